@@ -1,0 +1,53 @@
+# Every target makes its own virtual environment first; nothing has to be installed by hand but Python 3.11,
+# and Go and Rust for the embedded lab.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/complete
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help up down probe test lint format unit lab-up lab-down requirements
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+up: $(READY) ## cluster, stack, twenty requests found as traces
+	@$(BIN)/python -m quickstart up
+
+down: $(READY) ## remove the stack, and the cluster if `make up` made it
+	@$(BIN)/python -m quickstart down
+
+probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
+	@$(BIN)/python -m quickstart probe $(ARGS)
+
+test: lint ## formatting, types, and all tests: units, the lab's NGINX module, the stack on the lab
+	$(BIN)/pytest
+
+lint: $(READY) ## formatting and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: $(READY) ## mend formatting
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+unit: $(READY) ## the tests that need no cluster
+	$(BIN)/pytest tests/unit
+
+lab-up: $(READY) ## start the embedded cluster, building what is missing (Linux, root)
+	@$(BIN)/python -m lab up
+
+lab-down: $(READY) ## remove the embedded cluster; the cache stays
+	@$(BIN)/python -m lab down
+
+requirements: $(READY) ## compile requirements.txt and requirements-dev.txt anew from their .in files
+	$(BIN)/pip install --quiet pip-tools==7.6.2
+	$(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links --output-file=requirements.txt requirements.in
+	$(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links --output-file=requirements-dev.txt requirements-dev.in
+
+$(READY): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one: make PYTHON=python3.11 …")'
+	@echo "Python libraries into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@

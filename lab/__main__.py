@@ -1,0 +1,54 @@
+"""The lab's commands: `python -m lab up` and `python -m lab down` (`make lab-up`, `make lab-down`)."""
+
+import argparse
+import sys
+
+from lab import cluster, host, images
+from lab.builder import build
+from lab.errors import LabError
+from lab.paths import BIN, CACHE, KUBECONFIG
+from lab.pieces import CLUSTER_PIECES, OSS_STACK_PIECES
+from lab.progress import Progress
+
+
+def up() -> None:
+    """Builds what is missing, starts the cluster, and prints how to use it and how to stop it."""
+    progress = Progress()
+    host.require_root("lab-up")
+    if cluster.is_running():
+        progress.say("The lab is already running.")
+    host.install_packages(progress)
+    build([*CLUSTER_PIECES, *OSS_STACK_PIECES], progress)
+    if not cluster.is_running():
+        cluster.start(progress)
+    images.push(images.oss_stack_images(), progress)
+    cluster.pull(images.oss_stack_images(), progress)
+    print(f"export KUBECONFIG={KUBECONFIG}")
+    print(f'export PATH="{BIN}:$PATH"')
+    print("# stop it, and remove all of it but the cache: make lab-down")
+
+
+def down() -> None:
+    """Removes the cluster; the cache of built pieces stays."""
+    host.require_root("lab-down")
+    removed = cluster.stop()
+    print("The lab is gone." if removed else "No lab was here: nothing to do.")
+    if removed:
+        print(f"What was built is kept in {CACHE}; remove that folder to free its space.")
+
+
+def main() -> int:
+    """Runs one command; 1 when it failed for a reason that the person can mend."""
+    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
+    commands = {"up": up, "down": down}
+    parser.add_argument("command", choices=sorted(commands))
+    try:
+        commands[parser.parse_args().command]()
+    except LabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

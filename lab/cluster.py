@@ -1,0 +1,218 @@
+"""Starts, finds and removes the lab's cluster."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from lab import configuration, host, images
+from lab.errors import LabError
+from lab.network import HOST_INTERFACE, NODE_NAME
+from lab.node import MADE_FOLDERS, cgroup_roots
+from lab.paths import KUBECONFIG, NODE_LOGS, REPOSITORY, STATE
+from lab.pieces import KUBERNETES
+from lab.progress import Progress
+
+START_LIMIT_SECONDS = 120
+STOP_LIMIT_SECONDS = 30
+PID_FILE = STATE / "node.pid"
+
+
+def is_running() -> bool:
+    """Whether a lab runs on this machine, ready or not."""
+    return _pid() is not None
+
+
+def _pid() -> int | None:
+    """The process that holds the lab's namespaces, if it lives and is the lab's."""
+    try:
+        pid = int(PID_FILE.read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    return pid if b"lab.node" in command else None
+
+
+def start(progress: Progress) -> None:
+    """Starts the node and waits until pods can run. What an earlier, killed lab left is used again.
+
+    Raises:
+        LabError: the machine lacks something, or the cluster was not ready in time; names the log.
+    """
+    _clear_the_way()
+    host.require_free_port()
+    host.require_free_address()
+    configuration.write_all()
+    NODE_LOGS.mkdir(parents=True, exist_ok=True)
+    with (NODE_LOGS / "node.log").open("a") as log:
+        node = subprocess.Popen(
+            ["unshare", "--pid", "--mount", "--propagation=private", "--fork", "--kill-child", "--mount-proc"]
+            + [sys.executable, "-m", "lab.node"],
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    PID_FILE.write_text(str(node.pid))
+
+    def alive() -> None:
+        if node.poll() is not None:
+            raise LabError(f"The node ended with {node.returncode} while starting. Its log: {NODE_LOGS}/node.log")
+
+    with progress.step("start Kubernetes") as step:
+        step.detail("registry")
+        _wait("the image registry", _registry_answers, alive)
+        images.push(images.cluster_images(), progress)
+        step.detail("API server")
+        _wait("the API server", lambda: _kubectl("get", "--raw=/readyz"), alive)
+        _apply_cluster_dns(alive)
+        # Asked of the programs themselves: what the API server says of a node and its pods is stale for a while
+        # after a killed lab was started again.
+        step.detail("node")
+        _wait("the node", lambda: _kubectl("get", f"--raw=/api/v1/nodes/{NODE_NAME}/proxy/healthz"), alive)
+        step.detail("cluster DNS")
+        ready = "--raw=/api/v1/namespaces/kube-system/services/kube-dns:ready/proxy/ready"
+        _wait("the cluster's DNS", lambda: _kubectl("get", ready), alive)
+
+
+def pull(wanted: list[images.Image], progress: Progress) -> None:
+    """Pulls images onto the node ahead of the first pod, as on a node that ran the stack before.
+
+    Raises:
+        LabError: the node could not pull one.
+    """
+    pid = _pid()
+    if pid is None:
+        raise LabError("No lab is running: `make lab-up`.")
+    with progress.step("pull the stack's images onto the node"):
+        for image in wanted:
+            inside = ["nsenter", f"--target={_node_pid(pid)}", "--mount", "--pid"]
+            command = [
+                "ctr",
+                "--namespace=k8s.io",
+                "--address=/run/containerd/containerd.sock",
+                "images",
+                "pull",
+            ]
+            pulled = subprocess.run(
+                [*inside, "nsenter", "--net=/run/netns/node", *command, "--plain-http", image.reference],
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+            if pulled.returncode != 0:
+                raise LabError(f"The node could not pull {image.reference}:\n{pulled.stderr.strip()}")
+
+
+def _node_pid(pid: int) -> int:
+    """The node's process 1 as the machine numbers it: the one child of `unshare`."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def stop() -> bool:
+    """Ends the lab and removes every trace of it but the cache. Also after it was killed.
+
+    Returns:
+        Whether there was anything to remove.
+
+    Raises:
+        LabError: something of the lab could not be removed in time.
+    """
+    found = STATE.exists() or is_running()
+    _kill()
+    _clear_the_way()
+    if MADE_FOLDERS.exists():
+        for folder in map(Path, MADE_FOLDERS.read_text().splitlines()):
+            folder.rmdir()
+    if STATE.exists():
+        shutil.rmtree(STATE)
+    return found
+
+
+def _kill() -> None:
+    pid = _pid()
+    if pid is None:
+        return
+    os.kill(pid, signal.SIGKILL)
+    _until(f"process {pid} ends", lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        reaped, _ = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return reaped == pid
+
+
+def _clear_the_way() -> None:
+    """Waits until a killed lab's namespaces are gone, and removes its cgroups."""
+    _until(
+        f"the interface {HOST_INTERFACE} goes with the lab's network namespace",
+        lambda: not Path(f"/sys/class/net/{HOST_INTERFACE}").exists(),
+    )
+    _until("the lab's cgroups are empty", _remove_cgroups)
+
+
+def _remove_cgroups() -> bool:
+    left = False
+    for root in cgroup_roots():
+        group = root / configuration.CGROUP
+        folders = [folder for folder in group.rglob("*") if folder.is_dir()] if group.exists() else []
+        for folder in [*sorted(folders, key=lambda folder: -len(folder.parts)), group]:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                left = True
+    return not left
+
+
+def _until(what: str, done: Callable[[], bool]) -> None:
+    limit = time.monotonic() + STOP_LIMIT_SECONDS
+    while not done():
+        if time.monotonic() > limit:
+            raise LabError(f"Waited {STOP_LIMIT_SECONDS} s until {what}, in vain.")
+        time.sleep(0.1)
+
+
+def _wait(what: str, ready: Callable[[], bool], alive: Callable[[], None]) -> None:
+    limit = time.monotonic() + START_LIMIT_SECONDS
+    while not ready():
+        alive()
+        if time.monotonic() > limit:
+            raise LabError(f"{what} was not ready within {START_LIMIT_SECONDS} s. The logs: {NODE_LOGS}")
+        time.sleep(0.2)
+
+
+def _registry_answers() -> bool:
+    try:
+        return httpx.get(f"http://{images.REGISTRY_ADDRESS}/v2/", timeout=1).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _kubectl(*arguments: str, text: str | None = None) -> bool:
+    done = subprocess.run(
+        [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        input=text,
+    )
+    return done.returncode == 0
+
+
+def _apply_cluster_dns(alive: Callable[[], None]) -> None:
+    manifest = (REPOSITORY / "lab" / "manifests" / "coredns.yaml").read_text()
+    coredns = images.cluster_images()[1].reference
+    document = manifest.replace("COREDNS_IMAGE", coredns)
+    _wait("the API server", lambda: _kubectl("apply", "--filename=-", text=document), alive)

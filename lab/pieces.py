@@ -1,0 +1,229 @@
+"""What the lab is made of, and how each piece is built.
+
+A piece is built once and kept in the cache under a hash of its inputs: its folder in `lab/tools`, the recipe
+and the compiler's version. Versions are written in each folder's go.mod or Cargo.toml and nowhere else,
+except those that a program is stamped with.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.paths import CACHE, REPOSITORY, TOOLS
+
+Run = Callable[..., None]
+"""Runs a command with its output in the piece's log; raises `subprocess.CalledProcessError`."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A program that the lab builds. Not a Debian package: those are in `lab.host`."""
+
+    name: str
+    what: str
+    """What it is, as shown while it is built."""
+
+    usual_seconds: int
+    """How long it took on two idle cores; shown, and used for the order, until this machine has a time of its own."""
+
+    source: Path
+    compiler: str
+    """`go` or `cargo`."""
+
+    recipe: str
+    """Everything about the build that is not in `source`; a change of it builds the piece again."""
+
+    make: Callable[[Run, Path], None]
+    """Builds into the folder that is its last argument."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the built piece is, or will be."""
+        return CACHE / "pieces" / f"{self.name}-{self._key()}"
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the cache holds this piece for the inputs as they are now."""
+        return self.folder.is_dir()
+
+    def _key(self) -> str:
+        digest = hashlib.sha256()
+        digest.update(f"{compiler_version(self.compiler)}\n{self.recipe}\n".encode())
+        for file in _input_files(self.source):
+            digest.update(f"{file.relative_to(self.source)}\n".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        return digest.hexdigest()[:16]
+
+
+def _input_files(source: Path) -> Iterator[Path]:
+    """The files that decide what is built; not documentation, nor what a build leaves behind."""
+    for file in sorted(source.rglob("*")):
+        relative = file.relative_to(source)
+        if file.is_file() and file.suffix not in {".md", ".json"} and "target" not in relative.parts:
+            yield file
+
+
+@cache
+def compiler_version(compiler: str) -> str:
+    """The compiler's version line.
+
+    Raises:
+        LabError: the compiler is not installed.
+    """
+    command = {"go": ["go", "env", "GOVERSION"], "cargo": ["cargo", "--version"]}[compiler]
+    advice = {
+        "go": "The lab builds Kubernetes and Pulumi with Go 1.26 or later: install it and put `go` on PATH.",
+        "cargo": "The lab builds NGINX and its module with Rust 1.85 or later: install it and put `cargo` on PATH.",
+    }[compiler]
+    if shutil.which(compiler) is None:
+        raise LabError(f"`{compiler}` was not found. {advice}")
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=REPOSITORY).stdout.strip()
+
+
+GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+
+
+def _module_folder(source: Path, module: str) -> Path:
+    found = subprocess.run(
+        ["go", "mod", "download", "-json", module],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=source,
+        env=os.environ | GO_ENVIRONMENT,
+    )
+    return Path(json.loads(found.stdout)["Dir"])
+
+
+def _go_piece(
+    name: str,
+    what: str,
+    usual_seconds: int,
+    *,
+    package: str = ".",
+    stamp: str = "",
+    links: tuple[str, ...] = (),
+    copies: tuple[tuple[str, str], ...] = (),
+    embeds: tuple[tuple[str, str], ...] = (),
+) -> Piece:
+    """A Go program.
+
+    Args:
+        name: the piece, its folder in `lab/tools` and the program it builds.
+        what: what it is, for people.
+        usual_seconds: cold build on two idle cores.
+        package: the main package.
+        stamp: a linker's `-X` setting, for programs that must know their version.
+        links: other names that the program is called by.
+        copies: (module, file) pairs laid beside the program.
+        embeds: (module, file) pairs laid beside the source before it is compiled.
+    """
+    linker = "-s -w" + (f" -X {stamp}" if stamp else "")
+    source = TOOLS / name
+
+    def make(run: Run, target: Path) -> None:
+        for module, file in embeds:
+            shutil.copyfile(_module_folder(source, module) / file, source / Path(file).name)
+        build = [
+            "go",
+            "build",
+            "-trimpath",
+            "-buildvcs=false",
+            "-ldflags",
+            linker,
+            "-o",
+            str(target / name),
+            package,
+        ]
+        run(build, cwd=source, env=GO_ENVIRONMENT)
+        for link in links:
+            (target / link).symlink_to(name)
+        for module, file in copies:
+            copied = shutil.copyfile(_module_folder(source, module) / file, target / Path(file).name)
+            Path(copied).chmod(0o755)
+
+    recipe = repr((package, linker, links, copies, embeds, sorted(GO_ENVIRONMENT.items())))
+    return Piece(name, what, usual_seconds, source, "go", recipe, make)
+
+
+NGINX_SOURCE = REPOSITORY / "lab" / "nginx-otel-module"
+
+
+def _make_nginx(run: Run, target: Path) -> None:
+    work = CACHE / "cargo-target"
+    run(["cargo", "build", "--release", "--locked"], cwd=NGINX_SOURCE, env={"CARGO_TARGET_DIR": str(work)})
+    binaries = sorted(work.glob("release/build/*/out/objs/nginx"), key=lambda path: path.stat().st_mtime)
+    if not binaries:
+        raise LabError(f"cargo left no NGINX binary in {work}/release/build/*/out/objs: remove {work} and try again.")
+    shutil.copyfile(binaries[-1], target / "nginx")
+    shutil.copyfile(work / "release" / "libngx_otel_module.so", target / "ngx_otel_module.so")
+    run(["strip", str(target / "nginx"), str(target / "ngx_otel_module.so")])
+    (target / "nginx").chmod(0o755)
+
+
+KUBERNETES = _go_piece(
+    "kubernetes",
+    "Kubernetes 1.32.2, etcd 3.5.16 and kubectl",
+    385,
+    stamp="k8s.io/component-base/version.gitVersion=v1.32.2",
+    links=(
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kubelet",
+        "kube-proxy",
+        "kubectl",
+    ),
+)
+KUBERNETES_PROVIDER = _go_piece(
+    "pulumi-resource-kubernetes",
+    "Pulumi's Kubernetes provider 4.25.0",
+    485,
+    embeds=tuple(
+        ("github.com/pulumi/pulumi-kubernetes/provider/v4", f"cmd/pulumi-resource-kubernetes/{file}")
+        for file in ("schema.json", "terraform-mapping.json")
+    ),
+)
+PULUMI = _go_piece(
+    "pulumi",
+    "the Pulumi CLI 3.259.0",
+    250,
+    package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+    stamp="github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",
+)
+LANGUAGE_HOST = _go_piece(
+    "pulumi-language-python",
+    "Pulumi's Python language host",
+    23,
+    package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
+    copies=(("github.com/pulumi/pulumi/sdk/v3", "python/cmd/pulumi-language-python-exec"),),
+)
+TEMPO = _go_piece("tempo", "Grafana Tempo (a commit after 2.7.2)", 157, package="github.com/grafana/tempo/cmd/tempo")
+COLLECTOR = _go_piece("otelcol", "the OpenTelemetry Collector 0.126.0", 139)
+COREDNS = _go_piece("coredns", "CoreDNS 1.11.3", 98, package="github.com/coredns/coredns")
+REGISTRY = _go_piece(
+    "registry",
+    "the image registry 3.0.0",
+    55,
+    package="github.com/distribution/distribution/v3/cmd/registry",
+)
+NGINX = Piece(
+    "nginx",
+    "NGINX 1.28.3 with the lab's OpenTelemetry module",
+    150,
+    NGINX_SOURCE,
+    "cargo",
+    "",
+    _make_nginx,
+)
+
+CLUSTER_PIECES = (KUBERNETES, COREDNS, REGISTRY)
+OSS_STACK_PIECES = (PULUMI, LANGUAGE_HOST, KUBERNETES_PROVIDER, TEMPO, COLLECTOR, NGINX)

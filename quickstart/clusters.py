@@ -1,0 +1,152 @@
+"""Where the cluster comes from: one that the caller names, else kind, else the embedded lab."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import yaml
+
+from lab.cluster import is_running as lab_is_running
+from quickstart.state import REPOSITORY, STATE, QuickstartError
+
+KIND_NAME = "nginx-tracing"
+KIND_NODE_IMAGE = "kindest/node:v1.32.2"
+KIND_NGINX_PORT, KIND_TEMPO_PORT = 30080, 30310
+"""kind publishes only the ports that its configuration names, so the two NodePorts are fixed there."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster to deploy to. All that the program sees of it is the environment and the stack's configuration."""
+
+    source: str
+    """`yours`, `kind` or `lab`: decides who removes it."""
+
+    description: str
+    stack_file: str
+    """The stack configuration to start from."""
+
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    path: str = ""
+    """A folder to put first on PATH."""
+
+    configuration: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Configuration that this kind of cluster needs besides the stack file's."""
+
+    def save(self) -> None:
+        """Keeps the choice for `make down` and `make probe`."""
+        (STATE / "cluster.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def saved() -> Cluster | None:
+    """The cluster that `make up` took last, unless `make down` has removed it."""
+    file = STATE / "cluster.json"
+    return Cluster(**json.loads(file.read_text())) if file.exists() else None
+
+
+def take() -> Cluster:
+    """The first kind of cluster that applies, made if need be.
+
+    Raises:
+        QuickstartError: it could not be made.
+    """
+    return _yours() or _kind() or _lab()
+
+
+def _yours() -> Cluster | None:
+    """The caller's, when `KUBECONFIG` or `CONTEXT` names it. A current context that nobody named is left alone."""
+    kubeconfig, context = os.environ.get("KUBECONFIG"), os.environ.get("CONTEXT")
+    if not kubeconfig and not context:
+        return None
+    named = " and ".join(
+        f"{name}={value}" for name, value in (("KUBECONFIG", kubeconfig), ("CONTEXT", context)) if value
+    )
+    return Cluster(
+        "yours",
+        f"your cluster ({named})",
+        "Pulumi.dev.yaml",
+        environment={"KUBECONFIG": kubeconfig} if kubeconfig else {},
+        configuration={"kubernetes:context": context} if context else {},
+    )
+
+
+def _kind() -> Cluster | None:
+    """A kind cluster, where Docker runs and can pull kind's node image."""
+    if shutil.which("kind") is None or shutil.which("docker") is None or not _succeeds("docker", "info"):
+        return None
+    kubeconfig = STATE / "kind.kubeconfig"
+    if KIND_NAME not in _printed("kind", "get", "clusters").split():
+        if not _succeeds("docker", "pull", "--quiet", KIND_NODE_IMAGE):
+            return None
+        ports = [{"containerPort": port, "hostPort": port} for port in (KIND_NGINX_PORT, KIND_TEMPO_PORT)]
+        nodes = [{"role": "control-plane", "extraPortMappings": ports}]
+        document = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}
+        command = ["kind", "create", "cluster", f"--name={KIND_NAME}", f"--image={KIND_NODE_IMAGE}", "--config=-"]
+        made = subprocess.run(command, check=False, text=True, input=yaml.safe_dump(document), env=_kind_environment())
+        if made.returncode != 0:
+            raise QuickstartError("kind could not make the cluster; what it says is above.")
+    kubeconfig.write_text(_printed("kind", "get", "kubeconfig", f"--name={KIND_NAME}"))
+    kubeconfig.chmod(0o600)
+    return Cluster(
+        "kind",
+        f"kind cluster {KIND_NAME}",
+        "Pulumi.dev.yaml",
+        environment={"KUBECONFIG": str(kubeconfig)},
+        configuration={
+            "nginx-tracing:nodeAddress": "localhost",
+            "nginx-tracing:nginx": {"nodePort": KIND_NGINX_PORT},
+            "nginx-tracing:tempo": {"nodePort": KIND_TEMPO_PORT},
+        },
+    )
+
+
+def _kind_environment() -> dict[str, str]:
+    # kind writes the new context into the caller's kubeconfig unless it is told another file.
+    return os.environ | {"KUBECONFIG": str(STATE / "kind.kubeconfig")}
+
+
+def _lab() -> Cluster:
+    up = subprocess.run(
+        [sys.executable, "-m", "lab", "up"], check=False, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
+    if up.returncode != 0:
+        raise QuickstartError("The embedded lab is not up; why is said above.")
+    exports = dict(
+        line.removeprefix("export ").split("=", 1) for line in up.stdout.splitlines() if line.startswith("export ")
+    )
+    return Cluster(
+        "lab",
+        "the embedded lab",
+        "lab/Pulumi.lab.yaml",
+        environment={"KUBECONFIG": exports["KUBECONFIG"]},
+        path=exports["PATH"].strip('"').removesuffix(":$PATH"),
+    )
+
+
+def remove(cluster: Cluster) -> None:
+    """Removes a cluster that `take` made; one of the caller's own is left as it is."""
+    if cluster.source == "lab":
+        subprocess.run([sys.executable, "-m", "lab", "down"], check=True, cwd=REPOSITORY)
+    elif cluster.source == "kind":
+        subprocess.run(["kind", "delete", "cluster", f"--name={KIND_NAME}"], check=True, env=_kind_environment())
+
+
+def is_reachable(cluster: Cluster) -> bool:
+    """Whether a cluster that `take` made still exists; one of the caller's is taken to."""
+    if cluster.source == "lab":
+        return lab_is_running()
+    if cluster.source == "kind":
+        return KIND_NAME in _printed("kind", "get", "clusters").split()
+    return True
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def _printed(*command: str) -> str:
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout

@@ -1,0 +1,110 @@
+"""The quickstart's Pulumi stack: a file backend and a generated passphrase, both in `.state`."""
+
+import os
+import secrets
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from quickstart.clusters import Cluster
+from quickstart.state import REPOSITORY, STATE, QuickstartError
+
+NAME = "quickstart"
+FILE = REPOSITORY / f"Pulumi.{NAME}.yaml"
+"""Made from the cluster's stack file, kept for the caller's edits, removed by `make down`; not in git."""
+
+
+def environment(cluster: Cluster) -> dict[str, str]:
+    """The environment in which `pulumi` finds the quickstart's backend, stack and cluster."""
+    backend, passphrase = STATE / "backend", STATE / "passphrase"
+    backend.mkdir(parents=True, exist_ok=True)
+    if not passphrase.exists():
+        passphrase.touch(mode=0o600)
+        passphrase.write_text(secrets.token_urlsafe(32))
+    own = {
+        "PULUMI_BACKEND_URL": f"file://{backend}",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
+        "PULUMI_STACK": NAME,
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PATH": os.pathsep.join(filter(None, [cluster.path, os.environ["PATH"]])),
+    }
+    # A passphrase of the caller's own, for other stacks, would win over the file.
+    inherited = {name: value for name, value in os.environ.items() if name != "PULUMI_CONFIG_PASSPHRASE"}
+    return inherited | own | cluster.environment
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The stack on one cluster."""
+
+    cluster: Cluster
+
+    def up(self) -> None:
+        """Deploys; makes the stack and its configuration when they are missing.
+
+        Raises:
+            QuickstartError: no Pulumi CLI, or `pulumi up` failed.
+        """
+        if shutil.which("pulumi", path=environment(self.cluster)["PATH"]) is None:
+            raise QuickstartError(
+                "The Pulumi CLI (`pulumi`) is not on PATH: install it as its documentation says, and run `make up` again."
+            )
+        self._configure()
+        self._pulumi("stack", "select", "--create", NAME, quiet=True)
+        self._pulumi("up", "--yes", "--skip-preview")
+
+    def destroy(self) -> None:
+        """Removes the stack's objects from the cluster, then the stack.
+
+        Raises:
+            QuickstartError: `pulumi destroy` failed; nothing else is removed then.
+        """
+        if self.exists():
+            self._pulumi("destroy", "--yes", "--skip-preview")
+        self.forget()
+
+    def forget(self) -> None:
+        """Removes the stack from the backend without touching the cluster: for one that is gone."""
+        if self.exists():
+            self._pulumi("stack", "rm", "--yes", "--force", "--preserve-config", NAME, quiet=True)
+        FILE.unlink(missing_ok=True)
+
+    def exists(self) -> bool:
+        """Whether the backend holds the stack."""
+        return (STATE / "backend" / ".pulumi" / "stacks" / "nginx-tracing" / f"{NAME}.json").exists()
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs by name."""
+        printed = self._pulumi("stack", "output", "--json", quiet=True)
+        return yaml.safe_load(printed)
+
+    def _configure(self) -> None:
+        if FILE.exists():
+            return
+        document = yaml.safe_load((REPOSITORY / self.cluster.stack_file).read_text())
+        configuration: dict[str, Any] = document.setdefault("config", {})
+        for key, value in self.cluster.configuration.items():
+            configuration[key] = {**configuration.get(key, {}), **value} if isinstance(value, dict) else value
+        FILE.write_text(
+            f"# Made by `make up` from {self.cluster.stack_file}. Yours to edit; `make down` removes it.\n"
+            + yaml.safe_dump(document, sort_keys=False)
+        )
+
+    def _pulumi(self, *arguments: str, quiet: bool = False) -> str:
+        done = subprocess.run(
+            ["pulumi", "--non-interactive", *arguments],
+            check=False,
+            cwd=REPOSITORY,
+            env=environment(self.cluster),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if quiet else None,
+            stderr=subprocess.PIPE if quiet else None,
+            text=True,
+        )
+        if done.returncode != 0:
+            said = (done.stdout or "") + (done.stderr or "")
+            raise QuickstartError(f"`pulumi {' '.join(arguments)}` failed: {said.strip() or 'why is said above.'}")
+        return done.stdout or ""
