@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/complete
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help up down probe test lint format unit lab-up lab-down requirements
+.PHONY: help up down probe bench test lint format unit lab-up lab-down requirements
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ down: $(READY) ## remove the stack, and the cluster if `make up` made it
 
 probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
 	@$(BIN)/python -m quickstart probe $(ARGS)
+
+bench: $(READY) ## time `pulumi up` against `kubectl apply` of the same objects, on the running lab
+	@$(BIN)/python -m bench
 
 test: lint ## formatting, types, and all tests: units, the lab's NGINX module, the stack on the lab
 	$(BIN)/pytest

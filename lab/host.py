@@ -86,8 +86,8 @@ def require_free_port() -> None:
             probe.bind(("127.0.0.1", REGISTRY_PORT))
         except OSError as error:
             raise LabError(
-                f"Port {REGISTRY_PORT} on localhost is taken ({error.strerror}). The image registry of the lab needs it: "
-                f"its images are named localhost:{REGISTRY_PORT}/lab/….\n"
+                f"Port {REGISTRY_PORT} on localhost is taken ({error.strerror}). The lab's image registry needs it: "
+                f"the lab's images are named localhost:{REGISTRY_PORT}/lab/….\n"
                 f"Who has it: {_listener() or 'not visible from here'}\n"
                 "Stop that program and run the same command again."
             ) from error

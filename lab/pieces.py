@@ -164,6 +164,20 @@ def _make_nginx(run: Run, target: Path) -> None:
         raise LabError(f"cargo left no NGINX binary in {work}/release/build/*/out/objs: remove {work} and try again.")
     shutil.copyfile(binaries[-1], target / "nginx")
     shutil.copyfile(work / "release" / "libngx_otel_module.so", target / "ngx_otel_module.so")
+    metadata = subprocess.run(
+        ["cargo", "metadata", "--locked", "--format-version=1"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=NGINX_SOURCE,
+    )
+    (nginx_source,) = (
+        Path(package["manifest_path"]).parent / "nginx"
+        for package in json.loads(metadata.stdout)["packages"]
+        if package["name"] == "nginx-src"
+    )
+    shutil.copyfile(nginx_source / "conf" / "mime.types", target / "mime.types")
+    shutil.copyfile(nginx_source / "docs" / "html" / "index.html", target / "index.html")
     run(["strip", str(target / "nginx"), str(target / "ngx_otel_module.so")])
     (target / "nginx").chmod(0o755)
 

@@ -1,0 +1,1 @@
+"""Measurements that the README quotes. Each compares two things in one run, on the embedded lab."""

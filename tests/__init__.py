@@ -1,0 +1,1 @@
+"""The project's tests: units, the lab's NGINX module, the whole stack on the lab."""

@@ -1,0 +1,199 @@
+"""The real cluster, engine and programs that the tests in this folder run against.
+
+Each module gets a running lab; it is removed at the end if the tests started it.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+import yaml
+
+from lab import cluster
+from lab.paths import BIN, KUBECONFIG, REPOSITORY
+
+PROGRAM = ("Pulumi.yaml", "__main__.py", "settings.py", "components", "requirements.txt")
+NAMESPACE = "tracing-test"
+Found = TypeVar("Found")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _leave_the_lab_as_found() -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("the embedded lab needs root on Linux")
+    was_running = cluster.is_running()
+    yield
+    if not was_running:
+        cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def lab(request: pytest.FixtureRequest) -> None:
+    """A running lab, with its progress shown: a first build takes half an hour."""
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        subprocess.run([sys.executable, "-m", "lab", "up"], check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+
+
+def kubectl(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs kubectl against the lab."""
+    command = [str(BIN / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, input=text)
+
+
+def objects(*arguments: str) -> list[dict[str, Any]]:
+    """What `kubectl get … --output=json` lists."""
+    listed = kubectl("get", *arguments, "--output=json")
+    assert listed.returncode == 0, listed.stderr
+    return json.loads(listed.stdout)["items"]
+
+
+def wait_for(what: str, look: Callable[[], Found | None], seconds: float = 30) -> Found:
+    """The first thing that `look` finds."""
+    limit = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > limit:
+            pytest.fail(f"waited {seconds} s for {what}, in vain")
+        time.sleep(0.1)
+
+
+@dataclass
+class Stack:
+    """A copy of the program with a stack, a backend and a namespace of its own."""
+
+    folder: Path
+    name: str
+    environment: dict[str, str]
+
+    def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs the Pulumi CLI on this stack; its output is for the assertion message."""
+        return subprocess.run(
+            ["pulumi", "--non-interactive", "--color=never", *arguments, f"--stack={self.name}"],
+            check=False,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def must(self, *arguments: str) -> str:
+        """Runs the Pulumi CLI, which must succeed."""
+        done = self.pulumi(*arguments)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def up(self) -> str:
+        """Deploys."""
+        return self.must("up", "--yes", "--skip-preview")
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs."""
+        return json.loads(self.must("stack", "output", "--json"))
+
+    def planned(self) -> dict[str, str]:
+        """What a preview would do: an operation for each resource's `type name`, unchanged ones left out."""
+        steps = json.loads(self.must("preview", "--json"))["steps"]
+        named = {step["urn"].split("$")[-1].split("::", 1)[-1]: step["op"] for step in steps}
+        return {name: operation for name, operation in named.items() if operation != "same"}
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Changes the program's source."""
+        path = self.folder / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {file}"
+        path.write_text(text.replace(old, new))
+
+    def configure(self, key: str, value: str) -> None:
+        """Sets a configuration value by its path."""
+        self.must("config", "set", "--path", key, value)
+
+
+def make_stack(folder: Path, name: str, namespace: str) -> Stack:
+    """A new stack of a copy of the program, with the lab's images."""
+    folder.mkdir()
+    for entry in PROGRAM:
+        source = REPOSITORY / entry
+        if source.is_dir():
+            shutil.copytree(source, folder / entry, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, folder / entry)
+    (folder / ".venv").symlink_to(Path(sys.prefix))
+    document = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())
+    document["config"]["nginx-tracing:namespace"] = namespace
+    (folder / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(document))
+    backend = folder / "backend"
+    backend.mkdir()
+    environment = os.environ | {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "KUBECONFIG": str(KUBECONFIG),
+        "PULUMI_BACKEND_URL": f"file://{backend}",
+        "PULUMI_CONFIG_PASSPHRASE": "for a test",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+    stack = Stack(folder, name, environment)
+    subprocess.run(
+        ["pulumi", "stack", "init", name], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL
+    )
+    return stack
+
+
+@pytest.fixture(scope="module")
+def stack(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """The program, deployed once for the module."""
+    made = make_stack(tmp_path_factory.mktemp("stack") / "program", "test", NAMESPACE)
+    try:
+        made.up()
+        yield made
+    finally:
+        made.pulumi("destroy", "--yes", "--skip-preview")
+
+
+@dataclass
+class Span:
+    """A span as Tempo returns it, attributes as plain values."""
+
+    resource: dict[str, Any]
+    scope: dict[str, Any]
+    fields: dict[str, Any]
+    attributes: dict[str, Any]
+
+
+def find_spans(tempo_url: str, trace_id: str) -> list[Span]:
+    """The spans of a trace, waited for."""
+
+    def look() -> list[Span] | None:
+        answer = httpx.get(f"{tempo_url}/api/traces/{trace_id}", headers={"Accept": "application/json"}, timeout=5)
+        return _spans(answer.json()) if answer.is_success else None
+
+    return wait_for(f"trace {trace_id} in Tempo", look)
+
+
+def _spans(trace: dict[str, Any]) -> list[Span]:
+    return [
+        Span(_plain(batch["resource"]["attributes"]), scope.get("scope", {}), span, _plain(span["attributes"]))
+        for batch in trace["batches"]
+        for scope in batch["scopeSpans"]
+        for span in scope["spans"]
+    ]
+
+
+def _plain(attributes: list[dict[str, Any]]) -> dict[str, Any]:
+    def value(typed: dict[str, Any]) -> Any:
+        (kind, content), *_ = typed.items()
+        return int(content) if kind == "intValue" else content
+
+    return {attribute["key"]: value(attribute["value"]) for attribute in attributes}

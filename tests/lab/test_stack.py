@@ -1,0 +1,184 @@
+"""The stack on a real cluster: what is deployed, what an edit touches, what is left when it is gone.
+
+The tests of this module share one stack and run in the order that they are written in.
+"""
+
+import base64
+import json
+from typing import Any
+
+import httpx
+
+from tests.lab.conftest import NAMESPACE, Span, Stack, find_spans, kubectl, objects, wait_for
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+PARENT_ID = "b7ad6b7169203331"
+CLIENT = "nginx-tracing-test/1.0"
+
+
+def only(spans: list[Span]) -> Span:
+    (span,) = spans
+    return span
+
+
+def test_a_request_is_found_by_its_trace_id_with_every_attribute(stack: Stack) -> None:
+    outputs = stack.outputs()
+    sent = {"traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01", "User-Agent": CLIENT}
+    answer = httpx.post(f"{outputs['nginxUrl']}/index.html?page=1", headers=sent, content=b"hello")
+    span = only(find_spans(outputs["tempoUrl"], TRACE_ID))
+
+    host, port = span.attributes.pop("net.sock.peer.addr"), span.attributes.pop("net.sock.peer.port")
+    assert host.startswith("10.244.0."), "NGINX sees the node's address on the pods' bridge"
+    assert 1024 <= port <= 65535
+    # NGINX answers a POST to a static file with 405; the span says so too.
+    assert span.attributes == {
+        "http.method": "POST",
+        "http.target": "/index.html?page=1",
+        "http.route": "/",
+        "http.scheme": "http",
+        "http.flavor": "1.1",
+        "http.user_agent": CLIENT,
+        "http.request_content_length": 5,
+        "http.response_content_length": len(answer.content),
+        "http.status_code": answer.status_code,
+        "net.host.name": span.attributes["net.host.name"],
+        "net.host.port": 8080,
+    }
+    assert answer.is_client_error
+    assert span.fields["name"] == "/"
+    assert span.fields["kind"] == "SPAN_KIND_SERVER"
+    assert span.scope["name"] == "nginx"
+    assert span.resource["service.name"] == "nginx"
+
+
+def test_a_request_with_a_traceparent_keeps_its_trace_and_parent(stack: Stack) -> None:
+    outputs = stack.outputs()
+    trace_id = "1af7651916cd43dd8448eb211c80319d"
+    httpx.get(outputs["nginxUrl"], headers={"traceparent": f"00-{trace_id}-{PARENT_ID}-01"})
+    span = only(find_spans(outputs["tempoUrl"], trace_id))
+    assert _hex(span.fields["traceId"]) == trace_id
+    assert _hex(span.fields["parentSpanId"]) == PARENT_ID
+
+
+def _hex(identifier: str) -> str:
+
+    return base64.b64decode(identifier).hex()
+
+
+def test_a_second_up_changes_nothing(stack: Stack) -> None:
+    stack.must("preview", "--expect-no-changes")
+    stack.must("up", "--yes", "--skip-preview", "--expect-no-changes")
+    stack.must("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+
+
+def test_the_urls_name_the_node_and_the_service_s_node_port(stack: Stack) -> None:
+    outputs = stack.outputs()
+    (node,) = objects("nodes")
+    address = next(item["address"] for item in node["status"]["addresses"] if item["type"] == "InternalIP")
+    ports = {
+        service["metadata"]["name"]: {port["port"]: port.get("nodePort") for port in service["spec"]["ports"]}
+        for service in objects("services", f"--namespace={NAMESPACE}")
+    }
+    assert outputs["nginxNodePort"] == ports["nginx"][80]
+    assert outputs["tempoNodePort"] == ports["tempo"][3100]
+    assert outputs["nginxUrl"] == f"http://{address}:{outputs['nginxNodePort']}"
+    assert outputs["tempoUrl"] == f"http://{address}:{outputs['tempoNodePort']}"
+    assert (outputs["namespace"], outputs["edition"]) == (NAMESPACE, "oss")
+    assert outputs["nginxImage"] == "localhost:5000/lab/nginx-otel:1.28.3"
+
+
+def _pods() -> dict[str, set[str]]:
+    """The names of the pods of each component."""
+    found: dict[str, set[str]] = {}
+    for pod in objects("pods", f"--namespace={NAMESPACE}"):
+        if "deletionTimestamp" not in pod["metadata"]:
+            component = pod["metadata"]["labels"]["app.kubernetes.io/name"]
+            found.setdefault(component, set()).add(pod["metadata"]["name"])
+    return found
+
+
+def _an_edit_touches_only(stack: Stack, component: str, config_map: str) -> None:
+    """Previews and deploys an edit; its config object is replaced, its workload updated, its pods new, no others."""
+    before = _pods()
+    planned = stack.planned()
+    assert set(planned.values()) == {"create-replacement", "replace", "delete-replaced", "update"}, planned
+    assert {name for name, operation in planned.items() if operation == "update"} == {
+        f"kubernetes:apps/v1:Deployment::{component}"
+    }
+    replaced = {name for name, operation in planned.items() if operation != "update"}
+    assert replaced == {f"kubernetes:core/v1:ConfigMap::{config_map}"}
+    stack.up()
+    after = _pods()
+    assert {name for name in before if before[name] != after[name]} == {component}
+    assert not before[component] & after[component]
+
+
+def test_an_edit_of_nginx_conf_rolls_only_nginx_and_a_500_is_an_error_span(stack: Stack) -> None:
+    stack.edit(
+        "components/documents/nginx.conf.j2",
+        "location / {",
+        "location = /fail { return 500; }\n\n        location / {",
+    )
+    _an_edit_touches_only(stack, "nginx", "nginx-config")
+
+    outputs = stack.outputs()
+    trace_id = "2af7651916cd43dd8448eb211c80319e"
+
+    def fail() -> bool:
+        # The pod of before the edit may still be serving for a moment.
+        answer = httpx.get(f"{outputs['nginxUrl']}/fail", headers={"traceparent": f"00-{trace_id}-{PARENT_ID}-01"})
+        return answer.is_server_error
+
+    wait_for("the new location", fail)
+    errors = [span for span in find_spans(outputs["tempoUrl"], trace_id) if span.fields["name"] == "/fail"]
+    assert [span.fields["status"] for span in errors] == [{"code": "STATUS_CODE_ERROR"}]
+    assert errors[0].attributes["http.status_code"] == 500
+
+
+def test_an_edit_of_the_collector_s_document_rolls_only_the_collector(stack: Stack) -> None:
+    stack.edit("components/documents/collector.py", '"check_interval": "1s"', '"check_interval": "2s"')
+    _an_edit_touches_only(stack, "otel-collector", "otel-collector-config")
+
+
+def test_an_edit_of_tempo_s_document_rolls_only_tempo(stack: Stack) -> None:
+    stack.edit("components/documents/tempo.py", '"min_ready_duration": "1s"', '"min_ready_duration": "2s"')
+    _an_edit_touches_only(stack, "tempo", "tempo-config")
+
+
+def test_a_pod_that_violates_the_restricted_standard_is_refused(stack: Stack) -> None:
+    pod: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "intruder", "namespace": NAMESPACE},
+        "spec": {"containers": [{"name": "intruder", "image": "none", "securityContext": {"privileged": True}}]},
+    }
+    refused = kubectl("apply", "--filename=-", text=json.dumps(pod))
+    assert refused.returncode != 0
+    assert 'violates PodSecurity "restricted:v1.32"' in refused.stderr
+
+
+def test_a_node_port_that_is_taken_is_named_with_its_configuration_key(stack: Stack) -> None:
+    taken = stack.outputs()["tempoNodePort"]
+    stack.configure("nginx.nodePort", str(taken))
+    failed = stack.pulumi("up", "--yes", "--skip-preview")
+    assert failed.returncode != 0
+    assert "provided port is already allocated" in failed.stdout
+    assert str(taken) in failed.stdout
+    stack.must("config", "rm", "--path", "nginx.nodePort")
+    stack.up()
+
+
+def test_destroy_leaves_no_object_of_the_stack(stack: Stack) -> None:
+    stack.must("destroy", "--yes", "--skip-preview")
+    kinds = kubectl("api-resources", "--verbs=list", "--output=name").stdout.split()
+    left = kubectl(
+        "get",
+        ",".join(kinds),
+        "--all-namespaces",
+        "--selector=app.kubernetes.io/part-of=nginx-tracing",
+        "--output=name",
+    )
+    assert left.stdout == ""
+    assert kubectl("get", "namespace", NAMESPACE).stderr.strip().endswith("not found")
+    assert json.loads(stack.must("stack", "export"))["deployment"].get("resources", []) == []
+    assert "Resources:" not in stack.must("destroy", "--yes", "--skip-preview")
