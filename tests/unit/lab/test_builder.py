@@ -1,0 +1,121 @@
+"""What a person sees of a build: one failure names the piece and its log, a second call builds nothing."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab import builder, pieces
+from lab.errors import LabError
+from lab.pieces import Piece, Run
+from lab.progress import Progress
+
+
+def _always(value: object) -> Callable[..., object]:
+    def answer(*_: object) -> object:
+        return value
+
+    return answer
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(builder, "CACHE", folder)
+    monkeypatch.setattr(builder, "BIN", folder / "bin")
+    monkeypatch.setattr(pieces, "CACHE", folder)
+    monkeypatch.setattr(builder, "compiler_version", _always("1"))
+    monkeypatch.setattr(pieces, "compiler_version", _always("1"))
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "main.go").write_text("package main")
+    return folder
+
+
+def piece(source: Path, *command: str, name: str = "thing") -> Piece:
+    def make(run: Run, target: Path) -> None:
+        run([*command] or ["true"])
+        (target / name).write_text("built")
+        with (source.parent / f"{name}.count").open("a") as count:
+            count.write("x")
+
+    return Piece(name, f"the {name}", 1, source, "go", "", make)
+
+
+def times_built(source: Path, name: str = "thing") -> int:
+    file = source.parent / f"{name}.count"
+    return len(file.read_text()) if file.exists() else 0
+
+
+def test_a_second_build_builds_nothing(source: Path) -> None:
+    builder.build([piece(source)], Progress())
+    builder.build([piece(source)], Progress())
+    assert times_built(source) == 1
+
+
+def test_a_changed_input_builds_again_and_drops_the_old_result(source: Path, cache: Path) -> None:
+    builder.build([piece(source)], Progress())
+    (source / "main.go").write_text("package main // changed")
+    builder.build([piece(source)], Progress())
+    assert times_built(source) == 2
+    assert len(list((cache / "pieces").glob("thing-*"))) == 1
+
+
+def test_documentation_is_not_an_input(source: Path) -> None:
+    builder.build([piece(source)], Progress())
+    (source / "README.md").write_text("new")
+    builder.build([piece(source)], Progress())
+    assert times_built(source) == 1
+
+
+def test_a_failed_build_names_the_piece_and_its_log_and_keeps_nothing_half_made(source: Path, cache: Path) -> None:
+    with pytest.raises(LabError) as failure:
+        builder.build([piece(source, "sh", "-c", "echo no such module; exit 3")], Progress())
+    log = cache / "logs" / "thing.log"
+    assert str(failure.value) == (
+        "thing could not be built: `sh -c echo no such module; exit 3` exited with 3. "
+        f"Its log: {log}\n$ sh -c echo no such module; exit 3\nno such module\n\n"
+        "What was built is kept: the same command goes on from here."
+    )
+    assert not list((cache / "pieces").iterdir())
+
+
+def test_what_was_built_beside_a_failure_is_kept(source: Path) -> None:
+    good, bad = piece(source, name="good"), piece(source, "false", name="bad")
+    with pytest.raises(LabError):
+        builder.build([good, bad], Progress())
+    with pytest.raises(LabError):
+        builder.build([good, bad], Progress())
+    assert times_built(source, "good") <= 1
+
+
+def test_too_small_a_disk_is_named_before_anything_is_built(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    little = shutil.disk_usage("/")._replace(free=2**20)
+    monkeypatch.setattr(shutil, "disk_usage", _always(little))
+    with pytest.raises(LabError, match=r"0\.0 GiB free; building thing needs up to \d+ GiB"):
+        builder.build([piece(source)], Progress())
+    assert times_built(source) == 0
+
+
+def test_a_missing_compiler_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(shutil, "which", _always(None))
+    pieces.compiler_version.cache_clear()
+    with pytest.raises(LabError, match=r"`go` was not found.*Go 1\.26 or later"):
+        pieces.compiler_version("go")
+
+
+def test_every_go_piece_has_its_checksums_committed() -> None:
+    for go_piece in (*pieces.CLUSTER_PIECES, *pieces.OSS_STACK_PIECES):
+        if go_piece.compiler == "go":
+            listed = subprocess.run(
+                ["git", "ls-files", "go.sum"], check=True, cwd=go_piece.source, capture_output=True, text=True
+            )
+            assert listed.stdout.strip() == "go.sum", go_piece.name

@@ -1,0 +1,39 @@
+"""What a person is told when the machine is not fit for the lab."""
+
+import os
+
+import pytest
+
+from lab import host, images
+from lab.errors import LabError
+from lab.paths import REPOSITORY
+
+
+def test_without_root_the_message_names_sudo_and_the_way_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(LabError) as refusal:
+        host.require_root("lab-up")
+    assert str(refusal.value) == (
+        "The embedded lab needs root: it makes network namespaces, mounts and cgroups. "
+        "Run `sudo make lab-up`, or name a cluster of your own: `KUBECONFIG=~/.kube/config make up`."
+    )
+
+
+@pytest.fixture(autouse=True)
+def _no_libraries(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+    """NGINX's libraries are looked up in the built program, which these tests do without."""
+
+    def none(*_: object) -> dict[str, object]:
+        return {}
+
+    monkeypatch.setattr(images, "_shared_libraries", none)
+
+
+def test_the_stack_file_names_the_images_that_the_lab_pushes() -> None:
+    stack_file = (REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text()
+    for image in images.oss_stack_images():
+        assert f"image: {image.reference}\n" in stack_file
+
+
+def test_no_image_of_the_lab_carries_an_official_name() -> None:
+    assert all(image.name.startswith("lab/") for image in images.oss_stack_images())

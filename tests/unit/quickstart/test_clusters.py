@@ -1,0 +1,93 @@
+"""Where `make up` takes its cluster from, and what it leaves alone."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quickstart import clusters
+from quickstart.state import QuickstartError
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(clusters, "STATE", tmp_path)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.delenv("CONTEXT", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH with nothing on it but what a test puts there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_a_kubeconfig_that_the_caller_names_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/home/someone/cluster")
+    taken = clusters.take()
+    assert (taken.source, taken.description) == ("yours", "your cluster (KUBECONFIG=/home/someone/cluster)")
+    assert taken.stack_file == "Pulumi.dev.yaml"
+
+
+def test_a_context_that_the_caller_names_is_the_stack_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTEXT", "staging")
+    assert clusters.take().configuration == {"kubernetes:context": "staging"}
+
+
+def test_kind_is_next_where_docker_can_pull_its_image(programs: Path) -> None:
+    program(programs, "docker", "exit 0")
+    program(
+        programs,
+        "kind",
+        f'echo "$@" >> {programs}/calls; [ "$1 $2" = "create cluster" ] && /bin/cat > {programs}/config; exit 0',
+    )
+    taken = clusters.take()
+    assert taken.source == "kind"
+    assert taken.configuration["nginx-tracing:nodeAddress"] == "localhost"
+    assert f"hostPort: {taken.configuration['nginx-tracing:nginx']['nodePort']}" in (programs / "config").read_text()
+    assert "create cluster --name=nginx-tracing --image=kindest/node:v1.32.2" in (programs / "calls").read_text()
+
+
+def test_a_docker_that_cannot_pull_leads_to_the_lab(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(programs, "docker", '[ "$1" = info ]')
+    program(programs, "kind", "exit 0")
+    program(programs, "lab", "echo export KUBECONFIG=/lab/kubeconfig; echo 'export PATH=\"/lab/bin:$PATH\"'")
+    monkeypatch.setattr(sys, "executable", str(programs / "lab"))
+    taken = clusters.take()
+    assert (taken.source, taken.environment, taken.path) == ("lab", {"KUBECONFIG": "/lab/kubeconfig"}, "/lab/bin")
+
+
+def test_a_lab_that_does_not_start_ends_it(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(programs, "lab", "exit 1")
+    monkeypatch.setattr(sys, "executable", str(programs / "lab"))
+    with pytest.raises(QuickstartError, match="The embedded lab is not up"):
+        clusters.take()
+
+
+def test_a_cluster_of_the_caller_s_own_is_never_removed(programs: Path) -> None:
+    for name in ("kind", "docker", "kubectl"):
+        program(programs, name, f"echo called > {programs}/called")
+    clusters.remove(clusters.Cluster("yours", "your cluster", "Pulumi.dev.yaml"))
+    assert not (programs / "called").exists()
+
+
+def test_down_twice_is_a_clean_no_op(tmp_path: Path) -> None:
+    # In a copy, where nothing is up whatever runs in this checkout.
+    for package in ("quickstart", "lab"):
+        shutil.copytree(clusters.REPOSITORY / package, tmp_path / package)
+    for _ in range(2):
+        down = subprocess.run(
+            [sys.executable, "-m", "quickstart", "down"], check=False, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert (down.returncode, down.stdout) == (0, "Nothing is up: nothing to do.\n"), down.stderr
