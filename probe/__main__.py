@@ -1,0 +1,100 @@
+"""`python -m probe`: arguments in, a summary or a JSON document out, and an exit code for scripts."""
+
+import argparse
+import asyncio
+import sys
+
+from rich.console import Console
+from rich.status import Status
+
+from probe import outputs
+from probe.errors import ProbeError
+from probe.report import render
+from probe.result import ProbeResult
+from probe.run import probe
+
+ALL_FOUND, MISSING, NO_PROBE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a probe.
+
+    Returns:
+        0 when every trace was found, 1 when one is missing, 2 when there was no probe to be made.
+    """
+    options = _parser().parse_args(arguments)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        stack = outputs.from_file(options.outputs) if options.outputs else outputs.from_pulumi(options.stack)
+        result = _probe(stack, options, errors)
+    except ProbeError as error:
+        errors.print(str(error), style="bold red", markup=False)
+        return NO_PROBE
+    except KeyboardInterrupt:
+        errors.print("Interrupted.")
+        return INTERRUPTED
+    if options.json:
+        print(result.model_dump_json(indent=2))
+    else:
+        render(result, Console(highlight=False))
+    return ALL_FOUND if result.complete else MISSING
+
+
+def _probe(stack: outputs.StackOutputs, options: argparse.Namespace, errors: Console) -> ProbeResult:
+    if not errors.is_terminal:
+        return asyncio.run(probe(stack, options.requests, options.path, options.timeout, lambda _: None))
+    with Status("", console=errors) as status:
+        return asyncio.run(probe(stack, options.requests, options.path, options.timeout, status.update))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m probe",
+        description="Sends requests to the stack's NGINX, each with its own trace ID, and finds each one in Tempo.",
+        epilog="Exit code: 0 every trace was found, 1 one is missing, 2 the probe could not be made. "
+        "The counters of NGINX and the Collector are read with the kubeconfig that KUBECONFIG names.",
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--stack", metavar="NAME", help="the Pulumi stack (default: the selected one)")
+    source.add_argument(
+        "--outputs", metavar="FILE", help="read the outputs from the JSON of `pulumi stack output --json`; - for stdin"
+    )
+    parser.add_argument("--requests", metavar="N", type=_count, default=20, help="requests to send (default: 20)")
+    parser.add_argument(
+        "--path", metavar="PATH", type=_path, default="/", help="path and query to ask for (default: /)"
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=30.0,
+        help="limit for finding all traces, from the last answer (default: 30)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document to standard output")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not start with /")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Names the hop that lost the missing traces, from the counters of all hops. Pure: it reads nothing itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from probe import counters as names
+from probe.counters import Measured
+from probe.result import Finding, HopCounters, Verdict
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What the look-ups did not find, and what went wrong with them."""
+
+    requests: int
+    unanswered: int
+    last_error: str | None
+    by_id: frozenset[str]
+    """Answered requests whose trace was not found by ID."""
+    by_search: frozenset[str]
+    """Answered requests whose trace was not found by search."""
+    look_up_errors: int
+    last_look_up_error: str | None
+
+
+def diagnose(missing: Missing, measured: Measured) -> Verdict:
+    """The findings in the order of a span's way; the first names the hop.
+
+    A hop's counters include all traffic: where other traffic makes up for a loss, the verdict says `unknown`.
+    """
+    findings: list[Finding] = []
+    if missing.unanswered:
+        findings.append(
+            Finding(
+                hop="probe → NGINX",
+                why=f"{missing.unanswered} of {missing.requests} requests got no answer; last: {missing.last_error}.",
+            )
+        )
+    if missing.by_id:
+        nginx, collector, tempo = measured.hops
+        findings += _nginx(missing, nginx, measured.logged)
+        findings += _collector(nginx, collector, tempo)
+        findings += _tempo(tempo)
+        if missing.look_up_errors:
+            findings.append(_failed_look_ups(missing))
+        if not findings:
+            findings.append(_nothing_found(measured.hops))
+    elif missing.by_search:
+        findings.append(_failed_look_ups(missing) if missing.look_up_errors else _not_searchable(missing))
+    return Verdict(hop=findings[0].hop, findings=findings)
+
+
+def _nginx(missing: Missing, nginx: HopCounters, logged: set[str] | None) -> list[Finding]:
+    if logged is None:
+        return []
+    findings: list[Finding] = []
+    if unlogged := missing.by_id - logged:
+        why = (
+            f"the access log has no line with the trace IDs of {len(unlogged)} missing traces. Either something else "
+            "than this NGINX answers at nginxUrl, or it does not take over the trace ID of a `traceparent`: "
+            "otel_trace_context must be `propagate` or `extract`."
+        )
+        findings.append(Finding(hop="NGINX", why=why))
+    if nginx.counters[names.DROPPED_LINES]:
+        why = (
+            f"its export buffer was full: {_last(nginx, names.DROPPED_TEXT)}. Raise otel_exporter's batch_size or "
+            "batch_count, or lower its interval."
+        )
+        findings.append(Finding(hop="NGINX", why=why))
+    if nginx.counters[names.FAILURE_LINES]:
+        why = f"exports failed, and NGINX does not retry them: {_last(nginx, names.FAILURE_TEXT)}."
+        findings.append(Finding(hop="NGINX → Collector", why=why))
+    return findings
+
+
+def _collector(nginx: HopCounters, collector: HopCounters, tempo: HopCounters) -> list[Finding]:
+    if collector.unreadable:
+        return []
+    count = collector.counters
+    accepted, refused, sent = count[names.ACCEPTED], count[names.REFUSED], count[names.SENT]
+    failed = count[names.SEND_FAILED] + count[names.ENQUEUE_FAILED]
+    findings: list[Finding] = []
+    if not nginx.unreadable and accepted + refused < nginx.counters[names.LOGGED]:
+        why = (
+            f"NGINX logged {nginx.counters[names.LOGGED]:.0f} of the requests, but only {accepted + refused:.0f} spans "
+            "reached the Collector. Is otel_trace on for this path, and otel_exporter's endpoint this Collector?"
+        )
+        findings.append(Finding(hop="NGINX → Collector", why=why))
+    if refused:
+        why = (
+            f"it refused {refused:.0f} spans, which NGINX does not send again: its memory limit is reached "
+            "(memory_limiter), or a processor or the exporter's queue does not take them."
+        )
+        findings.append(Finding(hop="Collector", why=why))
+    if failed:
+        why = f"the Collector gave up {failed:.0f} spans that it could not send to Tempo; its log says why."
+        findings.append(Finding(hop="Collector → Tempo", why=why))
+    if queue := count[names.QUEUE_SIZE]:
+        why = (
+            f"the Collector still holds {queue:.0f} batches that it could not send to Tempo; it tries again. "
+            "Its log says why."
+        )
+        findings.append(Finding(hop="Collector → Tempo", why=why))
+    elif sent + failed < accepted:
+        why = f"it accepted {accepted:.0f} spans and sent {sent:.0f}: they are in a batch, or a processor dropped them."
+        findings.append(Finding(hop="Collector", why=why))
+    if not tempo.unreadable and tempo.counters[names.RECEIVED] < sent:
+        why = (
+            f"the Collector sent {sent:.0f} spans, this Tempo received {tempo.counters[names.RECEIVED]:.0f}. "
+            "Does the Collector's exporter send to the Tempo of tempoUrl?"
+        )
+        findings.append(Finding(hop="Collector → Tempo", why=why))
+    return findings
+
+
+def _tempo(tempo: HopCounters) -> list[Finding]:
+    if tempo.unreadable or not tempo.counters[names.DISCARDED]:
+        return []
+    reasons = ", ".join(_reasons(tempo.counters)) or "no reason given"
+    why = f"it discarded {tempo.counters[names.DISCARDED]:.0f} spans ({reasons}); its limits are set under `overrides`."
+    return [Finding(hop="Tempo", why=why)]
+
+
+def _reasons(count: Mapping[str, float]) -> list[str]:
+    start = f'{names.DISCARDED}{{reason="'
+    return [f"{key.removeprefix(start)[:-2]}: {value:.0f}" for key, value in count.items() if key.startswith(start)]
+
+
+def _failed_look_ups(missing: Missing) -> Finding:
+    why = f"{missing.look_up_errors} look-ups failed; last: {missing.last_look_up_error}."
+    return Finding(hop="Tempo", why=why)
+
+
+def _not_searchable(missing: Missing) -> Finding:
+    why = (
+        f"all traces are found by ID, but {len(missing.by_search)} not by search yet: search sees a trace once the "
+        "ingester has cut it (trace_idle_period, flush_check_period). Try a longer --timeout."
+    )
+    return Finding(hop="Tempo", why=why)
+
+
+def _nothing_found(hops: list[HopCounters]) -> Finding:
+    if unreadable := [hop.hop for hop in hops if hop.unreadable]:
+        why = f"the counters that could be read show no loss; those of {' and '.join(unreadable)} could not be read."
+        return Finding(hop="unknown", why=why)
+    why = (
+        "no counter shows a loss: Tempo received as many spans as NGINX logged requests. Either Tempo does not answer "
+        "with them yet (try a longer --timeout), or other traffic in the counters hides the loss."
+    )
+    return Finding(hop="unknown", why=why)
+
+
+def _last(nginx: HopCounters, text: str) -> str:
+    return next(note for note in nginx.notes if text in note)
