@@ -111,8 +111,8 @@ class Counters:
         return Measured(
             hops=[
                 nginx,
-                _difference("Collector", COLLECTOR_METRICS, self._collectors, collectors),
-                _difference("Tempo", TEMPO_METRICS, self._tempos, tempos),
+                difference("Collector", COLLECTOR_METRICS, self._collectors, collectors),
+                difference("Tempo", TEMPO_METRICS, self._tempos, tempos),
             ],
             logged=logged,
         )
@@ -164,9 +164,10 @@ class Counters:
         return HopCounters(hop="NGINX", counters=counters, notes=notes), logged
 
 
-def _difference(
+def difference(
     hop: Literal["Collector", "Tempo"], names: Collection[str], before: Reading, after: Reading
 ) -> HopCounters:
+    """What a hop counted between two readings, over all pods; gauges as they are at the end."""
     if unreadable := before.unreadable or after.unreadable:
         return HopCounters(hop=hop, counters={}, unreadable=unreadable)
     # A counter that has not counted yet is not on the page.

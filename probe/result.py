@@ -43,7 +43,7 @@ class Freshness(Document):
 
 
 class Span(Document):
-    """One span of the trace that is drawn. Attributes keep the types that Tempo's JSON gives them."""
+    """One span of the trace that is drawn. Attributes are given as text, whatever their type."""
 
     service: str
     name: str

@@ -1,0 +1,235 @@
+"""A stack on loopback: an NGINX, a Tempo and the API server of their cluster, as the probe sees them.
+
+Spans go from NGINX to the Collector to Tempo in no time, and get lost where a test says so.
+"""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+Answer = tuple[int, str]
+Responder = Callable[[str, dict[str, str], dict[str, str]], Answer | None]
+"""Path, query and headers to status and body; None closes the connection without an answer."""
+
+
+class Server:
+    """An HTTP server on a free port of 127.0.0.1."""
+
+    def __init__(self, respond: Responder) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                parts = urlsplit(self.path)
+                query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+                headers = {key.lower(): value for key, value in self.headers.items()}
+                answer = respond(parts.path, query, {**headers, ":path": self.path})
+                if answer is None:
+                    self.close_connection = True
+                    return
+                status, body = answer
+                content = body.encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object, **__: object) -> None:
+                """Tests read the probe's words alone."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuses connections from now on."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@dataclass
+class Seen:
+    """A request that NGINX answered."""
+
+    trace_id: str
+    user_agent: str
+    path: str
+    at: float
+
+
+@dataclass
+class FakeStack:
+    """What tests set before a probe, and look at after it."""
+
+    lose: dict[int, str] = field(default_factory=dict[int, str])
+    """Number of a request, from 0, to where its span gets lost: unanswered, unlogged, unsent, dropped, export,
+    refused, queue, collector, elsewhere, discarded, forgotten."""
+    nginx_status: int = 200
+    searchable: bool = True
+    visible_after_seconds: float = 0.0
+    trace_answer: Answer | None = None
+    """What Tempo answers to each look-up by ID, instead of the trace."""
+    api_status: int = 200
+    received: list[Seen] = field(default_factory=list[Seen])
+    stored: list[Seen] = field(default_factory=list[Seen])
+    collector: dict[str, int] = field(default_factory=dict[str, int])
+    log: list[str] = field(default_factory=list[str])
+    tempo_received: int = 0
+    discarded: int = 0
+
+    def __post_init__(self) -> None:
+        self.nginx = Server(self._nginx)
+        self.tempo = Server(self._tempo)
+        self.api = Server(self._api)
+        self._requests = 0
+        self._lock = threading.Lock()
+
+    def stop(self) -> None:
+        """Stops the servers that are left."""
+        for server in (self.nginx, self.tempo, self.api):
+            server.stop()
+
+    def write_outputs(self, folder: Path) -> str:
+        """Writes what `pulumi stack output --json` prints, and returns the file's name."""
+        outputs = {"nginxUrl": self.nginx.url, "tempoUrl": self.tempo.url, "namespace": "tracing", "edition": "oss"}
+        file = folder / "outputs.json"
+        file.write_text(json.dumps(outputs))
+        return str(file)
+
+    def write_kubeconfig(self, folder: Path) -> str:
+        """Writes a kubeconfig of the API server, and returns the file's name."""
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "fake",
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
+            "clusters": [{"name": "fake", "cluster": {"server": self.api.url}}],
+            "users": [{"name": "fake", "user": {"token": "fake"}}],
+        }
+        file = folder / "kubeconfig"
+        file.write_text(json.dumps(config))
+        return str(file)
+
+    def _nginx(self, path: str, query: dict[str, str], headers: dict[str, str]) -> Answer | None:
+        del path, query
+        with self._lock:
+            number = self._requests
+            self._requests += 1
+            place = self.lose.get(number, "")
+            if place == "unanswered":
+                return None
+            version, trace_id, _, flags = headers["traceparent"].split("-")
+            assert (version, flags) == ("00", "01")
+            seen = Seen(trace_id, headers["user-agent"], headers[":path"], time.monotonic())
+            self.received.append(seen)
+            self._follow(seen, place)
+        return self.nginx_status, "hello"
+
+    def _follow(self, seen: Seen, place: str) -> None:
+        if place != "unlogged":
+            self.log.append(f'127.0.0.1 "GET / HTTP/1.1" {self.nginx_status} trace_id={seen.trace_id} span_id=00aa')
+        if place == "dropped":
+            self.log.append("2026/01/01 00:00:00 [notice] 7#7: OTel dropped records: 3")
+        elif place == "export":
+            self.log.append("2026/01/01 00:00:00 [error] 7#7: OTel export failure: connection refused")
+        elif place == "refused":
+            self._count("otelcol_receiver_refused_spans")
+        elif place not in ("unlogged", "unsent"):
+            self._count("otelcol_receiver_accepted_spans")
+            if place == "queue":
+                self._count("otelcol_exporter_queue_size")
+            elif place == "collector":
+                self._count("otelcol_exporter_send_failed_spans")
+            else:
+                self._count("otelcol_exporter_sent_spans")
+                self._arrive(seen, place)
+
+    def _arrive(self, seen: Seen, place: str) -> None:
+        if place == "elsewhere":
+            return
+        self.tempo_received += 1
+        if place == "discarded":
+            self.discarded += 1
+        elif place != "forgotten":
+            self.stored.append(seen)
+
+    def _count(self, counter: str) -> None:
+        self.collector[counter] = self.collector.get(counter, 0) + 1
+
+    def _tempo(self, path: str, query: dict[str, str], headers: dict[str, str]) -> Answer:
+        del headers
+        with self._lock:
+            now = time.monotonic()
+            visible = [seen for seen in self.stored if now - seen.at >= self.visible_after_seconds]
+            if path == "/ready":
+                return 200, "ready\n"
+            if path == "/metrics":
+                return 200, self._tempo_metrics()
+            if path == "/api/search":
+                return self._search(query, visible)
+            match = re.fullmatch(r"/api/traces/([0-9a-f]{32})", path)
+            assert match, f"Tempo was asked for {path}"
+            if self.trace_answer:
+                return self.trace_answer
+            known = [seen for seen in visible if seen.trace_id == match[1]]
+            return (200, json.dumps(trace_document(known[0]))) if known else (404, "")
+
+    def _search(self, query: dict[str, str], visible: list[Seen]) -> Answer:
+        # Without these, Tempo does not search the blocks.
+        assert {"start", "end"} <= query.keys()
+        match = re.fullmatch(r'\{ span\.http\.user_agent = "([^"]+)" \}', query["q"])
+        assert match, f"Tempo was asked for {query['q']}"
+        found = [seen for seen in visible if seen.user_agent == match[1]] if self.searchable else []
+        traces = [{"traceID": seen.trace_id.lstrip("0"), "rootServiceName": "nginx"} for seen in found]
+        return 200, json.dumps({"traces": traces[: int(query["limit"])], "metrics": {}})
+
+    def _tempo_metrics(self) -> str:
+        return (
+            "# HELP tempo_distributor_spans_received_total The total number of spans received per tenant\n"
+            "# TYPE tempo_distributor_spans_received_total counter\n"
+            f'tempo_distributor_spans_received_total{{tenant="single-tenant"}} {1000 + self.tempo_received}\n'
+            f'tempo_discarded_spans_total{{reason="trace_too_large",tenant="single-tenant"}} 5\n'
+            f'tempo_discarded_spans_total{{reason="rate_limited",tenant="single-tenant"}} {self.discarded}\n'
+        )
+
+    def _api(self, path: str, query: dict[str, str], headers: dict[str, str]) -> Answer:
+        if headers.get("authorization") != "Bearer fake":
+            return 401, json.dumps({"kind": "Status", "message": "Unauthorized"})
+        if self.api_status != 200:
+            return self.api_status, json.dumps({"kind": "Status", "message": "pods is forbidden"})
+        pods = "/api/v1/namespaces/tracing/pods"
+        if path == pods:
+            labels = dict(label.split("=") for label in query["labelSelector"].split(","))
+            assert labels.pop("app.kubernetes.io/part-of") == "nginx-tracing"
+            component = labels["app.kubernetes.io/name"]
+            pod = {"metadata": {"name": f"{component}-1"}, "spec": {"containers": [{"name": component}]}}
+            return 200, json.dumps({"items": [pod]})
+        with self._lock:
+            if path == f"{pods}/otel-collector-1:8888/proxy/metrics":
+                label = 'receiver="otlp",transport="grpc"'
+                return 200, "".join(f"{name}{{{label}}} {value}\n" for name, value in self.collector.items())
+            assert path == f"{pods}/nginx-1/log"
+            assert query["container"] == "nginx"
+            return 200, "".join(f"{line}\n" for line in self.log)
+
+
+def trace_document(seen: Seen) -> dict[str, object]:
+    """Tempo 2.7's answer to a look-up by ID."""
+    attributes = {"http.method": "GET", "http.target": seen.path, "http.user_agent": seen.user_agent}
+    span = {
+        "traceId": "xnPLymb4v2oNxFvaNtBnmg==",
+        "spanId": "Awr/5Hkj2tY=",
+        "parentSpanId": "AQEBAQEBAQE=",
+        "name": "/",
+        "kind": "SPAN_KIND_SERVER",
+        "startTimeUnixNano": "1795414372798091451",
+        "endTimeUnixNano": "1795414372799091451",
+        "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]
+        + [{"key": "http.status_code", "value": {"intValue": "200"}}],
+    }
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "nginx"}}]}
+    return {"batches": [{"resource": resource, "scopeSpans": [{"scope": {"name": "nginx"}, "spans": [span]}]}]}

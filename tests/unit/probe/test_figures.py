@@ -1,0 +1,67 @@
+"""Percentiles, metrics pages and differences of counters: the figures that the probe's words stand on."""
+
+import pytest
+
+from probe import counters
+from probe.counters import Reading, parse_metrics
+from probe.result import percentile
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [
+        ([], 50, None),
+        ([7.0], 95, 7.0),
+        ([3.0, 1.0, 2.0], 50, 2.0),
+        ([1.0, 2.0, 3.0, 4.0], 50, 2.0),
+        ([float(number) for number in range(1, 21)], 95, 19.0),
+        ([float(number) for number in range(1, 101)], 95, 95.0),
+    ],
+)
+def test_a_percentile_is_a_value_that_was_measured(values: list[float], percent: float, expected: float | None) -> None:
+    assert percentile(values, percent) == expected
+
+
+def test_metrics_are_summed_over_labels_and_keep_reasons_apart() -> None:
+    page = (
+        "# HELP a_total Text with a_total 7 in it\n"
+        'a_total{tenant="x",reason="rate_limited"} 2\n'
+        'a_total{reason="rate_limited",tenant="y"} 3\n'
+        'a_total{reason="a \\"}\\" b"} 1 1700000000\n'
+        "b_total 1e3\n"
+        "a_total_more 9\n"
+        'other{name="a_total 5"} 9\n'
+    )
+    assert parse_metrics(page, {"a_total", "b_total"}) == {
+        "a_total": 6.0,
+        'a_total{reason="rate_limited"}': 5.0,
+        'a_total{reason="a \\"}\\" b"}': 1.0,
+        "b_total": 1000.0,
+    }
+
+
+def difference(before: dict[str, counters.Samples], after: dict[str, counters.Samples]) -> tuple[float, list[str]]:
+    hop = counters.difference("Collector", (counters.ACCEPTED, counters.QUEUE_SIZE), Reading(before), Reading(after))
+    return hop.counters[counters.ACCEPTED], hop.notes
+
+
+def test_differences_add_up_over_pods_that_came_during_the_run() -> None:
+    before = {"a": {counters.ACCEPTED: 10.0}}
+    assert difference(before, {"a": {counters.ACCEPTED: 15.0}, "b": {counters.ACCEPTED: 2.0}}) == (7, [])
+
+
+def test_a_pod_that_restarted_counts_from_zero_and_is_noted() -> None:
+    changed, notes = difference({"a": {counters.ACCEPTED: 10.0}}, {"a": {counters.ACCEPTED: 4.0}})
+    assert changed == 4
+    assert notes == ["a restarted during the run; what it counted before is not included"]
+
+
+def test_a_pod_that_ended_is_noted() -> None:
+    changed, notes = difference({"a": {counters.ACCEPTED: 10.0}}, {"b": {counters.ACCEPTED: 4.0}})
+    assert changed == 4
+    assert notes == ["a ended during the run; what it counted is not included"]
+
+
+def test_a_queue_that_became_shorter_is_no_restart() -> None:
+    before = {"a": {counters.ACCEPTED: 10.0, counters.QUEUE_SIZE: 5.0}}
+    assert difference(before, {"a": {counters.ACCEPTED: 11.0, counters.QUEUE_SIZE: 1.0}}) == (1, [])

@@ -1,0 +1,237 @@
+"""What a person or a script is told by `python -m probe`."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from probe.__main__ import main
+from tests.unit.probe.conftest import Ended
+from tests.unit.probe.fake_stack import FakeStack
+
+Probe = Callable[..., Ended]
+
+
+def test_exits_with_0_and_counts_every_request_when_all_traces_are_found(probe: Probe) -> None:
+    ended = probe()
+    assert ended.code == 0
+    assert "20 answered with 200" in ended.output
+    summary = [line.split()[:5] for line in ended.output.splitlines() if line.startswith("by ")]
+    assert [line[:4] for line in summary] == [["by", "ID", "20", "20"], ["by", "search", "20", "20"]]
+    assert "missing " not in ended.output.partition("by ID")[2]
+    assert ended.errors == ""
+
+
+def test_each_request_has_a_trace_id_of_its_own_and_the_mark_of_the_run(probe: Probe, stack: FakeStack) -> None:
+    ended = probe("--requests", "5", "--path", "/shop?item=1", "--json")
+    assert len({seen.trace_id for seen in stack.received}) == 5
+    assert {seen.path for seen in stack.received} == {"/shop?item=1"}
+    assert {seen.user_agent for seen in stack.received} == {f"nginx-tracing-probe/{ended.document['run']}"}
+
+
+def test_another_run_is_not_taken_for_this_one(probe: Probe, stack: FakeStack) -> None:
+    probe("--requests", "3")
+    stack.lose = dict.fromkeys(range(3, 6), "discarded")
+    ended = probe("--requests", "3", "--timeout", "0.3", "--json")
+    assert ended.document["found_by_search"] == 0
+
+
+def test_freshness_runs_from_the_answer_to_the_look_up_that_finds(probe: Probe, stack: FakeStack) -> None:
+    stack.visible_after_seconds = 0.5
+    document = probe("--requests", "10", "--json").document
+    for way in ("by_id", "by_search"):
+        fresh = document[f"freshness_{way}"]
+        assert 0.48 <= fresh["p50_seconds"] <= fresh["p95_seconds"]
+        # The real value is 0.5 s; the resolution says how far above it a measured one may be.
+        assert fresh["p95_seconds"] - fresh["resolution_seconds"] <= 0.52
+        single = [request[f"fresh_{way}_seconds"] for request in document["requests"]]
+        assert min(single) <= fresh["p50_seconds"] <= max(single)
+
+
+@pytest.mark.parametrize(
+    ("place", "hop", "why"),
+    [
+        ("unanswered", "probe → NGINX", "1 of 6 requests got no answer"),
+        ("unlogged", "NGINX", "the access log has no line with the trace IDs of 1 missing traces"),
+        ("dropped", "NGINX", "nginx-1: 2026/01/01 00:00:00 [notice] 7#7: OTel dropped records: 3"),
+        ("export", "NGINX → Collector", "OTel export failure: connection refused"),
+        ("unsent", "NGINX → Collector", "NGINX logged 6 of the requests, but only 5 spans reached the Collector"),
+        ("refused", "Collector", "it refused 1 spans"),
+        ("queue", "Collector → Tempo", "still holds 1 batches"),
+        ("collector", "Collector → Tempo", "gave up 1 spans that it could not send"),
+        ("elsewhere", "Collector → Tempo", "sent 6 spans, this Tempo received 5"),
+        ("discarded", "Tempo", "it discarded 1 spans (rate_limited: 1)"),
+        ("forgotten", "unknown", "no counter shows a loss"),
+    ],
+)
+def test_exits_with_1_and_names_the_hop_that_lost_a_trace(
+    probe: Probe, stack: FakeStack, place: str, hop: str, why: str
+) -> None:
+    stack.lose = {2: place}
+    ended = probe("--requests", "6", "--timeout", "0.3")
+    assert ended.code == 1
+    assert f"1 of 6 traces are missing 300 ms after the last answer; lost at: {hop}" in ended.output
+    evidence = [line for line in ended.output.splitlines() if line.startswith(f"{hop}: ") and why in line]
+    assert evidence, ended.output
+    if place != "unanswered":
+        assert f"Missing: {stack.received[2].trace_id}" in ended.output
+
+
+def test_all_hops_that_lost_a_trace_are_named_in_the_order_of_a_spans_way(probe: Probe, stack: FakeStack) -> None:
+    stack.lose = {0: "discarded", 1: "collector", 2: "dropped"}
+    verdict = probe("--requests", "4", "--timeout", "0.3", "--json").document["verdict"]
+    hops = [finding["hop"] for finding in verdict["findings"]]
+    assert verdict["hop"] == "NGINX"
+    assert list(dict.fromkeys(hops)) == ["NGINX", "NGINX → Collector", "Collector → Tempo", "Tempo"]
+
+
+def test_counters_are_differences_over_the_run(probe: Probe, stack: FakeStack) -> None:
+    probe("--requests", "5")
+    hops = {hop["hop"]: hop["counters"] for hop in probe("--requests", "3", "--json").document["hops"]}
+    assert hops["NGINX"]["requests_in_access_log"] == 3
+    assert hops["Collector"]["otelcol_receiver_accepted_spans"] == 3
+    assert hops["Collector"]["otelcol_exporter_sent_spans"] == 3
+    assert hops["Tempo"] == {"tempo_distributor_spans_received_total": 3, "tempo_discarded_spans_total": 0}
+
+
+def test_a_trace_that_search_does_not_show_is_missing_too(probe: Probe, stack: FakeStack) -> None:
+    stack.searchable = False
+    ended = probe("--requests", "3", "--timeout", "0.3")
+    assert ended.code == 1
+    assert "Tempo: all traces are found by ID, but 3 not by search yet" in ended.output
+
+
+def test_trace_ids_with_leading_zeros_are_found_by_search(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = iter(["ab12cd34", "00" + "1" * 30, "2" * 16, "000" + "3" * 29, "4" * 16])
+
+    def token(_: int) -> str:
+        return next(tokens)
+
+    monkeypatch.setattr("secrets.token_hex", token)
+    assert probe("--requests", "2", "--timeout", "1").code == 0
+
+
+def test_without_a_kubeconfig_the_traces_are_found_all_the_same(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "no-such-file")
+    ended = probe("--requests", "3", "--json")
+    assert ended.code == 0
+    unreadable = {hop["hop"]: hop["unreadable"] for hop in ended.document["hops"]}
+    assert unreadable["NGINX"] == unreadable["Collector"]
+    assert "Configuration file no-such-file not found" in unreadable["NGINX"]
+    assert unreadable["Tempo"] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(403, "the API server answers HTTP 403: pods is forbidden"), (0, "the API server http://127.0.0.1:")],
+)
+def test_counters_that_cannot_be_read_are_named_with_the_reason(
+    probe: Probe, stack: FakeStack, status: int, reason: str
+) -> None:
+    if status:
+        stack.api_status = status
+    else:
+        stack.api.stop()
+    stack.lose = {0: "export"}
+    ended = probe("--requests", "3", "--timeout", "0.3")
+    assert ended.code == 1
+    assert reason in ended.output
+    assert "lost at: unknown" in ended.output
+    assert "those of NGINX and Collector could not be read" in ended.output
+
+
+def test_answers_that_are_not_2xx_are_counted_and_still_found(probe: Probe, stack: FakeStack) -> None:
+    stack.nginx_status = 500
+    ended = probe("--requests", "3")
+    assert ended.code == 0
+    assert "3 answered with 500" in ended.output
+
+
+def test_an_nginx_that_cannot_be_reached_is_a_clear_message_and_exit_code_2(probe: Probe, stack: FakeStack) -> None:
+    stack.nginx.stop()
+    ended = probe()
+    assert (ended.code, ended.output) == (2, "")
+    assert f"NGINX does not answer at {stack.nginx.url} (the stack output nginxUrl): " in ended.errors
+    assert "kubectl get pods --namespace tracing --selector app.kubernetes.io/name=nginx" in ended.errors
+    assert "pulumi config set nodeAddress ADDRESS" in ended.errors
+    assert "Traceback" not in ended.errors
+
+
+def test_a_tempo_that_cannot_be_reached_is_a_clear_message_and_exit_code_2(probe: Probe, stack: FakeStack) -> None:
+    stack.tempo.stop()
+    ended = probe("--json")
+    assert (ended.code, ended.output) == (2, "")
+    assert f"Tempo does not answer at {stack.tempo.url} (the stack output tempoUrl): " in ended.errors
+    assert stack.received == []
+
+
+def test_an_nginx_that_answers_nothing_is_exit_code_2(probe: Probe, stack: FakeStack) -> None:
+    stack.lose = dict.fromkeys(range(3), "unanswered")
+    ended = probe("--requests", "3")
+    assert ended.code == 2
+    assert "none of 3 requests was answered" in ended.errors
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"), [((503, "too many"), "HTTP 503: too many"), ((200, "<html>"), "answers something else than")]
+)
+def test_look_ups_that_fail_are_not_taken_for_missing_traces(
+    probe: Probe, stack: FakeStack, answer: tuple[int, str], error: str
+) -> None:
+    stack.trace_answer = answer
+    ended = probe("--requests", "2", "--timeout", "0.3")
+    assert ended.code == 1
+    assert "lost at: Tempo" in ended.output
+    assert "look-ups failed; last: " in ended.output
+    assert error in ended.output
+
+
+def test_a_probe_ends_as_soon_as_all_is_found(probe: Probe) -> None:
+    start = time.monotonic()
+    assert probe("--requests", "2", "--timeout", "60").code == 0
+    assert time.monotonic() - start < 10
+
+
+def test_the_document_has_the_trace_with_its_attributes(probe: Probe, stack: FakeStack) -> None:
+    (span,) = probe("--requests", "2", "--json").document["trace"]
+    assert span["service"] == "nginx"
+    assert (span["name"], span["kind"], span["status"], span["duration_seconds"]) == ("/", "SERVER", "UNSET", 0.001)
+    assert (span["span_id"], span["parent_span_id"]) == ("030affe47923dad6", "01" * 8)
+    assert span["attributes"] == {
+        "http.method": "GET",
+        "http.target": "/",
+        "http.user_agent": stack.received[0].user_agent,
+        "http.status_code": "200",
+    }
+
+
+def test_the_document_keeps_its_keys(probe: Probe) -> None:
+    document = probe("--requests", "2", "--json").document
+    assert list(document) == [
+        "run", "nginx_url", "tempo_url", "namespace", "search_query", "limit_seconds", "sent", "answers",
+        "unanswered", "found_by_id", "found_by_search", "missing_by_id", "missing_by_search", "freshness_by_id",
+        "freshness_by_search", "look_up_errors", "last_look_up_error", "hops", "verdict", "trace", "requests",
+    ]  # fmt: skip
+    assert document["answers"] == {"200": 2}
+    assert document["verdict"] is None
+    assert list(document["requests"][0]) == [
+        "trace_id", "status", "error", "duration_seconds", "fresh_by_id_seconds", "fresh_by_search_seconds",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--requests", "0"], "argument --requests: '0' is not a whole number from 1 up"),
+        (["--timeout", "soon"], "argument --timeout: 'soon' is not a number of seconds above 0"),
+        (["--path", "shop"], "argument --path: 'shop' does not start with /"),
+        (["--stack", "dev", "--outputs", "-"], "argument --outputs: not allowed with argument --stack"),
+    ],
+)
+def test_wrong_arguments_are_named_with_what_is_allowed(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
