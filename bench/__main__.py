@@ -60,7 +60,7 @@ def main() -> int:
     rows: dict[str, list[float]] = {"pulumi up": [], "kubectl apply + wait": [], "empty program's preview": []}
     with tempfile.TemporaryDirectory() as scratch:
         environment = os.environ | {
-            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PATH": f"{BIN}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "KUBECONFIG": str(KUBECONFIG),
             "PULUMI_BACKEND_URL": f"file://{scratch}",
             "PULUMI_CONFIG_PASSPHRASE": "for a measurement",

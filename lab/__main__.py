@@ -6,7 +6,7 @@ import sys
 from lab import cluster, host, images
 from lab.builder import build
 from lab.errors import LabError
-from lab.paths import BIN, CACHE, KUBECONFIG
+from lab.paths import BIN, CACHE, KUBECONFIG, REPOSITORY
 from lab.pieces import CLUSTER_PIECES, OSS_STACK_PIECES
 from lab.progress import Progress
 
@@ -24,7 +24,8 @@ def up() -> None:
     images.push(images.oss_stack_images(), progress)
     cluster.pull(images.oss_stack_images(), progress)
     print(f"export KUBECONFIG={KUBECONFIG}")
-    print(f'export PATH="{BIN}:$PATH"')
+    # The Python language host takes the interpreter from PATH.
+    print(f'export PATH="{BIN}:{REPOSITORY}/.venv/bin:$PATH"')
     print("# stop it, and remove all of it but the cache: make lab-down")
 
 

@@ -12,6 +12,9 @@ import yaml
 from quickstart.clusters import Cluster
 from quickstart.state import REPOSITORY, STATE, QuickstartError
 
+PYTHON = str(REPOSITORY / ".venv" / "bin")
+"""First on PATH: the lab's Python language host takes the interpreter from there."""
+
 NAME = "quickstart"
 FILE = REPOSITORY / f"Pulumi.{NAME}.yaml"
 """Made from the cluster's stack file, kept for the caller's edits, removed by `make down`; not in git."""
@@ -29,7 +32,7 @@ def environment(cluster: Cluster) -> dict[str, str]:
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
         "PULUMI_STACK": NAME,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PATH": os.pathsep.join(filter(None, [cluster.path, os.environ["PATH"]])),
+        "PATH": os.pathsep.join(filter(None, [PYTHON, cluster.path, os.environ["PATH"]])),
     }
     # A passphrase of the caller's own, for other stacks, would win over the file.
     inherited = {name: value for name, value in os.environ.items() if name != "PULUMI_CONFIG_PASSPHRASE"}

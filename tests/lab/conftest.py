@@ -138,7 +138,7 @@ def make_stack(folder: Path, name: str, namespace: str) -> Stack:
     backend = folder / "backend"
     backend.mkdir()
     environment = os.environ | {
-        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "PATH": f"{BIN}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "KUBECONFIG": str(KUBECONFIG),
         "PULUMI_BACKEND_URL": f"file://{backend}",
         "PULUMI_CONFIG_PASSPHRASE": "for a test",

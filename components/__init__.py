@@ -1,0 +1,1 @@
+"""The stack's components. None of them reads configuration or the environment."""

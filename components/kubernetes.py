@@ -1,0 +1,145 @@
+"""What the components share: labels, security contexts, workloads' probes and volumes, NodePorts and their URLs."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes.core.v1 import (
+    CapabilitiesArgs,
+    ConfigMap,
+    ConfigMapVolumeSourceArgs,
+    HTTPGetActionArgs,
+    KeyToPathArgs,
+    PodSecurityContextArgs,
+    ProbeArgs,
+    ResourceRequirementsArgs,
+    SeccompProfileArgs,
+    SecurityContextArgs,
+    Service,
+    VolumeArgs,
+)
+from pulumi_kubernetes.core.v1 import Namespace as KubernetesNamespace
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+PART_OF = "nginx-tracing"
+SKIP_AWAIT: Mapping[str, str] = {"pulumi.com/skipAwait": "true"}
+"""Awaiting a Service costs ten seconds and tells nothing that its awaited Deployment does not."""
+
+WORKLOAD_TIMEOUTS = pulumi.CustomTimeouts(create="5m", update="5m")
+"""A pod that is not Ready by then will hardly be: five minutes pull the images on a slow line."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a component listens inside the cluster."""
+
+    service: str
+    namespace: str
+    port: int
+
+    def __str__(self) -> str:
+        # Without the cluster's domain, which is not `cluster.local` everywhere; pods search it.
+        return f"{self.service}.{self.namespace}.svc:{self.port}"
+
+
+def labels(component: str) -> dict[str, str]:
+    """The labels of a component's objects; its pods' too, and so its selectors'."""
+    return {"app.kubernetes.io/name": component, "app.kubernetes.io/part-of": PART_OF}
+
+
+def metadata(
+    component: str,
+    namespace: pulumi.Output[str],
+    name: str | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> ObjectMetaArgs:
+    """Metadata of an object: auto-named without a name, for objects whose every edit makes a new one."""
+    return ObjectMetaArgs(name=name, namespace=namespace, labels=labels(component), annotations=annotations)
+
+
+def restricted_namespace(name: str) -> KubernetesNamespace:
+    """The stack's namespace, which refuses pods that violate the *restricted* Pod Security Standard."""
+    standard = {
+        f"pod-security.kubernetes.io/{mode}{suffix}": value
+        for mode in ("enforce", "audit", "warn")
+        for suffix, value in (("", "restricted"), ("-version", "v1.32"))
+    }
+    return KubernetesNamespace(
+        "namespace",
+        metadata=ObjectMetaArgs(name=name, labels={"app.kubernetes.io/part-of": PART_OF, **standard}),
+    )
+
+
+def pod_security(user: int) -> PodSecurityContextArgs:
+    """A pod of the restricted standard. `user` is the image's own, and the group that owns its volumes."""
+    return PodSecurityContextArgs(
+        run_as_non_root=True,
+        run_as_user=user,
+        run_as_group=user,
+        fs_group=user,
+        seccomp_profile=SeccompProfileArgs(type="RuntimeDefault"),
+    )
+
+
+def container_security() -> SecurityContextArgs:
+    """A container of the restricted standard, with a read-only root besides."""
+    return SecurityContextArgs(
+        allow_privilege_escalation=False,
+        read_only_root_filesystem=True,
+        capabilities=CapabilitiesArgs(drop=["ALL"]),
+    )
+
+
+def resources(*, cpu: str, memory: str, memory_limit: str) -> ResourceRequirementsArgs:
+    """Requests, and a limit of memory only: a limit of CPU would delay requests and spans without need."""
+    return ResourceRequirementsArgs(requests={"cpu": cpu, "memory": memory}, limits={"memory": memory_limit})
+
+
+def ready_when(path: str, port: int) -> ProbeArgs:
+    """Readiness by HTTP, asked each second: it decides how long a rollout takes."""
+    return ProbeArgs(http_get=HTTPGetActionArgs(path=path, port=port), period_seconds=1, failure_threshold=3)
+
+
+def alive_while(path: str, port: int) -> ProbeArgs:
+    """Liveness by HTTP; a minute of silence is a dead process, less may be a busy one."""
+    return ProbeArgs(
+        http_get=HTTPGetActionArgs(path=path, port=port), period_seconds=10, timeout_seconds=5, failure_threshold=6
+    )
+
+
+def config_volume(name: str, config_map: ConfigMap, key: str) -> VolumeArgs:
+    """A volume with one document of a config object."""
+    return VolumeArgs(
+        name=name,
+        config_map=ConfigMapVolumeSourceArgs(
+            name=config_map.metadata["name"], items=[KeyToPathArgs(key=key, path=key)]
+        ),
+    )
+
+
+def node_port_of(service: Service, port_name: str, configured: int | None) -> pulumi.Output[int]:
+    """The NodePort that the cluster gave to a port of a Service.
+
+    In the preview of a Service that does not exist yet, the API server's dry run answers with a port that the real
+    one will not get: it is unknown then, unless it was configured.
+    """
+    if configured is not None:
+        return pulumi.Output.from_input(configured)
+
+    # The id is unknown exactly as long as the Service does not exist, which makes the whole unknown.
+    return pulumi.Output.all(service.id, service.spec).apply(
+        lambda known: next(int(port.node_port) for port in known[1].ports if port.name == port_name)
+    )
+
+
+def url(host: pulumi.Input[str], port: pulumi.Output[int]) -> pulumi.Output[str]:
+    """The URL of a NodePort."""
+    return pulumi.Output.all(host, port).apply(lambda known: f"http://{_in_url(known[0])}:{known[1]}")
+
+
+def _in_url(host: str) -> str:
+    try:
+        return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
+    except ValueError:
+        return host

@@ -1,0 +1,111 @@
+"""A node's address, for URLs with a NodePort.
+
+The Kubernetes provider can read a node by its name but not list them, so this asks the API server itself.
+"""
+
+import os
+from pathlib import Path
+
+import httpx2
+import pulumi
+import yaml
+from lightkube import Client
+from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+from lightkube.core.exceptions import ApiError, ConfigError
+from lightkube.resources.core_v1 import Node
+from pulumi.output import UNKNOWN
+
+CONNECT_SECONDS = 5.0
+
+
+class NodeAddressError(Exception):
+    """No address could be read; its text says why."""
+
+
+class ClusterUnreachableError(NodeAddressError):
+    """The API server did not answer, or no kubeconfig names one."""
+
+
+def node_host(configured: str | None, *, kubeconfig: str | None, context: str | None) -> pulumi.Input[str]:
+    """The host of the stack's URLs: the configured one, else a Ready node's.
+
+    In a preview it is unknown while the cluster cannot be reached.
+
+    Args:
+        configured: `nodeAddress`, which is taken as it is.
+        kubeconfig: the path or the contents; none for the default file.
+        context: none for the current one.
+
+    Raises:
+        pulumi.RunError: the cluster cannot be reached by `pulumi up`, or no address can be read from its nodes.
+    """
+    if configured is not None:
+        return configured
+    try:
+        return read_node_address(kubeconfig, context)
+    except ClusterUnreachableError as error:
+        if pulumi.runtime.is_dry_run():
+            # `UNKNOWN` makes the output of an `apply` unknown, as a resource's would be.
+            return pulumi.Output.from_input("").apply(lambda _: UNKNOWN)  # pyright: ignore[reportReturnType]
+        raise pulumi.RunError(
+            f"no cluster can be reached, and nothing was created: {error}\n"
+            "  Name one that is running: export KUBECONFIG=<file>, or pulumi config set kubernetes:context <context>"
+        ) from None
+    except NodeAddressError as error:
+        raise pulumi.RunError(
+            f"the address for the stack's URLs cannot be read from the cluster's nodes: {error}\n"
+            "  Give it: pulumi config set nodeAddress <host name or IP address of a node>"
+        ) from None
+
+
+def read_node_address(kubeconfig: str | None, context: str | None) -> str:
+    """The external address of a Ready node, else the internal address of one.
+
+    Raises:
+        ClusterUnreachableError: there is no usable kubeconfig, or no answer within five seconds.
+        NodeAddressError: the API server refuses the list of nodes, or no node is Ready.
+    """
+    try:
+        client = Client(config=_config(kubeconfig, context), timeout=httpx2.Timeout(CONNECT_SECONDS))
+        nodes = list(client.list(Node))  # pyright: ignore[reportUnknownMemberType]
+    except ConfigError as error:
+        raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
+    except ApiError as error:
+        raise NodeAddressError(str(error)) from error
+    except (httpx2.HTTPError, OSError) as error:
+        raise ClusterUnreachableError(str(error) or type(error).__name__) from error
+    addresses = [
+        (address.type, address.address)
+        for node in nodes
+        if node.status is not None
+        and any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions or [])
+        for address in node.status.addresses or []
+    ]
+    for wanted in ("ExternalIP", "InternalIP"):
+        for kind, address in addresses:
+            if kind == wanted:
+                return address
+    raise NodeAddressError(f"none of its {len(nodes)} nodes is Ready and has an address")
+
+
+def _config(kubeconfig: str | None, context: str | None) -> SingleConfig:
+    """The chosen context of a kubeconfig, read as kubectl and the Kubernetes provider read it.
+
+    Raises:
+        ConfigError: no such file or context.
+    """
+    if kubeconfig and "\n" in kubeconfig:
+        config = KubeConfig.from_dict(yaml.safe_load(kubeconfig))  # pyright: ignore[reportUnknownMemberType]
+    else:
+        # Several files make one configuration: of equal names the first counts.
+        files = [Path(file).expanduser() for file in (kubeconfig or "~/.kube/config").split(os.pathsep) if file]
+        configs = [KubeConfig.from_file(file) for file in files if file.is_file()]
+        if not configs:
+            raise ConfigError(f"{' and '.join(map(str, files))} cannot be read")
+        wanted = context or next((each.current_context for each in configs if each.current_context), None)
+        config = next((each for each in configs if wanted in each.contexts), configs[0])
+        context = wanted
+    chosen = config.get(context)
+    if chosen is None:
+        raise ConfigError("no context is chosen")
+    return chosen
