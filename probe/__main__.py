@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 import sys
 
 from rich.console import Console
@@ -91,8 +92,8 @@ def _seconds(text: str) -> float:
 
 
 def _path(text: str) -> str:
-    if not text.startswith("/"):
-        raise argparse.ArgumentTypeError(f"{text!r} does not start with /")
+    if not re.fullmatch(r"/[!-~]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} does not start with /, or has a character that is to be %-encoded")
     return text
 
 

@@ -97,8 +97,10 @@ class Counters:
             self._cluster = await asyncio.to_thread(Cluster, self._namespace)
         except ClusterError as error:
             self._no_cluster = str(error)
-        self._collectors = await asyncio.to_thread(self._read_collectors)
+        # Against the spans' way here and along it in `finish`: so a hop counts over a longer time than the one before
+        # it, and other traffic that passes between two readings never looks like a loss.
         self._tempos = await self._read_tempo()
+        self._collectors = await asyncio.to_thread(self._read_collectors)
         self._started_at = time.monotonic()
 
     async def finish(self, trace_ids: set[str]) -> Measured:

@@ -152,9 +152,7 @@ def _verdict(result: ProbeResult, console: Console) -> None:
     missing = sorted({*result.missing_by_id, *result.missing_by_search})
     findings = result.verdict.findings if result.verdict else []
     hops = list(dict.fromkeys(finding.hop for finding in findings))
-    headline = (
-        f"{len(missing)} of {result.sent} traces are missing {duration(result.limit_seconds)} after the last answer"
-    )
+    headline = f"{len(missing)} of {result.sent} traces missing {duration(result.limit_seconds)} after the last answer"
     console.print(Text(f"{headline}; lost at: {', '.join(hops)}", style="bold red"), soft_wrap=True)
     for finding in findings:
         console.print(Text.assemble((f"{finding.hop}: ", "bold"), finding.why), soft_wrap=True)

@@ -235,7 +235,6 @@ def _missing(run: Run) -> Missing:
     unanswered = [request for request in run.requests if not request.answered]
     answered = [request for request in run.requests if request.answered]
     return Missing(
-        requests=len(run.requests),
         unanswered=len(unanswered),
         last_error=unanswered[-1].error if unanswered else None,
         by_id=frozenset(request.trace_id for request in answered if request.by_id.found_at is None),

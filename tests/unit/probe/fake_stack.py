@@ -67,10 +67,12 @@ class FakeStack:
 
     lose: dict[int, str] = field(default_factory=dict[int, str])
     """Number of a request, from 0, to where its span gets lost: unanswered, unlogged, unsent, dropped, export,
-    refused, queue, collector, elsewhere, discarded, forgotten."""
+    refused, held, queue, collector, elsewhere, discarded, forgotten."""
     nginx_status: int = 200
     searchable: bool = True
     visible_after_seconds: float = 0.0
+    traffic_after_first_reading: int = 0
+    """Spans of others that pass all hops right after the first reading of any counters."""
     trace_answer: Answer | None = None
     """What Tempo answers to each look-up by ID, instead of the trace."""
     api_status: int = 200
@@ -140,6 +142,8 @@ class FakeStack:
             self._count("otelcol_receiver_refused_spans")
         elif place not in ("unlogged", "unsent"):
             self._count("otelcol_receiver_accepted_spans")
+            if place == "held":
+                return
             if place == "queue":
                 self._count("otelcol_exporter_queue_size")
             elif place == "collector":
@@ -157,8 +161,15 @@ class FakeStack:
         elif place != "forgotten":
             self.stored.append(seen)
 
-    def _count(self, counter: str) -> None:
-        self.collector[counter] = self.collector.get(counter, 0) + 1
+    def _count(self, counter: str, more: int = 1) -> None:
+        self.collector[counter] = self.collector.get(counter, 0) + more
+
+    def _read_by_probe(self, page: str) -> str:
+        self._count("otelcol_receiver_accepted_spans", self.traffic_after_first_reading)
+        self._count("otelcol_exporter_sent_spans", self.traffic_after_first_reading)
+        self.tempo_received += self.traffic_after_first_reading
+        self.traffic_after_first_reading = 0
+        return page
 
     def _tempo(self, path: str, query: dict[str, str], headers: dict[str, str]) -> Answer:
         del headers
@@ -168,7 +179,7 @@ class FakeStack:
             if path == "/ready":
                 return 200, "ready\n"
             if path == "/metrics":
-                return 200, self._tempo_metrics()
+                return 200, self._read_by_probe(self._tempo_metrics())
             if path == "/api/search":
                 return self._search(query, visible)
             match = re.fullmatch(r"/api/traces/([0-9a-f]{32})", path)
@@ -211,7 +222,8 @@ class FakeStack:
         with self._lock:
             if path == f"{pods}/otel-collector-1:8888/proxy/metrics":
                 label = 'receiver="otlp",transport="grpc"'
-                return 200, "".join(f"{name}{{{label}}} {value}\n" for name, value in self.collector.items())
+                page = "".join(f"{name}{{{label}}} {value}\n" for name, value in self.collector.items())
+                return 200, self._read_by_probe(page)
             assert path == f"{pods}/nginx-1/log"
             assert query["container"] == "nginx"
             return 200, "".join(f"{line}\n" for line in self.log)

@@ -51,16 +51,17 @@ def test_freshness_runs_from_the_answer_to_the_look_up_that_finds(probe: Probe, 
 @pytest.mark.parametrize(
     ("place", "hop", "why"),
     [
-        ("unanswered", "probe → NGINX", "1 of 6 requests got no answer"),
-        ("unlogged", "NGINX", "the access log has no line with the trace IDs of 1 missing traces"),
+        ("unanswered", "probe → NGINX", "1 request got no answer"),
+        ("unlogged", "NGINX", "the access log has no line with the trace IDs of 1 missing trace"),
         ("dropped", "NGINX", "nginx-1: 2026/01/01 00:00:00 [notice] 7#7: OTel dropped records: 3"),
         ("export", "NGINX → Collector", "OTel export failure: connection refused"),
         ("unsent", "NGINX → Collector", "NGINX logged 6 of the requests, but only 5 spans reached the Collector"),
-        ("refused", "Collector", "it refused 1 spans"),
-        ("queue", "Collector → Tempo", "still holds 1 batches"),
-        ("collector", "Collector → Tempo", "gave up 1 spans that it could not send"),
+        ("refused", "Collector", "it refused 1 span,"),
+        ("held", "Collector", "it accepted 6 spans and sent 5"),
+        ("queue", "Collector → Tempo", "still holds 1 batch that"),
+        ("collector", "Collector → Tempo", "gave up 1 span that it could not send"),
         ("elsewhere", "Collector → Tempo", "sent 6 spans, this Tempo received 5"),
-        ("discarded", "Tempo", "it discarded 1 spans (rate_limited: 1)"),
+        ("discarded", "Tempo", "it discarded 1 span (rate_limited: 1)"),
         ("forgotten", "unknown", "no counter shows a loss"),
     ],
 )
@@ -70,7 +71,7 @@ def test_exits_with_1_and_names_the_hop_that_lost_a_trace(
     stack.lose = {2: place}
     ended = probe("--requests", "6", "--timeout", "0.3")
     assert ended.code == 1
-    assert f"1 of 6 traces are missing 300 ms after the last answer; lost at: {hop}" in ended.output
+    assert f"1 of 6 traces missing 300 ms after the last answer; lost at: {hop}" in ended.output
     evidence = [line for line in ended.output.splitlines() if line.startswith(f"{hop}: ") and why in line]
     assert evidence, ended.output
     if place != "unanswered":
@@ -83,6 +84,13 @@ def test_all_hops_that_lost_a_trace_are_named_in_the_order_of_a_spans_way(probe:
     hops = [finding["hop"] for finding in verdict["findings"]]
     assert verdict["hop"] == "NGINX"
     assert list(dict.fromkeys(hops)) == ["NGINX", "NGINX → Collector", "Collector → Tempo", "Tempo"]
+
+
+def test_other_traffic_between_two_readings_is_not_taken_for_a_loss(probe: Probe, stack: FakeStack) -> None:
+    stack.traffic_after_first_reading = 3
+    stack.lose = {0: "discarded"}
+    verdict = probe("--requests", "4", "--timeout", "0.3", "--json").document["verdict"]
+    assert [finding["hop"] for finding in verdict["findings"]] == ["Tempo"]
 
 
 def test_counters_are_differences_over_the_run(probe: Probe, stack: FakeStack) -> None:
@@ -224,7 +232,14 @@ def test_the_document_keeps_its_keys(probe: Probe) -> None:
     [
         (["--requests", "0"], "argument --requests: '0' is not a whole number from 1 up"),
         (["--timeout", "soon"], "argument --timeout: 'soon' is not a number of seconds above 0"),
-        (["--path", "shop"], "argument --path: 'shop' does not start with /"),
+        (
+            ["--path", "shop"],
+            "argument --path: 'shop' does not start with /, or has a character that is to be %-encoded",
+        ),
+        (
+            ["--path", "/a b"],
+            "argument --path: '/a b' does not start with /, or has a character that is to be %-encoded",
+        ),
         (["--stack", "dev", "--outputs", "-"], "argument --outputs: not allowed with argument --stack"),
     ],
 )
