@@ -56,8 +56,8 @@ def _nginx(missing: Missing, nginx: HopCounters, logged: set[str] | None) -> lis
     if unlogged := missing.by_id - logged:
         why = (
             f"the access log has no line with the trace IDs of {_many(len(unlogged), 'missing trace')}. Either "
-            "something else than this NGINX answers at nginxUrl, or it does not take over the trace ID of a `traceparent`: "
-            "otel_trace_context must be `propagate` or `extract`."
+            "something else than this NGINX answers at nginxUrl, or it does not take over the trace ID of a "
+            "`traceparent`: otel_trace_context must be `propagate` or `extract`."
         )
         findings.append(Finding(hop="NGINX", why=why))
     if nginx.counters[names.DROPPED_LINES]:

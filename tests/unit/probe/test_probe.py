@@ -32,7 +32,7 @@ def test_each_request_has_a_trace_id_of_its_own_and_the_mark_of_the_run(probe: P
 def test_another_run_is_not_taken_for_this_one(probe: Probe, stack: FakeStack) -> None:
     probe("--requests", "3")
     stack.lose = dict.fromkeys(range(3, 6), "discarded")
-    ended = probe("--requests", "3", "--timeout", "0.3", "--json")
+    ended = probe("--requests", "3", "--timeout", "0.5", "--json")
     assert ended.document["found_by_search"] == 0
 
 
@@ -41,7 +41,7 @@ def test_freshness_runs_from_the_answer_to_the_look_up_that_finds(probe: Probe, 
     document = probe("--requests", "10", "--json").document
     for way in ("by_id", "by_search"):
         fresh = document[f"freshness_{way}"]
-        assert 0.48 <= fresh["p50_seconds"] <= fresh["p95_seconds"]
+        assert 0.4 <= fresh["p50_seconds"] <= fresh["p95_seconds"]
         # The real value is 0.5 s; the resolution says how far above it a measured one may be.
         assert fresh["p95_seconds"] - fresh["resolution_seconds"] <= 0.52
         single = [request[f"fresh_{way}_seconds"] for request in document["requests"]]
@@ -69,9 +69,9 @@ def test_exits_with_1_and_names_the_hop_that_lost_a_trace(
     probe: Probe, stack: FakeStack, place: str, hop: str, why: str
 ) -> None:
     stack.lose = {2: place}
-    ended = probe("--requests", "6", "--timeout", "0.3")
+    ended = probe("--requests", "6", "--timeout", "0.5")
     assert ended.code == 1
-    assert f"1 of 6 traces missing 300 ms after the last answer; lost at: {hop}" in ended.output
+    assert f"1 of 6 traces missing 500 ms after the last answer; lost at: {hop}" in ended.output
     evidence = [line for line in ended.output.splitlines() if line.startswith(f"{hop}: ") and why in line]
     assert evidence, ended.output
     if place != "unanswered":
@@ -80,7 +80,7 @@ def test_exits_with_1_and_names_the_hop_that_lost_a_trace(
 
 def test_all_hops_that_lost_a_trace_are_named_in_the_order_of_a_spans_way(probe: Probe, stack: FakeStack) -> None:
     stack.lose = {0: "discarded", 1: "collector", 2: "dropped"}
-    verdict = probe("--requests", "4", "--timeout", "0.3", "--json").document["verdict"]
+    verdict = probe("--requests", "4", "--timeout", "0.5", "--json").document["verdict"]
     hops = [finding["hop"] for finding in verdict["findings"]]
     assert verdict["hop"] == "NGINX"
     assert list(dict.fromkeys(hops)) == ["NGINX", "NGINX → Collector", "Collector → Tempo", "Tempo"]
@@ -89,7 +89,7 @@ def test_all_hops_that_lost_a_trace_are_named_in_the_order_of_a_spans_way(probe:
 def test_other_traffic_between_two_readings_is_not_taken_for_a_loss(probe: Probe, stack: FakeStack) -> None:
     stack.traffic_after_first_reading = 3
     stack.lose = {0: "discarded"}
-    verdict = probe("--requests", "4", "--timeout", "0.3", "--json").document["verdict"]
+    verdict = probe("--requests", "4", "--timeout", "0.5", "--json").document["verdict"]
     assert [finding["hop"] for finding in verdict["findings"]] == ["Tempo"]
 
 
@@ -104,7 +104,7 @@ def test_counters_are_differences_over_the_run(probe: Probe, stack: FakeStack) -
 
 def test_a_trace_that_search_does_not_show_is_missing_too(probe: Probe, stack: FakeStack) -> None:
     stack.searchable = False
-    ended = probe("--requests", "3", "--timeout", "0.3")
+    ended = probe("--requests", "3", "--timeout", "0.5")
     assert ended.code == 1
     assert "Tempo: all traces are found by ID, but 3 not by search yet" in ended.output
 
@@ -141,7 +141,7 @@ def test_counters_that_cannot_be_read_are_named_with_the_reason(
     else:
         stack.api.stop()
     stack.lose = {0: "export"}
-    ended = probe("--requests", "3", "--timeout", "0.3")
+    ended = probe("--requests", "3", "--timeout", "0.5")
     assert ended.code == 1
     assert reason in ended.output
     assert "lost at: unknown" in ended.output
@@ -187,7 +187,7 @@ def test_look_ups_that_fail_are_not_taken_for_missing_traces(
     probe: Probe, stack: FakeStack, answer: tuple[int, str], error: str
 ) -> None:
     stack.trace_answer = answer
-    ended = probe("--requests", "2", "--timeout", "0.3")
+    ended = probe("--requests", "2", "--timeout", "0.5")
     assert ended.code == 1
     assert "lost at: Tempo" in ended.output
     assert "look-ups failed; last: " in ended.output
