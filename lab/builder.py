@@ -81,11 +81,13 @@ class _BuildFailedError(Exception):
 
 
 def _build_one(piece: Piece, step: Step) -> None:
+    # Of the inputs as they are now: what is edited meanwhile belongs to the next build.
+    folder = piece.folder
     log_file = CACHE / "logs" / f"{piece.name}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    piece.folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=piece.folder.parent, prefix=f".{piece.name}-") as scratch,
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{piece.name}-") as scratch,
         log_file.open("w") as log,
     ):
         target = Path(scratch) / "built"
@@ -114,9 +116,9 @@ def _build_one(piece: Piece, step: Step) -> None:
                 f"{piece.name} could not be built: `{' '.join(map(str, error.cmd))[:200]}` exited with "
                 f"{error.returncode}. Its log: {log_file}\n{last_lines}"
             ) from error
-        target.rename(piece.folder)
-    for old in piece.folder.parent.glob(f"{piece.name}-????????????????"):
-        if old != piece.folder:
+        target.rename(folder)
+    for old in folder.parent.glob(f"{piece.name}-????????????????"):
+        if old != folder:
             shutil.rmtree(old, ignore_errors=True)
 
 

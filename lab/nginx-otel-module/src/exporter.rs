@@ -4,7 +4,6 @@
 //! refused by `add` and counted by the caller.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -162,7 +161,7 @@ fn run(
         let headers = metadata(&settings)?;
         let mut sends = JoinSet::new();
         // Connects before the first batch; a failure shows with that one.
-        sends.spawn(async_ok(channel.clone()));
+        sends.spawn(connect(channel.clone()));
         loop {
             tokio::select! {
                 batch = batches.recv() => match batch {
@@ -181,7 +180,7 @@ fn run(
     })
 }
 
-async fn async_ok(channel: Channel) {
+async fn connect(channel: Channel) {
     let _ = channel.ready_oneshot().await;
 }
 
@@ -253,14 +252,12 @@ fn tls_connector(settings: &Settings) -> Result<SslConnector, openssl::error::Er
 
 type Tls = TokioIo<SslStream<TcpStream>>;
 
-fn connect_tls(connector: SslConnector, uri: Uri) -> impl Future<Output = io::Result<Tls>> + Send {
-    async move {
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let tcp = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await?;
-        tcp.set_nodelay(true)?;
-        let ssl = connector.configure()?.into_ssl(&host)?;
-        let mut stream = SslStream::new(ssl, tcp)?;
-        Pin::new(&mut stream).connect().await.map_err(io::Error::other)?;
-        Ok(TokioIo::new(stream))
-    }
+async fn connect_tls(connector: SslConnector, uri: Uri) -> io::Result<Tls> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let tcp = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await?;
+    tcp.set_nodelay(true)?;
+    let ssl = connector.configure()?.into_ssl(&host)?;
+    let mut stream = SslStream::new(ssl, tcp)?;
+    Pin::new(&mut stream).connect().await.map_err(io::Error::other)?;
+    Ok(TokioIo::new(stream))
 }

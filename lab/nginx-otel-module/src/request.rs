@@ -45,7 +45,7 @@ pub fn context(request: &mut ngx_http_request_t) -> Option<&mut RequestContext> 
     }
     let mut made = RequestContext::default();
     if location(request)?.trace_context & EXTRACT != 0 {
-        if let Some(parent) = header(request, "traceparent").and_then(|value| TraceContext::parse(value)) {
+        if let Some(parent) = header(request, "traceparent").and_then(TraceContext::parse) {
             made.parent = parent;
             made.state = header(request, "tracestate").unwrap_or_default().to_vec();
         }

@@ -1,0 +1,280 @@
+"""A real NGINX with the lab's module, and a real OTLP receiver that keeps what it gets."""
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Generator
+from concurrent import futures
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import Signals
+from typing import Any, TypeVar
+
+import grpc
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,  # pyright: ignore[reportUnknownVariableType]
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
+
+from lab import host
+from lab.builder import build
+from lab.pieces import NGINX
+from lab.progress import Progress
+
+Found = TypeVar("Found")
+
+
+def wait_for(what: str, look: Callable[[], Found], seconds: float = 15) -> Found:
+    """The first true thing that `look` gives."""
+    limit = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > limit:
+            pytest.fail(f"waited {seconds} s for {what}, in vain")
+        time.sleep(0.02)
+    return found
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def nginx_build(request: pytest.FixtureRequest) -> Path:
+    """The folder with `nginx` and `ngx_otel_module.so`, built if the cache lacks them."""
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        progress = Progress()
+        if os.geteuid() == 0:
+            host.install_packages(progress)
+        build([NGINX], progress)
+    return NGINX.folder
+
+
+@dataclass
+class Span:
+    """A span as it arrived."""
+
+    resource: dict[str, Any]
+    scope: tuple[str, str]
+    name: str
+    kind: int
+    status: int
+    trace_id: str
+    span_id: str
+    parent_id: str
+    trace_state: str
+    seconds: float
+    attributes: dict[str, Any]
+    pairs: list[tuple[str, Any]]
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(item) for item in value.array_value.values]
+    return getattr(value, kind)
+
+
+def _spans(resource: Any, scoped: ScopeSpans) -> list[Span]:
+    attributes_of_resource = {pair.key: _value(pair.value) for pair in resource.attributes}
+    return [
+        Span(
+            attributes_of_resource,
+            (scoped.scope.name, scoped.scope.version),
+            span.name,
+            span.kind,
+            span.status.code,
+            span.trace_id.hex(),
+            span.span_id.hex(),
+            span.parent_span_id.hex(),
+            span.trace_state,
+            (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
+            {pair.key: _value(pair.value) for pair in span.attributes},
+            [(pair.key, _value(pair.value)) for pair in span.attributes],
+        )
+        for span in scoped.spans
+    ]
+
+
+@dataclass
+class Receiver(TraceServiceServicer):
+    """An OTLP receiver on loopback. Starts and stops on one port; hangs while `hold` is set."""
+
+    port: int = field(default_factory=free_port)
+    credentials: grpc.ServerCredentials | None = None
+    spans: list[Span] = field(default_factory=list[Span])
+    batches: list[int] = field(default_factory=list[int])
+    metadata: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    def __post_init__(self) -> None:
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self._server: grpc.Server | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Listens."""
+        self._server = grpc.server(futures.ThreadPoolExecutor(8))
+        add_TraceServiceServicer_to_server(self, self._server)
+        address = f"127.0.0.1:{self.port}"
+        if self.credentials:
+            assert self._server.add_secure_port(address, self.credentials)
+        else:
+            assert self._server.add_insecure_port(address)
+        self._server.start()
+
+    def stop(self) -> None:
+        """Closes all connections."""
+        self.go_on.set()
+        if self._server:
+            self._server.stop(None).wait()
+
+    def Export(  # noqa: N802 - gRPC's name
+        self, request: ExportTraceServiceRequest, context: grpc.ServicerContext
+    ) -> ExportTraceServiceResponse:
+        """Keeps a batch."""
+        self.go_on.wait(60)
+        got = [
+            span
+            for resource_spans in request.resource_spans
+            for scoped in resource_spans.scope_spans
+            for span in _spans(resource_spans.resource, scoped)
+        ]
+        self.metadata.append({str(pair[0]): pair[1] for pair in context.invocation_metadata() or ()})
+        self.batches.append(len(got))
+        self.spans += got
+        return ExportTraceServiceResponse()
+
+    def one(self) -> Span:
+        """The only span that has arrived, waited for."""
+        wait_for("a span", lambda: self.spans)
+        (span,) = self.spans
+        return span
+
+    def many(self, count: int, seconds: float = 15) -> list[Span]:
+        """As many spans, waited for."""
+        wait_for(f"{count} spans; there are {len(self.spans)}", lambda: len(self.spans) >= count, seconds)
+        return self.spans
+
+
+@pytest.fixture
+def receiver() -> Generator[Receiver]:
+    """A receiver without TLS."""
+    made = Receiver()
+    yield made
+    made.stop()
+
+
+@dataclass
+class Nginx:
+    """An NGINX of its own in a folder of its own."""
+
+    build: Path
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def write(self, http: str, *, main: str = "worker_processes 1;") -> None:
+        """Writes nginx.conf around the content of the `http` block."""
+        (self.folder / "nginx.conf").write_text(
+            f"load_module {self.build}/ngx_otel_module.so;\n{main}\ndaemon off;\n"
+            f"pid {self.folder}/pid;\nerror_log {self.folder}/error.log notice;\n"
+            "events { worker_connections 512; }\nhttp {\n"
+            + "".join(f"{kind}_temp_path {self.folder}/{kind};\n" for kind in _TEMPORARY)
+            + f"access_log off;\n{http}\n}}\n"
+        )
+
+    def command(self, *flags: str) -> list[str]:
+        """NGINX with the folder's configuration."""
+        files = ["-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", str(self.folder / "error.log")]
+        return [str(self.build / "nginx"), *files, *flags]
+
+    def start(self) -> None:
+        """Starts and waits until it listens."""
+        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL)
+        process = self.process
+
+        def listens() -> bool:
+            assert process.poll() is None, self.log()
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait_for("NGINX", listens)
+
+    def tell(self, number: Signals) -> None:
+        """Tells the master process."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self, number: Signals = Signals.SIGQUIT, seconds: float = 15) -> None:
+        """Ends it and waits."""
+        if self.process is None:
+            return
+        self.tell(number)
+        self.process.wait(seconds)
+        self.process = None
+
+    def log(self) -> str:
+        """The error log."""
+        file = self.folder / "error.log"
+        return file.read_text() if file.exists() else ""
+
+    def test(self) -> str:
+        """What `nginx -t` says of the configuration, in one line: the message, or `ok`."""
+        tested = subprocess.run(self.command("-t", "-q"), check=False, capture_output=True, text=True)
+        if tested.returncode == 0:
+            return "ok"
+        message = next(line for line in tested.stderr.splitlines() if "[emerg]" in line)
+        return message.split("[emerg] ")[1].split(": ", 1)[1].rsplit(" in /", 1)[0]
+
+    def url(self, path: str = "/") -> str:
+        """The server's URL."""
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def get(self, path: str = "/", **headers: str) -> httpx.Response:
+        """A request with headers; `_` in a name stands for `-`."""
+        return httpx.get(self.url(path), headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+@pytest.fixture
+def stopped_nginx(nginx_build: Path, tmp_path: Path) -> Generator[Nginx]:
+    """An NGINX that the test configures and starts."""
+    made = Nginx(nginx_build, tmp_path, free_port())
+    yield made
+    if made.process is not None:
+        made.process.kill()
+        made.process.wait()
+
+
+Start = Callable[..., Nginx]
+
+
+@pytest.fixture
+def start(stopped_nginx: Nginx, receiver: Receiver) -> Start:
+    """Starts NGINX with an exporter to the receiver and one traced server, given its content."""
+
+    def run(server: str = "location / { return 200; }", *, http: str = "", exporter: str = "", main: str = "") -> Nginx:
+        stopped_nginx.write(
+            f"otel_exporter {{ endpoint 127.0.0.1:{receiver.port}; interval 50ms; {exporter} }}\n{http}\n"
+            f"server {{ listen 127.0.0.1:{stopped_nginx.port}; otel_trace on; {server} }}",
+            main=main or "worker_processes 1;",
+        )
+        stopped_nginx.start()
+        return stopped_nginx
+
+    return run
