@@ -128,8 +128,8 @@ def node_port_of(service: Service, port_name: str, configured: int | None) -> pu
         return pulumi.Output.from_input(configured)
 
     # The id is unknown exactly as long as the Service does not exist, which makes the whole unknown.
-    return pulumi.Output.all(service.id, service.spec).apply(
-        lambda known: next(int(port.node_port) for port in known[1].ports if port.name == port_name)
+    return service.id.apply(lambda _: service.spec).apply(
+        lambda spec: next(port.node_port or 0 for port in spec.ports or [] if port.name == port_name)
     )
 
 

@@ -98,7 +98,7 @@ class Stack:
 
     def _pulumi(self, *arguments: str, quiet: bool = False) -> str:
         done = subprocess.run(
-            ["pulumi", "--non-interactive", *arguments],
+            ["pulumi", *(["--non-interactive"] if quiet else []), *arguments],
             check=False,
             cwd=REPOSITORY,
             env=environment(self.cluster),
