@@ -153,11 +153,11 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _clear_the_way() -> None:
-    """Waits until a killed lab's namespaces are gone, and removes its cgroups."""
-    _until(
-        f"the interface {HOST_INTERFACE} goes with the lab's network namespace",
-        lambda: not Path(f"/sys/class/net/{HOST_INTERFACE}").exists(),
-    )
+    """Removes what a killed lab leaves: its link, which the kernel keeps while closed sockets age, and its cgroups."""
+    if Path(f"/sys/class/net/{HOST_INTERFACE}").exists():
+        # It may go by itself between the question and the command.
+        subprocess.run(["ip", "link", "delete", HOST_INTERFACE], check=False, capture_output=True)
+    _until(f"the interface {HOST_INTERFACE} is gone", lambda: not Path(f"/sys/class/net/{HOST_INTERFACE}").exists())
     _until("the lab's cgroups are empty", _remove_cgroups)
 
 

@@ -78,22 +78,21 @@ class Stack:
     environment: dict[str, str]
 
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs the Pulumi CLI on this stack; its output is for the assertion message."""
+        """Runs the Pulumi CLI on this stack."""
         return subprocess.run(
             ["pulumi", "--non-interactive", "--color=never", *arguments, f"--stack={self.name}"],
             check=False,
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
         )
 
     def must(self, *arguments: str) -> str:
         """Runs the Pulumi CLI, which must succeed."""
         done = self.pulumi(*arguments)
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def up(self) -> str:
@@ -105,9 +104,9 @@ class Stack:
         return json.loads(self.must("stack", "output", "--json"))
 
     def planned(self) -> dict[str, str]:
-        """What a preview would do: an operation for each resource's `type name`, unchanged ones left out."""
+        """What a preview would do: an operation for each resource's `type::name`, unchanged ones left out."""
         steps = json.loads(self.must("preview", "--json"))["steps"]
-        named = {step["urn"].split("$")[-1].split("::", 1)[-1]: step["op"] for step in steps}
+        named = {"::".join(step["urn"].split("::")[-2:]).split("$")[-1]: step["op"] for step in steps}
         return {name: operation for name, operation in named.items() if operation != "same"}
 
     def edit(self, file: str, old: str, new: str) -> None:

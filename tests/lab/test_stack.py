@@ -5,6 +5,7 @@ The tests of this module share one stack and run in the order that they are writ
 
 import base64
 import json
+import re
 from typing import Any
 
 import httpx
@@ -101,12 +102,10 @@ def _an_edit_touches_only(stack: Stack, component: str, config_map: str) -> None
     """Previews and deploys an edit; its config object is replaced, its workload updated, its pods new, no others."""
     before = _pods()
     planned = stack.planned()
-    assert set(planned.values()) == {"create-replacement", "replace", "delete-replaced", "update"}, planned
-    assert {name for name, operation in planned.items() if operation == "update"} == {
-        f"kubernetes:apps/v1:Deployment::{component}"
+    assert planned == {
+        f"kubernetes:core/v1:ConfigMap::{config_map}": "replace",
+        f"kubernetes:apps/v1:Deployment::{component}": "update",
     }
-    replaced = {name for name, operation in planned.items() if operation != "update"}
-    assert replaced == {f"kubernetes:core/v1:ConfigMap::{config_map}"}
     stack.up()
     after = _pods()
     assert {name for name in before if before[name] != after[name]} == {component}
@@ -157,13 +156,13 @@ def test_a_pod_that_violates_the_restricted_standard_is_refused(stack: Stack) ->
     assert 'violates PodSecurity "restricted:v1.32"' in refused.stderr
 
 
-def test_a_node_port_that_is_taken_is_named_with_its_configuration_key(stack: Stack) -> None:
+def test_a_node_port_that_is_taken_is_named_with_its_service(stack: Stack) -> None:
     taken = stack.outputs()["tempoNodePort"]
     stack.configure("nginx.nodePort", str(taken))
     failed = stack.pulumi("up", "--yes", "--skip-preview")
     assert failed.returncode != 0
+    assert f'Service "nginx" is invalid: spec.ports[0].nodePort: Invalid value: {taken}' in failed.stdout
     assert "provided port is already allocated" in failed.stdout
-    assert str(taken) in failed.stdout
     stack.must("config", "rm", "--path", "nginx.nodePort")
     stack.up()
 
@@ -181,4 +180,4 @@ def test_destroy_leaves_no_object_of_the_stack(stack: Stack) -> None:
     assert left.stdout == ""
     assert kubectl("get", "namespace", NAMESPACE).stderr.strip().endswith("not found")
     assert json.loads(stack.must("stack", "export"))["deployment"].get("resources", []) == []
-    assert "Resources:" not in stack.must("destroy", "--yes", "--skip-preview")
+    assert not re.search(r"\d+ deleted", stack.must("destroy", "--yes", "--skip-preview"))

@@ -14,8 +14,12 @@ use ngx::ffi::{
 };
 use ngx::http::{HttpModuleMainConf, Merge, MergeConfigError};
 use ngx::{ngx_conf_log_error, ngx_string};
+use openssl::x509::X509;
+use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
+use tonic::transport::Uri;
 
 use crate::Module;
+use crate::exporter::{certificates, header, uri};
 
 /// NGINX's mark for a value that no directive has set.
 const UNSET: usize = usize::MAX;
@@ -32,8 +36,8 @@ pub struct MainConf {
     pub batch_count: usize,
     service_name: ngx_str_t,
     pub tls: bool,
-    pub trusted_certificate: Option<Vec<u8>>,
-    pub headers: Vec<(String, String)>,
+    pub trusted_certificates: Option<Vec<X509>>,
+    pub headers: Vec<(AsciiMetadataKey, AsciiMetadataValue)>,
     resource_attributes: Vec<(String, String)>,
 }
 
@@ -46,7 +50,7 @@ impl Default for MainConf {
             batch_count: UNSET,
             service_name: ngx_str_t::empty(),
             tls: false,
-            trusted_certificate: None,
+            trusted_certificates: None,
             headers: Vec::new(),
             resource_attributes: Vec::new(),
         }
@@ -59,8 +63,8 @@ impl MainConf {
         !self.endpoint.is_empty()
     }
 
-    pub fn endpoint(&self) -> String {
-        text(self.endpoint)
+    pub fn endpoint(&self) -> Option<Uri> {
+        uri(&text(self.endpoint), self.tls)
     }
 
     /// Fills what no directive has set.
@@ -265,6 +269,11 @@ unsafe extern "C" fn exporter_block(cf: *mut ngx_conf_t, _: *mut ngx_command_t, 
         ngx_conf_log_error!(NGX_LOG_EMERG, cf, "\"otel_exporter\" requires \"endpoint\"");
         return NGX_CONF_ERROR;
     }
+    if main.endpoint().is_none() {
+        let endpoint = main.endpoint;
+        ngx_conf_log_error!(NGX_LOG_EMERG, cf, "invalid endpoint \"{endpoint}\" in \"otel_exporter\", not host:port");
+        return NGX_CONF_ERROR;
+    }
     NGX_CONF_OK
 }
 
@@ -324,8 +333,13 @@ unsafe extern "C" fn exporter_header(cf: *mut ngx_conf_t, _: *mut ngx_command_t,
     if !words[2].as_bytes().iter().all(|byte| (0x20..=0x7e).contains(byte)) {
         return refused(c"has invalid header value");
     }
-    main.headers.push((name, text(words[2])));
-    NGX_CONF_OK
+    match header(&name, &text(words[2])) {
+        Some(pair) => {
+            main.headers.push(pair);
+            NGX_CONF_OK
+        }
+        None => refused(c"has invalid header name"),
+    }
 }
 
 unsafe extern "C" fn trusted_certificate(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
@@ -338,8 +352,12 @@ unsafe extern "C" fn trusted_certificate(cf: *mut ngx_conf_t, _: *mut ngx_comman
     }
     match std::fs::read(text(path)) {
         Ok(pem) => {
-            main.trusted_certificate = Some(pem);
-            NGX_CONF_OK
+            main.trusted_certificates = certificates(&pem);
+            if main.trusted_certificates.is_some() {
+                return NGX_CONF_OK;
+            }
+            ngx_conf_log_error!(NGX_LOG_EMERG, cf, "failed to read \"{path}\": no certificate in it");
+            NGX_CONF_ERROR
         }
         Err(error) => {
             ngx_conf_log_error!(NGX_LOG_EMERG, cf, "failed to open \"{path}\": {error}");

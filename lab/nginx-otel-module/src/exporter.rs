@@ -4,6 +4,7 @@
 //! refused by `add` and counted by the caller.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,8 +13,10 @@ use std::thread;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use openssl::error::ErrorStack;
 use openssl::ssl::{SslConnector, SslMethod};
 use openssl::x509::X509;
+use openssl::x509::store::X509StoreBuilder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
@@ -23,27 +26,25 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_openssl::SslStream;
+use tonic::Status;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
 use tonic::transport::{Channel, Endpoint, Uri};
-use tower::ServiceExt;
 
 /// How long a worker that ends waits for its last batches. The official module waits for ever.
 pub const EXIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a connection may take. gRPC's own default is 20 s.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a connection may take. Waiting batches try one after another, so that this times the number of
+/// batches is what a collector that swallows packets costs at most.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Failures kept until the next flush logs them; a collector that is away gives the same one again and again.
 const FAILURES_KEPT: usize = 16;
 
-#[derive(Clone, Debug)]
 pub struct Settings {
-    /// `host:port`.
-    pub endpoint: String,
-    pub tls: bool,
-    /// PEM; the system's own authorities without it.
-    pub trusted_certificate: Option<Vec<u8>>,
-    pub headers: Vec<(String, String)>,
+    pub endpoint: Uri,
+    /// Trusted instead of the system's own authorities.
+    pub trusted_certificates: Option<Vec<X509>>,
+    pub headers: Vec<(AsciiMetadataKey, AsciiMetadataValue)>,
     pub batch_size: usize,
     /// Batches in a worker's memory: being filled, and being sent.
     pub batch_count: usize,
@@ -51,11 +52,24 @@ pub struct Settings {
     pub scope: InstrumentationScope,
 }
 
-impl Settings {
-    fn uri(&self) -> Result<Uri, String> {
-        let scheme = if self.tls { "https" } else { "http" };
-        format!("{scheme}://{}", self.endpoint).parse().map_err(|error| format!("{}: {error}", self.endpoint))
-    }
+/// Reads `host:port`, with the scheme that it is used with.
+///
+/// Without a port, or with one of gRPC's other schemes (`unix:`, `dns:`), every export would fail.
+pub fn uri(endpoint: &str, tls: bool) -> Option<Uri> {
+    let scheme = if tls { "https" } else { "http" };
+    let uri: Uri = format!("{scheme}://{endpoint}").parse().ok()?;
+    let complete = uri.host().is_some_and(|host| !host.is_empty()) && uri.port_u16().is_some();
+    (complete && uri.path() == "/").then_some(uri)
+}
+
+/// The certificates of a PEM file: at least one.
+pub fn certificates(pem: &[u8]) -> Option<Vec<X509>> {
+    X509::stack_from_pem(pem).ok().filter(|found| !found.is_empty())
+}
+
+/// A header of the export request.
+pub fn header(name: &str, value: &str) -> Option<(AsciiMetadataKey, AsciiMetadataValue)> {
+    Some((name.parse().ok()?, value.parse().ok()?))
 }
 
 pub struct Exporter {
@@ -64,7 +78,7 @@ pub struct Exporter {
     current: Vec<Span>,
     shared: Arc<Shared>,
     /// Taken when the exporter ends, which ends the thread.
-    queue: Option<mpsc::UnboundedSender<Vec<Span>>>,
+    queue: Option<mpsc::UnboundedSender<(Vec<Span>, Slot)>>,
     finished: blocking::Receiver<()>,
 }
 
@@ -86,26 +100,24 @@ impl Shared {
 }
 
 impl Exporter {
-    /// Starts the thread, which connects at once. Only to be called in a worker: threads do not survive a fork.
+    /// Starts the thread. Only to be called in a worker: threads do not survive a fork.
     pub fn start(settings: Settings) -> Result<Self, String> {
-        settings.uri()?;
+        let tls = settings.tls_connector().map_err(|error| error.to_string())?;
         let shared = Arc::new(Shared::default());
         let (queue, batches) = mpsc::unbounded_channel();
         let (finish, finished) = blocking::channel();
         let (batch_size, batch_count) = (settings.batch_size, settings.batch_count);
         let of_thread = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("otel-exporter".into())
-            .spawn(move || {
-                if let Err(error) = run(settings, batches, &of_thread) {
-                    of_thread.failed(error);
-                }
-                // The receiver is gone when the worker did not wait that long.
-                let _ = finish.send(());
-            })
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let work = move || {
+            runtime.block_on(run(settings, tls, batches, &of_thread));
+            // The receiver is gone when the worker did not wait that long.
+            let _ = finish.send(());
+        };
+        without_signals(|| thread::Builder::new().name("otel-exporter".into()).spawn(work))
             .map_err(|error| error.to_string())?;
-        let current = Vec::with_capacity(batch_size);
-        Ok(Exporter { batch_size, batch_count, current, shared, queue: Some(queue), finished })
+        Ok(Exporter { batch_size, batch_count, current: Vec::new(), shared, queue: Some(queue), finished })
     }
 
     /// Takes a span, unless the buffer is full: then it is dropped and the answer is false.
@@ -125,11 +137,11 @@ impl Exporter {
         if self.current.is_empty() {
             return;
         }
-        let batch = std::mem::replace(&mut self.current, Vec::with_capacity(self.batch_size));
-        self.shared.sending.fetch_add(1, Ordering::AcqRel);
-        if let Some(queue) = &self.queue {
-            // The thread takes batches as long as the queue is open.
-            let _ = queue.send(batch);
+        let room = Vec::with_capacity(self.current.len());
+        let batch = std::mem::replace(&mut self.current, room);
+        let slot = Slot::take(&self.shared);
+        if self.queue.as_ref().is_none_or(|queue| queue.send((batch, slot)).is_err()) {
+            self.shared.failed("the exporter's thread has ended".to_owned());
         }
     }
 
@@ -142,57 +154,100 @@ impl Exporter {
     pub fn finish(&mut self) {
         self.flush();
         self.queue = None;
-        if self.finished.recv_timeout(EXIT_LIMIT).is_err() {
+        if self.finished.recv_timeout(EXIT_LIMIT) == Err(blocking::RecvTimeoutError::Timeout) {
             let batches = self.shared.sending.load(Ordering::Acquire);
             self.shared.failed(format!("gave up {batches} batches after {} s at exit", EXIT_LIMIT.as_secs()));
         }
     }
 }
 
-fn run(
-    settings: Settings,
-    mut batches: mpsc::UnboundedReceiver<Vec<Span>>,
-    shared: &Arc<Shared>,
-) -> Result<(), String> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
-    runtime.block_on(async {
-        let channel = channel(&settings)?;
-        let headers = metadata(&settings)?;
-        let mut sends = JoinSet::new();
-        // Connects before the first batch; a failure shows with that one.
-        sends.spawn(connect(channel.clone()));
-        loop {
-            tokio::select! {
-                batch = batches.recv() => match batch {
-                    Some(spans) => {
-                        let request = with_headers(request(&settings, spans), &headers);
-                        let client = TraceServiceClient::new(channel.clone());
-                        sends.spawn(send(client, request, Arc::clone(shared)));
-                    }
-                    None => break,
-                },
-                Some(_) = sends.join_next() => {}
-            }
-        }
-        while sends.join_next().await.is_some() {}
-        Ok(())
-    })
+/// One of the `batch_count` places of the buffer, free again when it is dropped, whatever became of its batch.
+struct Slot(Arc<Shared>);
+
+impl Slot {
+    fn take(shared: &Arc<Shared>) -> Self {
+        shared.sending.fetch_add(1, Ordering::AcqRel);
+        Slot(Arc::clone(shared))
+    }
 }
 
-async fn connect(channel: Channel) {
-    let _ = channel.ready_oneshot().await;
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.sending.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Starts a thread that takes none of NGINX's signals: they are to wake the worker's own.
+fn without_signals<Started>(start: impl FnOnce() -> Started) -> Started {
+    // SAFETY: plain calls on sets of this function's own.
+    unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &all, &mut before);
+        let started = start();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        started
+    }
+}
+
+async fn run(
+    settings: Settings,
+    tls: Option<SslConnector>,
+    mut batches: mpsc::UnboundedReceiver<(Vec<Span>, Slot)>,
+    shared: &Arc<Shared>,
+) {
+    let channel = channel(&settings, tls);
+    let mut sends = JoinSet::new();
+    loop {
+        tokio::select! {
+            batch = batches.recv() => match batch {
+                Some((spans, slot)) => {
+                    let message = request(&settings, spans);
+                    let client = TraceServiceClient::new(channel.clone());
+                    sends.spawn(send(client, message, settings.headers.clone(), Arc::clone(shared), slot));
+                }
+                None => break,
+            },
+            Some(_) = sends.join_next() => {}
+        }
+    }
+    while sends.join_next().await.is_some() {}
 }
 
 async fn send(
     mut client: TraceServiceClient<Channel>,
-    request: tonic::Request<ExportTraceServiceRequest>,
+    message: ExportTraceServiceRequest,
+    headers: Vec<(AsciiMetadataKey, AsciiMetadataValue)>,
     shared: Arc<Shared>,
+    _slot: Slot,
 ) {
-    if let Err(status) = client.export(request).await {
-        shared.failed(status.message().to_owned());
+    let mut result = client.export(with_headers(message.clone(), &headers)).await;
+    if result.as_ref().is_err_and(was_never_sent) {
+        // As gRPC does: the collector closed the connection before it took the call, so this is no second delivery.
+        result = client.export(with_headers(message, &headers)).await;
     }
-    shared.sending.fetch_sub(1, Ordering::AcqRel);
+    if let Err(status) = result {
+        shared.failed(explain(&status));
+    }
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(status.source(), |&error| error.source())
+}
+
+fn was_never_sent(status: &Status) -> bool {
+    causes(status).any(|error| error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled))
+}
+
+/// The failure with its causes: `transport error` alone helps nobody.
+fn explain(status: &Status) -> String {
+    let mut parts = vec![status.message().to_owned()];
+    for cause in causes(status).map(ToString::to_string) {
+        if !parts.iter().any(|part| part.contains(&cause)) {
+            parts.push(cause);
+        }
+    }
+    parts.join(": ")
 }
 
 fn request(settings: &Settings, spans: Vec<Span>) -> ExportTraceServiceRequest {
@@ -205,21 +260,10 @@ fn request(settings: &Settings, spans: Vec<Span>) -> ExportTraceServiceRequest {
     }
 }
 
-type Metadata = Vec<(AsciiMetadataKey, AsciiMetadataValue)>;
-
-fn metadata(settings: &Settings) -> Result<Metadata, String> {
-    settings
-        .headers
-        .iter()
-        .map(|(name, value)| {
-            let key = name.parse().map_err(|_| format!("invalid header name {name}"))?;
-            let value = value.parse().map_err(|_| format!("invalid value of header {name}"))?;
-            Ok((key, value))
-        })
-        .collect()
-}
-
-fn with_headers(message: ExportTraceServiceRequest, headers: &Metadata) -> tonic::Request<ExportTraceServiceRequest> {
+fn with_headers(
+    message: ExportTraceServiceRequest,
+    headers: &[(AsciiMetadataKey, AsciiMetadataValue)],
+) -> tonic::Request<ExportTraceServiceRequest> {
     let mut request = tonic::Request::new(message);
     for (name, value) in headers {
         request.metadata_mut().append(name.clone(), value.clone());
@@ -229,25 +273,33 @@ fn with_headers(message: ExportTraceServiceRequest, headers: &Metadata) -> tonic
 
 /// A channel that connects when it is first used and again whenever the connection is lost, each time with the
 /// name resolved anew.
-fn channel(settings: &Settings) -> Result<Channel, String> {
-    let endpoint = Endpoint::from(settings.uri()?).connect_timeout(CONNECT_LIMIT);
-    if !settings.tls {
-        return Ok(endpoint.connect_lazy());
-    }
-    let connector = tls_connector(settings).map_err(|error| error.to_string())?;
-    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| connect_tls(connector.clone(), uri))))
-}
-
-/// OpenSSL rather than rustls: it takes the X.509 version 1 certificates that the official module takes.
-fn tls_connector(settings: &Settings) -> Result<SslConnector, openssl::error::ErrorStack> {
-    let mut builder = SslConnector::builder(SslMethod::tls_client())?;
-    builder.set_alpn_protos(b"\x02h2")?;
-    if let Some(pem) = &settings.trusted_certificate {
-        for certificate in X509::stack_from_pem(pem)? {
-            builder.cert_store_mut().add_cert(certificate)?;
+fn channel(settings: &Settings, tls: Option<SslConnector>) -> Channel {
+    let endpoint = Endpoint::from(settings.endpoint.clone()).connect_timeout(CONNECT_LIMIT);
+    match tls {
+        None => endpoint.connect_lazy(),
+        Some(connector) => {
+            endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| connect_tls(connector.clone(), uri)))
         }
     }
-    Ok(builder.build())
+}
+
+impl Settings {
+    /// OpenSSL rather than rustls: it takes the X.509 version 1 certificates that the official module takes.
+    fn tls_connector(&self) -> Result<Option<SslConnector>, ErrorStack> {
+        if self.endpoint.scheme_str() != Some("https") {
+            return Ok(None);
+        }
+        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+        builder.set_alpn_protos(b"\x02h2")?;
+        if let Some(certificates) = &self.trusted_certificates {
+            let mut store = X509StoreBuilder::new()?;
+            for certificate in certificates {
+                store.add_cert(certificate.clone())?;
+            }
+            builder.set_cert_store(store.build());
+        }
+        Ok(Some(builder.build()))
+    }
 }
 
 type Tls = TokioIo<SslStream<TcpStream>>;

@@ -144,7 +144,7 @@ unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         .map_err(|error| error.to_string())
         // Workers are forks of one process: each needs a seed of its own.
         .map(|()| fastrand::seed(u64::from_ne_bytes(seed)))
-        .and_then(|()| Exporter::start(settings(main)));
+        .and_then(|()| Exporter::start(settings(main)?));
     match started {
         // SAFETY: the worker has one thread yet that knows of these.
         Ok(exporter) => unsafe {
@@ -167,16 +167,15 @@ unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     }
 }
 
-fn settings(main: &MainConf) -> Settings {
+fn settings(main: &MainConf) -> Result<Settings, String> {
     let attributes = main.resource().into_iter().map(|(key, value)| KeyValue {
         key,
         value: Some(AnyValue { value: Some(Value::StringValue(value)) }),
         ..Default::default()
     });
-    Settings {
-        endpoint: main.endpoint(),
-        tls: main.tls,
-        trusted_certificate: main.trusted_certificate.clone(),
+    Ok(Settings {
+        endpoint: main.endpoint().ok_or("invalid endpoint")?,
+        trusted_certificates: main.trusted_certificates.clone(),
         headers: main.headers.clone(),
         batch_size: main.batch_size,
         batch_count: main.batch_count,
@@ -186,7 +185,7 @@ fn settings(main: &MainConf) -> Settings {
             version: NGINX_VERSION.to_string_lossy().into_owned(),
             ..Default::default()
         },
-    }
+    })
 }
 
 unsafe extern "C" fn flush(event: *mut ngx_event_t) {

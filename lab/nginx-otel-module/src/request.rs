@@ -20,7 +20,7 @@ use crate::{Module, exporter, module};
 
 /// A request's place in its trace. In the request's pool, found by its cleanup handler when an internal redirect
 /// has cleared the modules' contexts.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct RequestContext {
     pub parent: TraceContext,
     pub current: TraceContext,
@@ -128,10 +128,11 @@ pub unsafe extern "C" fn at_end(request: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: see `at_start`.
     let request = unsafe { &mut *request };
     let Some(context) = existing(request) else { return NGX_DECLINED as ngx_int_t };
+    // A copy, since variables that the span is made of read the original.
     // SAFETY: lives in the request's pool.
-    let context = unsafe { &*context };
+    let context = unsafe { (*context).clone() };
     let Some(exporter) = exporter() else { return NGX_DECLINED as ngx_int_t };
-    if context.current.sampled && !exporter.add(|| span(request, context)) {
+    if context.current.sampled && !exporter.add(|| span(request, &context)) {
         dropped(request);
     }
     NGX_DECLINED as ngx_int_t
@@ -206,6 +207,9 @@ fn set_header(request: &mut ngx_http_request_t, name: &'static str, value: &[u8]
             (*element).value = copy;
             return Some(());
         }
+        if value.is_empty() {
+            return Some(());
+        }
         let list = &mut request.headers_in.headers;
         if list.pool.is_null()
             && ngx_list_init(list, request.pool, 2, size_of::<ngx_table_elt_t>()) != NGX_OK as ngx_int_t
@@ -215,12 +219,17 @@ fn set_header(request: &mut ngx_http_request_t, name: &'static str, value: &[u8]
         let element = ngx_list_push(list).cast::<ngx_table_elt_t>().as_mut()?;
         let key = ngx_str_t::from_bytes(request.pool, name.as_bytes())?;
         *element = std::mem::zeroed();
-        element.hash = 1;
+        element.hash = hash(name);
         element.key = key;
         element.lowcase_key = key.data;
         element.value = copy;
         Some(())
     }
+}
+
+/// NGINX's own hash of a header's name, by which `proxy_set_header` finds what it replaces.
+fn hash(name: &str) -> usize {
+    name.bytes().fold(0, |hash: usize, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)))
 }
 
 fn string(name: &str, value: &[u8]) -> KeyValue {
