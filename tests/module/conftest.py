@@ -1,5 +1,6 @@
 """A real NGINX with the lab's module, and a real OTLP receiver that keeps what it gets."""
 
+import getpass
 import os
 import socket
 import subprocess
@@ -186,10 +187,11 @@ class Nginx:
     port: int
     process: subprocess.Popen[bytes] | None = None
 
-    def write(self, http: str, *, main: str = "worker_processes 1;") -> None:
+    def write(self, http: str, *, workers: int = 1) -> None:
         """Writes nginx.conf around the content of the `http` block."""
         (self.folder / "nginx.conf").write_text(
-            f"load_module {self.build}/ngx_otel_module.so;\n{main}\ndaemon off;\n"
+            f"load_module {self.build}/ngx_otel_module.so;\nworker_processes {workers};\n"
+            f"daemon off;\nuser {getpass.getuser()};\n"
             f"pid {self.folder}/pid;\nerror_log {self.folder}/error.log notice;\n"
             "events { worker_connections 512; }\nhttp {\n"
             + "".join(f"{kind}_temp_path {self.folder}/{kind};\n" for kind in _TEMPORARY)
@@ -237,7 +239,7 @@ class Nginx:
         if tested.returncode == 0:
             return "ok"
         message = next(line for line in tested.stderr.splitlines() if "[emerg]" in line)
-        return message.split("[emerg] ")[1].split(": ", 1)[1].rsplit(" in /", 1)[0]
+        return message.split("[emerg] ")[1].rsplit(" in /", 1)[0]
 
     def url(self, path: str = "/") -> str:
         """The server's URL."""
@@ -268,11 +270,18 @@ Start = Callable[..., Nginx]
 def start(stopped_nginx: Nginx, receiver: Receiver) -> Start:
     """Starts NGINX with an exporter to the receiver and one traced server, given its content."""
 
-    def run(server: str = "location / { return 200; }", *, http: str = "", exporter: str = "", main: str = "") -> Nginx:
+    def run(
+        server: str = "location / { return 200; }",
+        *,
+        http: str = "",
+        exporter: str = "",
+        interval: str = "50ms",
+        workers: int = 1,
+    ) -> Nginx:
         stopped_nginx.write(
-            f"otel_exporter {{ endpoint 127.0.0.1:{receiver.port}; interval 50ms; {exporter} }}\n{http}\n"
-            f"server {{ listen 127.0.0.1:{stopped_nginx.port}; otel_trace on; {server} }}",
-            main=main or "worker_processes 1;",
+            f"otel_exporter {{ endpoint 127.0.0.1:{receiver.port}; interval {interval}; {exporter} }}\n"
+            f"otel_trace on;\n{http}\nserver {{ listen 127.0.0.1:{stopped_nginx.port}; {server} }}",
+            workers=workers,
         )
         stopped_nginx.start()
         return stopped_nginx

@@ -1,0 +1,198 @@
+"""How spans leave: in batches, never holding a request up, and with a word about each that is lost."""
+
+import datetime
+import re
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.module.conftest import Nginx, Receiver, Start, wait_for
+
+
+def requests(nginx: Nginx, count: int) -> list[float]:
+    """That many requests over one connection; the seconds of each."""
+    seconds: list[float] = []
+    with httpx.Client() as client:
+        for _ in range(count):
+            began = time.monotonic()
+            assert client.get(nginx.url()).status_code == 200
+            seconds.append(time.monotonic() - began)
+    return seconds
+
+
+def dropped(nginx: Nginx) -> int:
+    """The last count of dropped spans in the log."""
+    counts = re.findall(r"\[notice\].* OTel dropped records: (\d+)", nginx.log())
+    return int(counts[-1]) if counts else 0
+
+
+def test_a_full_batch_goes_at_once_and_the_rest_at_the_interval(start: Start, receiver: Receiver) -> None:
+    nginx = start(exporter="batch_size 10;")
+    requests(nginx, 25)
+    receiver.many(25)
+    assert max(receiver.batches) <= 10
+    assert sum(receiver.batches) == 25
+
+
+def test_headers_go_with_each_batch(start: Start, receiver: Receiver) -> None:
+    start(exporter='header X-Scope-OrgID "a tenant"; header Authorization "Bearer x";').get()
+    receiver.one()
+    assert (receiver.metadata[0]["x-scope-orgid"], receiver.metadata[0]["authorization"]) == ("a tenant", "Bearer x")
+
+
+@pytest.fixture
+def tls_receiver(tmp_path: Path) -> Generator[Receiver]:
+    """A receiver with a certificate of its own for localhost, in `ca.pem`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    (tmp_path / "ca.pem").write_bytes(certificate)
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    made = Receiver(credentials=grpc.ssl_server_credentials([(key_pem, certificate)]))
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize(("trust", "found"), [("trusted_certificate ca.pem;", True), ("", False)])
+def test_tls_demands_a_trusted_certificate(
+    stopped_nginx: Nginx, tls_receiver: Receiver, trust: str, found: bool
+) -> None:
+    stopped_nginx.write(
+        f"otel_exporter {{ endpoint https://localhost:{tls_receiver.port}; interval 50ms; {trust} }}"
+        f" server {{ listen 127.0.0.1:{stopped_nginx.port}; otel_trace on; location / {{ return 200; }} }}"
+    )
+    stopped_nginx.start()
+    stopped_nginx.get()
+    if found:
+        assert tls_receiver.one().name == "/"
+    else:
+        wait_for(
+            "the failure", lambda: re.search(r"OTel export failure: .*certificate verify failed", stopped_nginx.log())
+        )
+        assert tls_receiver.spans == []
+
+
+def test_a_receiver_that_is_down_costs_the_spans_but_no_request_and_is_found_again(
+    start: Start, receiver: Receiver
+) -> None:
+    nginx = start()
+    up = statistics.median(requests(nginx, 200))
+    receiver.many(200)
+    receiver.stop()
+    down = statistics.median(requests(nginx, 200))
+    wait_for("the failure", lambda: re.search(r"\[error\].*OTel export failure: .*Connection refused", nginx.log()))
+    assert down < 3 * up + 0.001
+
+    receiver.start()
+
+    def arrives() -> bool:
+        nginx.get("/again")
+        return any(span.attributes["http.target"] == "/again" for span in receiver.spans)
+
+    wait_for("a span after the outage", arrives)
+
+
+def test_a_receiver_that_hangs_fills_the_buffer_and_every_drop_is_counted(start: Start, receiver: Receiver) -> None:
+    nginx = start(exporter="batch_size 5; batch_count 4;", interval="1h")
+    receiver.go_on.clear()
+    sent = len(requests(nginx, 60))
+    kept = 5 * 4
+
+    def all_counted() -> bool:
+        # The notice comes once a second at most, with the next span that is dropped.
+        nonlocal sent
+        if dropped(nginx) == sent - kept:
+            return True
+        time.sleep(0.3)
+        sent += len(requests(nginx, 1))
+        return dropped(nginx) == sent - kept
+
+    wait_for("the count of dropped spans", all_counted)
+    receiver.go_on.set()
+    assert len(receiver.many(kept)) == kept
+
+
+def test_a_collector_that_closes_idle_connections_loses_no_span(start: Start, receiver: Receiver) -> None:
+    nginx = start(exporter="batch_size 1;")
+    for number in range(5):
+        nginx.get(f"/{number}")
+        receiver.many(number + 1)
+        receiver.stop()
+        receiver.start()
+    nginx.get("/last")
+    wait_for("the last span", lambda: receiver.spans[-1].attributes["http.target"] == "/last" or None)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGQUIT, signal.SIGTERM])
+def test_an_exit_sends_what_is_left(start: Start, receiver: Receiver, ending: signal.Signals) -> None:
+    nginx = start(interval="1h")
+    requests(nginx, 30)
+    assert receiver.spans == []
+    nginx.stop(ending)
+    assert len(receiver.spans) == 30
+
+
+def test_an_exit_does_not_wait_for_ever_for_a_receiver_that_hangs(start: Start, receiver: Receiver) -> None:
+    nginx = start()
+    receiver.go_on.clear()
+    nginx.get()
+    began = time.monotonic()
+    nginx.stop(signal.SIGQUIT, seconds=20)
+    assert time.monotonic() - began < 15
+    assert "OTel export failure: gave up 1 batches after 10 s at exit" in nginx.log()
+
+
+def test_reloads_under_load_lose_no_span(start: Start, receiver: Receiver) -> None:
+    nginx = start(workers=2)
+    answered = 0
+    stop = threading.Event()
+    lock = threading.Lock()
+
+    def load() -> None:
+        nonlocal answered
+        while not stop.is_set():
+            # A connection each: one that is kept may be closed by the worker that ends.
+            if httpx.get(nginx.url()).status_code == 200:
+                with lock:
+                    answered += 1
+
+    with ThreadPoolExecutor(2) as clients:
+        running = [clients.submit(load) for _ in range(2)]
+        for number in range(1, 6):
+            before = answered
+            nginx.tell(signal.SIGHUP)
+            wait_for("the reload", lambda number=number: nginx.log().count("gracefully shutting down") >= 2 * number)
+            wait_for("requests after it", lambda before=before: answered > before + 20)
+        stop.set()
+        for each in running:
+            each.result()
+    nginx.stop()
+    assert len(receiver.spans) == answered
+    assert dropped(nginx) == 0
+    assert len({span.span_id for span in receiver.spans}) == answered
