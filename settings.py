@@ -57,6 +57,7 @@ NodePort = Annotated[
     Field(
         ge=1,
         le=65535,
+        strict=True,
         description="NodePort of the Service; the cluster's range is usually 30000-32767. Unset: the cluster chooses.",
         examples=[30080],
     ),
@@ -74,7 +75,7 @@ class NginxSettings(_Model):
         default="nginx:1.27.4-otel",
         description="Image with NGINX and ngx_otel_module; the tag `<version>-otel` of the official image has both.",
     )
-    replicas: int = Field(default=1, ge=1, description="Pods.")
+    replicas: int = Field(default=1, ge=1, strict=True, description="Pods.")
     node_port: NodePort = None
     service_name: Annotated[str, AfterValidator(_one_line)] = Field(
         default="nginx", min_length=1, max_length=255, description="`service.name` of the spans."

@@ -53,7 +53,7 @@ class Stack:
         """
         if shutil.which("pulumi", path=environment(self.cluster)["PATH"]) is None:
             raise QuickstartError(
-                "The Pulumi CLI (`pulumi`) is not on PATH: install it as its documentation says, and run `make up` again."
+                "The Pulumi CLI (`pulumi`) is not on PATH. Install it as its documentation says, and `make up` again."
             )
         self._configure()
         self._pulumi("stack", "select", "--create", NAME, quiet=True)

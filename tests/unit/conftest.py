@@ -1,0 +1,106 @@
+"""The program under Pulumi's mocks: fresh for each test, every registration recorded."""
+
+import asyncio
+import runpy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import mocks, set_all_config
+from pulumi.runtime.stack import run_pulumi_func
+
+from components import nodes
+from lab.paths import REPOSITORY
+
+
+@dataclass
+class Program:
+    """What one run of the program registered and exported."""
+
+    resources: dict[str, list[pulumi.runtime.MockResourceArgs]] = field(
+        default_factory=dict[str, list[pulumi.runtime.MockResourceArgs]]
+    )
+    outputs: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def inputs(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The inputs of all resources of a kind (the last part of its type), by resource name."""
+        return {
+            resource.name: dict(resource.inputs)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            for token, resources in self.resources.items()
+            for resource in resources
+            if token.split(":")[-1] == kind
+        }
+
+    def pods(self) -> dict[str, dict[str, Any]]:
+        """The pod templates by Deployment."""
+        return {name: inputs["spec"]["template"] for name, inputs in self.inputs("Deployment").items()}
+
+
+class Recorder(pulumi.runtime.Mocks):
+    """Answers as a cluster would: ids, NodePorts, names of auto-named objects."""
+
+    def __init__(self, program: Program, *, preview: bool) -> None:
+        self._program = program
+        self._preview = preview
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        """Records a registration."""
+        self._program.resources.setdefault(args.typ, []).append(args)
+        state: dict[str, Any] = dict(args.inputs)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        if args.typ.startswith("kubernetes:"):
+            state["metadata"] = {"name": f"{args.name}-1a2b3c4d"} | state.get("metadata", {})
+        if args.typ.endswith(":Service"):
+            # The API server's dry run answers with ports as well, which the real Service will not get.
+            ports = [{"nodePort": 31000 + number} | port for number, port in enumerate(state["spec"]["ports"])]
+            state["spec"] = state["spec"] | {"ports": ports}
+        # In a preview the engine knows no id of what does not exist yet.
+        return (None if self._preview else f"{args.name}-id"), state
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        """No functions are called."""
+        raise AssertionError(f"unexpected call of {args.token}")
+
+
+Run = Callable[..., Program]
+
+# One for all tests: the stack's own resource, which the SDK makes once, belongs to it.
+_loop = asyncio.new_event_loop()
+
+
+@pytest.fixture(autouse=True)
+def _stack() -> None:  # pyright: ignore[reportUnusedFunction]
+    """An engine's answers for what asks nothing but the stack's name."""
+    asyncio.set_event_loop(_loop)
+    mocks.set_mocks(Recorder(Program(), preview=False), project="nginx-tracing", stack="test", preview=False)
+
+
+@pytest.fixture
+def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `__main__.py` with a configuration; the cluster's node has the address 192.0.2.7 unless told otherwise."""
+
+    def run(
+        configuration: dict[str, str] | None = None, *, preview: bool = False, node: Callable[[], str] | None = None
+    ) -> Program:
+        def address(*_: object) -> str:
+            return node() if node else "192.0.2.7"
+
+        program = Program()
+        exports: dict[str, Any] = {}
+        monkeypatch.setattr(nodes, "read_node_address", address)
+        monkeypatch.setattr(pulumi, "export", exports.__setitem__)
+        mocks.set_mocks(Recorder(program, preview=preview), project="nginx-tracing", stack="test", preview=preview)
+        set_all_config({f"nginx-tracing:{key}": value for key, value in (configuration or {}).items()})
+
+        async def everything() -> None:
+            runpy.run_path(str(REPOSITORY / "__main__.py"), run_name="__main__")
+            for name, value in exports.items():
+                output: pulumi.Output[Any] = pulumi.Output.from_input(value)
+                program.outputs[name] = await output.future() if await output.is_known() else "unknown"
+
+        # Also waits for the registrations that go on after the program's last line.
+        _loop.run_until_complete(run_pulumi_func(everything))
+        return program
+
+    return run

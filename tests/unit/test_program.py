@@ -1,0 +1,174 @@
+"""The whole program under mocks: what it registers and how the parts are wired."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from components.nodes import ClusterUnreachableError, NodeAddressError
+from tests.unit.conftest import Program, Run
+
+
+def test_it_registers_a_namespace_and_three_components_of_three_objects(run_program: Run) -> None:
+    program = run_program()
+    counts = {kind: len(program.inputs(kind)) for kind in ("Namespace", "ConfigMap", "Deployment", "Service")}
+    assert counts == {"Namespace": 1, "ConfigMap": 3, "Deployment": 3, "Service": 3}
+    for component in ("TempoBackend", "OtelCollector", "NginxOtel"):
+        assert f"nginx-tracing:index:{component}" in program.resources
+
+
+def test_every_selector_is_the_labels_of_its_pods(run_program: Run) -> None:
+    program = run_program()
+    for name, deployment in program.inputs("Deployment").items():
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        assert deployment["spec"]["selector"]["matchLabels"] == labels
+        assert program.inputs("Service")[name]["spec"]["selector"] == labels
+    selectors = [str(service["spec"]["selector"]) for service in program.inputs("Service").values()]
+    assert len(set(selectors)) == 3
+
+
+def test_everything_is_in_the_one_namespace(run_program: Run) -> None:
+    program = run_program({"namespace": "elsewhere"})
+    for kind in ("ConfigMap", "Deployment", "Service"):
+        for inputs in program.inputs(kind).values():
+            assert inputs["metadata"]["namespace"] == "elsewhere"
+
+
+def test_the_namespace_enforces_the_restricted_standard_at_a_pinned_version(run_program: Run) -> None:
+    (namespace,) = run_program().inputs("Namespace").values()
+    labels = namespace["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert labels["pod-security.kubernetes.io/enforce-version"] == "v1.32"
+
+
+def test_every_pod_meets_the_restricted_standard_with_a_read_only_root(run_program: Run) -> None:
+    for pod in run_program().pods().values():
+        security = pod["spec"]["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] > 0
+        assert security["seccompProfile"]["type"] == "RuntimeDefault"
+        for volume in pod["spec"]["volumes"]:
+            assert set(volume) - {"name"} <= {"configMap", "emptyDir"}
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }
+
+
+def test_every_container_has_probes_and_resources(run_program: Run) -> None:
+    for pod in run_program().pods().values():
+        for container in pod["spec"]["containers"]:
+            assert container["readinessProbe"]
+            assert container["livenessProbe"]
+            assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+            assert set(container["resources"]["limits"]) == {"memory"}
+
+
+def test_each_endpoint_is_a_service_and_port_that_exist(run_program: Run) -> None:
+    program = run_program({"namespace": "elsewhere"})
+    services = {
+        f"{service['metadata']['name']}.elsewhere.svc:{int(port['port'])}"
+        for service in program.inputs("Service").values()
+        for port in service["spec"]["ports"]
+    }
+    documents = {name: inputs["data"] for name, inputs in program.inputs("ConfigMap").items()}
+    collector = yaml.safe_load(documents["otel-collector-config"]["config.yaml"])
+    assert collector["exporters"]["otlp"]["endpoint"] in services
+    nginx = documents["nginx-config"]["nginx.conf"]
+    (endpoint,) = [line.split('"')[1] for line in nginx.splitlines() if line.strip().startswith("endpoint")]
+    assert endpoint in services
+
+
+def test_each_service_s_port_is_a_port_of_its_container(run_program: Run) -> None:
+    program = run_program()
+    for name, service in program.inputs("Service").items():
+        names = {port["name"] for port in program.pods()[name]["spec"]["containers"][0]["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= names
+
+
+def test_config_objects_are_auto_named_and_services_are_not(run_program: Run) -> None:
+    program = run_program()
+    for inputs in program.inputs("ConfigMap").values():
+        assert "name" not in inputs["metadata"]
+    assert {inputs["metadata"]["name"] for inputs in program.inputs("Service").values()} == {
+        "nginx",
+        "otel-collector",
+        "tempo",
+    }
+
+
+def test_no_service_is_awaited(run_program: Run) -> None:
+    for inputs in run_program().inputs("Service").values():
+        assert inputs["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
+
+
+def test_the_outputs_name_the_urls_the_ports_and_what_runs(run_program: Run) -> None:
+    assert run_program().outputs == {
+        "nginxUrl": "http://192.0.2.7:31000",
+        "tempoUrl": "http://192.0.2.7:31000",
+        "nginxNodePort": 31000,
+        "tempoNodePort": 31000,
+        "namespace": "tracing",
+        "edition": "oss",
+        "nginxImage": "nginx:1.27.4-otel",
+    }
+
+
+def test_an_address_that_is_configured_goes_before_the_node_s_and_ipv6_is_in_brackets(run_program: Run) -> None:
+    def never() -> str:
+        pytest.fail("the cluster was asked in vain")
+
+    program = run_program({"nodeAddress": "fd00::7", "nginx": '{"nodePort": 30080}'}, node=never)
+    assert program.outputs["nginxUrl"] == "http://[fd00::7]:30080"
+
+
+def test_a_first_preview_does_not_publish_the_dry_run_s_port(run_program: Run) -> None:
+    outputs = run_program({"tempo": '{"nodePort": 30310}'}, preview=True).outputs
+    assert (outputs["nginxUrl"], outputs["nginxNodePort"]) == ("unknown", "unknown")
+    assert (outputs["tempoUrl"], outputs["tempoNodePort"]) == ("http://192.0.2.7:30310", 30310)
+
+
+def failing(error: type[NodeAddressError]) -> Callable[[], str]:
+    def fail() -> str:
+        raise error("connection refused")
+
+    return fail
+
+
+def test_a_preview_without_a_cluster_has_unknown_urls_and_no_error(run_program: Run) -> None:
+    configuration = {"nginx": '{"nodePort": 30080}'}
+    outputs = run_program(configuration, preview=True, node=failing(ClusterUnreachableError)).outputs
+    assert (outputs["nginxUrl"], outputs["nginxNodePort"]) == ("unknown", 30080)
+
+
+def test_an_up_without_a_cluster_creates_nothing_and_says_how_to_name_one(run_program: Run) -> None:
+    with pytest.raises(pulumi.RunError) as error:
+        run_program(node=failing(ClusterUnreachableError))
+    assert str(error.value) == (
+        "no cluster can be reached, and nothing was created: connection refused\n"
+        "  Name one that is running: export KUBECONFIG=<file>, or pulumi config set kubernetes:context <context>"
+    )
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_nodes_that_may_not_be_read_ask_for_the_address(run_program: Run, preview: bool) -> None:
+    with pytest.raises(pulumi.RunError) as error:
+        run_program(preview=preview, node=failing(NodeAddressError))
+    assert str(error.value) == (
+        "the address for the stack's URLs cannot be read from the cluster's nodes: connection refused\n"
+        "  Give it: pulumi config set nodeAddress <host name or IP address of a node>"
+    )
+
+
+def test_the_configuration_reaches_the_objects(run_program: Run) -> None:
+    nginx: dict[str, Any] = {"replicas": 3, "image": "registry.example/nginx:1", "serviceName": "shop"}
+    program: Program = run_program({"nginx": json.dumps(nginx)})
+    assert program.inputs("Deployment")["nginx"]["spec"]["replicas"] == 3
+    assert program.pods()["nginx"]["spec"]["containers"][0]["image"] == "registry.example/nginx:1"
+    assert 'otel_service_name "shop";' in program.inputs("ConfigMap")["nginx-config"]["data"]["nginx.conf"]
+    assert program.outputs["nginxImage"] == "registry.example/nginx:1"
