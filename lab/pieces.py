@@ -66,7 +66,7 @@ def _input_files(source: Path) -> Iterator[Path]:
     """The files that decide what is built; not documentation, nor what a build leaves behind."""
     for file in sorted(source.rglob("*")):
         relative = file.relative_to(source)
-        if file.is_file() and file.suffix not in {".md", ".json"} and "target" not in relative.parts:
+        if file.is_file() and file.suffix not in {".md", ".json"} and not {"target", "tests"} & set(relative.parts):
             yield file
 
 
@@ -153,17 +153,17 @@ def _go_piece(
     return Piece(name, what, usual_seconds, source, "go", recipe, make)
 
 
+CARGO_TARGET = CACHE / "cargo-target"
 NGINX_SOURCE = REPOSITORY / "lab" / "nginx-otel-module"
 
 
 def _make_nginx(run: Run, target: Path) -> None:
-    work = CACHE / "cargo-target"
-    run(["cargo", "build", "--release", "--locked"], cwd=NGINX_SOURCE, env={"CARGO_TARGET_DIR": str(work)})
-    binaries = sorted(work.glob("release/build/*/out/objs/nginx"), key=lambda path: path.stat().st_mtime)
+    run(["cargo", "build", "--release", "--locked"], cwd=NGINX_SOURCE, env={"CARGO_TARGET_DIR": str(CARGO_TARGET)})
+    binaries = sorted(CARGO_TARGET.glob("release/build/*/out/objs/nginx"), key=lambda path: path.stat().st_mtime)
     if not binaries:
-        raise LabError(f"cargo left no NGINX binary in {work}/release/build/*/out/objs: remove {work} and try again.")
+        raise LabError(f"cargo left no NGINX binary in {CARGO_TARGET}: remove that folder and try again.")
     shutil.copyfile(binaries[-1], target / "nginx")
-    shutil.copyfile(work / "release" / "libngx_otel_module.so", target / "ngx_otel_module.so")
+    shutil.copyfile(CARGO_TARGET / "release" / "libngx_otel_module.so", target / "ngx_otel_module.so")
     metadata = subprocess.run(
         ["cargo", "metadata", "--locked", "--format-version=1"],
         check=True,

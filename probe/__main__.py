@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import re
 import sys
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.status import Status
@@ -42,10 +43,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _probe(stack: outputs.StackOutputs, options: argparse.Namespace, errors: Console) -> ProbeResult:
+    def run(show: Callable[[str], None]) -> ProbeResult:
+        return asyncio.run(
+            probe(
+                stack,
+                count=options.requests,
+                path=options.path,
+                limit_seconds=options.timeout,
+                context=options.context,
+                show=show,
+            )
+        )
+
     if not errors.is_terminal:
-        return asyncio.run(probe(stack, options.requests, options.path, options.timeout, lambda _: None))
+        return run(lambda _: None)
     with Status("", console=errors) as status:
-        return asyncio.run(probe(stack, options.requests, options.path, options.timeout, status.update))
+        return run(status.update)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=30.0,
         help="limit for finding all traces, from the last answer (default: 30)",
+    )
+    parser.add_argument(
+        "--context", metavar="NAME", help="the kubeconfig's context of the stack's cluster (default: the current one)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document to standard output")
     return parser

@@ -22,13 +22,13 @@ class Pod:
 
 
 class Cluster:
-    """The stack's namespace in the cluster that the kubeconfig's current context names.
+    """The stack's namespace in the cluster that a context of the kubeconfig names: the current one by default.
 
     Raises:
         ClusterError: there is no kubeconfig, or it cannot be used.
     """
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, context: str | None) -> None:
         # Imported here because it takes half a second that a probe without a kubeconfig need not spend.
         import httpx2  # noqa: PLC0415
         from lightkube import KubeConfig  # noqa: PLC0415
@@ -38,7 +38,7 @@ class Cluster:
         self._path = f"/api/v1/namespaces/{namespace}/pods"
         self._namespace = namespace
         try:
-            config = KubeConfig.from_env().get()
+            config = KubeConfig.from_env().get(context)
             if config is None:
                 raise ClusterError("the kubeconfig names no current context")
             self._client = Client(config, ConnectionParams(timeout=httpx2.Timeout(10, connect=3)))
@@ -69,7 +69,7 @@ class Cluster:
         if not pods:
             raise ClusterError(
                 f"no running pod has the labels {labels} in the namespace {self._namespace}; "
-                "is the kubeconfig's current context the cluster of this stack?"
+                "is the kubeconfig's context the cluster of this stack? (--context)"
             )
         return pods
 

@@ -82,9 +82,10 @@ class Measured:
 class Counters:
     """Reads the counters before the run (`start`) and after it (`finish`); what cannot be read is said, not raised."""
 
-    def __init__(self, tempo: Tempo, namespace: str) -> None:
+    def __init__(self, tempo: Tempo, namespace: str, context: str | None) -> None:
         self._tempo = tempo
         self._namespace = namespace
+        self._context = context
         self._cluster: Cluster | None = None
         self._no_cluster = "the cluster was not asked yet"
         self._collectors = Reading()
@@ -94,7 +95,7 @@ class Counters:
     async def start(self) -> None:
         """Reads the counters that the differences start from."""
         try:
-            self._cluster = await asyncio.to_thread(Cluster, self._namespace)
+            self._cluster = await asyncio.to_thread(Cluster, self._namespace, self._context)
         except ClusterError as error:
             self._no_cluster = str(error)
         # Against the spans' way here and along it in `finish`: so a hop counts over a longer time than the one before

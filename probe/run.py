@@ -51,11 +51,18 @@ class Run:
 
 
 async def probe(
-    outputs: StackOutputs, count: int, path: str, limit_seconds: float, show: Callable[[str], None]
+    outputs: StackOutputs,
+    *,
+    count: int,
+    path: str,
+    limit_seconds: float,
+    context: str | None,
+    show: Callable[[str], None],
 ) -> ProbeResult:
     """Sends `count` requests and looks each of them up until all are found or the limit has passed.
 
-    The limit counts from the last answer. `show` is given a line of progress now and then.
+    The limit counts from the last answer. The pods are
+    read with the kubeconfig's `context`. `show` is given a line of progress now and then.
 
     Raises:
         ProbeError: NGINX or Tempo cannot be reached, or NGINX answers no request at all.
@@ -67,7 +74,7 @@ async def probe(
     async with Tempo(outputs.tempo_url, query, count) as tempo:
         show("waiting for NGINX and Tempo to answer")
         await asyncio.gather(_reach_nginx(outputs), _reach_tempo(outputs, tempo))
-        counters = Counters(tempo, outputs.namespace)
+        counters = Counters(tempo, outputs.namespace, context)
         await counters.start()
         url = outputs.nginx_url.rstrip("/") + path
         await _send_and_find(run, tempo, send(run.requests, url, user_agent), limit_seconds, show)

@@ -51,6 +51,8 @@ def probe(arguments: list[str]) -> int:
     """Runs the probe against the quickstart's stack, or in the caller's own environment where there is none."""
     cluster = clusters.saved()
     environment = stack.environment(cluster) if cluster else dict(os.environ)
+    if cluster and (context := cluster.configuration.get("kubernetes:context")):
+        arguments = [*arguments, f"--context={context}"]
     return subprocess.run(
         [sys.executable, "-m", "probe", *arguments], check=False, cwd=REPOSITORY, env=environment
     ).returncode

@@ -171,6 +171,22 @@ class Span:
     attributes: dict[str, Any]
 
 
+def probe(stack: Stack, *flags: str) -> tuple[int, dict[str, Any]]:
+    """Runs the probe on the stack: its exit code and its JSON document."""
+    command = [sys.executable, "-m", "probe", "--outputs=-", "--json", *flags]
+    done = subprocess.run(
+        command,
+        check=False,
+        cwd=REPOSITORY,
+        env=stack.environment,
+        input=json.dumps(stack.outputs()),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode in {0, 1}, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
 def find_spans(tempo_url: str, trace_id: str) -> list[Span]:
     """The spans of a trace, waited for."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.lab.conftest import NAMESPACE, Span, Stack, find_spans, kubectl, objects, wait_for
+from tests.lab.conftest import NAMESPACE, Span, Stack, find_spans, kubectl, objects, probe, wait_for
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PARENT_ID = "b7ad6b7169203331"
@@ -64,6 +64,31 @@ def test_a_request_with_a_traceparent_keeps_its_trace_and_parent(stack: Stack) -
 def _hex(identifier: str) -> str:
 
     return base64.b64decode(identifier).hex()
+
+
+def test_the_probe_finds_every_request_and_the_hops_balance(stack: Stack) -> None:
+    code, result = probe(stack, "--requests=50")
+    assert code == 0
+    assert (result["sent"], result["found_by_id"], result["found_by_search"]) == (50, 50, 50)
+    assert [hop["unreadable"] for hop in result["hops"]] == [None] * len(result["hops"])
+
+
+def test_the_probe_names_the_hop_that_loses_spans(stack: Stack) -> None:
+    def pods() -> list[dict[str, Any]]:
+        selector = "--selector=app.kubernetes.io/name=otel-collector"
+        return objects("pods", f"--namespace={NAMESPACE}", selector)
+
+    scale = ("scale", "deployment/otel-collector", f"--namespace={NAMESPACE}")
+    assert kubectl(*scale, "--replicas=0").returncode == 0
+    wait_for("the Collector's end", lambda: not pods(), seconds=60)
+    code, result = probe(stack, "--requests=5", "--timeout=5")
+    assert code == 1
+    assert result["found_by_id"] == 0
+    assert result["verdict"]["hop"] == "NGINX → Collector"
+    assert kubectl(*scale, "--replicas=1").returncode == 0
+    ready = ("rollout", "status", "deployment/otel-collector", f"--namespace={NAMESPACE}", "--timeout=60s")
+    assert kubectl(*ready).returncode == 0
+    assert probe(stack, "--requests=5")[0] == 0
 
 
 def test_a_second_up_changes_nothing(stack: Stack) -> None:

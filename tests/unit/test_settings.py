@@ -7,6 +7,7 @@ import pulumi
 import pytest
 import yaml
 from pulumi.runtime import set_all_config
+from pydantic import BaseModel
 
 import settings
 from lab.paths import REPOSITORY
@@ -140,6 +141,23 @@ def test_pulumi_yaml_declares_the_keys_with_the_models_defaults_and_descriptions
         assert declared[key]["description"] == field.description
         # An object's defaults are its model's; an empty text stands for unset.
         assert declared[key]["default"] in ({}, field.default if field.default is not None else "")
+
+
+def test_the_readme_lists_every_key_with_its_default_and_meaning() -> None:
+    listed = (REPOSITORY / "README.md").read_text()
+
+    def rows(model: type[BaseModel], prefix: str = "") -> list[str]:
+        found: list[str] = []
+        for field in model.model_fields.values():
+            annotation = field.annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                found += rows(annotation, f"{prefix}{field.alias}.")
+            else:
+                default = "" if field.default is None else f"`{field.default}`"
+                found.append(f"| `{prefix}{field.alias}` | {default} | {field.description} |")
+        return found
+
+    assert [row for row in rows(settings.Settings) if row not in listed] == []
 
 
 def test_the_example_stack_and_the_lab_s_are_valid() -> None:

@@ -1,0 +1,29 @@
+"""The module's own source: formatting, lints, and the tests of what needs no NGINX."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.pieces import CARGO_TARGET, NGINX
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cargo fmt --check",
+        "cargo clippy --release --locked -- --deny warnings",
+        "cargo test --release --locked --test context",
+    ],
+)
+def test_cargo_is_content(nginx_build: Path, command: str) -> None:
+    done = subprocess.run(
+        command.split(),
+        check=False,
+        cwd=NGINX.source,
+        env=os.environ | {"CARGO_TARGET_DIR": str(CARGO_TARGET)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
