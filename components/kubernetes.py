@@ -1,31 +1,40 @@
-"""What the components share: labels, security contexts, workloads' probes and volumes, NodePorts and their URLs."""
+"""What the components share: labels, security, the shape of their objects, NodePorts and their URLs."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
+from pulumi_kubernetes.apps.v1 import (
+    Deployment,
+    DeploymentSpecArgs,
+    DeploymentStrategyArgs,
+    RollingUpdateDeploymentArgs,
+)
 from pulumi_kubernetes.core.v1 import (
     CapabilitiesArgs,
     ConfigMap,
     ConfigMapVolumeSourceArgs,
+    ContainerArgs,
+    EmptyDirVolumeSourceArgs,
     HTTPGetActionArgs,
     KeyToPathArgs,
     PodSecurityContextArgs,
+    PodSpecArgs,
+    PodTemplateSpecArgs,
     ProbeArgs,
     ResourceRequirementsArgs,
     SeccompProfileArgs,
     SecurityContextArgs,
     Service,
+    ServicePortArgs,
+    ServiceSpecArgs,
     VolumeArgs,
 )
 from pulumi_kubernetes.core.v1 import Namespace as KubernetesNamespace
-from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 
 PART_OF = "nginx-tracing"
-SKIP_AWAIT: Mapping[str, str] = {"pulumi.com/skipAwait": "true"}
-"""Awaiting a Service costs ten seconds and tells nothing that its awaited Deployment does not."""
-
 WORKLOAD_TIMEOUTS = pulumi.CustomTimeouts(create="5m", update="5m")
 """A pod that is not Ready by then will hardly be: five minutes pull the images on a slow line."""
 
@@ -58,6 +67,83 @@ def metadata(
     return ObjectMetaArgs(name=name, namespace=namespace, labels=labels(component), annotations=annotations)
 
 
+def config_object(
+    component: str, key: str, text: str, *, namespace: pulumi.Output[str], parent: pulumi.Resource
+) -> ConfigMap:
+    """A document for a component's pods. Auto-named: an edit makes a new object, and so rolls the pods."""
+    return ConfigMap(
+        f"{component}-config",
+        metadata=metadata(component, namespace),
+        data={key: text},
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+
+
+def deployment(
+    component: str,
+    container: ContainerArgs,
+    volumes: Sequence[VolumeArgs],
+    *,
+    user: int,
+    namespace: pulumi.Output[str],
+    parent: pulumi.Resource,
+    replicas: int = 1,
+) -> Deployment:
+    """Pods of the restricted standard that are replaced one by one, the new one Ready before an old one goes.
+
+    Args:
+        component: the component, and the name of the object.
+        container: the one container.
+        volumes: what it mounts.
+        user: the image's own user, and the group that owns the volumes.
+        namespace: the namespace's name.
+        parent: the component's resource.
+        replicas: pods.
+    """
+    return Deployment(
+        component,
+        metadata=metadata(component, namespace, component),
+        spec=DeploymentSpecArgs(
+            replicas=replicas,
+            strategy=DeploymentStrategyArgs(
+                type="RollingUpdate",
+                rolling_update=RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
+            ),
+            selector=LabelSelectorArgs(match_labels=labels(component)),
+            template=PodTemplateSpecArgs(
+                metadata=ObjectMetaArgs(labels=labels(component)),
+                spec=PodSpecArgs(
+                    automount_service_account_token=False,
+                    security_context=_pod_security(user),
+                    containers=[container],
+                    volumes=volumes,
+                ),
+            ),
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=WORKLOAD_TIMEOUTS),
+    )
+
+
+def service(
+    component: str,
+    ports: Sequence[ServicePortArgs],
+    *,
+    kind: str,
+    namespace: pulumi.Output[str],
+    parent: pulumi.Resource,
+) -> Service:
+    """A Service of a component's pods, with the stable name that others reach it by.
+
+    Not awaited: that costs ten seconds, and tells nothing that the awaited Deployment does not.
+    """
+    return Service(
+        component,
+        metadata=metadata(component, namespace, component, annotations={"pulumi.com/skipAwait": "true"}),
+        spec=ServiceSpecArgs(type=kind, selector=labels(component), ports=ports),
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+
+
 def restricted_namespace(name: str) -> KubernetesNamespace:
     """The stack's namespace, which refuses pods that violate the *restricted* Pod Security Standard."""
     standard = {
@@ -71,8 +157,7 @@ def restricted_namespace(name: str) -> KubernetesNamespace:
     )
 
 
-def pod_security(user: int) -> PodSecurityContextArgs:
-    """A pod of the restricted standard. `user` is the image's own, and the group that owns its volumes."""
+def _pod_security(user: int) -> PodSecurityContextArgs:
     return PodSecurityContextArgs(
         run_as_non_root=True,
         run_as_user=user,
@@ -108,14 +193,19 @@ def alive_while(path: str, port: int) -> ProbeArgs:
     )
 
 
-def config_volume(name: str, config_map: ConfigMap, key: str) -> VolumeArgs:
-    """A volume with one document of a config object."""
+def config_volume(config_map: ConfigMap, key: str) -> VolumeArgs:
+    """The volume `config` with one document of a config object."""
     return VolumeArgs(
-        name=name,
+        name="config",
         config_map=ConfigMapVolumeSourceArgs(
             name=config_map.metadata["name"], items=[KeyToPathArgs(key=key, path=key)]
         ),
     )
+
+
+def empty_volume(name: str) -> VolumeArgs:
+    """Room for files that are gone with the pod."""
+    return VolumeArgs(name=name, empty_dir=EmptyDirVolumeSourceArgs())
 
 
 def node_port_of(service: Service, port_name: str, configured: int | None) -> pulumi.Output[int]:

@@ -1,44 +1,29 @@
 """NGINX with the OpenTelemetry module."""
 
 import pulumi
-from pulumi_kubernetes.apps.v1 import (
-    Deployment,
-    DeploymentSpecArgs,
-    DeploymentStrategyArgs,
-    RollingUpdateDeploymentArgs,
-)
 from pulumi_kubernetes.core.v1 import (
-    ConfigMap,
     ContainerArgs,
     ContainerPortArgs,
-    EmptyDirVolumeSourceArgs,
     LifecycleArgs,
     LifecycleHandlerArgs,
-    PodSpecArgs,
-    PodTemplateSpecArgs,
-    Service,
     ServicePortArgs,
-    ServiceSpecArgs,
     SleepActionArgs,
-    VolumeArgs,
     VolumeMountArgs,
 )
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 
 from components.documents.nginx import HEALTH_PORT, HTTP_PORT, nginx_conf
 from components.kubernetes import (
-    SKIP_AWAIT,
-    WORKLOAD_TIMEOUTS,
     Endpoint,
     alive_while,
+    config_object,
     config_volume,
     container_security,
-    labels,
-    metadata,
+    deployment,
+    empty_volume,
     node_port_of,
-    pod_security,
     ready_when,
     resources,
+    service,
     url,
 )
 from settings import NginxSettings
@@ -83,51 +68,22 @@ class NginxOtel(pulumi.ComponentResource):
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:NginxOtel", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
         self.image = pulumi.Output.from_input(settings.image)
 
-        config = ConfigMap(
-            f"{NAME}-config",
-            metadata=metadata(NAME, namespace),
-            data={"nginx.conf": nginx_conf(exporter=str(exporter), service_name=settings.service_name)},
-            opts=child,
-        )
-        Deployment(
+        document = nginx_conf(exporter=str(exporter), service_name=settings.service_name)
+        config = config_object(NAME, "nginx.conf", document, namespace=namespace, parent=self)
+        deployment(
             NAME,
-            metadata=metadata(NAME, namespace, NAME),
-            spec=DeploymentSpecArgs(
-                replicas=settings.replicas,
-                strategy=DeploymentStrategyArgs(
-                    type="RollingUpdate",
-                    rolling_update=RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
-                ),
-                selector=LabelSelectorArgs(match_labels=labels(NAME)),
-                template=PodTemplateSpecArgs(
-                    metadata=ObjectMetaArgs(labels=labels(NAME)),
-                    spec=PodSpecArgs(
-                        automount_service_account_token=False,
-                        security_context=pod_security(USER),
-                        containers=[_container(self.image)],
-                        volumes=[
-                            config_volume("config", config, "nginx.conf"),
-                            VolumeArgs(name="tmp", empty_dir=EmptyDirVolumeSourceArgs()),
-                        ],
-                    ),
-                ),
-            ),
-            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=WORKLOAD_TIMEOUTS),
+            _container(self.image),
+            [config_volume(config, "nginx.conf"), empty_volume("tmp")],
+            user=USER,
+            namespace=namespace,
+            parent=self,
+            replicas=settings.replicas,
         )
-        service = Service(
-            NAME,
-            metadata=metadata(NAME, namespace, NAME, annotations=SKIP_AWAIT),
-            spec=ServiceSpecArgs(
-                type="NodePort",
-                selector=labels(NAME),
-                ports=[ServicePortArgs(name="http", port=80, target_port="http", node_port=settings.node_port)],
-            ),
-            opts=child,
-        )
-        self.node_port = node_port_of(service, "http", settings.node_port)
+        ports = [ServicePortArgs(name="http", port=80, target_port="http", node_port=settings.node_port)]
+        exposed = service(NAME, ports, kind="NodePort", namespace=namespace, parent=self)
+        self.node_port = node_port_of(exposed, "http", settings.node_port)
         self.url = url(host, self.node_port)
         self.register_outputs({"url": self.url, "node_port": self.node_port, "image": self.image})
 

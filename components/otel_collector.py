@@ -1,38 +1,29 @@
 """The OpenTelemetry Collector between NGINX and the backend."""
 
 import pulumi
-from pulumi_kubernetes.apps.v1 import Deployment, DeploymentSpecArgs
 from pulumi_kubernetes.core.v1 import (
-    ConfigMap,
     ContainerArgs,
     ContainerPortArgs,
     EnvVarArgs,
     LifecycleArgs,
     LifecycleHandlerArgs,
-    PodSpecArgs,
-    PodTemplateSpecArgs,
-    Service,
     ServicePortArgs,
-    ServiceSpecArgs,
     SleepActionArgs,
     VolumeMountArgs,
 )
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 
 from components.documents import dump
 from components.documents.collector import HEALTH_PORT, METRICS_PORT, OTLP_PORT, collector_document
 from components.kubernetes import (
-    SKIP_AWAIT,
-    WORKLOAD_TIMEOUTS,
     Endpoint,
     alive_while,
+    config_object,
     config_volume,
     container_security,
-    labels,
-    metadata,
-    pod_security,
+    deployment,
     ready_when,
     resources,
+    service,
 )
 from settings import CollectorSettings
 
@@ -71,45 +62,17 @@ class OtelCollector(pulumi.ComponentResource):
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:OtelCollector", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
         self.otlp_endpoint = Endpoint(NAME, namespace_name, OTLP_PORT)
 
-        config = ConfigMap(
-            f"{NAME}-config",
-            metadata=metadata(NAME, namespace),
-            data={"config.yaml": dump(collector_document(str(backend)))},
-            opts=child,
-        )
-        Deployment(
-            NAME,
-            metadata=metadata(NAME, namespace, NAME),
-            spec=DeploymentSpecArgs(
-                replicas=1,
-                selector=LabelSelectorArgs(match_labels=labels(NAME)),
-                template=PodTemplateSpecArgs(
-                    metadata=ObjectMetaArgs(labels=labels(NAME)),
-                    spec=PodSpecArgs(
-                        automount_service_account_token=False,
-                        security_context=pod_security(USER),
-                        containers=[_container(settings)],
-                        volumes=[config_volume("config", config, "config.yaml")],
-                    ),
-                ),
-            ),
-            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=WORKLOAD_TIMEOUTS),
-        )
-        Service(
-            NAME,
-            metadata=metadata(NAME, namespace, NAME, annotations=SKIP_AWAIT),
-            spec=ServiceSpecArgs(
-                selector=labels(NAME),
-                ports=[
-                    ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc"),
-                    ServicePortArgs(name="metrics", port=METRICS_PORT, target_port="metrics"),
-                ],
-            ),
-            opts=child,
-        )
+        document = dump(collector_document(str(backend)))
+        config = config_object(NAME, "config.yaml", document, namespace=namespace, parent=self)
+        volumes = [config_volume(config, "config.yaml")]
+        deployment(NAME, _container(settings), volumes, user=USER, namespace=namespace, parent=self)
+        ports = [
+            ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc"),
+            ServicePortArgs(name="metrics", port=METRICS_PORT, target_port="metrics"),
+        ]
+        service(NAME, ports, kind="ClusterIP", namespace=namespace, parent=self)
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint)})
 
 

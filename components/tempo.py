@@ -1,38 +1,22 @@
 """Grafana Tempo, the backend that keeps and finds traces."""
 
 import pulumi
-from pulumi_kubernetes.apps.v1 import Deployment, DeploymentSpecArgs
-from pulumi_kubernetes.core.v1 import (
-    ConfigMap,
-    ContainerArgs,
-    ContainerPortArgs,
-    EmptyDirVolumeSourceArgs,
-    EnvVarArgs,
-    PodSpecArgs,
-    PodTemplateSpecArgs,
-    Service,
-    ServicePortArgs,
-    ServiceSpecArgs,
-    VolumeArgs,
-    VolumeMountArgs,
-)
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
+from pulumi_kubernetes.core.v1 import ContainerArgs, ContainerPortArgs, EnvVarArgs, ServicePortArgs, VolumeMountArgs
 
 from components.documents import dump
 from components.documents.tempo import DATA, HTTP_PORT, OTLP_PORT, tempo_document
 from components.kubernetes import (
-    SKIP_AWAIT,
-    WORKLOAD_TIMEOUTS,
     Endpoint,
     alive_while,
+    config_object,
     config_volume,
     container_security,
-    labels,
-    metadata,
+    deployment,
+    empty_volume,
     node_port_of,
-    pod_security,
     ready_when,
     resources,
+    service,
     url,
 )
 from settings import TempoSettings
@@ -78,51 +62,17 @@ class TempoBackend(pulumi.ComponentResource):
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:TempoBackend", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
         self.otlp_endpoint = Endpoint(NAME, namespace_name, OTLP_PORT)
 
-        config = ConfigMap(
-            f"{NAME}-config",
-            metadata=metadata(NAME, namespace),
-            data={"tempo.yaml": dump(tempo_document())},
-            opts=child,
-        )
-        Deployment(
-            NAME,
-            metadata=metadata(NAME, namespace, NAME),
-            spec=DeploymentSpecArgs(
-                replicas=1,
-                selector=LabelSelectorArgs(match_labels=labels(NAME)),
-                template=PodTemplateSpecArgs(
-                    metadata=ObjectMetaArgs(labels=labels(NAME)),
-                    spec=PodSpecArgs(
-                        automount_service_account_token=False,
-                        security_context=pod_security(USER),
-                        containers=[_container(settings)],
-                        volumes=[
-                            config_volume("config", config, "tempo.yaml"),
-                            VolumeArgs(name="data", empty_dir=EmptyDirVolumeSourceArgs()),
-                            VolumeArgs(name="tmp", empty_dir=EmptyDirVolumeSourceArgs()),
-                        ],
-                    ),
-                ),
-            ),
-            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=WORKLOAD_TIMEOUTS),
-        )
-        service = Service(
-            NAME,
-            metadata=metadata(NAME, namespace, NAME, annotations=SKIP_AWAIT),
-            spec=ServiceSpecArgs(
-                type="NodePort",
-                selector=labels(NAME),
-                ports=[
-                    ServicePortArgs(name="http", port=HTTP_PORT, target_port="http", node_port=settings.node_port),
-                    ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc"),
-                ],
-            ),
-            opts=child,
-        )
-        self.node_port = node_port_of(service, "http", settings.node_port)
+        config = config_object(NAME, "tempo.yaml", dump(tempo_document()), namespace=namespace, parent=self)
+        volumes = [config_volume(config, "tempo.yaml"), empty_volume("data"), empty_volume("tmp")]
+        deployment(NAME, _container(settings), volumes, user=USER, namespace=namespace, parent=self)
+        ports = [
+            ServicePortArgs(name="http", port=HTTP_PORT, target_port="http", node_port=settings.node_port),
+            ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc"),
+        ]
+        exposed = service(NAME, ports, kind="NodePort", namespace=namespace, parent=self)
+        self.node_port = node_port_of(exposed, "http", settings.node_port)
         self.url = url(host, self.node_port)
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint), "url": self.url, "node_port": self.node_port})
 

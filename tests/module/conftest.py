@@ -1,7 +1,9 @@
 """A real NGINX with the lab's module, and a real OTLP receiver that keeps what it gets."""
 
+import contextlib
 import getpass
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -205,7 +207,8 @@ class Nginx:
 
     def start(self) -> None:
         """Starts and waits until it listens."""
-        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL)
+        # A group of its own, so that the workers can be ended when the master cannot do it any more.
+        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, start_new_session=True)
         process = self.process
 
         def listens() -> bool:
@@ -224,9 +227,15 @@ class Nginx:
         """Ends it and waits."""
         if self.process is None:
             return
+        group = self.process.pid
         self.tell(number)
-        self.process.wait(seconds)
-        self.process = None
+        try:
+            self.process.wait(seconds)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, Signals.SIGKILL)
+            self.process.wait()
+            self.process = None
 
     def log(self) -> str:
         """The error log."""
@@ -258,9 +267,9 @@ def stopped_nginx(nginx_build: Path, tmp_path: Path) -> Generator[Nginx]:
     """An NGINX that the test configures and starts."""
     made = Nginx(nginx_build, tmp_path, free_port())
     yield made
-    if made.process is not None:
-        made.process.kill()
-        made.process.wait()
+    made.stop(Signals.SIGTERM)
+    # A worker that crashes is started again, and a test might not notice.
+    assert not re.findall(r".*(?:exited on signal|\[alert\]|\[crit\]).*", made.log())
 
 
 Start = Callable[..., Nginx]
