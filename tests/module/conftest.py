@@ -187,10 +187,12 @@ class Nginx:
     build: Path
     folder: Path
     port: int
+    workers: int = 1
     process: subprocess.Popen[bytes] | None = None
 
     def write(self, http: str, *, workers: int = 1) -> None:
         """Writes nginx.conf around the content of the `http` block."""
+        self.workers = workers
         (self.folder / "nginx.conf").write_text(
             f"load_module {self.build}/ngx_otel_module.so;\nworker_processes {workers};\n"
             f"daemon off;\nuser {getpass.getuser()};\n"
@@ -206,17 +208,17 @@ class Nginx:
         return [str(self.build / "nginx"), *files, *flags]
 
     def start(self) -> None:
-        """Starts and waits until it listens."""
+        """Starts and waits until it listens and its master takes signals."""
         # A group of its own, so that the workers can be ended when the master cannot do it any more.
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, start_new_session=True)
         process = self.process
 
-        def listens() -> bool:
+        def is_ready() -> bool:
             assert process.poll() is None, self.log()
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            # It listens before that; a signal that comes in between is noted, but sleeps until the next one.
+            return self.log().count("start worker process ") == self.workers
 
-        wait_for("NGINX", listens)
+        wait_for("NGINX", is_ready)
 
     def tell(self, number: Signals) -> None:
         """Tells the master process."""
@@ -267,7 +269,7 @@ def stopped_nginx(nginx_build: Path, tmp_path: Path) -> Generator[Nginx]:
     """An NGINX that the test configures and starts."""
     made = Nginx(nginx_build, tmp_path, free_port())
     yield made
-    made.stop(Signals.SIGTERM)
+    made.stop()
     # A worker that crashes is started again, and a test might not notice.
     assert not re.findall(r".*(?:exited on signal|\[alert\]|\[crit\]).*", made.log())
 
@@ -283,7 +285,7 @@ def start(stopped_nginx: Nginx, receiver: Receiver) -> Start:
         server: str = "location / { return 200; }",
         *,
         http: str = "",
-        exporter: str = "",
+        exporter: str = "batch_count 1000;",  # A slow machine drops none.
         interval: str = "50ms",
         workers: int = 1,
     ) -> Nginx:

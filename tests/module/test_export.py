@@ -39,7 +39,7 @@ def dropped(nginx: Nginx) -> int:
 
 
 def test_a_full_batch_goes_at_once_and_the_rest_at_the_interval(start: Start, receiver: Receiver) -> None:
-    nginx = start(exporter="batch_size 10;")
+    nginx = start(exporter="batch_size 10; batch_count 1000;")
     requests(nginx, 25)
     receiver.many(25)
     assert max(receiver.batches) <= 10
@@ -184,12 +184,14 @@ def test_reloads_under_load_lose_no_span(start: Start, receiver: Receiver) -> No
 
     with ThreadPoolExecutor(2) as clients:
         running = [clients.submit(load) for _ in range(2)]
-        for number in range(1, 6):
-            before = answered
-            nginx.tell(signal.SIGHUP)
-            wait_for("the reload", lambda number=number: nginx.log().count("gracefully shutting down") >= 2 * number)
-            wait_for("requests after it", lambda before=before: answered > before + 20)
-        stop.set()
+        try:
+            for number in range(1, 6):
+                before = answered
+                nginx.tell(signal.SIGHUP)
+                wait_for("the reload", lambda n=number: nginx.log().count("gracefully shutting down") >= 2 * n)
+                wait_for("requests after it", lambda before=before: answered > before + 20)
+        finally:
+            stop.set()
         for each in running:
             each.result()
     nginx.stop()
