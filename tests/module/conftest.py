@@ -30,6 +30,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from lab import host
 from lab.builder import build
+from lab.certificates import Authority
 from lab.pieces import NGINX
 from lab.progress import Progress
 
@@ -78,6 +79,8 @@ class Span:
     span_id: str
     parent_id: str
     trace_state: str
+    start: float
+    """Unix time in seconds."""
     seconds: float
     attributes: dict[str, Any]
     pairs: list[tuple[str, Any]]
@@ -103,6 +106,7 @@ def _spans(resource: Any, scoped: ScopeSpans) -> list[Span]:
             span.span_id.hex(),
             span.parent_span_id.hex(),
             span.trace_state,
+            span.start_time_unix_nano / 1e9,
             (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
             {pair.key: _value(pair.value) for pair in span.attributes},
             [(pair.key, _value(pair.value)) for pair in span.attributes],
@@ -113,10 +117,13 @@ def _spans(resource: Any, scoped: ScopeSpans) -> list[Span]:
 
 @dataclass
 class Receiver(TraceServiceServicer):
-    """An OTLP receiver on loopback. Starts and stops on one port; hangs while `hold` is set."""
+    """An OTLP receiver on loopback. Starts and stops on one port; hangs while `go_on` is cleared."""
 
     port: int = field(default_factory=free_port)
     credentials: grpc.ServerCredentials | None = None
+    refusal: str = ""
+    """With this message every batch is refused, as a collector does that is short of memory."""
+    refused: int = 0
     spans: list[Span] = field(default_factory=list[Span])
     batches: list[int] = field(default_factory=list[int])
     metadata: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -149,6 +156,9 @@ class Receiver(TraceServiceServicer):
     ) -> ExportTraceServiceResponse:
         """Keeps a batch."""
         self.go_on.wait(60)
+        if self.refusal:
+            self.refused += 1
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, self.refusal)
         got = [
             span
             for resource_spans in request.resource_spans
@@ -262,6 +272,13 @@ class Nginx:
 
 
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Path:
+    """A folder with a certificate for localhost, `localhost.crt` and `.key`, and its authority, `ca.crt`."""
+    Authority.create(tmp_path).issue("localhost", "localhost", hosts=("localhost",))
+    return tmp_path
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """How spans leave: in batches, never holding a request up, and with a word about each that is lost."""
 
-import datetime
 import re
 import signal
 import statistics
@@ -13,10 +12,6 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.module.conftest import Nginx, Receiver, Start, wait_for
 
@@ -53,33 +48,15 @@ def test_headers_go_with_each_batch(start: Start, receiver: Receiver) -> None:
 
 
 @pytest.fixture
-def tls_receiver(tmp_path: Path) -> Generator[Receiver]:
-    """A receiver with a certificate of its own for localhost, in `ca.pem`."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    (tmp_path / "ca.pem").write_bytes(certificate)
-    key_pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    made = Receiver(credentials=grpc.ssl_server_credentials([(key_pem, certificate)]))
+def tls_receiver(certificates: Path) -> Generator[Receiver]:
+    """A receiver at localhost whose authority is in `ca.crt`."""
+    pair = ((certificates / "localhost.key").read_bytes(), (certificates / "localhost.crt").read_bytes())
+    made = Receiver(credentials=grpc.ssl_server_credentials([pair]))
     yield made
     made.stop()
 
 
-@pytest.mark.parametrize(("trust", "found"), [("trusted_certificate ca.pem;", True), ("", False)])
+@pytest.mark.parametrize(("trust", "found"), [("trusted_certificate ca.crt;", True), ("", False)])
 def test_tls_demands_a_trusted_certificate(
     stopped_nginx: Nginx, tls_receiver: Receiver, trust: str, found: bool
 ) -> None:
