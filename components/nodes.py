@@ -70,6 +70,9 @@ def read_node_address(kubeconfig: str | None, context: str | None) -> str:
         nodes = list(client.list(Node))  # pyright: ignore[reportUnknownMemberType]
     except ConfigError as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
+    except (yaml.YAMLError, KeyError, AttributeError, TypeError, ValueError) as error:
+        # kubectl may understand what this library does not, a newer exec plugin say.
+        raise NodeAddressError(f"the kubeconfig cannot be used for it ({type(error).__name__}: {error})") from error
     except ApiError as error:
         raise NodeAddressError(str(error)) from error
     except (httpx2.HTTPError, OSError) as error:
@@ -94,7 +97,7 @@ def _config(kubeconfig: str | None, context: str | None) -> SingleConfig:
     Raises:
         ConfigError: no such file or context.
     """
-    if kubeconfig and "\n" in kubeconfig:
+    if kubeconfig and ("\n" in kubeconfig or kubeconfig.lstrip().startswith("{")):
         config = KubeConfig.from_dict(yaml.safe_load(kubeconfig))  # pyright: ignore[reportUnknownMemberType]
     else:
         # Several files make one configuration: of equal names the first counts.

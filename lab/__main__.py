@@ -48,6 +48,9 @@ def main() -> int:
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted. What was built is kept: the same command goes on from here.", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -109,7 +109,11 @@ def _build_one(piece: Piece, step: Step) -> None:
 
         try:
             piece.make(run, target)
+        except OSError as error:
+            raise _BuildFailedError(f"{piece.name} could not be built: {error}. Its log: {log_file}") from error
         except subprocess.CalledProcessError as error:
+            # Of commands whose output was read rather than logged.
+            log.write((error.stdout or "") + (error.stderr or ""))
             log.flush()
             last_lines = "\n".join(log_file.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
             raise _BuildFailedError(

@@ -1,5 +1,6 @@
 """Starts, finds and removes the lab's cluster."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -66,6 +67,15 @@ def start(progress: Progress) -> None:
         if node.poll() is not None:
             raise LabError(f"The node ended with {node.returncode} while starting. Its log: {NODE_LOGS}/node.log")
 
+    try:
+        _until_ready(progress, alive)
+    except BaseException:
+        # A lab that is half there would pass for a running one.
+        _kill()
+        raise
+
+
+def _until_ready(progress: Progress, alive: Callable[[], None]) -> None:
     with progress.step("start Kubernetes") as step:
         step.detail("registry")
         _wait("the image registry", _registry_answers, alive)
@@ -130,7 +140,9 @@ def stop() -> bool:
     _clear_the_way()
     if MADE_FOLDERS.exists():
         for folder in map(Path, MADE_FOLDERS.read_text().splitlines()):
-            folder.rmdir()
+            # Somebody else's files may be in it by now.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
     if STATE.exists():
         shutil.rmtree(STATE)
     return found

@@ -15,6 +15,7 @@ PACKAGES = {
     "containerd": "containerd",
     "runc": "runc",
     "catatonit": "catatonit",
+    "cc": "gcc",
     "conntrack": "conntrack",
     "ip": "iproute2",
     "iptables": "iptables",
@@ -23,9 +24,11 @@ PACKAGES = {
     "ss": "iproute2",
     "strip": "binutils",
     "sysctl": "procps",
+    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "/usr/include/openssl/ssl.h": "libssl-dev",
     "/usr/include/pcre2.h": "libpcre2-dev",
+    "/usr/include/stdio.h": "libc6-dev",
     "/usr/include/zlib.h": "zlib1g-dev",
     "/usr/lib/llvm-*/lib/libclang.so*": "libclang-dev",
 }
@@ -36,13 +39,14 @@ def require_root(command: str) -> None:
     """Raises `LabError` unless this is root on Linux."""
     if sys.platform != "linux":
         raise LabError(
-            "The embedded lab runs on Linux only. Elsewhere, name a cluster of your own: "
-            "`KUBECONFIG=~/.kube/config make up`."
+            "The embedded lab runs on Linux only. Elsewhere, install kind and start Docker, or name a cluster of your "
+            "own: `KUBECONFIG=~/.kube/config make up`."
         )
     if os.geteuid() != 0:
         raise LabError(
             "The embedded lab needs root: it makes network namespaces, mounts and cgroups. "
-            f"Run `sudo make {command}`, or name a cluster of your own: `KUBECONFIG=~/.kube/config make up`."
+            f'Run `sudo env "PATH=$PATH" make {command}`, or install kind and start Docker, or name a cluster: '
+            "`KUBECONFIG=~/.kube/config make up`."
         )
 
 

@@ -7,6 +7,7 @@ Each image holds programs that the lab built, on an empty base, under a name tha
 import hashlib
 import io
 import json
+import platform
 import re
 import subprocess
 import tarfile
@@ -179,7 +180,7 @@ def _push_one(image: Image, layer: bytes) -> None:
     layer_digest = hashlib.sha256(layer).hexdigest()
     config = json.dumps(
         {
-            "architecture": "amd64",
+            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
             "os": "linux",
             "config": {
                 "Entrypoint": image.entrypoint,

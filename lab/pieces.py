@@ -8,6 +8,7 @@ except those that a program is stamped with.
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -75,16 +76,25 @@ def compiler_version(compiler: str) -> str:
     """The compiler's version line.
 
     Raises:
-        LabError: the compiler is not installed.
+        LabError: the compiler is not installed, or too old.
     """
     command = {"go": ["go", "env", "GOVERSION"], "cargo": ["cargo", "--version"]}[compiler]
-    advice = {
-        "go": "The lab builds Kubernetes and Pulumi with Go 1.26 or later: install it and put `go` on PATH.",
-        "cargo": "The lab builds NGINX and its module with Rust 1.85 or later: install it and put `cargo` on PATH.",
+    needed, what = {
+        "go": ((1, 26), "The lab builds Kubernetes and Pulumi with Go 1.26 or later"),
+        "cargo": ((1, 85), "The lab builds NGINX and its module with Rust 1.85 or later"),
     }[compiler]
+    advice = f"{what}: install it and put `{compiler}` on PATH."
     if shutil.which(compiler) is None:
         raise LabError(f"`{compiler}` was not found. {advice}")
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=REPOSITORY).stdout.strip()
+    # Of the toolchain at hand: Go would otherwise fetch the one that a go.mod asks for.
+    environment = os.environ | {"GOTOOLCHAIN": "local"}
+    printed = subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=REPOSITORY, env=environment
+    ).stdout.strip()
+    found = re.search(r"(\d+)\.(\d+)", printed)
+    if found is None or (int(found[1]), int(found[2])) < needed:
+        raise LabError(f"`{' '.join(command)}` says {printed!r}. {advice}")
+    return printed
 
 
 GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}

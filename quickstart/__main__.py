@@ -37,10 +37,15 @@ def down(_: list[str]) -> int:
         print("Nothing is up: nothing to do.")
         return 0
     deployed = stack.Stack(cluster)
-    if clusters.is_reachable(cluster):
+    try:
+        if not clusters.is_reachable(cluster):
+            raise QuickstartError(f"Gone already: {cluster.description}, and the stack's objects with it.")
         deployed.destroy()
-    else:
-        print(f"Gone already: {cluster.description}, and the stack's objects with it.")
+    except QuickstartError as error:
+        if cluster.source == "yours":
+            raise
+        # The objects go with their cluster, whatever hindered Pulumi.
+        print(error)
         deployed.forget()
     clusters.remove(cluster)
     (STATE / "cluster.json").unlink()
@@ -58,9 +63,19 @@ def probe(arguments: list[str]) -> int:
     ).returncode
 
 
+def pulumi(arguments: list[str]) -> int:
+    """Runs the Pulumi CLI on the quickstart's stack."""
+    cluster = clusters.saved()
+    if cluster is None:
+        raise QuickstartError("Nothing is up: `make up` first.")
+    return subprocess.run(
+        ["pulumi", *arguments], check=False, cwd=REPOSITORY, env=stack.environment(cluster)
+    ).returncode
+
+
 def main() -> int:
     """Runs one command; 1 when it failed for a reason that the person can mend."""
-    commands = {"up": up, "down": down, "probe": probe}
+    commands = {"up": up, "down": down, "probe": probe, "pulumi": pulumi}
     parser = argparse.ArgumentParser(prog="python -m quickstart", description=__doc__)
     parser.add_argument("command", choices=sorted(commands))
     chosen, others = parser.parse_known_args()
@@ -68,7 +83,12 @@ def main() -> int:
         return commands[chosen.command](others)
     except QuickstartError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+    except PermissionError as error:
+        print(f"error: {error}. Was `make up` run as root? Run this as root, too.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Interrupted. `make up` goes on from here; `make down` removes what there is.", file=sys.stderr)
+        return 130
+    return 1
 
 
 if __name__ == "__main__":

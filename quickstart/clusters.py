@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from lab.cluster import is_running as lab_is_running
+from lab.paths import KUBECONFIG as LAB_KUBECONFIG
 from quickstart.state import REPOSITORY, STATE, QuickstartError
 
 KIND_NAME = "nginx-tracing"
@@ -49,18 +50,28 @@ def saved() -> Cluster | None:
 
 
 def take() -> Cluster:
-    """The first kind of cluster that applies, made if need be.
+    """The cluster that `make up` took before, else the first kind that applies, made if need be.
 
     Raises:
-        QuickstartError: it could not be made.
+        QuickstartError: it could not be made, or another one than before is named.
     """
-    return _yours() or _kind() or _lab()
+    before, yours = saved(), _yours()
+    if before is None:
+        return yours or _kind() or _lab()
+    if yours and yours != before:
+        raise QuickstartError(
+            f"The stack is up on {before.description}, and you name {yours.description}: `make down` first."
+        )
+    if before.source == "kind":
+        return _kind() or before
+    return _lab() if before.source == "lab" else before
 
 
 def _yours() -> Cluster | None:
     """The caller's, when `KUBECONFIG` or `CONTEXT` names it. A current context that nobody named is left alone."""
     kubeconfig, context = os.environ.get("KUBECONFIG"), os.environ.get("CONTEXT")
-    if not kubeconfig and not context:
+    if not context and kubeconfig in {None, "", str(LAB_KUBECONFIG)}:
+        # The lab's is no cluster of the caller's: it has the lab's images only.
         return None
     named = " and ".join(
         f"{name}={value}" for name, value in (("KUBECONFIG", kubeconfig), ("CONTEXT", context)) if value
@@ -76,11 +87,13 @@ def _yours() -> Cluster | None:
 
 def _kind() -> Cluster | None:
     """A kind cluster, where Docker runs and can pull kind's node image."""
-    if shutil.which("kind") is None or shutil.which("docker") is None or not _succeeds("docker", "info"):
+    if (lacking := _lacks_for_kind()) is not None:
+        print(f"kind: passed over, {lacking}")
         return None
     kubeconfig = STATE / "kind.kubeconfig"
     if KIND_NAME not in _printed("kind", "get", "clusters").split():
-        if not _succeeds("docker", "pull", "--quiet", KIND_NODE_IMAGE):
+        if subprocess.run(["docker", "pull", KIND_NODE_IMAGE], check=False).returncode != 0:
+            print(f"kind: passed over, Docker cannot pull {KIND_NODE_IMAGE}")
             return None
         ports = [{"containerPort": port, "hostPort": port} for port in (KIND_NGINX_PORT, KIND_TEMPO_PORT)]
         nodes = [{"role": "control-plane", "extraPortMappings": ports}]
@@ -102,6 +115,14 @@ def _kind() -> Cluster | None:
             "nginx-tracing:tempo": {"nodePort": KIND_TEMPO_PORT},
         },
     )
+
+
+def _lacks_for_kind() -> str | None:
+    """Why there can be no kind cluster here."""
+    for program in ("kind", "docker", "pulumi"):
+        if shutil.which(program) is None:
+            return f"`{program}` is not on PATH"
+    return None if _succeeds("docker", "info") else "Docker does not answer"
 
 
 def _kind_environment() -> dict[str, str]:
@@ -128,11 +149,18 @@ def _lab() -> Cluster:
 
 
 def remove(cluster: Cluster) -> None:
-    """Removes a cluster that `take` made; one of the caller's own is left as it is."""
-    if cluster.source == "lab":
-        subprocess.run([sys.executable, "-m", "lab", "down"], check=True, cwd=REPOSITORY)
-    elif cluster.source == "kind":
-        subprocess.run(["kind", "delete", "cluster", f"--name={KIND_NAME}"], check=True, env=_kind_environment())
+    """Removes a cluster that `take` made; one of the caller's own is left as it is.
+
+    Raises:
+        QuickstartError: it could not be removed.
+    """
+    commands = {
+        "lab": [sys.executable, "-m", "lab", "down"],
+        "kind": ["kind", "delete", "cluster", f"--name={KIND_NAME}"],
+    }
+    command = commands.get(cluster.source)
+    if command and subprocess.run(command, check=False, cwd=REPOSITORY, env=_kind_environment()).returncode != 0:
+        raise QuickstartError(f"{cluster.description} could not be removed; why is said above.")
 
 
 def is_reachable(cluster: Cluster) -> bool:

@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,9 @@ class Stack:
             )
         self._configure()
         self._pulumi("stack", "select", "--create", NAME, quiet=True)
-        self._pulumi("up", "--yes", "--skip-preview")
+        # Refreshed: the cluster may be a new one, with nothing of what the state says.
+        unasked = [] if self._may_ask() else ["--yes", "--skip-preview"]
+        self._pulumi("up", "--refresh", *unasked)
 
     def destroy(self) -> None:
         """Removes the stack's objects from the cluster, then the stack.
@@ -66,7 +69,8 @@ class Stack:
             QuickstartError: `pulumi destroy` failed; nothing else is removed then.
         """
         if self.exists():
-            self._pulumi("destroy", "--yes", "--skip-preview")
+            unasked = [] if self._may_ask() else ["--yes", "--skip-preview"]
+            self._pulumi("destroy", *unasked)
         self.forget()
 
     def forget(self) -> None:
@@ -89,6 +93,8 @@ class Stack:
             return
         document = yaml.safe_load((REPOSITORY / self.cluster.stack_file).read_text())
         configuration: dict[str, Any] = document.setdefault("config", {})
+        # A backend's own entries, an encryption salt say, belong to the stack that they were made for.
+        document = {"config": configuration}
         for key, value in self.cluster.configuration.items():
             configuration[key] = {**configuration.get(key, {}), **value} if isinstance(value, dict) else value
         FILE.write_text(
@@ -97,17 +103,28 @@ class Stack:
         )
 
     def _pulumi(self, *arguments: str, quiet: bool = False) -> str:
-        done = subprocess.run(
+        done = subprocess.Popen(
             ["pulumi", *(["--non-interactive"] if quiet else []), *arguments],
-            check=False,
             cwd=REPOSITORY,
             env=environment(self.cluster),
-            stdin=subprocess.DEVNULL,
+            stdin=None if self._may_ask() and not quiet else subprocess.DEVNULL,
             stdout=subprocess.PIPE if quiet else None,
             stderr=subprocess.PIPE if quiet else None,
             text=True,
         )
+        try:
+            output, errors = done.communicate()
+        except KeyboardInterrupt:
+            # It was interrupted as well, and ends by itself: killed, it would leave the stack locked.
+            output, errors = done.communicate()
         if done.returncode != 0:
-            said = (done.stdout or "") + (done.stderr or "")
-            raise QuickstartError(f"`pulumi {' '.join(arguments)}` failed: {said.strip() or 'why is said above.'}")
-        return done.stdout or ""
+            said = ((output or "") + (errors or "")).strip()
+            raise QuickstartError(
+                f"`pulumi {' '.join(arguments)}` failed: {said or 'why is said above.'}\n"
+                "Pulumi on this stack by hand: .venv/bin/python -m quickstart pulumi cancel, …"
+            )
+        return output or ""
+
+    def _may_ask(self) -> bool:
+        """Whether Pulumi shows what it will do and asks: on a cluster that others use too, with somebody there."""
+        return self.cluster.source == "yours" and sys.stdin.isatty()

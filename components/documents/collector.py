@@ -21,7 +21,8 @@ def collector_document(backend: str) -> Document:
         "processors": {
             # NGINX never sends again what was refused, so the limits leave room for a burst.
             "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20},
-            "batch": {"timeout": "200ms", "send_batch_size": 8192},
+            # 2048 spans of NGINX are some 1.5 MB; the backend refuses a message of over 4 MiB for good.
+            "batch": {"timeout": "200ms", "send_batch_size": 2048, "send_batch_max_size": 2048},
         },
         "exporters": {
             "otlp": {
@@ -29,6 +30,8 @@ def collector_document(backend: str) -> Document:
                 "tls": {"insecure": True},
                 # 300 s by default, after which the batch is dropped. 0 is for ever.
                 "retry_on_failure": {"initial_interval": "1s", "max_interval": "10s", "max_elapsed_time": "0s"},
+                # 1000 by default, which a batch each 200 ms fills in minutes: the memory limiter is to be the bound.
+                "sending_queue": {"queue_size": 50_000},
             }
         },
         "extensions": {"health_check": {"endpoint": f"0.0.0.0:{HEALTH_PORT}"}},

@@ -15,7 +15,8 @@ def test_without_root_the_message_names_sudo_and_the_way_around(monkeypatch: pyt
         host.require_root("lab-up")
     assert str(refusal.value) == (
         "The embedded lab needs root: it makes network namespaces, mounts and cgroups. "
-        "Run `sudo make lab-up`, or name a cluster of your own: `KUBECONFIG=~/.kube/config make up`."
+        'Run `sudo env "PATH=$PATH" make lab-up`, or install kind and start Docker, or name a cluster: '
+        "`KUBECONFIG=~/.kube/config make up`."
     )
 
 

@@ -40,6 +40,24 @@ def test_a_kubeconfig_that_the_caller_names_comes_first(monkeypatch: pytest.Monk
     assert taken.stack_file == "Pulumi.dev.yaml"
 
 
+def test_the_lab_s_kubeconfig_is_no_cluster_of_the_caller_s(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(clusters.LAB_KUBECONFIG))
+    program(programs, "lab", "echo export KUBECONFIG=/lab/kubeconfig; echo 'export PATH=\"/lab/bin:$PATH\"'")
+    monkeypatch.setattr(sys, "executable", str(programs / "lab"))
+    assert clusters.take().source == "lab"
+
+
+def test_another_cluster_than_before_asks_for_make_down_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clusters.Cluster("lab", "the embedded lab", "lab/Pulumi.lab.yaml").save()
+    monkeypatch.setenv("KUBECONFIG", "/home/someone/cluster")
+    with pytest.raises(QuickstartError) as refusal:
+        clusters.take()
+    assert str(refusal.value) == (
+        "The stack is up on the embedded lab, and you name your cluster (KUBECONFIG=/home/someone/cluster): "
+        "`make down` first."
+    )
+
+
 def test_a_context_that_the_caller_names_is_the_stack_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTEXT", "staging")
     assert clusters.take().configuration == {"kubernetes:context": "staging"}
@@ -47,6 +65,7 @@ def test_a_context_that_the_caller_names_is_the_stack_s(monkeypatch: pytest.Monk
 
 def test_kind_is_next_where_docker_can_pull_its_image(programs: Path) -> None:
     program(programs, "docker", "exit 0")
+    program(programs, "pulumi", "exit 0")
     program(
         programs,
         "kind",
@@ -61,6 +80,7 @@ def test_kind_is_next_where_docker_can_pull_its_image(programs: Path) -> None:
 
 def test_a_docker_that_cannot_pull_leads_to_the_lab(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(programs, "docker", '[ "$1" = info ]')
+    program(programs, "pulumi", "exit 0")
     program(programs, "kind", "exit 0")
     program(programs, "lab", "echo export KUBECONFIG=/lab/kubeconfig; echo 'export PATH=\"/lab/bin:$PATH\"'")
     monkeypatch.setattr(sys, "executable", str(programs / "lab"))

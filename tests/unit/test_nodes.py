@@ -1,0 +1,117 @@
+"""Which kubeconfig is read for a node's address, and what is said of one that cannot be."""
+
+import http.server
+import json
+import threading
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.nodes import ClusterUnreachableError, NodeAddressError, read_node_address
+
+Node = dict[str, Any]
+
+
+def node(ready: str, **addresses: str) -> Node:
+    return {
+        "metadata": {"name": "n"},
+        "status": {
+            "conditions": [{"type": "Ready", "status": ready}],
+            "addresses": [{"type": kind, "address": address} for kind, address in addresses.items()],
+        },
+    }
+
+
+@pytest.fixture
+def api_server() -> Generator[Callable[[int, list[Node]], str]]:
+    """An API server that answers one thing; gives the kubeconfig's text."""
+    servers: list[http.server.ThreadingHTTPServer] = []
+
+    def start(status: int, nodes: list[Node]) -> str:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                items: Any = {"kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": nodes}
+                refusal = {"kind": "Status", "status": "Failure", "message": "nodes is forbidden", "code": status}
+                body = json.dumps(items if status == 200 else refusal).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return kubeconfig(f"http://127.0.0.1:{server.server_address[1]}")
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def kubeconfig(server: str, context: str = "only") -> str:
+    document: dict[str, Any] = {
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": context, "context": {"cluster": "c", "user": "u"}}],
+        "current-context": context,
+    }
+    return yaml.safe_dump(document)
+
+
+Api = Callable[[int, list[Node]], str]
+
+
+def test_a_ready_node_s_external_address_goes_before_any_internal_one(api_server: Api) -> None:
+    nodes = [
+        node("False", ExternalIP="192.0.2.1"),
+        node("True", InternalIP="10.0.0.2"),
+        node("True", InternalIP="10.0.0.3", ExternalIP="192.0.2.3"),
+    ]
+    assert read_node_address(api_server(200, nodes), None) == "192.0.2.3"
+    assert read_node_address(api_server(200, nodes[:2]), None) == "10.0.0.2"
+
+
+def test_no_ready_node_and_a_refusal_are_told_apart_from_no_cluster(api_server: Api) -> None:
+    with pytest.raises(NodeAddressError, match="none of its 1 nodes is Ready and has an address"):
+        read_node_address(api_server(200, [node("False", InternalIP="10.0.0.1")]), None)
+    with pytest.raises(NodeAddressError, match="nodes is forbidden") as refusal:
+        read_node_address(api_server(403, []), None)
+    assert not isinstance(refusal.value, ClusterUnreachableError)
+
+
+def test_of_several_files_the_one_with_the_context_is_taken(api_server: Api, tmp_path: Path) -> None:
+    (tmp_path / "one").write_text(kubeconfig("http://127.0.0.1:1"))
+    (tmp_path / "two").write_text(api_server(200, [node("True", InternalIP="10.0.0.2")]).replace("only", "second"))
+    assert read_node_address(f"{tmp_path}/one:{tmp_path}/two", "second") == "10.0.0.2"
+
+
+def test_contents_may_be_json_on_one_line(api_server: Api) -> None:
+    text = json.dumps(yaml.safe_load(api_server(200, [node("True", InternalIP="10.0.0.2")])))
+    assert read_node_address(text, None) == "10.0.0.2"
+
+
+def test_a_server_that_does_not_answer_is_no_cluster() -> None:
+    with pytest.raises(ClusterUnreachableError, match="Connection refused"):
+        read_node_address(kubeconfig("http://127.0.0.1:1"), None)
+
+
+def test_a_missing_file_and_context_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ClusterUnreachableError, match="missing cannot be read"):
+        read_node_address(str(tmp_path / "missing"), None)
+    with pytest.raises(ClusterUnreachableError, match="Context 'other' not found"):
+        read_node_address(kubeconfig("http://127.0.0.1:1"), "other")
+
+
+@pytest.mark.parametrize("text", ["", "just text", "{", "clusters: []\ncontexts: [{name: a}]\ncurrent-context: a\n"])
+def test_a_file_that_is_no_kubeconfig_is_told_so(tmp_path: Path, text: str) -> None:
+    (tmp_path / "broken").write_text(text)
+    with pytest.raises(NodeAddressError, match="the kubeconfig cannot be used"):
+        read_node_address(str(tmp_path / "broken"), None)
