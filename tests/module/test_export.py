@@ -47,6 +47,51 @@ def test_headers_go_with_each_batch(start: Start, receiver: Receiver) -> None:
     assert (receiver.metadata[0]["x-scope-orgid"], receiver.metadata[0]["authorization"]) == ("a tenant", "Bearer x")
 
 
+def test_without_settings_a_batch_goes_after_five_seconds(stopped_nginx: Nginx, receiver: Receiver) -> None:
+    stopped_nginx.write(
+        f"otel_exporter {{ endpoint 127.0.0.1:{receiver.port}; }}"
+        f" server {{ listen 127.0.0.1:{stopped_nginx.port}; otel_trace on; location / {{ return 200; }} }}"
+    )
+    before = time.monotonic()
+    stopped_nginx.start()
+    stopped_nginx.get()
+    receiver.one()
+    assert 4.9 < time.monotonic() - before < 8
+
+
+def test_without_settings_four_batches_of_512_are_kept(start: Start, receiver: Receiver) -> None:
+    nginx = start(exporter="", interval="1h")
+    receiver.go_on.clear()
+    requests(nginx, 4 * 512 + 1)
+    wait_for("the drop", lambda: dropped(nginx) == 1)
+    receiver.go_on.set()
+    receiver.many(4 * 512)
+    assert receiver.batches == [512] * 4
+
+
+def test_a_batch_that_is_refused_is_not_sent_again(start: Start, receiver: Receiver) -> None:
+    receiver.refusal = "short of memory"
+    nginx = start()
+    nginx.get("/refused")
+    wait_for("the failure", lambda: re.search(r"\[error\].* OTel export failure: short of memory\n", nginx.log()))
+    receiver.refusal = ""
+    nginx.get("/taken")
+    assert receiver.one().attributes["http.target"] == "/taken"
+    assert receiver.refused == 1
+
+
+def test_a_reload_brings_new_settings(start: Start, receiver: Receiver) -> None:
+    nginx = start(http="otel_service_name before;")
+    nginx.get()
+    receiver.many(1)
+    file = nginx.folder / "nginx.conf"
+    file.write_text(file.read_text().replace("before", "after"))
+    nginx.tell(signal.SIGHUP)
+    wait_for("the reload", lambda: " exited with code 0" in nginx.log())
+    nginx.get()
+    assert [span.resource["service.name"] for span in receiver.many(2)] == ["before", "after"]
+
+
 @pytest.fixture
 def tls_receiver(certificates: Path) -> Generator[Receiver]:
     """A receiver at localhost whose authority is in `ca.crt`."""
