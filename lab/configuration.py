@@ -132,6 +132,8 @@ def _kubelet() -> dict[str, Any]:
         "podLogsDir": str(STATE / "pod-logs"),
         # Shares of a developer's disk say nothing about the lab's room: a full cluster is one with little left.
         "evictionHard": {"memory.available": "200Mi", "nodefs.available": "1Gi", "imagefs.available": "1Gi"},
+        # Five minutes by default, in which pods would wait for a disk that has room again.
+        "evictionPressureTransitionPeriod": "10s",
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         # Pods see their new configuration and the lab its readiness within a second.
