@@ -45,8 +45,8 @@ lab-down: $(READY) ## remove the embedded cluster; the cache stays
 
 requirements: $(READY) ## compile requirements.txt and requirements-dev.txt anew from their .in files
 	$(BIN)/pip install --quiet pip-tools==7.6.2
-	$(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links --output-file=requirements.txt requirements.in
-	$(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links --output-file=requirements-dev.txt requirements-dev.in
+	$(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --output-file=requirements.txt requirements.in
+	$(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --output-file=requirements-dev.txt requirements-dev.in
 
 $(READY): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one: make PYTHON=python3.11 …")'
