@@ -77,18 +77,37 @@ def read_node_address(kubeconfig: str | None, context: str | None) -> str:
         raise NodeAddressError(str(error)) from error
     except (httpx2.HTTPError, OSError) as error:
         raise ClusterUnreachableError(str(error) or type(error).__name__) from error
+    ready = [node for node in nodes if _has_condition(node, "Ready")]
+    _warn_of_pressure(ready)
     addresses = [
-        (address.type, address.address)
-        for node in nodes
-        if node.status is not None
-        and any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions or [])
-        for address in node.status.addresses or []
+        (address.type, address.address) for node in ready if node.status for address in node.status.addresses or []
     ]
     for wanted in ("ExternalIP", "InternalIP"):
         for kind, address in addresses:
             if kind == wanted:
                 return address
     raise NodeAddressError(f"none of its {len(nodes)} nodes is Ready and has an address")
+
+
+def _has_condition(node: Node, kind: str) -> bool:
+    conditions = (node.status.conditions if node.status else None) or []
+    return any(condition.type == kind and condition.status == "True" for condition in conditions)
+
+
+def _warn_of_pressure(ready: list[Node]) -> None:
+    """Names what keeps new pods off every node: all that the engine says of it, minutes later, is a time-out."""
+    full = {
+        (node.metadata.name if node.metadata else None) or "?": kind
+        for node in ready
+        for kind in ("DiskPressure", "MemoryPressure", "PIDPressure")
+        if _has_condition(node, kind)
+    }
+    if ready and len(full) == len(ready):
+        named = ", ".join(f"{name} has {kind}" for name, kind in full.items())
+        pulumi.log.warn(
+            f"no node of the cluster takes new pods: {named}. Pods that this update needs will not start before "
+            f"that is over; see `kubectl describe node {next(iter(full))}`"
+        )
 
 
 def _config(kubeconfig: str | None, context: str | None) -> SingleConfig:

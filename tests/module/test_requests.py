@@ -55,6 +55,7 @@ def test_requests_of_one_connection_have_spans_of_their_own(start: Start, receiv
     assert first.span_id != second.span_id
     assert first.attributes["net.sock.peer.port"] == second.attributes["net.sock.peer.port"]
     assert [span.attributes["http.response_content_length"] for span in (first, second)] == [5, 6]
+    assert [span.attributes["http.request_content_length"] for span in (first, second)] == [0, 0]
 
 
 def test_a_body_without_a_length_is_measured(start: Start, receiver: Receiver) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 
@@ -85,6 +86,20 @@ def test_no_ready_node_and_a_refusal_are_told_apart_from_no_cluster(api_server: 
     with pytest.raises(NodeAddressError, match="nodes is forbidden") as refusal:
         read_node_address(api_server(403, []), None)
     assert not isinstance(refusal.value, ClusterUnreachableError)
+
+
+def test_nodes_that_take_no_pods_are_named_with_the_reason(api_server: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    full, fine = node("True", InternalIP="10.0.0.2"), node("True", InternalIP="10.0.0.3")
+    full["status"]["conditions"].append({"type": "DiskPressure", "status": "True"})
+    assert read_node_address(api_server(200, [full, fine]), None) == "10.0.0.2"
+    assert warnings == []
+    read_node_address(api_server(200, [full]), None)
+    assert warnings == [
+        "no node of the cluster takes new pods: n has DiskPressure. Pods that this update needs will not start before "
+        "that is over; see `kubectl describe node n`"
+    ]
 
 
 def test_of_several_files_the_one_with_the_context_is_taken(api_server: Api, tmp_path: Path) -> None:
