@@ -121,6 +121,8 @@ class Receiver(TraceServiceServicer):
 
     port: int = field(default_factory=free_port)
     credentials: grpc.ServerCredentials | None = None
+    connection_age: int | None = None
+    """Milliseconds after which it asks the client to connect anew."""
     refusal: str = ""
     """With this message every batch is refused, as a collector does that is short of memory."""
     refused: int = 0
@@ -136,7 +138,7 @@ class Receiver(TraceServiceServicer):
 
     def start(self) -> None:
         """Listens."""
-        self._server = grpc.server(futures.ThreadPoolExecutor(8))
+        self._server = grpc.server(futures.ThreadPoolExecutor(8), options=self._options())
         add_TraceServiceServicer_to_server(self, self._server)
         address = f"127.0.0.1:{self.port}"
         if self.credentials:
@@ -144,6 +146,9 @@ class Receiver(TraceServiceServicer):
         else:
             assert self._server.add_insecure_port(address)
         self._server.start()
+
+    def _options(self) -> list[tuple[str, int]]:
+        return [("grpc.max_connection_age_ms", self.connection_age)] if self.connection_age else []
 
     def stop(self) -> None:
         """Closes all connections."""

@@ -171,6 +171,16 @@ def test_a_collector_that_closes_idle_connections_loses_no_span(start: Start, re
     wait_for("the last span", lambda: receiver.spans[-1].attributes["http.target"] == "/last" or None)
 
 
+def test_a_collector_that_renews_its_connections_loses_no_span(start: Start, receiver: Receiver) -> None:
+    receiver.stop()
+    receiver.connection_age = 5
+    receiver.start()
+    nginx = start(exporter="batch_size 1; batch_count 1000;")
+    requests(nginx, 1000)
+    nginx.stop()
+    assert len(receiver.spans) == 1000, nginx.log()
+
+
 @pytest.mark.parametrize("ending", [signal.SIGQUIT, signal.SIGTERM])
 def test_an_exit_sends_what_is_left(start: Start, receiver: Receiver, ending: signal.Signals) -> None:
     nginx = start(interval="1h")
