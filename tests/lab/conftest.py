@@ -156,9 +156,20 @@ def stack(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stac
     made = make_stack(tmp_path_factory.mktemp("stack") / "program", "test", NAMESPACE)
     try:
         made.up()
+        # Every pod is Ready then; the node's rules for a NodePort follow within a second or two.
+        outputs = made.outputs()
+        for url in (outputs["nginxUrl"], f"{outputs['tempoUrl']}/ready"):
+            wait_for(url, lambda url=url: _answers(url))
         yield made
     finally:
         made.pulumi("destroy", "--yes", "--skip-preview")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.TransportError:
+        return False
 
 
 @dataclass
@@ -187,12 +198,13 @@ def probe(stack: Stack, *flags: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def find_spans(tempo_url: str, trace_id: str) -> list[Span]:
-    """The spans of a trace, waited for."""
+def find_spans(tempo_url: str, trace_id: str, name: str = "/") -> list[Span]:
+    """The spans of a trace that have a name, waited for: one at least."""
 
     def look() -> list[Span] | None:
         answer = httpx.get(f"{tempo_url}/api/traces/{trace_id}", headers={"Accept": "application/json"}, timeout=5)
-        return _spans(answer.json()) if answer.is_success else None
+        found = _spans(answer.json()) if answer.is_success else []
+        return [span for span in found if span.fields["name"] == name] or None
 
     return wait_for(f"trace {trace_id} in Tempo", look)
 
