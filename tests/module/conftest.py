@@ -4,6 +4,7 @@ import contextlib
 import getpass
 import os
 import re
+import secrets
 import socket
 import subprocess
 import threading
@@ -47,11 +48,19 @@ def wait_for(what: str, look: Callable[[], Found], seconds: float = 15) -> Found
     return found
 
 
+# Below those that Linux gives to outgoing connections, and each once: two servers of a test must not share one.
+_PORTS = iter(secrets.SystemRandom().sample(range(20_000, 32_768), k=12_768))
+
+
 def free_port() -> int:
     """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    for port in _PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    pytest.fail("no port of loopback between 20000 and 32767 is free")
 
 
 @pytest.fixture(scope="session")
