@@ -37,6 +37,12 @@ pub const EXIT_LIMIT: Duration = Duration::from_secs(10);
 /// batches is what a collector that swallows packets costs at most.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
+/// How often a call that met a closing connection is made again; each new connection may close as well.
+const UNSENT_RETRIES: usize = 10;
+
+/// Time for a closing connection to be noticed as closed.
+const UNSENT_PAUSE: Duration = Duration::from_millis(20);
+
 /// Failures kept until the next flush logs them; a collector that is away gives the same one again and again.
 const FAILURES_KEPT: usize = 16;
 
@@ -222,9 +228,13 @@ async fn send(
     _slot: Slot,
 ) {
     let mut result = client.export(with_headers(message.clone(), &headers)).await;
-    if result.as_ref().is_err_and(was_never_sent) {
-        // As gRPC does: the collector closed the connection before it took the call, so this is no second delivery.
-        result = client.export(with_headers(message, &headers)).await;
+    // As gRPC does: the collector closed the connection before it took the call, so this is no second delivery.
+    for _ in 0..UNSENT_RETRIES {
+        if !result.as_ref().is_err_and(was_never_sent) {
+            break;
+        }
+        tokio::time::sleep(UNSENT_PAUSE).await;
+        result = client.export(with_headers(message.clone(), &headers)).await;
     }
     if let Err(status) = result {
         shared.failed(explain(&status));
