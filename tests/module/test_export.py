@@ -173,7 +173,7 @@ def test_a_collector_that_closes_idle_connections_loses_no_span(start: Start, re
 
 def test_a_collector_that_renews_its_connections_loses_no_span(start: Start, receiver: Receiver) -> None:
     receiver.stop()
-    receiver.connection_age = 5
+    receiver.connection_age = 50
     receiver.start()
     nginx = start(exporter="batch_size 1; batch_count 1000;")
     requests(nginx, 1000)
