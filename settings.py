@@ -162,7 +162,8 @@ def _configured() -> dict[str, str]:
 
 def _parsed(key: str, text: str) -> Any:
     """A top-level value as its model wants it: an object out of its JSON, text as it is."""
-    if key not in _fields([]) or _nested_model(_fields([])[key]) is None:
+    field = _fields([]).get(key)
+    if field is None or _nested_model(field) is None:
         return text
     try:
         return json.loads(text)

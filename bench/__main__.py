@@ -6,7 +6,6 @@ Five rounds, each on an empty cluster with the images present: `pulumi up` to it
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -20,12 +19,12 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from lab.paths import BIN, KUBECONFIG, REPOSITORY
+from lab.paths import KUBECONFIG, REPOSITORY
+from lab.stack import lay_out
 
 ROUNDS = 5
 STACK = "bench"
 NAMESPACE = "tracing-bench"
-PROGRAM_FILES = ("Pulumi.yaml", "__main__.py", "settings.py", "components", "requirements.txt", ".venv")
 
 
 def run(*command: str, folder: Path, environment: dict[str, str], text: str | None = None) -> str:
@@ -59,15 +58,8 @@ def main() -> int:
         sys.exit("No lab is running: `make lab-up` first.")
     rows: dict[str, list[float]] = {"pulumi up": [], "kubectl apply + wait": [], "empty program's preview": []}
     with tempfile.TemporaryDirectory() as scratch:
-        environment = os.environ | {
-            "PATH": f"{BIN}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "KUBECONFIG": str(KUBECONFIG),
-            "PULUMI_BACKEND_URL": f"file://{scratch}",
-            "PULUMI_CONFIG_PASSPHRASE": "for a measurement",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-        }
         program, empty = Path(scratch) / "program", Path(scratch) / "empty"
-        _make_program(program, environment)
+        environment = lay_out(program, STACK, NAMESPACE)
         _make_empty_program(empty, environment)
 
         def pulumi(*arguments: str, folder: Path = program) -> str:
@@ -90,16 +82,6 @@ def main() -> int:
             rows["empty program's preview"].append(seconds(lambda: pulumi("preview", folder=empty)))
     _show(rows)
     return 0
-
-
-def _make_program(folder: Path, environment: dict[str, str]) -> None:
-    folder.mkdir()
-    for name in PROGRAM_FILES:
-        (folder / name).symlink_to(REPOSITORY / name)
-    configuration = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())
-    configuration["config"]["nginx-tracing:namespace"] = NAMESPACE
-    (folder / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump(configuration))
-    run("pulumi", "stack", "init", STACK, folder=folder, environment=environment)
 
 
 def _make_empty_program(folder: Path, environment: dict[str, str]) -> None:

@@ -144,10 +144,8 @@ def _link_programs(pieces: Sequence[Piece]) -> None:
 
 def _parallel_builds() -> int:
     """As many as cores and free memory allow."""
-    available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            available = int(line.split()[1]) * 1024
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    available = int(fields["MemAvailable"].split()[0]) * 1024
     return max(1, min(os.cpu_count() or 1, available // MEMORY_OF_A_BUILD))
 
 

@@ -79,17 +79,17 @@ def _until_ready(progress: Progress, alive: Callable[[], None]) -> None:
     with progress.step("start Kubernetes") as step:
         step.detail("registry")
         _wait("the image registry", _registry_answers, alive)
-        images.push(images.cluster_images(), progress)
+        images.push([images.pause_image(), images.coredns_image()], progress)
         step.detail("API server")
-        _wait("the API server", lambda: _kubectl("get", "--raw=/readyz"), alive)
+        _wait("the API server", lambda: _succeeds("get", "--raw=/readyz"), alive)
         _apply_cluster_dns(alive)
         # Asked of the programs themselves: what the API server says of a node and its pods is stale for a while
         # after a killed lab was started again.
         step.detail("node")
-        _wait("the node", lambda: _kubectl("get", f"--raw=/api/v1/nodes/{NODE_NAME}/proxy/healthz"), alive)
+        _wait("the node", lambda: _succeeds("get", f"--raw=/api/v1/nodes/{NODE_NAME}/proxy/healthz"), alive)
         step.detail("cluster DNS")
         ready = "--raw=/api/v1/namespaces/kube-system/services/kube-dns:ready/proxy/ready"
-        _wait("the cluster's DNS", lambda: _kubectl("get", ready), alive)
+        _wait("the cluster's DNS", lambda: _succeeds("get", ready), alive)
 
 
 def pull(wanted: list[images.Image], progress: Progress) -> None:
@@ -212,19 +212,17 @@ def _registry_answers() -> bool:
         return False
 
 
-def _kubectl(*arguments: str, text: str | None = None) -> bool:
-    done = subprocess.run(
-        [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        input=text,
-    )
-    return done.returncode == 0
+def kubectl(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs kubectl against the lab, with `text` as its input."""
+    command = [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, input=text)
+
+
+def _succeeds(*arguments: str, text: str | None = None) -> bool:
+    return kubectl(*arguments, text=text).returncode == 0
 
 
 def _apply_cluster_dns(alive: Callable[[], None]) -> None:
     manifest = (REPOSITORY / "lab" / "manifests" / "coredns.yaml").read_text()
-    coredns = images.cluster_images()[1].reference
-    document = manifest.replace("COREDNS_IMAGE", coredns)
-    _wait("the API server", lambda: _kubectl("apply", "--filename=-", text=document), alive)
+    document = manifest.replace("COREDNS_IMAGE", images.coredns_image().reference)
+    _wait("the API server", lambda: _succeeds("apply", "--filename=-", text=document), alive)

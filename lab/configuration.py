@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from lab.certificates import Authority
-from lab.images import cluster_images
+from lab.images import pause_image
 from lab.network import (
     API_PORT,
     API_SERVICE_ADDRESS,
@@ -41,7 +41,7 @@ def write_all() -> None:
         (PKI / "complete").touch()
     for client in CLIENTS:
         _kubeconfig(KUBECONFIG if client == "admin" else STATE / f"{client}.kubeconfig", client)
-    _write(STATE / "containerd.toml", _CONTAINERD.format(state=STATE, pause=cluster_images()[0].reference))
+    _write(STATE / "containerd.toml", _CONTAINERD.format(state=STATE, pause=pause_image().reference))
     _write_yaml(STATE / "registry.yaml", _registry())
     _write(STATE / "resolv.conf", "")
     _write(STATE / "cni" / "10-lab.conflist", json.dumps(_CNI, indent=1))

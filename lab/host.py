@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.network import HOST_ADDRESS, REGISTRY_PORT
+from lab.network import HOST_ADDRESS, PREFIX_LENGTH, REGISTRY_PORT
 from lab.progress import Progress
 
 PACKAGES = {
@@ -105,7 +105,9 @@ def _listener() -> str:
 
 def require_free_address() -> None:
     """Raises `LabError` when the lab's range is in use on this machine."""
-    command = ["ip", "-o", "address", "show", "to", f"{HOST_ADDRESS}/30"]
+    command = ["ip", "-o", "address", "show", "to", f"{HOST_ADDRESS}/{PREFIX_LENGTH}"]
     used = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if used:
-        raise LabError(f"The lab's address range {HOST_ADDRESS}/30 is in use on this machine: {used.strip()}")
+        raise LabError(
+            f"The lab's address range {HOST_ADDRESS}/{PREFIX_LENGTH} is in use on this machine: {used.strip()}"
+        )

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.network import REGISTRY_PORT
 from lab.paths import CACHE
 from lab.pieces import COLLECTOR, COREDNS, NGINX, TEMPO, TOOLS, Piece
 from lab.progress import Progress
 
-REGISTRY_ADDRESS = "localhost:5000"
+REGISTRY_ADDRESS = f"localhost:{REGISTRY_PORT}"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -76,17 +77,19 @@ class Image:
         return buffer.getvalue()
 
 
-def cluster_images() -> list[Image]:
-    """What the node itself needs."""
-    return [
-        Image(
-            f"lab/catatonit:{_catatonit_version()}",
-            ("/catatonit", "-P"),
-            {"/catatonit": Path("/usr/bin/catatonit")},
-            user="65535:65535",
-        ),
-        Image(f"lab/coredns:{_go_version(COREDNS)}", ("/coredns",), {"/coredns": COREDNS.folder / "coredns"}),
-    ]
+def pause_image() -> Image:
+    """What holds a pod's namespaces."""
+    return Image(
+        f"lab/catatonit:{_catatonit_version()}",
+        ("/catatonit", "-P"),
+        {"/catatonit": Path("/usr/bin/catatonit")},
+        user="65535:65535",
+    )
+
+
+def coredns_image() -> Image:
+    """The cluster's DNS."""
+    return Image(f"lab/coredns:{_go_version(COREDNS)}", ("/coredns",), {"/coredns": COREDNS.folder / "coredns"})
 
 
 def oss_stack_images() -> list[Image]:

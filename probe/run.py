@@ -61,8 +61,8 @@ async def probe(
 ) -> ProbeResult:
     """Sends `count` requests and looks each of them up until all are found or the limit has passed.
 
-    The limit counts from the last answer. The pods are
-    read with the kubeconfig's `context`. `show` is given a line of progress now and then.
+    The limit counts from the last answer. The pods are read with the kubeconfig's `context`. `show` is given a line
+    of progress now and then.
 
     Raises:
         ProbeError: NGINX or Tempo cannot be reached, or NGINX answers no request at all.

@@ -59,8 +59,7 @@ class Stack:
         self._configure()
         self._pulumi("stack", "select", "--create", NAME, quiet=True)
         # Refreshed: the cluster may be a new one, with nothing of what the state says.
-        unasked = [] if self._may_ask() else ["--yes", "--skip-preview"]
-        self._pulumi("up", "--refresh", *unasked)
+        self._change("up", "--refresh")
 
     def destroy(self) -> None:
         """Removes the stack's objects from the cluster, then the stack.
@@ -69,8 +68,7 @@ class Stack:
             QuickstartError: `pulumi destroy` failed; nothing else is removed then.
         """
         if self.exists():
-            unasked = [] if self._may_ask() else ["--yes", "--skip-preview"]
-            self._pulumi("destroy", *unasked)
+            self._change("destroy")
         self.forget()
 
     def forget(self) -> None:
@@ -91,16 +89,18 @@ class Stack:
     def _configure(self) -> None:
         if FILE.exists():
             return
-        document = yaml.safe_load((REPOSITORY / self.cluster.stack_file).read_text())
-        configuration: dict[str, Any] = document.setdefault("config", {})
-        # A backend's own entries, an encryption salt say, belong to the stack that they were made for.
-        document = {"config": configuration}
+        # The configuration alone: a backend's entries, an encryption salt say, belong to the stack they were made for.
+        source = yaml.safe_load((REPOSITORY / self.cluster.stack_file).read_text())
+        configuration: dict[str, Any] = source.get("config", {})
         for key, value in self.cluster.configuration.items():
             configuration[key] = {**configuration.get(key, {}), **value} if isinstance(value, dict) else value
         FILE.write_text(
             f"# Made by `make up` from {self.cluster.stack_file}. Yours to edit; `make down` removes it.\n"
-            + yaml.safe_dump(document, sort_keys=False)
+            + yaml.safe_dump({"config": configuration}, sort_keys=False)
         )
+
+    def _change(self, *arguments: str) -> None:
+        self._pulumi(*arguments, *([] if self._may_ask() else ["--yes", "--skip-preview"]))
 
     def _pulumi(self, *arguments: str, quiet: bool = False) -> str:
         done = subprocess.Popen(

@@ -5,25 +5,23 @@ Each module gets a running lab; it is removed at the end if the tests started it
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from lab import cluster
-from lab.paths import BIN, KUBECONFIG, REPOSITORY
+from lab.cluster import kubectl
+from lab.paths import REPOSITORY
+from lab.stack import lay_out
+from tests.waiting import wait_for
 
-PROGRAM = ("Pulumi.yaml", "__main__.py", "settings.py", "components", "requirements.txt")
 NAMESPACE = "tracing-test"
-Found = TypeVar("Found")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,29 +42,11 @@ def lab(request: pytest.FixtureRequest) -> None:
         subprocess.run([sys.executable, "-m", "lab", "up"], check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
 
 
-def kubectl(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs kubectl against the lab."""
-    command = [str(BIN / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, input=text)
-
-
 def objects(*arguments: str) -> list[dict[str, Any]]:
     """What `kubectl get … --output=json` lists."""
     listed = kubectl("get", *arguments, "--output=json")
     assert listed.returncode == 0, listed.stderr
     return json.loads(listed.stdout)["items"]
-
-
-def wait_for(what: str, look: Callable[[], Found | None], seconds: float = 30) -> Found:
-    """The first thing that `look` finds."""
-    limit = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        if time.monotonic() > limit:
-            pytest.fail(f"waited {seconds} s for {what}, in vain")
-        time.sleep(0.1)
 
 
 @dataclass
@@ -121,45 +101,17 @@ class Stack:
         self.must("config", "set", "--path", key, value)
 
 
-def make_stack(folder: Path, name: str, namespace: str) -> Stack:
-    """A new stack of a copy of the program, with the lab's images."""
-    folder.mkdir()
-    for entry in PROGRAM:
-        source = REPOSITORY / entry
-        if source.is_dir():
-            shutil.copytree(source, folder / entry, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copyfile(source, folder / entry)
-    (folder / ".venv").symlink_to(Path(sys.prefix))
-    document = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())
-    document["config"]["nginx-tracing:namespace"] = namespace
-    (folder / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(document))
-    backend = folder / "backend"
-    backend.mkdir()
-    environment = os.environ | {
-        "PATH": f"{BIN}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "KUBECONFIG": str(KUBECONFIG),
-        "PULUMI_BACKEND_URL": f"file://{backend}",
-        "PULUMI_CONFIG_PASSPHRASE": "for a test",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-    }
-    stack = Stack(folder, name, environment)
-    subprocess.run(
-        ["pulumi", "stack", "init", name], check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL
-    )
-    return stack
-
-
 @pytest.fixture(scope="module")
 def stack(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """The program, deployed once for the module."""
-    made = make_stack(tmp_path_factory.mktemp("stack") / "program", "test", NAMESPACE)
+    folder = tmp_path_factory.mktemp("stack") / "program"
+    made = Stack(folder, "test", lay_out(folder, "test", NAMESPACE))
     try:
         made.up()
         # Every pod is Ready then; the node's rules for a NodePort follow within a second or two.
         outputs = made.outputs()
         for url in (outputs["nginxUrl"], f"{outputs['tempoUrl']}/ready"):
-            wait_for(url, lambda url=url: _answers(url))
+            wait_for(url, lambda url=url: _answers(url), seconds=30)
         yield made
     finally:
         made.pulumi("destroy", "--yes", "--skip-preview")
@@ -206,7 +158,7 @@ def find_spans(tempo_url: str, trace_id: str, name: str = "/") -> list[Span]:
         found = _spans(answer.json()) if answer.is_success else []
         return [span for span in found if span.fields["name"] == name] or None
 
-    return wait_for(f"trace {trace_id} in Tempo", look)
+    return wait_for(f"trace {trace_id} in Tempo", look, seconds=30)
 
 
 def _spans(trace: dict[str, Any]) -> list[Span]:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from lab import cluster
+from lab.cluster import kubectl
 from lab.configuration import CGROUP
 from lab.node import cgroup_roots
 from lab.paths import REPOSITORY, STATE
-from tests.lab.conftest import kubectl
 
 READY_LIMIT_SECONDS = 60
 

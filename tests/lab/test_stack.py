@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx
 
-from tests.lab.conftest import NAMESPACE, Span, Stack, find_spans, kubectl, objects, probe, wait_for
+from lab.cluster import kubectl
+from tests.lab.conftest import NAMESPACE, Span, Stack, find_spans, objects, probe
+from tests.waiting import wait_for
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PARENT_ID = "b7ad6b7169203331"
@@ -158,7 +160,7 @@ def test_an_edit_of_nginx_conf_rolls_only_nginx_and_a_500_is_an_error_span(stack
         except httpx.TransportError:
             return False
 
-    wait_for("the new location", fail)
+    wait_for("the new location", fail, seconds=30)
     errors = find_spans(outputs["tempoUrl"], trace_id, "/fail")
     assert [span.fields["status"] for span in errors] == [{"code": "STATUS_CODE_ERROR"}]
     assert errors[0].attributes["http.status_code"] == 500

@@ -8,13 +8,12 @@ import secrets
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Generator
 from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import httpx
@@ -34,19 +33,7 @@ from lab.builder import build
 from lab.certificates import Authority
 from lab.pieces import NGINX
 from lab.progress import Progress
-
-Found = TypeVar("Found")
-
-
-def wait_for(what: str, look: Callable[[], Found], seconds: float = 15) -> Found:
-    """The first true thing that `look` gives."""
-    limit = time.monotonic() + seconds
-    while not (found := look()):
-        if time.monotonic() > limit:
-            pytest.fail(f"waited {seconds} s for {what}, in vain")
-        time.sleep(0.02)
-    return found
-
+from tests.waiting import wait_for
 
 # Below those that Linux gives to outgoing connections, and each once: two servers of a test must not share one.
 _PORTS = iter(secrets.SystemRandom().sample(range(20_000, 32_768), k=12_768))

@@ -13,7 +13,8 @@ import grpc
 import httpx
 import pytest
 
-from tests.module.conftest import Nginx, Receiver, Start, wait_for
+from tests.module.conftest import Nginx, Receiver, Start
+from tests.waiting import wait_for
 
 
 def requests(nginx: Nginx, count: int) -> list[float]:

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.module.conftest import Receiver, Start, free_port, wait_for
+from tests.module.conftest import Receiver, Start, free_port
+from tests.waiting import wait_for
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PARENT_ID = "b7ad6b7169203331"
