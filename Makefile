@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/complete
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help up down probe bench test lint format unit lab-up lab-down requirements
+.PHONY: help up down probe bench test lint format unit golden reference lab-up lab-down requirements
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,12 @@ format: $(READY) ## mend formatting
 
 unit: $(READY) ## the tests that need no cluster
 	$(BIN)/pytest tests/unit
+
+golden: $(READY) ## write tests/golden anew from the program
+	$(BIN)/pytest --quiet tests/unit/test_golden.py --write-golden
+
+reference: $(READY) ## write the configuration reference anew from the models: README.md and Pulumi.yaml
+	$(BIN)/python -m settings.reference
 
 lab-up: $(READY) ## start the embedded cluster, building what is missing (Linux, root)
 	@$(BIN)/python -m lab up

@@ -3,31 +3,30 @@
 import pulumi
 
 import settings as configuration
-from components.kubernetes import restricted_namespace
 from components.nginx import NginxOtel
 from components.nodes import node_host
 from components.otel_collector import OtelCollector
+from components.stack import stack_context
 from components.tempo import TempoBackend
 
 settings = configuration.load()
 cluster = configuration.cluster_access()
 host = node_host(settings.node_address, kubeconfig=cluster.kubeconfig, context=cluster.context)
 
-namespace = restricted_namespace(settings.namespace).metadata["name"]
-tempo = TempoBackend("tempo", settings.tempo, namespace=namespace, namespace_name=settings.namespace, host=host)
-collector = OtelCollector(
-    "otel-collector",
-    settings.collector,
-    namespace=namespace,
-    namespace_name=settings.namespace,
-    backend=tempo.otlp_endpoint,
+stack = stack_context(settings, host)
+tempo = TempoBackend("tempo", settings.tempo, stack) if settings.tempo.enabled else None
+backend = tempo.otlp_endpoint if tempo else None
+collector = (
+    OtelCollector("otel-collector", settings.collector, stack, backend=backend) if settings.collector.enabled else None
 )
-nginx = NginxOtel("nginx", settings.nginx, namespace=namespace, exporter=collector.otlp_endpoint, host=host)
+exporter = collector.otlp_endpoint if collector else None
+nginx = NginxOtel("nginx", settings.nginx, stack, exporter=exporter)
 
 pulumi.export("nginxUrl", nginx.url)
-pulumi.export("tempoUrl", tempo.url)
 pulumi.export("nginxNodePort", nginx.node_port)
-pulumi.export("tempoNodePort", tempo.node_port)
-pulumi.export("namespace", namespace)
+if tempo:
+    pulumi.export("tempoUrl", tempo.url)
+    pulumi.export("tempoNodePort", tempo.node_port)
+pulumi.export("namespace", stack.namespace)
 pulumi.export("edition", settings.edition)
 pulumi.export("nginxImage", nginx.image)

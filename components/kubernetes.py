@@ -1,4 +1,4 @@
-"""What the components share: labels, security, the shape of their objects, NodePorts and their URLs."""
+"""What the components share: security, the shape of their objects, NodePorts and their URLs."""
 
 import ipaddress
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,8 @@ from pulumi_kubernetes.apps.v1 import (
     DeploymentSpecArgs,
     DeploymentStrategyArgs,
     RollingUpdateDeploymentArgs,
+    StatefulSet,
+    StatefulSetSpecArgs,
 )
 from pulumi_kubernetes.core.v1 import (
     CapabilitiesArgs,
@@ -17,24 +19,34 @@ from pulumi_kubernetes.core.v1 import (
     ConfigMapVolumeSourceArgs,
     ContainerArgs,
     EmptyDirVolumeSourceArgs,
+    EnvVarArgs,
     HTTPGetActionArgs,
-    KeyToPathArgs,
+    LocalObjectReferenceArgs,
+    PersistentVolumeClaimArgs,
+    PersistentVolumeClaimSpecArgs,
     PodSecurityContextArgs,
     PodSpecArgs,
     PodTemplateSpecArgs,
     ProbeArgs,
     ResourceRequirementsArgs,
     SeccompProfileArgs,
+    Secret,
+    SecretVolumeSourceArgs,
     SecurityContextArgs,
     Service,
     ServicePortArgs,
     ServiceSpecArgs,
+    TolerationArgs,
+    TopologySpreadConstraintArgs,
     VolumeArgs,
+    VolumeResourceRequirementsArgs,
 )
-from pulumi_kubernetes.core.v1 import Namespace as KubernetesNamespace
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 
-PART_OF = "nginx-tracing"
+from components.stack import StackContext, own_labels
+from settings.general import Resources
+from settings.values import amount
+
 WORKLOAD_TIMEOUTS = pulumi.CustomTimeouts(create="5m", update="5m")
 """A pod that is not Ready by then will hardly be: five minutes pull the images on a slow line."""
 
@@ -52,75 +64,134 @@ class Endpoint:
         return f"{self.service}.{self.namespace}.svc:{self.port}"
 
 
-def labels(component: str) -> dict[str, str]:
-    """The labels of a component's objects; its pods' too, and so its selectors'."""
-    return {"app.kubernetes.io/name": component, "app.kubernetes.io/part-of": PART_OF}
+@dataclass(frozen=True)
+class Workload:
+    """What the pods of a component are made of."""
 
+    component: str
+    """The component, and the name of its objects."""
 
-def metadata(
-    component: str,
-    namespace: pulumi.Output[str],
-    name: str | None = None,
-    annotations: Mapping[str, str] | None = None,
-) -> ObjectMetaArgs:
-    """Metadata of an object: auto-named without a name, for objects whose every edit makes a new one."""
-    return ObjectMetaArgs(name=name, namespace=namespace, labels=labels(component), annotations=annotations)
+    container: ContainerArgs
+    volumes: Sequence[VolumeArgs]
+    user: int
+    """The image's own user, and the group that owns the volumes."""
+
+    replicas: int = 1
+    service_account: pulumi.Output[str] | None = None
+    """The account with which the pods speak to the API server; they do not without one."""
 
 
 def config_object(
-    component: str, key: str, text: str, *, namespace: pulumi.Output[str], parent: pulumi.Resource
+    component: str, files: Mapping[str, str], *, stack: StackContext, parent: pulumi.Resource
 ) -> ConfigMap:
-    """A document for a component's pods. Auto-named: an edit makes a new object, and so rolls the pods."""
+    """Documents for a component's pods. Auto-named: an edit makes a new object, and so rolls the pods."""
     return ConfigMap(
         f"{component}-config",
-        metadata=metadata(component, namespace),
-        data={key: text},
+        metadata=stack.metadata(component),
+        data=files,
         opts=pulumi.ResourceOptions(parent=parent),
     )
 
 
-def deployment(
-    component: str,
-    container: ContainerArgs,
-    volumes: Sequence[VolumeArgs],
-    *,
-    user: int,
-    namespace: pulumi.Output[str],
-    parent: pulumi.Resource,
-    replicas: int = 1,
-) -> Deployment:
-    """Pods of the restricted standard that are replaced one by one, the new one Ready before an old one goes.
+def secret_object(component: str, files: Mapping[str, str], *, stack: StackContext, parent: pulumi.Resource) -> Secret:
+    """Secret documents for a component's pods, encrypted in the stack's state. Auto-named like `config_object`."""
+    return Secret(
+        f"{component}-secrets",
+        metadata=stack.metadata(component),
+        string_data=pulumi.Output.secret(dict(files)),
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
 
-    Args:
-        component: the component, and the name of the object.
-        container: the one container.
-        volumes: what it mounts.
-        user: the image's own user, and the group that owns the volumes.
-        namespace: the namespace's name.
-        parent: the component's resource.
-        replicas: pods.
-    """
+
+def deployment(workload: Workload, *, stack: StackContext, parent: pulumi.Resource) -> Deployment:
+    """Pods of the restricted standard that are replaced one by one, the new one Ready before an old one goes."""
     return Deployment(
-        component,
-        metadata=metadata(component, namespace, component),
+        workload.component,
+        metadata=stack.metadata(workload.component, workload.component),
         spec=DeploymentSpecArgs(
-            replicas=replicas,
+            replicas=workload.replicas,
             strategy=DeploymentStrategyArgs(
                 type="RollingUpdate",
                 rolling_update=RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
             ),
-            selector=LabelSelectorArgs(match_labels=labels(component)),
-            template=PodTemplateSpecArgs(
-                metadata=ObjectMetaArgs(labels=labels(component)),
-                spec=PodSpecArgs(
-                    automount_service_account_token=False,
-                    security_context=_pod_security(user),
-                    containers=[container],
-                    volumes=volumes,
-                ),
-            ),
+            selector=LabelSelectorArgs(match_labels=own_labels(workload.component)),
+            template=_pod_template(workload, stack),
         ),
         opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=WORKLOAD_TIMEOUTS),
+    )
+
+
+def stateful_set(
+    workload: Workload,
+    volume: str,
+    *,
+    size: str,
+    storage_class: str | None,
+    stack: StackContext,
+    parent: pulumi.Resource,
+) -> StatefulSet:
+    """Pods of the restricted standard, each with a volume of its own that outlives it.
+
+    Args:
+        workload: the pods.
+        volume: the name of the volume, which the container mounts.
+        size: its size.
+        storage_class: where it comes from; none for the cluster's default.
+        stack: what holds for all components.
+        parent: the component's resource.
+    """
+    claim = PersistentVolumeClaimArgs(
+        metadata=ObjectMetaArgs(name=volume, labels={**stack.labels, **own_labels(workload.component)}),
+        spec=PersistentVolumeClaimSpecArgs(
+            access_modes=["ReadWriteOnce"],
+            resources=VolumeResourceRequirementsArgs(requests={"storage": size}),
+            storage_class_name=storage_class,
+        ),
+    )
+    return StatefulSet(
+        workload.component,
+        metadata=stack.metadata(workload.component, workload.component),
+        spec=StatefulSetSpecArgs(
+            service_name=workload.component,
+            replicas=workload.replicas,
+            selector=LabelSelectorArgs(match_labels=own_labels(workload.component)),
+            template=_pod_template(workload, stack),
+            volume_claim_templates=[claim],
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=WORKLOAD_TIMEOUTS),
+    )
+
+
+def _pod_template(workload: Workload, stack: StackContext) -> PodTemplateSpecArgs:
+    scheduling = stack.scheduling
+    labels = own_labels(workload.component)
+    return PodTemplateSpecArgs(
+        metadata=ObjectMetaArgs(labels={**stack.labels, **labels}, annotations=stack.annotations or None),
+        spec=PodSpecArgs(
+            automount_service_account_token=workload.service_account is not None,
+            service_account_name=workload.service_account,
+            image_pull_secrets=[LocalObjectReferenceArgs(name=stack.pull_secret)] if stack.pull_secret else None,
+            security_context=_pod_security(workload.user),
+            node_selector=scheduling.node_selector or None,
+            tolerations=[
+                TolerationArgs(key=item.key, operator=item.operator, value=item.value, effect=item.effect)
+                for item in scheduling.tolerations
+            ]
+            or None,
+            priority_class_name=scheduling.priority_class,
+            topology_spread_constraints=[
+                TopologySpreadConstraintArgs(
+                    topology_key=item.topology_key,
+                    max_skew=item.max_skew,
+                    when_unsatisfiable=item.when_unsatisfiable,
+                    label_selector=LabelSelectorArgs(match_labels=labels),
+                )
+                for item in scheduling.topology_spread
+            ]
+            or None,
+            containers=[workload.container],
+            volumes=workload.volumes,
+        ),
     )
 
 
@@ -129,31 +200,18 @@ def service(
     ports: Sequence[ServicePortArgs],
     *,
     kind: str,
-    namespace: pulumi.Output[str],
+    stack: StackContext,
     parent: pulumi.Resource,
 ) -> Service:
     """A Service of a component's pods, with the stable name that others reach it by.
 
-    Not awaited: that costs ten seconds, and tells nothing that the awaited Deployment does not.
+    Not awaited: that costs ten seconds, and tells nothing that the awaited workload does not.
     """
     return Service(
         component,
-        metadata=metadata(component, namespace, component, annotations={"pulumi.com/skipAwait": "true"}),
-        spec=ServiceSpecArgs(type=kind, selector=labels(component), ports=ports),
+        metadata=stack.metadata(component, component, annotations={"pulumi.com/skipAwait": "true"}),
+        spec=ServiceSpecArgs(type=kind, selector=own_labels(component), ports=ports),
         opts=pulumi.ResourceOptions(parent=parent),
-    )
-
-
-def restricted_namespace(name: str) -> KubernetesNamespace:
-    """The stack's namespace, which refuses pods that violate the *restricted* Pod Security Standard."""
-    standard = {
-        f"pod-security.kubernetes.io/{mode}{suffix}": value
-        for mode in ("enforce", "audit", "warn")
-        for suffix, value in (("", "restricted"), ("-version", "v1.32"))
-    }
-    return KubernetesNamespace(
-        "namespace",
-        metadata=ObjectMetaArgs(name=name, labels={"app.kubernetes.io/part-of": PART_OF, **standard}),
     )
 
 
@@ -176,9 +234,18 @@ def container_security() -> SecurityContextArgs:
     )
 
 
-def resources(*, cpu: str, memory: str, memory_limit: str) -> ResourceRequirementsArgs:
-    """Requests, and a limit of memory only: a limit of CPU would delay requests and spans without need."""
-    return ResourceRequirementsArgs(requests={"cpu": cpu, "memory": memory}, limits={"memory": memory_limit})
+def resources(configured: Resources) -> ResourceRequirementsArgs:
+    """Requests and limits."""
+    limits = {"memory": configured.memory_limit}
+    if configured.cpu_limit is not None:
+        limits["cpu"] = configured.cpu_limit
+    return ResourceRequirementsArgs(requests={"cpu": configured.cpu, "memory": configured.memory}, limits=limits)
+
+
+def go_memory_limit(configured: Resources) -> EnvVarArgs:
+    """80 % of the memory limit, so that Go's collector works harder before the kernel ends the process."""
+    mebibytes = int(amount(configured.memory_limit) * 80 / 100 / 2**20)
+    return EnvVarArgs(name="GOMEMLIMIT", value=f"{mebibytes}MiB")
 
 
 def ready_when(path: str, port: int) -> ProbeArgs:
@@ -193,13 +260,15 @@ def alive_while(path: str, port: int) -> ProbeArgs:
     )
 
 
-def config_volume(config_map: ConfigMap, key: str) -> VolumeArgs:
-    """The volume `config` with one document of a config object."""
+def config_volume(config_map: ConfigMap) -> VolumeArgs:
+    """The volume `config` with a config object's documents."""
+    return VolumeArgs(name="config", config_map=ConfigMapVolumeSourceArgs(name=config_map.metadata["name"]))
+
+
+def secret_volume(secret: Secret) -> VolumeArgs:
+    """The volume `secrets` with a secret object's documents, for the group that the pod runs as."""
     return VolumeArgs(
-        name="config",
-        config_map=ConfigMapVolumeSourceArgs(
-            name=config_map.metadata["name"], items=[KeyToPathArgs(key=key, path=key)]
-        ),
+        name="secrets", secret=SecretVolumeSourceArgs(secret_name=secret.metadata["name"], default_mode=0o440)
     )
 
 

@@ -11,9 +11,18 @@ from pulumi_kubernetes.core.v1 import (
     VolumeMountArgs,
 )
 
-from components.documents.nginx import HEALTH_PORT, HTTP_PORT, nginx_conf
+from components.documents.nginx import (
+    CA_FILE,
+    EXPORTER_FILE,
+    FOLDER,
+    HEALTH_PORT,
+    HTTP_PORT,
+    exporter_conf,
+    nginx_conf,
+)
 from components.kubernetes import (
     Endpoint,
+    Workload,
     alive_while,
     config_object,
     config_volume,
@@ -23,9 +32,12 @@ from components.kubernetes import (
     node_port_of,
     ready_when,
     resources,
+    secret_object,
+    secret_volume,
     service,
     url,
 )
+from components.stack import StackContext
 from settings import NginxSettings
 
 NAME = "nginx"
@@ -36,7 +48,7 @@ USER = 101
 class NginxOtel(pulumi.ComponentResource):
     """NGINX that sends a span for each request, on a NodePort.
 
-    Serves the image's own page; it is not an ingress controller and reads nothing from the cluster.
+    It is not an ingress controller and reads nothing from the cluster: its routes are the configuration's.
     """
 
     url: pulumi.Output[str]
@@ -51,10 +63,9 @@ class NginxOtel(pulumi.ComponentResource):
         self,
         name: str,
         settings: NginxSettings,
+        stack: StackContext,
         *,
-        namespace: pulumi.Output[str],
-        exporter: Endpoint,
-        host: pulumi.Input[str],
+        exporter: Endpoint | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the workload and the Service.
@@ -62,33 +73,43 @@ class NginxOtel(pulumi.ComponentResource):
         Args:
             name: the resource's name.
             settings: what can be configured.
-            namespace: the namespace's name, known once it exists.
-            exporter: where spans go.
-            host: the address for `url`.
+            stack: what holds for all components.
+            exporter: the stack's own Collector; none where `settings.exporter.endpoint` names another.
             opts: the usual options.
+
+        Raises:
+            ValueError: spans have nowhere to go.
         """
         super().__init__("nginx-tracing:index:NginxOtel", name, None, opts)
-        self.image = pulumi.Output.from_input(settings.image)
+        self.image = pulumi.Output.from_input(stack.images["nginx"])
+        endpoint = settings.exporter.endpoint or (str(exporter) if exporter else None)
+        if endpoint is None:
+            raise ValueError("neither a Collector nor nginx.exporter.endpoint")
 
-        document = nginx_conf(exporter=str(exporter), service_name=settings.service_name)
-        config = config_object(NAME, "nginx.conf", document, namespace=namespace, parent=self)
-        deployment(
-            NAME,
-            _container(self.image),
-            [config_volume(config, "nginx.conf"), empty_volume("tmp")],
-            user=USER,
-            namespace=namespace,
-            parent=self,
-            replicas=settings.replicas,
-        )
+        files = {"nginx.conf": nginx_conf(settings, exporter=endpoint, namespace=stack.namespace_name)}
+        if settings.exporter.ca_bundle:
+            files[CA_FILE] = settings.exporter.ca_bundle
+        volumes = [config_volume(config_object(NAME, files, stack=stack, parent=self)), empty_volume("tmp")]
+        # Single files: the folder holds the image's mime.types besides.
+        mounts = [_file("config", file) for file in files]
+        if settings.exporter.headers:
+            secrets = {EXPORTER_FILE: exporter_conf(settings.exporter, endpoint=endpoint)}
+            volumes.append(secret_volume(secret_object(NAME, secrets, stack=stack, parent=self)))
+            mounts.append(_file("secrets", EXPORTER_FILE))
+        workload = Workload(NAME, _container(self.image, settings, mounts), volumes, USER, settings.replicas)
+        deployment(workload, stack=stack, parent=self)
         ports = [ServicePortArgs(name="http", port=80, target_port="http", node_port=settings.node_port)]
-        exposed = service(NAME, ports, kind="NodePort", namespace=namespace, parent=self)
+        exposed = service(NAME, ports, kind="NodePort", stack=stack, parent=self)
         self.node_port = node_port_of(exposed, "http", settings.node_port)
-        self.url = url(host, self.node_port)
+        self.url = url(stack.host, self.node_port)
         self.register_outputs({"url": self.url, "node_port": self.node_port, "image": self.image})
 
 
-def _container(image: pulumi.Output[str]) -> ContainerArgs:
+def _file(volume: str, file: str) -> VolumeMountArgs:
+    return VolumeMountArgs(name=volume, mount_path=f"{FOLDER}/{file}", sub_path=file, read_only=True)
+
+
+def _container(image: pulumi.Output[str], settings: NginxSettings, mounts: list[VolumeMountArgs]) -> ContainerArgs:
     return ContainerArgs(
         name=NAME,
         image=image,
@@ -96,15 +117,11 @@ def _container(image: pulumi.Output[str]) -> ContainerArgs:
             ContainerPortArgs(name="http", container_port=HTTP_PORT),
             ContainerPortArgs(name="health", container_port=HEALTH_PORT),
         ],
-        resources=resources(cpu="100m", memory="64Mi", memory_limit="256Mi"),
+        resources=resources(settings.resources),
         security_context=container_security(),
         readiness_probe=ready_when("/healthz", HEALTH_PORT),
         liveness_probe=alive_while("/healthz", HEALTH_PORT),
         # Nodes are told of the new pod before this one stops to take connections.
         lifecycle=LifecycleArgs(pre_stop=LifecycleHandlerArgs(sleep=SleepActionArgs(seconds=5))),
-        volume_mounts=[
-            # One file: the folder holds the image's mime.types besides.
-            VolumeMountArgs(name="config", mount_path="/etc/nginx/nginx.conf", sub_path="nginx.conf", read_only=True),
-            VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108 - in the container
-        ],
+        volume_mounts=[*mounts, VolumeMountArgs(name="tmp", mount_path="/tmp")],  # noqa: S108 - in the container
     )

@@ -1,10 +1,9 @@
-"""The OpenTelemetry Collector between NGINX and the backend."""
+"""The OpenTelemetry Collector between NGINX and the backends."""
 
 import pulumi
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
     ContainerPortArgs,
-    EnvVarArgs,
     LifecycleArgs,
     LifecycleHandlerArgs,
     ServicePortArgs,
@@ -13,18 +12,33 @@ from pulumi_kubernetes.core.v1 import (
 )
 
 from components.documents import dump
-from components.documents.collector import HEALTH_PORT, METRICS_PORT, OTLP_PORT, collector_document
+from components.documents.collector import (
+    FOLDER,
+    HEALTH_PORT,
+    METRICS_PORT,
+    OTLP_HTTP_PORT,
+    OTLP_PORT,
+    SECRETS_FOLDER,
+    certificate_files,
+    collector_document,
+    secret_files,
+)
 from components.kubernetes import (
     Endpoint,
+    Workload,
     alive_while,
     config_object,
     config_volume,
     container_security,
     deployment,
+    go_memory_limit,
     ready_when,
     resources,
+    secret_object,
+    secret_volume,
     service,
 )
+from components.stack import StackContext
 from settings import CollectorSettings
 
 NAME = "otel-collector"
@@ -35,7 +49,7 @@ USER = 10001
 class OtelCollector(pulumi.ComponentResource):
     """A Collector that takes spans from inside the cluster, batches them and sends them on until they are taken.
 
-    What it holds is in memory: a Collector that is killed loses it. It samples nothing and adds nothing.
+    What it holds is in memory: a Collector that is killed loses it.
     """
 
     otlp_endpoint: Endpoint
@@ -45,10 +59,9 @@ class OtelCollector(pulumi.ComponentResource):
         self,
         name: str,
         settings: CollectorSettings,
+        stack: StackContext,
         *,
-        namespace: pulumi.Output[str],
-        namespace_name: str,
-        backend: Endpoint,
+        backend: Endpoint | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the workload and the Service.
@@ -56,43 +69,90 @@ class OtelCollector(pulumi.ComponentResource):
         Args:
             name: the resource's name.
             settings: what can be configured.
-            namespace: the namespace's name, known once it exists.
-            namespace_name: the same as plain text, for the endpoint.
-            backend: where spans go.
+            stack: what holds for all components.
+            backend: the stack's own Tempo; none if it has none.
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:OtelCollector", name, None, opts)
-        self.otlp_endpoint = Endpoint(NAME, namespace_name, OTLP_PORT)
+        self.otlp_endpoint = Endpoint(NAME, stack.namespace_name, OTLP_PORT)
 
-        document = dump(collector_document(str(backend)))
-        config = config_object(NAME, "config.yaml", document, namespace=namespace, parent=self)
-        volumes = [config_volume(config, "config.yaml")]
-        deployment(NAME, _container(settings), volumes, user=USER, namespace=namespace, parent=self)
+        document = collector_document(
+            settings, backend=str(backend) if backend else None, namespace=stack.namespace_name
+        )
+        files = {"config.yaml": dump(document)} | certificate_files(settings.exporters)
+        volumes = [config_volume(config_object(NAME, files, stack=stack, parent=self))]
+        mounts = [VolumeMountArgs(name="config", mount_path=FOLDER, read_only=True)]
+        secrets = secret_files(settings.exporters)
+        if secrets:
+            volumes.append(secret_volume(secret_object(NAME, secrets, stack=stack, parent=self)))
+            mounts.append(VolumeMountArgs(name="secrets", mount_path=SECRETS_FOLDER, read_only=True))
+        account = _pod_reader(stack, self) if settings.kubernetes_attributes else None
+        container = _container(settings, stack.images["collector"], mounts)
+        workload = Workload(NAME, container, volumes, USER, settings.replicas, account)
+        deployment(workload, stack=stack, parent=self)
         ports = [
-            ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc"),
-            ServicePortArgs(name="metrics", port=METRICS_PORT, target_port="metrics"),
+            ServicePortArgs(name=port_name, port=port, target_port=port_name)
+            for port_name, port in _ports(settings).items()
+            if port != HEALTH_PORT
         ]
-        service(NAME, ports, kind="ClusterIP", namespace=namespace, parent=self)
+        service(NAME, ports, kind="ClusterIP", stack=stack, parent=self)
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint)})
 
 
-def _container(settings: CollectorSettings) -> ContainerArgs:
+def _ports(settings: CollectorSettings) -> dict[str, int]:
+    ports = {"otlp-grpc": OTLP_PORT, "metrics": METRICS_PORT, "health": HEALTH_PORT}
+    return ports | ({"otlp-http": OTLP_HTTP_PORT} if settings.receivers.http else {})
+
+
+def _container(settings: CollectorSettings, image: str, mounts: list[VolumeMountArgs]) -> ContainerArgs:
     return ContainerArgs(
         name=NAME,
-        image=settings.image,
-        args=["--config=/etc/otelcol/config.yaml"],
-        # 80 % of the memory limit, as the memory limiter's documentation advises.
-        env=[EnvVarArgs(name="GOMEMLIMIT", value="400MiB")],
-        ports=[
-            ContainerPortArgs(name="otlp-grpc", container_port=OTLP_PORT),
-            ContainerPortArgs(name="metrics", container_port=METRICS_PORT),
-            ContainerPortArgs(name="health", container_port=HEALTH_PORT),
-        ],
-        resources=resources(cpu="100m", memory="128Mi", memory_limit="500Mi"),
+        image=image,
+        args=[f"--config={FOLDER}/config.yaml"],
+        env=[go_memory_limit(settings.resources)],
+        ports=[ContainerPortArgs(name=name, container_port=port) for name, port in _ports(settings).items()],
+        resources=resources(settings.resources),
         security_context=container_security(),
         readiness_probe=ready_when("/", HEALTH_PORT),
         liveness_probe=alive_while("/", HEALTH_PORT),
         # NGINX is told of the new pod before this one stops to listen.
         lifecycle=LifecycleArgs(pre_stop=LifecycleHandlerArgs(sleep=SleepActionArgs(seconds=5))),
-        volume_mounts=[VolumeMountArgs(name="config", mount_path="/etc/otelcol", read_only=True)],
+        volume_mounts=mounts,
     )
+
+
+def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[str]:
+    """An account that may read the namespace's pods, and no other's; gives its name."""
+    # Imported here: each group of the Kubernetes SDK costs a part of a second, and few stacks need these.
+    from pulumi_kubernetes.core.v1 import ServiceAccount  # noqa: PLC0415
+    from pulumi_kubernetes.rbac.v1 import (  # noqa: PLC0415
+        PolicyRuleArgs,
+        Role,
+        RoleBinding,
+        RoleRefArgs,
+        SubjectArgs,
+    )
+
+    options = pulumi.ResourceOptions(parent=parent)
+    metadata = stack.metadata(NAME, NAME)
+    account = ServiceAccount(NAME, metadata=metadata, automount_service_account_token=False, opts=options)
+    verbs = ["get", "list", "watch"]
+    role = Role(
+        NAME,
+        metadata=metadata,
+        rules=[
+            PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=verbs),
+            # A pod's Deployment is known by its ReplicaSet.
+            PolicyRuleArgs(api_groups=["apps"], resources=["replicasets"], verbs=verbs),
+        ],
+        opts=options,
+    )
+    binding = RoleBinding(
+        NAME,
+        metadata=metadata,
+        role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=role.metadata["name"]),
+        subjects=[SubjectArgs(kind="ServiceAccount", name=account.metadata["name"], namespace=stack.namespace)],
+        opts=options,
+    )
+    # Not before the account may do it: the Collector would end at once.
+    return pulumi.Output.all(account.metadata["name"], binding.id).apply(lambda known: str(known[0]))

@@ -239,6 +239,8 @@ REGISTRY = _go_piece(
     55,
     package="github.com/distribution/distribution/v3/cmd/registry",
 )
+CROSSPLANE = _go_piece("crossplane", "F5's checker of nginx.conf", 5)
+"""Not a part of the lab: the tests check what the program writes with it."""
 NGINX = Piece(
     "nginx",
     "NGINX 1.28.3 with the lab's OpenTelemetry module",

@@ -1,59 +1,154 @@
-"""The Collector's configuration: OTLP in, batches, OTLP out to one backend.
+"""The Collector's configuration: OTLP in, sampling and batches, OTLP out to every backend."""
 
-Uses only components that every distribution has: core, k8s and contrib.
-"""
+import re
+from collections.abc import Mapping
 
 from components.documents import Document
+from settings.collector import CollectorSettings, OtlpExporter, TailSampling, percent
+from settings.values import seconds
 
 OTLP_PORT = 4317
+OTLP_HTTP_PORT = 4318
 METRICS_PORT = 8888
 HEALTH_PORT = 13133
 
+FOLDER = "/etc/otelcol"
+SECRETS_FOLDER = "/etc/otelcol-secrets"
+ANYWHERE = "0.0.0.0"  # noqa: S104 - in the pod's own network namespace
 
-def collector_document(backend: str) -> Document:
-    """The Collector between NGINX and a backend.
+
+def collector_document(settings: CollectorSettings, *, backend: str | None, namespace: str) -> Document:
+    """The Collector between NGINX and its backends; secrets are named by their files.
 
     Args:
-        backend: `host:port` of an OTLP/gRPC receiver inside the cluster, without TLS.
+        settings: what can be configured.
+        backend: `host:port` of the stack's own Tempo, OTLP/gRPC without TLS; none if it has none.
+        namespace: the namespace whose pods are looked up, with `kubernetesAttributes`.
     """
+    receivers = {"grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}"}}
+    if settings.receivers.http:
+        receivers["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}"}
+    processors = _processors(settings, namespace)
+    exporters: Document = {}
+    if backend is not None:
+        exporters["otlp/tempo"] = {"endpoint": backend, "tls": {"insecure": True}} | _kept_until_taken()
+    for name, exporter in settings.exporters.items():
+        kind = "otlp" if exporter.protocol == "grpc" else "otlphttp"
+        exporters[f"{kind}/{name}"] = _exporter(name, exporter) | _kept_until_taken()
     return {
-        "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": f"0.0.0.0:{OTLP_PORT}"}}}},
-        "processors": {
-            # NGINX never sends again what was refused, so the limits leave room for a burst.
-            "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20},
-            # 2048 spans of NGINX are some 1.5 MB; the backend refuses a message of over 4 MiB for good.
-            "batch": {"timeout": "200ms", "send_batch_size": 2048, "send_batch_max_size": 2048},
-        },
-        "exporters": {
-            "otlp": {
-                "endpoint": backend,
-                "tls": {"insecure": True},
-                # 300 s by default, after which the batch is dropped. 0 is for ever.
-                "retry_on_failure": {"initial_interval": "1s", "max_interval": "10s", "max_elapsed_time": "0s"},
-                # 1000 by default, which a batch each 200 ms fills in minutes: the memory limiter is to be the bound.
-                "sending_queue": {"queue_size": 50_000},
-            }
-        },
-        "extensions": {"health_check": {"endpoint": f"0.0.0.0:{HEALTH_PORT}"}},
+        "receivers": {"otlp": {"protocols": receivers}},
+        "processors": processors,
+        "exporters": exporters,
+        "extensions": {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}},
         "service": {
             "extensions": ["health_check"],
             "telemetry": {"metrics": {"readers": [_metrics_reader()]}},
             "pipelines": {
-                "traces": {
-                    "receivers": ["otlp"],
-                    # memory_limiter first, as its documentation demands: it must refuse before others hold data.
-                    "processors": ["memory_limiter", "batch"],
-                    "exporters": ["otlp"],
-                }
+                "traces": {"receivers": ["otlp"], "processors": list(processors), "exporters": list(exporters)}
             },
         },
+    }
+
+
+def secret_files(exporters: Mapping[str, OtlpExporter]) -> dict[str, str]:
+    """The exporters' headers, by the names of their files in `SECRETS_FOLDER`: in plain text."""
+    return {
+        _secret_file(name, header): value.get_secret_value()
+        for name, exporter in exporters.items()
+        for header, value in exporter.headers.items()
+    }
+
+
+def certificate_files(exporters: Mapping[str, OtlpExporter]) -> dict[str, str]:
+    """The authorities of the exporters' certificates, by the names of their files in `FOLDER`."""
+    return {
+        _certificate_file(name): exporter.tls.ca_bundle
+        for name, exporter in exporters.items()
+        if exporter.tls.ca_bundle
+    }
+
+
+def _secret_file(exporter: str, header: str) -> str:
+    return f"{exporter}.{header}"
+
+
+def _certificate_file(exporter: str) -> str:
+    return f"{exporter}-ca.pem"
+
+
+def _processors(settings: CollectorSettings, namespace: str) -> Document:
+    """The processors in the order of the pipeline."""
+    # memory_limiter first, as its documentation demands: it must refuse before others hold data.
+    processors: Document = {
+        "memory_limiter": {
+            "check_interval": "1s",
+            "limit_percentage": settings.memory_limiter.limit_percentage,
+            "spike_limit_percentage": settings.memory_limiter.spike_limit_percentage,
+        }
+    }
+    if settings.sampling.ratio is not None:
+        processors["probabilistic_sampler"] = {"sampling_percentage": percent(settings.sampling.ratio)}
+    if settings.kubernetes_attributes:
+        # Before anything that mixes spans of several connections: it tells the pod by the connection.
+        processors["k8sattributes"] = _kubernetes_attributes(namespace)
+    if settings.sampling.tail is not None:
+        processors["tail_sampling"] = _tail_sampling(settings.sampling.tail)
+    # A message of over 4 MiB is refused for good: the maximum is the size, not twice as much.
+    processors["batch"] = {
+        "timeout": settings.batch.timeout,
+        "send_batch_size": settings.batch.size,
+        "send_batch_max_size": settings.batch.size,
+    }
+    return processors
+
+
+def _kubernetes_attributes(namespace: str) -> Document:
+    return {
+        "filter": {"namespace": namespace},
+        "extract": {
+            "metadata": ["k8s.namespace.name", "k8s.pod.name", "k8s.pod.uid", "k8s.deployment.name", "k8s.node.name"]
+        },
+        "pod_association": [{"sources": [{"from": "connection"}]}],
+    }
+
+
+def _tail_sampling(tail: TailSampling) -> Document:
+    policies: list[Document] = []
+    if tail.errors:
+        policies.append({"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}})
+    if tail.latency is not None:
+        milliseconds = int(seconds(tail.latency) * 1000)
+        policies.append({"name": "latency", "type": "latency", "latency": {"threshold_ms": milliseconds}})
+    if tail.ratio is not None:
+        probabilistic = {"sampling_percentage": percent(tail.ratio)}
+        policies.append({"name": "ratio", "type": "probabilistic", "probabilistic": probabilistic})
+    return {"decision_wait": tail.decision_wait, "num_traces": tail.traces, "policies": policies}
+
+
+def _exporter(name: str, exporter: OtlpExporter) -> Document:
+    # gRPC takes host:port, and the scheme's meaning from `tls`.
+    endpoint = re.sub("^https?://", "", exporter.endpoint) if exporter.protocol == "grpc" else exporter.endpoint
+    tls: Document = {} if exporter.tls.enabled else {"insecure": True}
+    if exporter.tls.ca_bundle:
+        tls["ca_file"] = f"{FOLDER}/{_certificate_file(name)}"
+    headers = {header: f"${{file:{SECRETS_FOLDER}/{_secret_file(name, header)}}}" for header in exporter.headers}
+    return {"endpoint": endpoint} | ({"tls": tls} if tls else {}) | ({"headers": headers} if headers else {})
+
+
+def _kept_until_taken() -> Document:
+    """What keeps a batch until its backend takes it."""
+    return {
+        # 300 s by default, after which the batch is dropped. 0 is for ever.
+        "retry_on_failure": {"initial_interval": "1s", "max_interval": "10s", "max_elapsed_time": "0s"},
+        # 1000 by default, which a batch each 200 ms fills in minutes: the memory limiter is to be the bound.
+        "sending_queue": {"queue_size": 50_000},
     }
 
 
 def _metrics_reader() -> Document:
     """The Collector's own counters, outside localhost and under the names that its documentation uses."""
     exporter = {
-        "host": "0.0.0.0",  # noqa: S104 - in the pod's own network namespace
+        "host": ANYWHERE,
         "port": METRICS_PORT,
         "without_type_suffix": True,
         "without_units": True,

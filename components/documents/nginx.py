@@ -1,57 +1,129 @@
-"""nginx.conf with tracing, from a template.
+"""nginx.conf with tracing, from templates.
 
 Values are quoted by nginx.conf's own rules, so that no text can leave its place.
 """
 
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import jinja2
+
+from settings.nginx import WORKERS, Exporter, NginxSettings, Sampling, Upstream
+from settings.nginx_text import quoted
 
 HTTP_PORT = 8080
 HEALTH_PORT = 8081
 
-WORKERS = 2
-EXPORT_INTERVAL = "500ms"
-BATCH_SIZE = 512
-BATCH_COUNT = 16
-"""8192 spans a worker, some 8 MiB: over three seconds at 5 000 requests/s on two workers. The module's default is 4."""
+FOLDER = "/etc/nginx"
+EXPORTER_FILE = "exporter.conf"
+"""The exporter's block, where it holds secrets."""
+
+CA_FILE = "exporter-ca.pem"
+"""The authorities of the exporter's endpoint, where they are given."""
 
 
-def quoted(text: str) -> str:
-    r"""Text as one parameter of an nginx directive.
-
-    Raises:
-        ValueError: it has a character that cannot be written in nginx.conf on one line.
-    """
-    if not text.isprintable():
-        raise ValueError(f"not one line of printable characters: {text!r}")
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+@dataclass(frozen=True)
+class _Upstream:
+    name: str
+    address: str
+    host: str
 
 
-_templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    undefined=jinja2.StrictUndefined,
-    keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701 - nginx.conf, not HTML: the `quoted` filter escapes
-)
-_templates.filters["quoted"] = quoted
-
-
-def nginx_conf(*, exporter: str, service_name: str) -> str:
-    """The whole nginx.conf.
+def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str) -> str:
+    """The whole nginx.conf; without secrets, which are in `exporter_conf` and included.
 
     Args:
-        exporter: `host:port` of the OTLP/gRPC receiver that spans are sent to.
-        service_name: `service.name` of the spans.
+        settings: what can be configured.
+        exporter: the OTLP/gRPC receiver that spans are sent to.
+        namespace: the namespace of Services that name none.
     """
-    return _templates.get_template("nginx.conf.j2").render(
-        exporter=exporter,
-        service_name=service_name,
-        workers=WORKERS,
-        interval=EXPORT_INTERVAL,
-        batch_size=BATCH_SIZE,
-        batch_count=BATCH_COUNT,
-        http_port=HTTP_PORT,
-        health_port=HEALTH_PORT,
+    samplings = [settings.sampling, *(route.sampling for route in settings.routes if route.sampling)]
+    upstreams = {_named(route.upstream, namespace): None for route in settings.routes if route.upstream}
+    return (
+        _environment(namespace)
+        .get_template("nginx.conf.j2")
+        .render(
+            settings=settings,
+            workers=WORKERS,
+            http_port=HTTP_PORT,
+            health_port=HEALTH_PORT,
+            exporter="" if settings.exporter.headers else exporter_conf(settings.exporter, endpoint=exporter).strip(),
+            exporter_file=f"{FOLDER}/{EXPORTER_FILE}" if settings.exporter.headers else None,
+            split_ratios=sorted({sampling.ratio for sampling in samplings if 0 < sampling.ratio < 1}),
+            parent_ratios=sorted({sampling.ratio for sampling in samplings if sampling.parent_based}),
+            upstreams=list(upstreams),
+        )
     )
+
+
+def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
+    """The block of the exporter, with its secret headers in plain text."""
+    template = _environment("").get_template("exporter.conf.j2")
+    certificate = f"{FOLDER}/{CA_FILE}" if exporter.ca_bundle else None
+    return template.render(exporter=exporter, endpoint=endpoint, trusted_certificate=certificate)
+
+
+def _named(upstream: Upstream, namespace: str) -> _Upstream:
+    """The `upstream` block of an address. Named by it, so that a new route does not rename those of others."""
+    host = upstream.host or f"{upstream.service}.{upstream.namespace or namespace}.svc"
+    bracketed = f"[{host}]" if ":" in host else host
+    # Lower-case hexadecimal for what a name cannot have keeps different addresses apart.
+    name = re.sub(r"[^a-zA-Z0-9.-]", lambda character: f"_{ord(character[0]):x}", f"{host}:{upstream.port}")
+    return _Upstream(f"to_{name}", f"{bracketed}:{upstream.port}", bracketed)
+
+
+def _variable(kind: str, ratio: Decimal) -> str:
+    return f"${kind}_{_plain(ratio).replace('.', '_')}"
+
+
+def _plain(number: Decimal) -> str:
+    """A number without an exponent or closing zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _percent(ratio: Decimal) -> str:
+    return f"{_plain(ratio * 100)}%"
+
+
+def _ratio_value(ratio: Decimal) -> str:
+    return {Decimal(0): "off", Decimal(1): "on"}.get(ratio) or _variable("traced_at", ratio)
+
+
+def _trace_value(sampling: Sampling) -> str:
+    if sampling.parent_based:
+        return _variable("traced_by_parent_or_at", sampling.ratio)
+    return _ratio_value(sampling.ratio)
+
+
+def _combined(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
+    return {**first, **second}
+
+
+def _environment(namespace: str) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - nginx.conf, not HTML: the `quoted` filter escapes
+    )
+    filters: dict[str, Callable[..., object]] = {
+        "quoted": quoted,
+        "combined": _combined,
+        "percent": _percent,
+        "ratio_variable": partial(_variable, "traced_at"),
+        "parent_variable": partial(_variable, "traced_by_parent_or_at"),
+        "ratio_value": _ratio_value,
+        "trace_value": _trace_value,
+        "named": partial(_named, namespace=namespace),
+    }
+    # Its type lists the built-in filters.
+    cast("dict[str, object]", environment.filters).update(filters)
+    return environment

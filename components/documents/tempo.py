@@ -1,20 +1,18 @@
-"""tempo.yaml for a monolithic Tempo 2.7 on the pod's own disk.
+"""tempo.yaml for a monolithic Tempo 2.7 with its blocks on its own disk.
 
 Only what differs from Tempo's defaults is set. Not for the microservices mode, nor for object storage.
 """
 
 from components.documents import Document
+from settings.tempo import TempoSettings
 
 HTTP_PORT = 3100
 OTLP_PORT = 4317
 DATA = "/var/tempo"
 """The one writable folder: the WAL and the blocks."""
 
-INGESTION_BYTES_PER_SECOND = 100_000_000
-"""Tempo's default, 15 MB/s, is some 20 000 spans/s of NGINX; beyond it spans are refused."""
 
-
-def tempo_document() -> Document:
+def tempo_document(settings: TempoSettings) -> Document:
     """Tempo, set to keep every trace and to show it within a second or two."""
     return {
         "server": {"http_listen_port": HTTP_PORT},
@@ -27,28 +25,29 @@ def tempo_document() -> Document:
         "ingester": {
             # /ready is 503 for that long after a start; the default costs every rollout 15 s.
             "lifecycler": {"min_ready_duration": "1s"},
-            # Search reads a trace once it was cut from the live traces, which the defaults do after 10 s and 10 s.
-            "trace_idle_period": "500ms",
-            "flush_check_period": "500ms",
+            "trace_idle_period": settings.flush.trace_idle_period,
+            "flush_check_period": settings.flush.check_period,
+            "max_block_duration": settings.flush.max_block_duration,
+            "complete_block_timeout": settings.flush.complete_block_timeout,
         },
         "storage": {
             "trace": {
                 "backend": "local",
+                "blocklist_poll": settings.flush.blocklist_poll,
                 "local": {"path": f"{DATA}/blocks"},
                 "wal": {"path": f"{DATA}/wal"},
             }
         },
-        # The pod's disk is the node's: two days instead of two weeks.
-        "compactor": {"compaction": {"block_retention": "48h"}},
+        "compactor": {"compaction": {"block_retention": settings.retention}},
         "overrides": {
             "defaults": {
                 "ingestion": {
-                    # 10 000 live traces by default; what is above is dropped while the sender is told success.
-                    "max_traces_per_user": 0,
-                    "rate_limit_bytes": INGESTION_BYTES_PER_SECOND,
-                    "burst_size_bytes": INGESTION_BYTES_PER_SECOND,
-                }
+                    "max_traces_per_user": settings.ingestion.live_traces,
+                    "rate_limit_bytes": settings.ingestion.bytes_per_second,
+                    "burst_size_bytes": settings.ingestion.bytes_per_second,
+                },
+                "global": {"max_bytes_per_trace": settings.ingestion.bytes_per_trace},
             }
         },
-        "usage_report": {"reporting_enabled": False},
+        "usage_report": {"reporting_enabled": settings.usage_report},
     }

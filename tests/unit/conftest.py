@@ -2,7 +2,7 @@
 
 import asyncio
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,7 +81,11 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `__main__.py` with a configuration; the cluster's node has the address 192.0.2.7 unless told otherwise."""
 
     def run(
-        configuration: dict[str, str] | None = None, *, preview: bool = False, node: Callable[[], str] | None = None
+        configuration: dict[str, str] | None = None,
+        *,
+        secrets: Collection[str] = ("registryPassword",),
+        preview: bool = False,
+        node: Callable[[], str] | None = None,
     ) -> Program:
         def address(*_: object) -> str:
             return node() if node else "192.0.2.7"
@@ -91,7 +95,9 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(nodes, "read_node_address", address)
         monkeypatch.setattr(pulumi, "export", exports.__setitem__)
         mocks.set_mocks(Recorder(program, preview=preview), project="nginx-tracing", stack="test", preview=preview)
-        set_all_config({f"nginx-tracing:{key}": value for key, value in (configuration or {}).items()})
+        given = configuration or {}
+        secret_keys = [f"nginx-tracing:{key}" for key in given if key in secrets]
+        set_all_config({f"nginx-tracing:{key}": value for key, value in given.items()}, secret_keys)
 
         async def everything() -> None:
             runpy.run_path(str(REPOSITORY / "__main__.py"), run_name="__main__")

@@ -1,0 +1,110 @@
+"""What every component of a stack is given: its namespace, and what holds for all objects."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes.core.v1 import Namespace, Secret
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from settings import Settings
+from settings.general import Scheduling
+
+PART_OF = "nginx-tracing"
+
+
+@dataclass(frozen=True)
+class StackContext:
+    """What holds for all components of a stack."""
+
+    namespace: pulumi.Output[str]
+    """The namespace's name, known once it exists."""
+
+    namespace_name: str
+    """The same as plain text, for endpoints."""
+
+    host: pulumi.Input[str]
+    """The host of NodePort URLs."""
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    scheduling: Scheduling
+
+    pull_secret: pulumi.Output[str] | None
+    """The name of the Secret with which images are pulled."""
+
+    images: Mapping[str, str]
+    """The image of each component, by its key in the configuration."""
+
+    def metadata(
+        self,
+        component: str,
+        name: str | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> ObjectMetaArgs:
+        """Metadata of an object: auto-named without a name, for objects whose every edit makes a new one."""
+        return ObjectMetaArgs(
+            name=name,
+            namespace=self.namespace,
+            labels={**self.labels, **own_labels(component)},
+            annotations={**self.annotations, **(annotations or {})} or None,
+        )
+
+
+def own_labels(component: str) -> dict[str, str]:
+    """The labels of a component's objects that selectors are made of."""
+    return {"app.kubernetes.io/name": component, "app.kubernetes.io/part-of": PART_OF}
+
+
+def stack_context(settings: Settings, host: pulumi.Input[str]) -> StackContext:
+    """Makes the namespace, and the pull secret where the registry asks for a password."""
+    namespace = _restricted_namespace(settings).metadata["name"]
+    return StackContext(
+        namespace=namespace,
+        namespace_name=settings.namespace,
+        host=host,
+        labels=settings.labels,
+        annotations=settings.annotations,
+        scheduling=settings.scheduling,
+        pull_secret=_pull_secret(settings, namespace),
+        images=settings.images(),
+    )
+
+
+def _restricted_namespace(settings: Settings) -> Namespace:
+    """The stack's namespace, which refuses pods that violate the *restricted* Pod Security Standard."""
+    standard = {
+        f"pod-security.kubernetes.io/{mode}{suffix}": value
+        for mode in ("enforce", "audit", "warn")
+        for suffix, value in (("", "restricted"), ("-version", "v1.32"))
+    }
+    return Namespace(
+        "namespace",
+        metadata=ObjectMetaArgs(
+            name=settings.namespace,
+            labels={**settings.labels, "app.kubernetes.io/part-of": PART_OF, **standard},
+            annotations=settings.annotations or None,
+        ),
+    )
+
+
+def _pull_secret(settings: Settings, namespace: pulumi.Output[str]) -> pulumi.Output[str] | None:
+    if settings.registry_username is None or settings.registry_password is None:
+        return None
+    (registry,) = settings.registries()
+    password = settings.registry_password.get_secret_value()
+    both = base64.b64encode(f"{settings.registry_username}:{password}".encode()).decode()
+    login = {"username": settings.registry_username, "password": password, "auth": both}
+    secret = Secret(
+        "registry",
+        metadata=ObjectMetaArgs(
+            namespace=namespace,
+            labels={**settings.labels, "app.kubernetes.io/part-of": PART_OF},
+            annotations=settings.annotations or None,
+        ),
+        type="kubernetes.io/dockerconfigjson",
+        string_data=pulumi.Output.secret({".dockerconfigjson": json.dumps({"auths": {registry: login}})}),
+    )
+    return secret.metadata["name"]

@@ -1,0 +1,100 @@
+"""A preview of a stack on the lab with the policy pack: `python -m lab.policy FOLDER STACK`.
+
+The lab's Python language host is too old to start a policy pack, and the CLI starts packs with nothing else where it
+finds one. So this runs without: the program inline, and the pack with the older starter, a shell script. Not for other
+clusters: there, `pulumi preview --policy-pack policy` with a released CLI is all it takes.
+"""
+
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pulumi.automation import CommandError, LocalWorkspace, Stack
+
+from lab.paths import REPOSITORY
+from lab.pieces import GO_ENVIRONMENT, KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI
+
+STARTER = "pulumi-analyzer-policy-python"
+
+
+def preview(folder: Path, stack: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Previews a stack that `lay_out` made, with the checkout's policy pack; the exit code is 0 if all policies agree.
+
+    Args:
+        folder: the copy of the program; the pack and its programs are put there.
+        stack: the stack.
+        environment: what `lay_out` returned.
+    """
+    # Beside the program: its virtual environment is the pack's, as in the checkout.
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPOSITORY / "policy", folder / "policy", ignore=ignored, dirs_exist_ok=True)
+    path = [str(_programs(folder)), *_without_language_host(environment["PATH"])]
+    return subprocess.run(
+        [sys.executable, "-m", "lab.policy", str(folder), stack],
+        check=False,
+        cwd=REPOSITORY,
+        env=dict(environment) | {"PATH": os.pathsep.join(path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def _programs(folder: Path) -> Path:
+    programs = folder / "policy-bin"
+    programs.mkdir(exist_ok=True)
+    for piece, name in ((PULUMI, "pulumi"), (KUBERNETES_PROVIDER, "pulumi-resource-kubernetes")):
+        link = programs / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(piece.folder / name)
+    # Go's module cache keeps no file executable.
+    starter = shutil.copyfile(_pulumi_sdk() / "python" / "dist" / STARTER, programs / STARTER)
+    starter.chmod(0o755)
+    return programs
+
+
+def _pulumi_sdk() -> Path:
+    """The module's folder, of the version that the language host is built from."""
+    found = subprocess.run(
+        ["go", "mod", "download", "-json", "github.com/pulumi/pulumi/sdk/v3"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=LANGUAGE_HOST.source,
+        env=os.environ | GO_ENVIRONMENT,
+    )
+    return Path(json.loads(found.stdout)["Dir"])
+
+
+def _without_language_host(path: str) -> list[str]:
+    return [folder for folder in path.split(os.pathsep) if not (Path(folder) / "pulumi-language-python").exists()]
+
+
+def main(folder: Path, stack: str) -> int:
+    """The preview itself, in a process of its own: the program's modules are those of the folder."""
+
+    def program() -> None:
+        runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
+
+    sys.path.insert(0, str(folder))
+    workspace = LocalWorkspace(work_dir=str(folder), program=program)
+    try:
+        Stack.select(stack, workspace).preview(
+            policy_packs=[str(folder / "policy")],
+            color="never",
+            on_output=print,
+            on_error=lambda line: print(line, file=sys.stderr),
+        )
+    except CommandError:
+        # What it says was printed.
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

@@ -1,0 +1,33 @@
+"""The policy pack: what no stack of the program may do, whatever its configuration.
+
+`pulumi preview --policy-pack policy` runs it; a violation stops the preview or the update.
+"""
+
+from confidential import no_secrets_in_config_maps
+from engine import each_object, whole_stack
+from pulumi_policy import EnforcementLevel, PolicyPack
+from rules import images_pinned, node_ports_declared, one_namespace, probes_and_resources, services_select_pods
+from security import restricted_security_context
+
+PolicyPack(
+    "nginx-tracing",
+    enforcement_level=EnforcementLevel.MANDATORY,
+    policies=[
+        each_object("images-pinned", "Images have a tag that stays what it is.", images_pinned),
+        whole_stack("services-select-pods", "Services select the pods of one workload.", services_select_pods),
+        each_object("probes-and-resources", "Containers are probed and bounded.", probes_and_resources),
+        each_object(
+            "restricted-security-context",
+            "Pods meet the restricted Pod Security Standard, with a read-only root.",
+            restricted_security_context,
+        ),
+        whole_stack("no-secrets-in-config-maps", "What is secret is in Secrets alone.", no_secrets_in_config_maps),
+        whole_stack(
+            "node-ports-declared",
+            "Only declared Services are opened to the outside.",
+            node_ports_declared,
+            allowed={"type": "array", "items": {"type": "string"}, "default": ["nginx", "tempo"]},
+        ),
+        whole_stack("one-namespace", "All objects are in the stack's one namespace.", one_namespace),
+    ],
+)

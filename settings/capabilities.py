@@ -1,0 +1,70 @@
+"""What the deployed programs can do, by version and distribution: no image is asked, tables are."""
+
+import re
+from dataclasses import dataclass
+
+from settings.collector import Distribution
+from settings.values import IMAGE_REFERENCE
+
+OFFICIAL_NGINX = frozenset({"nginx", "library/nginx", "nginxinc/nginx-unprivileged"})
+"""Names of the official images, whose tag says whether they carry the module."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """What the ngx_otel_module of an image knows."""
+
+    headers: bool
+    """`header` in `otel_exporter`."""
+
+    resource_attributes: bool
+    """`otel_resource_attr`."""
+
+    tls: bool
+    """`https://` endpoints, and `trusted_certificate`."""
+
+
+NO_MODULE = Module(headers=False, resource_attributes=False, tls=False)
+
+# From the module's change log, and for 1.27.4-otel, whose module is newer than its label says, from its commit and
+# from nginx/nginx-otel#94 (unknown directive "header").
+_BY_NGINX_VERSION = (
+    ((1, 27, 5), Module(headers=True, resource_attributes=True, tls=True)),
+    ((1, 27, 4), Module(headers=False, resource_attributes=True, tls=True)),
+    ((1, 25, 3), NO_MODULE),
+)
+FIRST_WITH_HEADERS = "nginx:1.27.5-otel"
+FIRST_WITH_TLS = "nginx:1.27.4-otel"
+
+
+def has_module(image: str) -> bool | None:
+    """Whether an image has the module; none where its name does not tell."""
+    matched = IMAGE_REFERENCE.match(image)
+    if matched is None or matched["name"] not in OFFICIAL_NGINX or not matched["tag"]:
+        return None
+    version = _version(matched["tag"])
+    return "otel" in matched["tag"].split("-") and (version is None or version >= _BY_NGINX_VERSION[-1][0])
+
+
+def module_of(image: str) -> Module | None:
+    """What an image's module knows, by a tag `<version>-otel`; none where the tag does not tell."""
+    matched = IMAGE_REFERENCE.match(image)
+    tag = matched["tag"] if matched else None
+    version = _version(tag or "")
+    if tag is None or version is None or "otel" not in tag.split("-"):
+        return None
+    return next((module for first, module in _BY_NGINX_VERSION if version >= first), NO_MODULE)
+
+
+def _version(tag: str) -> tuple[int, ...] | None:
+    matched = re.match(r"(\d+)\.(\d+)\.(\d+)(?![\d.])", tag)
+    return tuple(int(part) for part in matched.groups()) if matched else None
+
+
+_EVERYWHERE = frozenset({"otlp", "otlphttp", "memory_limiter", "batch", "health_check", "probabilistic_sampler"})
+COMPONENTS: dict[Distribution, frozenset[str]] = {
+    "core": _EVERYWHERE,
+    "k8s": _EVERYWHERE | {"tail_sampling", "k8sattributes"},
+    "contrib": _EVERYWHERE | {"tail_sampling", "k8sattributes"},
+}
+"""Components of the Collector's distributions at 0.126, of those that this program uses; from their manifests."""

@@ -1,0 +1,146 @@
+"""The OpenTelemetry Collector."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from settings.general import Resources
+from settings.nginx import HeaderName, HeaderValue
+from settings.values import Bytes, CertificateBundle, Count, Duration, Endpoint, Image, LabelName, Model, Ratio
+
+Distribution = Literal["core", "k8s", "contrib"]
+
+
+class Batch(Model):
+    """How spans are gathered before they are sent on."""
+
+    timeout: Duration = Field(default="200ms", description="Time after which a batch is sent that is not full.")
+    size: Annotated[Count, Field(le=5000)] = Field(
+        default=2048,
+        description="Spans of a batch at most; 2048 are some 1.5 MB, and a message of over 4 MiB is refused for good.",
+    )
+
+
+class MemoryLimiter(Model):
+    """When the Collector refuses spans rather than run out of memory; NGINX never sends again what was refused."""
+
+    limit_percentage: Annotated[int, Field(ge=10, le=95, strict=True)] = Field(
+        default=80, description="Share of the memory limit above which spans are refused, in percent."
+    )
+    spike_limit_percentage: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
+        default=20, description="Room below that for what arrives between two looks, in percent of the memory limit."
+    )
+
+
+class TailSampling(Model):
+    """Which whole traces are kept, decided once their spans had time to arrive: those that one rule keeps."""
+
+    decision_wait: Duration = Field(
+        default="5s", description="Time from a trace's first span to the decision; none of it is sent before."
+    )
+    traces: Count = Field(
+        default=100_000,
+        description="Traces that wait for their decision, in memory; beyond, the oldest goes undecided and is lost.",
+    )
+    errors: bool = Field(default=True, description="Keep traces with a span of status ERROR (5xx, for NGINX).")
+    latency: Duration | None = Field(default=None, description="Keep traces that took longer.", examples=["500ms"])
+    ratio: Ratio | None = Field(default=None, description="Keep this share of all traces.", examples=["0.1"])
+
+
+class CollectorSampling(Model):
+    """Which spans are sent on: all, unless one of the two is set."""
+
+    ratio: Ratio | None = Field(
+        default=None,
+        description="Share of the traces that are sent on, the same ones in every replica. Unset: all.",
+        examples=["0.1"],
+    )
+    tail: TailSampling | None = Field(
+        default=None,
+        description="Decide by whole traces. Needs the distribution k8s or contrib, and one replica.",
+    )
+
+
+class ExporterTls(Model):
+    """How a connection is secured."""
+
+    enabled: bool = Field(default=True, description="Whether TLS is used.")
+    ca_bundle: CertificateBundle | None = Field(
+        default=None,
+        description="Authorities that the receiver's certificate is checked by. Unset: those of the image.",
+        examples=["-----BEGIN CERTIFICATE-----\n…"],
+    )
+
+
+class OtlpExporter(Model):
+    """A receiver that gets all spans, with a queue of its own: one that is away does not hold up the others."""
+
+    endpoint: Endpoint = Field(
+        description="host:port for gRPC; for HTTP the URL without /v1/traces.", examples=["otlp.vendor.example:4317"]
+    )
+    protocol: Literal["grpc", "http"] = Field(default="grpc", description="OTLP over gRPC or over HTTP.")
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict[str, SecretStr], description="Headers of each export; set them with --secret."
+    )
+    tls: ExporterTls = Field(default_factory=ExporterTls, description="How the connection is secured.")
+
+
+class Receivers(Model):
+    """What the Collector takes. OTLP over gRPC on 4317 is always there: NGINX needs it."""
+
+    http: bool = Field(default=False, description="Take OTLP over HTTP on port 4318 as well, for applications.")
+
+
+class CollectorResources(Resources):
+    """What the Collector's container asks for; its heap is kept within 80 % of the memory limit."""
+
+    memory: Bytes = Field(default="128Mi", description="Memory that is asked for.")
+    memory_limit: Bytes = Field(
+        default="500Mi", description="Memory above which the kernel ends the container; what waits to be sent is in it."
+    )
+
+
+class CollectorSettings(Model):
+    """The OpenTelemetry Collector."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether the stack has one; `false` where `nginx.exporter.endpoint` names another.",
+    )
+    distribution: Distribution = Field(
+        default="core", description="Which of the project's distributions the image is: it decides what it can do."
+    )
+    image: Image | None = Field(
+        default=None,
+        description="Image of the Collector. Unset: version 0.126.0 of the distribution.",
+        examples=["otel/opentelemetry-collector:0.126.0"],
+    )
+    replicas: Count = Field(default=1, description="Pods.")
+    resources: CollectorResources = Field(default_factory=CollectorResources, description="Resources of the container.")
+    receivers: Receivers = Field(default_factory=Receivers, description="What it takes besides OTLP over gRPC.")
+    batch: Batch = Field(default_factory=Batch, description="How spans are gathered.")
+    memory_limiter: MemoryLimiter = Field(
+        default_factory=MemoryLimiter, description="When spans are refused rather than memory exhausted."
+    )
+    sampling: CollectorSampling = Field(default_factory=CollectorSampling, description="Which spans are sent on.")
+    kubernetes_attributes: bool = Field(
+        default=False,
+        description="Add the pod, its Deployment and node to the spans of pods in the stack's namespace. "
+        "Needs the distribution k8s or contrib, and the right to make Roles.",
+    )
+    exporters: dict[LabelName, OtlpExporter] = Field(
+        default_factory=dict[str, OtlpExporter], description="Receivers besides, or instead of, the stack's Tempo."
+    )
+
+
+DEFAULT_IMAGES: dict[Distribution, str] = {
+    "core": "otel/opentelemetry-collector:0.126.0",
+    "k8s": "otel/opentelemetry-collector-k8s:0.126.0",
+    "contrib": "otel/opentelemetry-collector-contrib:0.126.0",
+}
+
+
+def percent(ratio: Decimal) -> float:
+    """A ratio as the Collector's processors take it."""
+    return float(ratio * 100)

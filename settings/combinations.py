@@ -1,0 +1,435 @@
+"""What settings cannot do together, known before anything is created.
+
+Each rule is a function of the whole configuration; `mistakes_of` runs them all.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from settings.capabilities import COMPONENTS, FIRST_WITH_HEADERS, FIRST_WITH_TLS, has_module, module_of
+from settings.mistakes import Mistake, Place, path, remove_command, set_command
+from settings.nginx import SPAN_BYTES, WORKERS
+from settings.stack import Settings
+from settings.values import amount, seconds
+
+IsSecret = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A rule that is broken."""
+
+    mistake: Mistake
+    others: tuple[Place, ...] = ()
+    """Places besides the mistake's own that it depends on; where one is itself faulty, this is not reported."""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All places that it depends on."""
+        return (self.mistake.place, *self.others)
+
+
+def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
+    """Every broken rule.
+
+    Args:
+        settings: a configuration whose values are each valid.
+        is_secret: whether a top-level key is a secret to Pulumi.
+    """
+    for rule in _RULES:
+        yield from rule(settings)
+    yield from _secrets_in_plain_text(settings, is_secret)
+
+
+def _module(settings: Settings) -> Iterator[Broken]:
+    image: Place = ("nginx", "image")
+    exporter = settings.nginx.exporter
+    if has_module(settings.nginx.image) is False:
+        yield Broken(
+            Mistake(
+                image,
+                "has no OpenTelemetry module: take the official image with the tag <version>-otel, 1.25.3 or later",
+                set_command(image, FIRST_WITH_TLS),
+                json.dumps(settings.nginx.image),
+            )
+        )
+        return
+    module = module_of(settings.nginx.image)
+    if module is None:
+        return
+    of_image = f"which the OpenTelemetry module of {settings.nginx.image} does not know"
+    if exporter.headers and not module.headers:
+        yield _needs(("nginx", "exporter", "headers"), f"needs `header`, {of_image}", image, FIRST_WITH_HEADERS)
+    if settings.nginx.resource_attributes and not module.resource_attributes:
+        yield _needs(("nginx", "resourceAttributes"), f"needs `otel_resource_attr`, {of_image}", image, FIRST_WITH_TLS)
+    if (exporter.endpoint or "").startswith("https://") and not module.tls:
+        yield _needs(("nginx", "exporter", "endpoint"), f"needs TLS, {of_image}", image, FIRST_WITH_TLS)
+
+
+def _needs(place: Place, what: str, other: Place, value: object) -> Broken:
+    """A setting that needs another one."""
+    return Broken(Mistake(place, what, set_command(place=other, value=value)), (other,))
+
+
+def _nginx_exporter(settings: Settings) -> Iterator[Broken]:
+    exporter = settings.nginx.exporter
+    endpoint: Place = ("nginx", "exporter", "endpoint")
+    collector: Place = ("collector", "enabled")
+    if exporter.endpoint is None:
+        for name, is_set in (("headers", exporter.headers), ("caBundle", exporter.ca_bundle)):
+            if is_set:
+                yield _needs(
+                    ("nginx", "exporter", name),
+                    "is for `nginx.exporter.endpoint`, which is not set: the stack's own Collector ignores it",
+                    endpoint,
+                    "https://collector.example:4317",
+                )
+        if not settings.collector.enabled:
+            yield Broken(
+                Mistake(
+                    collector,
+                    "must be true, or `nginx.exporter.endpoint` set: spans have nowhere to go",
+                    set_command(collector, "true"),
+                    "false",
+                ),
+                (endpoint,),
+            )
+        return
+    if settings.collector.enabled:
+        yield Broken(
+            Mistake(
+                endpoint,
+                "takes the spans past the stack's Collector, which would get none; do without it",
+                set_command(collector, "false"),
+                json.dumps(exporter.endpoint),
+            ),
+            (collector,),
+        )
+    if exporter.ca_bundle and not exporter.endpoint.startswith("https://"):
+        yield Broken(
+            Mistake(
+                ("nginx", "exporter", "caBundle"),
+                "is for an endpoint with TLS: https://host:port",
+                remove_command(("nginx", "exporter", "caBundle")),
+            ),
+            (endpoint,),
+        )
+
+
+def _nginx_memory(settings: Settings) -> Iterator[Broken]:
+    exporter, limit = settings.nginx.exporter, settings.nginx.resources.memory_limit
+    buffer = exporter.batch_size * exporter.batch_count * WORKERS * SPAN_BYTES
+    if buffer > amount(limit) / 2:
+        place: Place = ("nginx", "exporter", "batchCount")
+        most = max(1, int(amount(limit) / 2) // (exporter.batch_size * WORKERS * SPAN_BYTES))
+        yield Broken(
+            Mistake(
+                place,
+                f"makes buffers of up to {buffer // 2**20} MiB (batchSize * batchCount * {WORKERS} workers * "
+                f"{SPAN_BYTES} bytes), over half of the memory limit of {limit}",
+                set_command(place, most),
+                str(exporter.batch_count),
+            ),
+            (("nginx", "exporter"), ("nginx", "resources")),
+        )
+
+
+def _routes(settings: Settings) -> Iterator[Broken]:
+    seen: dict[tuple[str, str], int] = {}
+    for number, route in enumerate(settings.nginx.routes):
+        first = seen.setdefault((route.path, route.match), number)
+        if first != number:
+            place: Place = ("nginx", "routes", number)
+            yield Broken(
+                Mistake(
+                    (*place, "path"),
+                    f"is that of {path(('nginx', 'routes', first))} too: a path has one route",
+                    remove_command(place),
+                    json.dumps(route.path),
+                )
+            )
+
+
+def _attributes(settings: Settings) -> Iterator[Broken]:
+    if "service.name" in settings.nginx.resource_attributes:
+        place: Place = ("nginx", "resourceAttributes", "service.name")
+        yield Broken(Mistake(place, "is `nginx.serviceName`, which goes before it: set that", remove_command(place)))
+
+
+def _collector_components(settings: Settings) -> Iterator[Broken]:
+    collector = settings.collector
+    distribution: Place = ("collector", "distribution")
+    wanted: dict[str, tuple[Place, bool]] = {
+        "tail_sampling": (("collector", "sampling", "tail"), collector.sampling.tail is not None),
+        "k8sattributes": (("collector", "kubernetesAttributes"), collector.kubernetes_attributes),
+    }
+    for component, (place, is_set) in wanted.items():
+        if is_set and component not in COMPONENTS[collector.distribution]:
+            having = " and ".join(name for name, components in COMPONENTS.items() if component in components)
+            yield _needs(
+                place,
+                f"needs the processor {component}, which the distribution {collector.distribution} does not have; "
+                f"{having} have it",
+                distribution,
+                "k8s",
+            )
+
+
+def _collector_sampling(settings: Settings) -> Iterator[Broken]:
+    sampling = settings.collector.sampling
+    place: Place = ("collector", "sampling", "tail")
+    if sampling.tail is None:
+        return
+    if sampling.ratio is not None:
+        ratio: Place = ("collector", "sampling", "ratio")
+        yield Broken(
+            Mistake(ratio, "must not be set beside `tail`, which has a `ratio` of its own", remove_command(ratio))
+        )
+    if not (sampling.tail.errors or sampling.tail.latency or sampling.tail.ratio is not None):
+        yield Broken(
+            Mistake(
+                place,
+                "must have a rule, or it keeps nothing: `errors`, `latency` or `ratio`",
+                set_command((*place, "errors"), "true"),
+            )
+        )
+    if settings.collector.replicas > 1:
+        replicas: Place = ("collector", "replicas")
+        yield Broken(
+            Mistake(
+                replicas,
+                "must be 1 with `collector.sampling.tail`: nothing sends all spans of a trace to the same replica",
+                set_command(replicas, 1),
+                str(settings.collector.replicas),
+            ),
+            (place,),
+        )
+
+
+def _memory_limiter(settings: Settings) -> Iterator[Broken]:
+    limiter = settings.collector.memory_limiter
+    if limiter.spike_limit_percentage >= limiter.limit_percentage:
+        place: Place = ("collector", "memoryLimiter", "spikeLimitPercentage")
+        yield Broken(
+            Mistake(
+                place,
+                f"must be below `limitPercentage`, which is {limiter.limit_percentage}",
+                set_command(place, 20 if limiter.limit_percentage > 20 else 1),
+                str(limiter.spike_limit_percentage),
+            )
+        )
+
+
+def _backends(settings: Settings) -> Iterator[Broken]:
+    enabled: Place = ("tempo", "enabled")
+    exporters: Place = ("collector", "exporters")
+    if "tempo" in settings.collector.exporters and settings.tempo.enabled:
+        yield Broken(
+            Mistake(
+                (*exporters, "tempo"),
+                "must have another name: `tempo` is the stack's own",
+                remove_command((*exporters, "tempo")),
+            ),
+            (enabled,),
+        )
+    if not settings.tempo.enabled and settings.collector.enabled and not settings.collector.exporters:
+        yield Broken(
+            Mistake(
+                enabled,
+                "must be true, or `collector.exporters` name a backend: spans have nowhere to go",
+                set_command((*exporters, "mine", "endpoint"), "tempo.example:4317"),
+                "false",
+            ),
+            (exporters,),
+        )
+    if settings.tempo.enabled and not settings.collector.enabled:
+        yield Broken(
+            Mistake(
+                enabled,
+                "must be false without the stack's Collector: no span would reach Tempo",
+                set_command(enabled, "false"),
+                "true",
+            ),
+            (("collector", "enabled"),),
+        )
+
+
+def _exporter_tls(settings: Settings) -> Iterator[Broken]:
+    for name, exporter in settings.collector.exporters.items():
+        place: Place = ("collector", "exporters", name)
+        scheme = exporter.endpoint.split("://")[0] if "://" in exporter.endpoint else ""
+        tls: Place = (*place, "tls", "enabled")
+        if scheme == "http" and exporter.tls.enabled:
+            yield Broken(Mistake(tls, "must be false for an endpoint with http://", set_command(tls, "false"), "true"))
+        if scheme == "https" and not exporter.tls.enabled:
+            yield Broken(Mistake(tls, "must be true for an endpoint with https://", set_command(tls, "true"), "false"))
+        if exporter.tls.ca_bundle and not exporter.tls.enabled:
+            bundle: Place = (*place, "tls", "caBundle")
+            yield Broken(Mistake(bundle, "is for a connection with TLS, which is off", remove_command(bundle)))
+        if exporter.protocol == "http" and not scheme:
+            written = f"{'https' if exporter.tls.enabled else 'http'}://{exporter.endpoint}"
+            endpoint: Place = (*place, "endpoint")
+            yield Broken(
+                Mistake(
+                    endpoint,
+                    "must be a URL for OTLP over HTTP",
+                    set_command(endpoint, written),
+                    json.dumps(exporter.endpoint),
+                )
+            )
+
+
+def _tempo(settings: Settings) -> Iterator[Broken]:
+    tempo = settings.tempo
+    replicas: Place = ("tempo", "replicas")
+    if tempo.replicas > 1:
+        yield Broken(
+            Mistake(
+                replicas,
+                "must be 1: each of several replicas with local storage would know a part of the traces",
+                set_command(replicas, 1),
+                str(tempo.replicas),
+            )
+        )
+    poll: Place = ("tempo", "flush", "blocklistPoll")
+    for place, value in (
+        (("tempo", "retention"), tempo.retention),
+        (("tempo", "flush", "completeBlockTimeout"), tempo.flush.complete_block_timeout),
+    ):
+        # Tempo's own check: otherwise a block is gone from the one before the other has seen it.
+        if seconds(value) < seconds(tempo.flush.blocklist_poll):
+            yield Broken(
+                Mistake(
+                    place,
+                    f"must not be shorter than `tempo.flush.blocklistPoll`, which is {tempo.flush.blocklist_poll}",
+                    set_command(place, tempo.flush.blocklist_poll),
+                    json.dumps(value),
+                ),
+                (poll,),
+            )
+    storage_class: Place = ("tempo", "persistence", "storageClass")
+    if tempo.persistence.storage_class and not tempo.persistence.size:
+        yield _needs(storage_class, "is for a volume, which has no size yet", ("tempo", "persistence", "size"), "10Gi")
+
+
+def _node_ports(settings: Settings) -> Iterator[Broken]:
+    place: Place = ("tempo", "nodePort")
+    if settings.tempo.enabled and settings.tempo.node_port and settings.tempo.node_port == settings.nginx.node_port:
+        yield Broken(
+            Mistake(
+                place,
+                "is `nginx.nodePort` too: a port of the nodes belongs to one Service",
+                remove_command(place),
+                str(settings.tempo.node_port),
+            ),
+            (("nginx", "nodePort"),),
+        )
+
+
+def _resources(settings: Settings) -> Iterator[Broken]:
+    components = {"nginx": settings.nginx, "collector": settings.collector, "tempo": settings.tempo}
+    for component, of_component in components.items():
+        resources = of_component.resources
+        pairs = (("memory", resources.memory, resources.memory_limit), ("cpu", resources.cpu, resources.cpu_limit))
+        for name, asked, limit in pairs:
+            if limit is not None and amount(asked) > amount(limit):
+                place: Place = (component, "resources", name)
+                yield Broken(
+                    Mistake(
+                        place,
+                        f"must not be more than `{component}.resources.{name}Limit`, which is {limit}",
+                        set_command(place, limit),
+                        json.dumps(asked),
+                    )
+                )
+
+
+def _tolerations(settings: Settings) -> Iterator[Broken]:
+    for number, toleration in enumerate(settings.scheduling.tolerations):
+        place: Place = ("scheduling", "tolerations", number)
+        if (toleration.operator == "Equal") != (toleration.value is not None):
+            yield Broken(
+                Mistake(
+                    (*place, "operator"),
+                    "must be Equal with a `value`, and Exists without one",
+                    set_command((*place, "operator"), "Exists" if toleration.value is None else "Equal"),
+                    json.dumps(toleration.operator),
+                )
+            )
+        if toleration.key is None and toleration.operator == "Equal":
+            yield Broken(
+                Mistake(
+                    (*place, "key"),
+                    "is required with the operator Equal",
+                    set_command((*place, "key"), "dedicated"),
+                )
+            )
+
+
+def _registry(settings: Settings) -> Iterator[Broken]:
+    username: Place = ("registryUsername",)
+    password: Place = ("registryPassword",)
+    if settings.registry_password and not settings.registry_username:
+        yield Broken(
+            Mistake(username, "is required beside `registryPassword`", set_command(username, "puller")), (password,)
+        )
+    if settings.registry_username and not settings.registry_password:
+        yield Broken(
+            Mistake(password, "is required beside `registryUsername`", set_command(password, "", secret=True)),
+            (username,),
+        )
+    if settings.registry_username and len(settings.registries()) > 1:
+        named = ", ".join(sorted(settings.registries()))
+        yield Broken(
+            Mistake(
+                username,
+                f"is a user of which registry? The images are pulled from {named}; name one mirror for all",
+                set_command(("imageRegistry",), "registry.example/mirror"),
+            ),
+            (("nginx", "image"), ("collector", "image"), ("tempo", "image"), ("imageRegistry",)),
+        )
+
+
+def _secrets_in_plain_text(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
+    """Secrets that the stack's file would show to everyone who reads it.
+
+    Pulumi tells which top-level keys have a secret in them, not where.
+    """
+    places: list[Place] = [("nginx", "exporter", "headers", name) for name in settings.nginx.exporter.headers]
+    places += [
+        ("collector", "exporters", name, "headers", header)
+        for name, exporter in settings.collector.exporters.items()
+        for header in exporter.headers
+    ]
+    if settings.registry_password:
+        places.append(("registryPassword",))
+    for place in places:
+        if not is_secret(str(place[0])):
+            yield Broken(
+                Mistake(
+                    place,
+                    "must be a secret: it is in plain text in the stack's file",
+                    set_command(place, "", secret=True),
+                    "[secret]",
+                )
+            )
+
+
+_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
+    _module,
+    _nginx_exporter,
+    _nginx_memory,
+    _routes,
+    _attributes,
+    _collector_components,
+    _collector_sampling,
+    _memory_limiter,
+    _backends,
+    _exporter_tls,
+    _tempo,
+    _node_ports,
+    _resources,
+    _tolerations,
+    _registry,
+)

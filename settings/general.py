@@ -1,0 +1,68 @@
+"""What all components' settings share: resources, and where pods run."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from settings.values import Bytes, Count, Cpu, Kind, LabelValue, MetadataKey, Model, SubdomainName
+
+
+class Toleration(Model):
+    """A taint that the pods tolerate, as Kubernetes writes it."""
+
+    key: MetadataKey | None = Field(
+        default=None, description="The taint's key. Unset: every taint.", examples=["dedicated"]
+    )
+    operator: Literal["Equal", "Exists"] = Field(
+        default="Exists", description="Whether the taint's value must be `value`, or may be any."
+    )
+    value: LabelValue | None = Field(
+        default=None, description="The taint's value, for the operator Equal.", examples=["tracing"]
+    )
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="The taint's effect. Unset: all.", examples=["NoSchedule"]
+    )
+
+
+class TopologySpread(Model):
+    """How the pods of each component are spread."""
+
+    topology_key: MetadataKey = Field(
+        description="Label of nodes that tells one domain from another.", examples=["topology.kubernetes.io/zone"]
+    )
+    max_skew: Count = Field(
+        default=1, description="Pods by which the fullest and the emptiest domain may differ.", examples=[1]
+    )
+    when_unsatisfiable: Literal["ScheduleAnyway", "DoNotSchedule"] = Field(
+        default="ScheduleAnyway", description="What becomes of a pod that would break it."
+    )
+
+
+class Scheduling(Model):
+    """Where the pods of all components run."""
+
+    node_selector: dict[MetadataKey, LabelValue] = Field(
+        default_factory=dict[str, str], description="Labels of the nodes that pods may run on."
+    )
+    tolerations: list[Toleration] = Field(
+        default_factory=list[Toleration], description="Taints of nodes that pods tolerate."
+    )
+    priority_class: SubdomainName | None = Field(
+        default=None, description="PriorityClass of the pods.", examples=["high-priority"]
+    )
+    topology_spread: list[TopologySpread] = Field(
+        default_factory=list[TopologySpread], description="How each component's pods are spread over the nodes."
+    )
+
+
+class Resources(Model):
+    """What a container asks for, and what it must not exceed."""
+
+    cpu: Cpu = Field(default="100m", description="CPU that is asked for.")
+    cpu_limit: Annotated[Cpu | None, Kind("cores")] = Field(
+        default=None,
+        description="CPU that is never exceeded. Unset: none, since a limit delays requests and spans without need.",
+        examples=["2"],
+    )
+    memory: Bytes = Field(default="64Mi", description="Memory that is asked for.")
+    memory_limit: Bytes = Field(default="256Mi", description="Memory above which the kernel ends the container.")

@@ -1,0 +1,292 @@
+"""NGINX and its OpenTelemetry module."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+
+from settings.general import Resources
+from settings.nginx_text import snippet
+from settings.values import (
+    HOST_NAME,
+    CertificateBundle,
+    Count,
+    Duration,
+    Endpoint,
+    Host,
+    Image,
+    Kind,
+    LabelName,
+    LiteralText,
+    Model,
+    NodePort,
+    Port,
+    Ratio,
+    TemplateText,
+    Url,
+    is_address,
+    matching,
+    split_address,
+)
+
+TraceContext = Literal["propagate", "extract", "inject", "ignore"]
+
+WORKERS = 2
+"""Worker processes of a pod: more load is for more replicas."""
+
+SPAN_BYTES = 1024
+"""What the module's buffer takes for a span of NGINX; the exported message has some 750."""
+
+
+def _path(path: str) -> str:
+    if not path.startswith("/"):
+        raise ValueError("must begin with `/`")
+    # NGINX compares the path of a request after it was decoded and cleaned.
+    if re.search(r"%[0-9a-fA-F]{2}", path):
+        raise ValueError("must be written decoded: NGINX compares it after it has decoded the request's path")
+    if "?" in path or "#" in path:
+        raise ValueError("must be a path alone: a query or fragment is never part of what NGINX compares")
+    if "//" in path or "/./" in f"{path}/" or "/../" in f"{path}/":
+        raise ValueError("must not have `//`, `/./` or `/../`: NGINX removes them from a request before it compares")
+    return path
+
+
+def _folder(path: str) -> str:
+    if not path.startswith("/"):
+        raise ValueError("must be a folder in the image, from `/`")
+    if "$" in path:
+        raise ValueError("must not have a `$`: it is a plain folder")
+    return path
+
+
+def _hundredths_of_a_percent(ratio: Decimal) -> Decimal:
+    if ratio != round(ratio, 4):
+        raise ValueError("must be in steps of 0.0001: NGINX's split_clients knows hundredths of a percent")
+    return ratio
+
+
+def _header_value(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text != text.strip():
+        raise ValueError("must not begin or end with white space: is there a line end in the file?")
+    if not re.fullmatch(r"[ -~]+", text):
+        raise ValueError("must be one line of printable ASCII characters")
+    return value
+
+
+def _header_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+HeaderName = Annotated[
+    str,
+    # Lower case, as HTTP/2 demands; gRPC keeps `grpc-` for itself and takes the value of `…-bin` for base64.
+    matching(r"(?!grpc-)(?!.*-bin$)[a-z0-9][a-z0-9_.-]*", "a header's name in lower case, not grpc-… and not …-bin"),
+    Kind("header"),
+]
+HeaderValue = Annotated[SecretStr, BeforeValidator(_header_text), AfterValidator(_header_value), Kind("secret")]
+Snippet = Annotated[str, AfterValidator(snippet), Kind("directives")]
+Path = Annotated[LiteralText, AfterValidator(_path), Kind("path")]
+Folder = Annotated[LiteralText, AfterValidator(_folder), Kind("folder")]
+SamplingRatio = Annotated[Ratio, AfterValidator(_hundredths_of_a_percent)]
+ServerName = Annotated[
+    str,
+    matching(rf"(\*\.)?{HOST_NAME}(\.\*)?", "a host name, such as shop.example or *.example"),
+    Kind("host"),
+]
+AttributeName = Annotated[LiteralText, Kind("attribute")]
+
+
+class Sampling(Model):
+    """Which requests are traced."""
+
+    ratio: SamplingRatio = Field(
+        default=Decimal(1), description="Share of the requests that are traced, in steps of 0.0001.", examples=["0.1"]
+    )
+    parent_based: bool = Field(
+        default=True,
+        description="Do as the request's `traceparent` says, if it has one, and apply `ratio` to the others. "
+        "`false`: apply it to all, whatever clients ask for.",
+    )
+
+
+class Upstream(Model):
+    """Where a route's requests are sent on: `host:port`, or a Service of the cluster."""
+
+    host: Host | None = Field(default=None, description="A host name or an IP address.", examples=["192.0.2.20"])
+    service: LabelName | None = Field(default=None, description="A Service of the cluster.", examples=["shop"])
+    namespace: LabelName | None = Field(
+        default=None, description="The Service's namespace. Unset: the stack's.", examples=["web"]
+    )
+    port: Port = Field(description="Its port.", examples=[8080])
+    tls: bool = Field(default=False, description="Whether it is spoken to in HTTPS; its certificate is checked then.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        split = split_address(re.sub(r"^https?://", "", value))
+        if split is None:
+            raise ValueError("must be host:port, https://host:port, or an object with `service` and `port`")
+        return {"host": split[0], "port": split[1], "tls": value.startswith("https://")}
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "Upstream":
+        if (self.host is None) == (self.service is None):
+            raise ValueError("must be host:port, https://host:port, or an object with `service` and `port`")
+        if self.host is not None and self.namespace is not None:
+            raise ValueError("must not have a `namespace` without a `service`")
+        if self.tls and self.host is not None and is_address(self.host):
+            raise ValueError("must have a host name with https://, which the certificate is checked against")
+        return self
+
+
+class Return(Model):
+    """An answer that NGINX gives by itself."""
+
+    status: Annotated[int, Field(ge=200, le=599, strict=True)] = Field(description="Status code.", examples=[204])
+    body: TemplateText | None = Field(default=None, description="The answer's text.", examples=["ok"])
+    location: Url | None = Field(
+        default=None,
+        description="Where a redirect (301, 302, 303, 307, 308) leads.",
+        examples=["https://shop.example/"],
+    )
+
+    @model_validator(mode="after")
+    def _redirects_lead_somewhere(self) -> "Return":
+        redirects = self.status in {301, 302, 303, 307, 308}
+        if redirects != (self.location is not None):
+            raise ValueError("must have a `location` for the status 301, 302, 303, 307 or 308, and for no other")
+        if redirects and self.body is not None:
+            raise ValueError("must have a `location` or a `body`, not both")
+        return self
+
+
+class Route(Model):
+    """A path of NGINX, what answers it and how it is traced."""
+
+    path: Path = Field(description="Path that requests begin with, or are, as `match` says.", examples=["/"])
+    match: Literal["prefix", "exact"] = Field(
+        default="prefix", description="Whether `path` is where requests begin (the longest wins), or all of it."
+    )
+    upstream: Annotated[Upstream | None, Kind("address, or object")] = Field(
+        default=None,
+        description="Where requests are sent on: `host:port`, `https://host:port`, or a Service of the cluster.",
+        examples=["192.0.2.20:8080"],
+    )
+    root: Folder | None = Field(
+        default=None, description="Folder in the image whose files are served.", examples=["/usr/share/nginx/html"]
+    )
+    return_: Return | None = Field(default=None, alias="return", description="An answer that NGINX gives by itself.")
+    traced: bool = Field(default=True, description="Whether requests make spans; `false` for health checks, say.")
+    span_name: TemplateText | None = Field(
+        default=None, description="Name of the spans. Unset: the path.", examples=["$request_method $uri"]
+    )
+    span_attributes: dict[AttributeName, TemplateText] = Field(
+        default_factory=dict[str, str], description="Attributes of the spans, besides those of `nginx.spanAttributes`."
+    )
+    sampling: Sampling | None = Field(default=None, description="Which requests are traced. Unset: `nginx.sampling`.")
+    trace_context: TraceContext | None = Field(
+        default=None,
+        description="What is done with `traceparent`. Unset: `nginx.traceContext`.",
+        examples=["propagate"],
+    )
+    extra_config: Snippet = Field(
+        default="",
+        description="Directives for the `location` block, unchecked: the way around all that has no key.",
+        examples=["client_max_body_size 10m;"],
+    )
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> "Route":
+        answers = [answer for answer in (self.upstream, self.root, self.return_) if answer is not None]
+        if len(answers) != 1 and not (self.extra_config and not answers):
+            raise ValueError("must have one of `upstream`, `root` and `return`")
+        if not self.traced and (self.span_name or self.span_attributes or self.sampling):
+            raise ValueError("must not have `spanName`, `spanAttributes` or `sampling` where `traced` is false")
+        return self
+
+
+class Exporter(Model):
+    """How the module sends spans. It never sends one twice: what fails is lost, and logged."""
+
+    endpoint: Endpoint | None = Field(
+        default=None,
+        description="OTLP/gRPC receiver that spans are sent to instead of the stack's Collector; https:// for TLS.",
+        examples=["collector.example:4317"],
+    )
+    interval: Duration = Field(
+        default="500ms",
+        description="Time after which a batch is sent that is not full; the module's own default is 5s.",
+    )
+    batch_size: Annotated[Count, Field(le=2048)] = Field(default=512, description="Spans of a full batch.")
+    batch_count: Annotated[Count, Field(le=1024)] = Field(
+        default=16,
+        description="Batches that each of two workers holds while the receiver is away, before spans are dropped.",
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict[str, SecretStr],
+        description="Headers of each export, for `endpoint`; set them with --secret.",
+    )
+    ca_bundle: CertificateBundle | None = Field(
+        default=None,
+        description="Authorities that the endpoint's certificate is checked by. Unset: those of the image.",
+        examples=["-----BEGIN CERTIFICATE-----\n…"],
+    )
+
+
+class ExtraConfig(Model):
+    """Directives that are written into nginx.conf as they are."""
+
+    http: Snippet = Field(default="", description="Directives for the `http` block, unchecked.", examples=["gzip on;"])
+    server: Snippet = Field(
+        default="", description="Directives for the `server` block, unchecked.", examples=["client_max_body_size 10m;"]
+    )
+
+
+class NginxSettings(Model):
+    """NGINX with the OpenTelemetry module."""
+
+    image: Image = Field(
+        default="nginx:1.27.4-otel",
+        description="Image with NGINX and ngx_otel_module; the tag `<version>-otel` of the official image has both.",
+    )
+    replicas: Count = Field(default=1, description="Pods.")
+    resources: Resources = Field(default_factory=Resources, description="Resources of the container.")
+    node_port: NodePort | None = Field(
+        default=None,
+        description="NodePort of the Service; the cluster's range is usually 30000-32767. Unset: the cluster chooses.",
+        examples=[30080],
+    )
+    server_name: list[ServerName] = Field(
+        default_factory=list[str],
+        description="Host names in `server_name`; the first is `net.host.name` of the spans. Unset: the request's.",
+        examples=[["shop.example"]],
+    )
+    routes: list[Route] = Field(
+        default_factory=lambda: [Route.model_validate({"path": "/", "root": "/usr/share/nginx/html"})],
+        min_length=1,
+        description="Paths and what answers them. Unset: the image's own pages.",
+    )
+    service_name: LiteralText = Field(default="nginx", max_length=255, description="`service.name` of the spans.")
+    resource_attributes: dict[AttributeName, LiteralText] = Field(
+        default_factory=dict[str, str], description="Attributes of the resource that sends the spans: the same for all."
+    )
+    span_attributes: dict[AttributeName, TemplateText] = Field(
+        default_factory=dict[str, str],
+        description="Attributes of all spans, besides the module's; values may have variables, `$request_id` say.",
+    )
+    sampling: Sampling = Field(default_factory=Sampling, description="Which requests are traced.")
+    trace_context: TraceContext = Field(
+        default="propagate",
+        description="What is done with `traceparent`: taken from requests (extract), given to upstreams (inject), "
+        "both (propagate) or neither (ignore).",
+    )
+    exporter: Exporter = Field(default_factory=Exporter, description="How spans are sent.")
+    access_log: bool = Field(
+        default=True,
+        description="A line of JSON for each request, with `trace_id` and `span_id` to join it to its trace.",
+    )
+    extra_config: ExtraConfig = Field(default_factory=ExtraConfig, description="The way around all that has no key.")

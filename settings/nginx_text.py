@@ -1,0 +1,112 @@
+"""Text in nginx.conf, by NGINX's own rules of reading it (`ngx_conf_read_token` and its script compiler).
+
+Both the checks of settings and the rendering of nginx.conf use it, so that what passes is what is written.
+"""
+
+import difflib
+import re
+
+MAXIMUM_BYTES = 4000
+"""NGINX reads its configuration through a buffer of 4096 bytes, which a parameter must fit in."""
+
+# Variables that every build of NGINX has which this program runs, and the module's own.
+VARIABLES = frozenset(
+    """
+    args binary_remote_addr body_bytes_sent bytes_sent connection connection_requests connection_time content_length
+    content_type document_root document_uri host hostname http_cookie http_host http_referer http_user_agent
+    http_x_forwarded_for https is_args limit_rate msec nginx_version pid pipe proxy_add_x_forwarded_for proxy_host
+    proxy_port proxy_protocol_addr proxy_protocol_port query_string realpath_root remote_addr remote_port remote_user
+    request request_body request_body_file request_completion request_filename request_id request_length request_method
+    request_time request_uri scheme server_addr server_name server_port server_protocol ssl_cipher ssl_client_s_dn
+    ssl_protocol ssl_server_name status tcpinfo_rtt time_iso8601 time_local upstream_addr upstream_bytes_received
+    upstream_bytes_sent upstream_cache_status upstream_connect_time upstream_header_time upstream_response_length
+    upstream_response_time upstream_status uri
+    otel_trace_id otel_span_id otel_parent_id otel_parent_sampled
+    """.split()  # noqa: SIM905
+)
+# Families whose members are named by the request.
+_FAMILIES = ("arg_", "cookie_", "http_", "sent_http_", "sent_trailer_", "upstream_http_", "upstream_trailer_")
+
+# How NGINX reads directives; within a word, quotes and `#` are plain characters.
+_TOKEN = re.compile(
+    r"""\s+ | \#[^\n]*
+    | (?P<mark>[{};])
+    | (?P<quoted>"(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*')
+    | (?P<word>(?:\\.|\$\{[^}]*\}?|[^\s{};\\])+ | \\)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+_REFERENCE = re.compile(r"\$(?:\{(?P<braced>\w+)\}|(?P<plain>\w+))?", re.ASCII)
+
+
+def literal(text: str) -> str:
+    """Checks text for a parameter in which NGINX looks for no variables.
+
+    Raises:
+        ValueError: NGINX cannot read it as one parameter.
+    """
+    quoted(text)
+    return text
+
+
+def template(text: str) -> str:
+    """Checks text for a parameter in which NGINX replaces variables.
+
+    Raises:
+        ValueError: NGINX cannot read it as one parameter, or a variable is unknown.
+    """
+    for reference in _REFERENCE.finditer(text):
+        name = reference["braced"] or reference["plain"]
+        if name is None:
+            raise ValueError("must not have a `$` that begins no variable: NGINX has no way to write one")
+        if name not in VARIABLES and not any(name.startswith(family) and name != family for family in _FAMILIES):
+            near = difflib.get_close_matches(name, sorted(VARIABLES), n=1)
+            meant = f"did you mean `${near[0]}`?" if near else "see nginx.org/en/docs/varindex.html"
+            raise ValueError(f"must name variables that NGINX knows; `${name}` is none, {meant}")
+    quoted(text)
+    return text
+
+
+def quoted(text: str) -> str:
+    """Text as one parameter of a directive.
+
+    Raises:
+        ValueError: it cannot be written on one line of nginx.conf.
+    """
+    if not text.isprintable():
+        raise ValueError("must be one line of printable characters")
+    # A backslash escapes itself and the quote; `{`, `}`, `;` and `#` mean nothing within quotes.
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    if len(escaped.encode()) > MAXIMUM_BYTES:
+        raise ValueError(f"must be at most {MAXIMUM_BYTES} bytes, which NGINX can read as one parameter")
+    return f'"{escaped}"'
+
+
+def snippet(text: str) -> str:
+    """Checks directives that are written into a block as they are: they end in that block.
+
+    What the directives are is not checked: this is the way around everything that is.
+
+    Raises:
+        ValueError: a quote, brace or directive is left open, or a brace closes the block around.
+    """
+    depth, pending = 0, False
+    for token in _TOKEN.finditer(text):
+        if token["word"]:
+            if token["word"][0] in "\"'":
+                raise ValueError(f"must close every quote: a {token['word'][0]} is left open")
+            pending = True
+        elif token["mark"] == "}":
+            depth -= 1
+            if depth < 0 or pending:
+                raise ValueError("must not close a block that it did not open, nor one in the middle of a directive")
+        elif token["mark"]:
+            depth += token["mark"] == "{"
+            pending = False
+        elif token["quoted"]:
+            pending = True
+    if depth:
+        raise ValueError("must close every block that it opens: a `}` is missing")
+    if pending:
+        raise ValueError("must be whole directives, each with its `;`")
+    return text

@@ -1,0 +1,97 @@
+"""The only reader of Pulumi's configuration."""
+
+import copy
+import json
+import os
+from typing import Any
+
+import pulumi
+from pulumi.runtime.config import CONFIG, is_config_secret
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from settings.combinations import mistakes_of
+from settings.mistakes import PROJECT, Mistake, Place, explain
+from settings.stack import Settings
+
+_STRUCTURED = ("{", "[")
+
+
+class ClusterAccess(BaseModel):
+    """How the Kubernetes provider reaches the cluster, for reading a node's address from the same one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kubeconfig: str | None = Field(description="Path or contents; unset: KUBECONFIG or the default file.")
+    context: str | None
+
+
+def load() -> Settings:
+    """The stack's settings.
+
+    Raises:
+        pulumi.RunError: the configuration has mistakes; names each, what is allowed and what mends it.
+    """
+    raw = {key: _parsed(text) for key, text in _configured().items() if text}
+    settings, mistakes, faulty = _validated(raw)
+    mistakes += [rule.mistake for rule in mistakes_of(settings, _is_secret) if not _touches(rule.places, faulty)]
+    if mistakes:
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise pulumi.RunError(
+            f"{count} in the configuration of stack {pulumi.get_stack()}; nothing was changed.\n\n"
+            + "\n\n".join(str(mistake) for mistake in mistakes)
+        )
+    return settings
+
+
+def cluster_access() -> ClusterAccess:
+    """The Kubernetes provider's own settings, read as it reads them: configuration first, then the environment."""
+    provider = pulumi.Config("kubernetes")
+    return ClusterAccess(
+        kubeconfig=provider.get("kubeconfig") or os.environ.get("KUBECONFIG") or None,
+        context=provider.get("context") or None,
+    )
+
+
+def _configured() -> dict[str, str]:
+    """The project's configuration as the engine passes it: text, objects as JSON."""
+    prefix = f"{PROJECT}:"
+    return {key.removeprefix(prefix): value for key, value in CONFIG.get().items() if key.startswith(prefix)}
+
+
+def _is_secret(key: str) -> bool:
+    return is_config_secret(f"{PROJECT}:{key}")
+
+
+def _parsed(text: str) -> Any:
+    """A top-level value: an object or a list out of its JSON, text as it is."""
+    if not text.startswith(_STRUCTURED):
+        return text
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _validated(raw: dict[str, Any]) -> tuple[Settings, list[Mistake], set[Place]]:
+    """The settings with faulty groups left out, the mistakes, and the groups that have them.
+
+    What is left lets combinations of the other groups be checked in the same run.
+    """
+    try:
+        return Settings.model_validate(raw), [], set()
+    except ValidationError as error:
+        problems = error.errors()
+    mistakes = [explain(problem, Settings, _is_secret) for problem in problems]
+    faulty: set[Place] = {problem["loc"][:2] for problem in problems}
+    rest = copy.deepcopy(raw)
+    for group in faulty:
+        around = rest.get(str(group[0]))
+        if len(group) == 1 or not isinstance(around, dict):
+            rest.pop(str(group[0]), None)
+        else:
+            around.pop(str(group[1]), None)  # pyright: ignore[reportUnknownMemberType]
+    return Settings.model_validate(rest), mistakes, faulty
+
+
+def _touches(places: tuple[Place, ...], faulty: set[Place]) -> bool:
+    return any(place[: len(group)] == group or group[: len(place)] == place for place in places for group in faulty)

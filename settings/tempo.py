@@ -1,0 +1,88 @@
+"""Grafana Tempo."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from settings.general import Resources
+from settings.values import Bytes, Count, Duration, Image, Model, NodePort, SubdomainName
+
+
+class Ingestion(Model):
+    """What Tempo takes. Beyond the rate it asks the Collector to send again; beyond the others spans are lost."""
+
+    bytes_per_second: Annotated[Count, Field(ge=1_000_000)] = Field(
+        default=100_000_000,
+        description="Rate, and burst, in bytes; a span of NGINX has some 750. Tempo's own default is 15 MB/s.",
+    )
+    live_traces: Annotated[int, Field(ge=0, strict=True)] = Field(
+        default=0,
+        description="Traces in memory; beyond, spans are dropped while the sender is told success. 0: no limit.",
+    )
+    bytes_per_trace: Annotated[Count, Field(ge=1000)] = Field(
+        default=5_000_000, description="Size of a trace in bytes; beyond, its spans are dropped."
+    )
+
+
+class Flush(Model):
+    """When spans go from memory to search and to blocks on the disk."""
+
+    trace_idle_period: Duration = Field(
+        default="500ms", description="Time without a new span after which a trace can be searched; Tempo's own is 10s."
+    )
+    check_period: Duration = Field(
+        default="500ms", description="Time between two looks for such traces; Tempo's own is 10s."
+    )
+    max_block_duration: Duration = Field(default="30m", description="Time after which a block is closed.")
+    complete_block_timeout: Duration = Field(
+        default="15m", description="Time that a closed block stays with the ingester, which answers for it."
+    )
+    blocklist_poll: Duration = Field(default="5m", description="Time between two looks for blocks in the storage.")
+
+
+class Persistence(Model):
+    """A volume for traces. Without one they are gone with the pod."""
+
+    size: Bytes | None = Field(
+        default=None,
+        description="Size of the volume. Unset: the node's disk, for as long as the pod lives.",
+        examples=["10Gi"],
+    )
+    storage_class: SubdomainName | None = Field(
+        default=None, description="StorageClass of the volume. Unset: the cluster's default.", examples=["standard"]
+    )
+
+
+class TempoResources(Resources):
+    """What Tempo's container asks for; its heap is kept within 80 % of the memory limit."""
+
+    memory: Bytes = Field(default="256Mi", description="Memory that is asked for.")
+    memory_limit: Bytes = Field(
+        default="2000Mi", description="Memory above which the kernel ends the container; live traces are in it."
+    )
+
+
+class TempoSettings(Model):
+    """Grafana Tempo, monolithic, with its blocks on its own disk."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether the stack has one; `false` where `collector.exporters` names another backend.",
+    )
+    image: Image = Field(default="grafana/tempo:2.7.2", description="Image of Tempo 2.7.")
+    replicas: Count = Field(
+        default=1, description="Always 1: each of several with local storage would know a part of the traces."
+    )
+    resources: TempoResources = Field(default_factory=TempoResources, description="Resources of the container.")
+    node_port: NodePort | None = Field(
+        default=None,
+        description="NodePort of the Service; the cluster's range is usually 30000-32767. Unset: the cluster chooses.",
+        examples=[30310],
+    )
+    retention: Duration = Field(default="48h", description="Time that traces are kept; Tempo's own default is 336h.")
+    ingestion: Ingestion = Field(default_factory=Ingestion, description="What it takes.")
+    flush: Flush = Field(default_factory=Flush, description="When spans can be searched, and go to the disk.")
+    persistence: Persistence = Field(default_factory=Persistence, description="A volume for traces.")
+    usage_report: bool = Field(
+        default=False, description="Send Grafana Labs anonymous statistics of use; Tempo's own default is to do so."
+    )

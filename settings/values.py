@@ -1,0 +1,282 @@
+"""Kinds of values: how each is written, checked the way the program checks it that will read it.
+
+Each type carries the name under which the configuration reference lists it.
+"""
+
+import ipaddress
+import re
+import ssl
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from settings.nginx_text import literal, template
+
+
+class Model(BaseModel):
+    """A group of settings: keys in camelCase, none but the known ones."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+
+class Kind:
+    """Names a type for people."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _as_text(value: Any) -> Any:
+    """`pulumi config set --path` stores `true` and `7` as a boolean and a number, also where text is meant."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value
+
+
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def _one_line(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    if not text.isprintable():
+        raise ValueError("must be one line of printable characters")
+    return text
+
+
+def matching(pattern: str, what: str) -> AfterValidator:
+    """Checks that the whole text matches; otherwise says that it must be `what`."""
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(f"must be {what}")
+        return text
+
+    return AfterValidator(check)
+
+
+Text = Annotated[str, BeforeValidator(_as_text), AfterValidator(_one_line), Kind("text")]
+
+LiteralText = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    AfterValidator(_one_line),
+    AfterValidator(literal),
+    Kind("text"),
+]
+"""Text for nginx.conf in which `$` has no meaning."""
+
+TemplateText = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    AfterValidator(_one_line),
+    AfterValidator(template),
+    Kind("text with NGINX variables"),
+]
+
+# Images: the distribution project's reference grammar, with a tag or a digest made mandatory.
+IMAGE_REFERENCE = re.compile(
+    r"^(?:(?P<host>localhost(?::\d+)?|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+(?::\d+)?|[a-zA-Z0-9-]+:\d+)/)?"
+    r"(?P<name>[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*)"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?P<digest>@sha256:[0-9a-f]{64})?$"
+)
+
+
+def _pinned_image(image: str) -> str:
+    matched = IMAGE_REFERENCE.match(image)
+    if matched is None:
+        raise ValueError("must be an image reference, which is [registry/]name:tag or [registry/]name@sha256:…")
+    if not matched["digest"] and matched["tag"] in {None, "latest"}:
+        raise ValueError("must be pinned: give a tag other than `latest`, or a digest")
+    return image
+
+
+Image = Annotated[str, AfterValidator(_pinned_image), Kind("image")]
+
+RegistryPrefix = Annotated[
+    str,
+    matching(
+        r"[a-zA-Z0-9][a-zA-Z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
+        "a registry's host and port with an optional path, without a scheme or a closing slash",
+    ),
+    Kind("registry"),
+]
+
+# Times: one number and one unit, which Go (the Collector, Tempo) and NGINX read alike.
+_DURATION = re.compile(r"(\d+)(ms|s|m|h)")
+_UNIT_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
+
+
+def seconds(duration: str) -> Decimal:
+    """The length of a valid duration."""
+    matched = _DURATION.fullmatch(duration)
+    if matched is None:
+        raise ValueError(f"not a duration: {duration!r}")
+    return int(matched[1]) * _UNIT_SECONDS[matched[2]]
+
+
+def _duration(text: str) -> str:
+    if not _DURATION.fullmatch(text):
+        raise ValueError("must be a whole number with its unit: ms, s, m or h, such as 500ms or 48h")
+    if seconds(text) == 0:
+        raise ValueError("must be longer than nothing")
+    return text
+
+
+Duration = Annotated[str, BeforeValidator(_as_text), AfterValidator(_duration), Kind("duration")]
+
+# Kubernetes' quantities, as its API server reads them.
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+_QUANTITY_FACTORS = {"": Decimal(1), "m": Decimal("0.001")} | {
+    unit: Decimal(base**power)
+    for base, suffix in ((1000, ""), (1024, "i"))
+    for power, unit in (
+        (number + 1, letter + suffix) for number, letter in enumerate(("K" if suffix else "k", *"MGTPE"))
+    )
+}
+
+
+def amount(quantity: str) -> Decimal:
+    """A valid quantity as a number: cores, or bytes."""
+    matched = _QUANTITY.fullmatch(quantity)
+    if matched is None:
+        raise ValueError(f"not a quantity: {quantity!r}")
+    return Decimal(matched[1]) * _QUANTITY_FACTORS[matched[2] or ""]
+
+
+def _cpu(text: str) -> str:
+    matched = _QUANTITY.fullmatch(text)
+    if matched is None or matched[2] not in {None, "m"} or not amount(text):
+        raise ValueError("must be cores, such as 2 or 0.5, or thousandths of one, such as 500m")
+    return text
+
+
+def _bytes(text: str) -> str:
+    matched = _QUANTITY.fullmatch(text)
+    if matched is None or matched[2] == "m" or not amount(text):
+        raise ValueError("must be bytes with a unit, such as 256Mi or 2G")
+    if matched[2] is None and amount(text) < 1_000_000:
+        # `memory: 512` is half a kilobyte, and never meant.
+        raise ValueError("must be bytes with a unit, such as 256Mi or 2G")
+    return text
+
+
+def _number_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Cpu = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_cpu), Kind("cores")]
+Bytes = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_bytes), Kind("bytes")]
+
+Count = Annotated[int, Field(ge=1, strict=True), Kind("integer")]
+NodePort = Annotated[int, Field(ge=1, le=65535, strict=True), Kind("port")]
+Port = Annotated[int, Field(ge=1, le=65535, strict=True), Kind("port")]
+
+
+Ratio = Annotated[Decimal, BeforeValidator(_no_boolean), Field(ge=0, le=1), Kind("number from 0 to 1")]
+
+# Names of Kubernetes.
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_LABEL_WORDS = "lower-case letters, digits and `-`, 63 at most, with a letter or digit at both ends"
+
+LabelName = Annotated[str, matching(_LABEL, _LABEL_WORDS), Kind("name")]
+"""RFC 1123 label: namespaces, Services, the names of this program's own lists."""
+
+SubdomainName = Annotated[str, matching(_SUBDOMAIN, "lower-case letters, digits, `-` and `.`"), Kind("name")]
+"""RFC 1123 subdomain: priority classes, storage classes."""
+
+MetadataKey = Annotated[
+    str,
+    matching(
+        rf"({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?",
+        "[domain/]name, the name of letters, digits, `-`, `_` and `.`, 63 at most, with a letter or digit at both ends",
+    ),
+    Kind("key"),
+]
+LabelValue = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    matching(
+        r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
+        "letters, digits, `-`, `_` and `.`, 63 at most, with a letter or digit at both ends",
+    ),
+    Kind("text"),
+]
+AnnotationValue = Annotated[str, BeforeValidator(_as_text), Kind("text")]
+
+
+# Addresses.
+HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IP address, without brackets."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_host(text: str) -> bool:
+    """Whether it is an IP address, without brackets, or a host name."""
+    # Digits and points alone are an address with a mistake in it.
+    is_name = re.fullmatch(HOST_NAME, text) is not None and re.fullmatch(r"[\d.]+", text) is None
+    return is_name or is_address(text)
+
+
+def _host(address: str) -> str:
+    if not is_host(address):
+        raise ValueError("must be an IP address, without brackets, or a host name")
+    return address
+
+
+Host = Annotated[str, AfterValidator(_host), Kind("host")]
+
+
+def split_address(text: str) -> tuple[str, int] | None:
+    """`host:port` in its parts, an IPv6 address without its brackets; none where it is not one."""
+    matched = re.fullmatch(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^:\[\]/\s]+)):(?P<port>\d{1,5})", text)
+    if matched is None or not 1 <= int(matched["port"]) <= 65535:
+        return None
+    host = matched["six"] or matched["host"]
+    return (host, int(matched["port"])) if is_host(host) else None
+
+
+def _endpoint(text: str) -> str:
+    if split_address(re.sub(r"^https?://", "", text)) is None:
+        raise ValueError("must be host:port, http://host:port or https://host:port")
+    return text
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint), Kind("endpoint")]
+
+
+def _url(text: str) -> str:
+    matched = re.fullmatch(r"https?://([^/]+)(/[!-~]*)?", text)
+    if matched is None or (split_address(matched[1]) is None and not is_host(matched[1])) or re.search(r"[\s$]", text):
+        raise ValueError("must be http://host[:port][/path] or https://host[:port][/path]")
+    return text
+
+
+Url = Annotated[str, AfterValidator(_url), Kind("URL")]
+
+
+def _certificates(text: str) -> str:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError):
+        raise ValueError("must be certificates in PEM, -----BEGIN CERTIFICATE----- and so on") from None
+    if "PRIVATE KEY" in text:
+        raise ValueError("must be certificates alone, without a private key")
+    return text.strip() + "\n"
+
+
+CertificateBundle = Annotated[str, AfterValidator(_certificates), Kind("PEM certificates")]

@@ -1,0 +1,154 @@
+"""What the program writes, read by the programs that it is written for.
+
+NGINX here is the lab's: the real NGINX 1.28.3 with the lab's stand-in for the official module.
+"""
+
+import json
+import subprocess
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.documents.collector import FOLDER as COLLECTOR_FOLDER
+from components.documents.collector import SECRETS_FOLDER, secret_files
+from components.documents.nginx import CA_FILE, EXPORTER_FILE, exporter_conf
+from components.documents.nginx import FOLDER as NGINX_FOLDER
+from lab.builder import build
+from lab.cluster import kubectl
+from lab.pieces import COLLECTOR, CROSSPLANE, NGINX, TEMPO
+from lab.progress import Progress
+from settings import Settings
+from tests import golden
+
+CASES = golden.cases()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _readers(lab: None) -> None:  # pyright: ignore[reportUnusedFunction]
+    build([CROSSPLANE], Progress())
+
+
+def documents(case: str, component: str) -> dict[str, str]:
+    """The golden documents of a component's config object; none where the case has no such component."""
+    config_map = golden.objects(case).get(f"ConfigMap-{component}-config.yaml")
+    return config_map["data"] if config_map else {}
+
+
+def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True, **options)
+
+
+def nginx_says(documents: dict[str, str], settings: Settings, folder: Path) -> str:
+    """What `nginx -t` says of a configuration in its own folder: nothing, if it is well.
+
+    The names of upstreams, which NGINX looks up when it starts, are given addresses for this one process.
+    """
+    files = dict(documents)
+    exporter = settings.nginx.exporter
+    if exporter.headers:
+        files[EXPORTER_FILE] = exporter_conf(exporter, endpoint=str(exporter.endpoint))
+    for name, text in files.items():
+        text = text.replace("load_module modules/", f"load_module {NGINX.folder}/")
+        for file in ("mime.types", EXPORTER_FILE, CA_FILE):
+            text = text.replace(f"{NGINX_FOLDER}/{file}", str(folder / file))
+        (folder / name).write_text(text.replace("pid /tmp/", f"pid {folder}/"))
+    (folder / "mime.types").write_bytes((NGINX.folder / "mime.types").read_bytes())
+    names = [line.split()[1].rsplit(":", 1)[0] for line in files["nginx.conf"].splitlines() if _is_upstream(line)]
+    hosts = folder / "hosts"
+    hosts.write_text("".join(f"192.0.2.1 {name}\n" for name in names if not name.startswith("[")))
+    test = f"mount --bind {hosts} /etc/hosts && exec {NGINX.folder}/nginx -t -q -e stderr -g 'user root;' -c {folder}/nginx.conf"
+    tested = run("unshare", "--mount", "sh", "-c", test)
+    return tested.stderr if tested.returncode else ""
+
+
+def _is_upstream(line: str) -> bool:
+    return line.strip().startswith("server ") and line.strip().endswith(";")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nginx_reads_nginx_conf(case: str, tmp_path: Path) -> None:
+    assert nginx_says(documents(case, "nginx"), golden.settings_of(case), tmp_path) == ""
+
+
+@pytest.mark.parametrize("release", ["oss", "plus"])
+@pytest.mark.parametrize("case", CASES)
+def test_f5_s_tables_of_directives_know_nginx_conf(case: str, release: str, tmp_path: Path) -> None:
+    files = documents(case, "nginx")
+    settings = golden.settings_of(case)
+    exporter = settings.nginx.exporter
+    conf = tmp_path / "nginx.conf"
+    (tmp_path / "exporter.conf").write_text(exporter_conf(exporter, endpoint=exporter.endpoint or "collector:4317"))
+    (tmp_path / "mime.types").write_bytes((NGINX.folder / "mime.types").read_bytes())
+    conf.write_text(files["nginx.conf"].replace(f"include {NGINX_FOLDER}/", f"include {tmp_path}/"))
+    checked = run(CROSSPLANE.folder / "crossplane", release, conf)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "wrong", ["otel_trace on off;", "server { otel_exporter { endpoint a:1; } }", "otel_tracing on;"]
+)
+def test_f5_s_tables_refuse_what_is_wrong(wrong: str, tmp_path: Path) -> None:
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(f"events {{}}\nhttp {{ {wrong} }}\n")
+    assert run(CROSSPLANE.folder / "crossplane", "oss", conf).returncode == 1
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if documents(case, "otel-collector")])
+def test_the_collector_reads_its_document(case: str, tmp_path: Path) -> None:
+    for name, text in documents(case, "otel-collector").items():
+        text = text.replace(SECRETS_FOLDER, str(tmp_path)).replace(COLLECTOR_FOLDER, str(tmp_path))
+        (tmp_path / name).write_text(text)
+    for name, text in secret_files(golden.settings_of(case).collector.exporters).items():
+        (tmp_path / name).write_text(text)
+    # Its own account of the cluster, which only a pod has.
+    environment = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "443", "GOMEMLIMIT": "400MiB"}
+    checked = run(COLLECTOR.folder / "otelcol", "validate", f"--config={tmp_path}/config.yaml", env=environment)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_collector_refuses_what_is_wrong(tmp_path: Path) -> None:
+    document = yaml.safe_load(documents("dev", "otel-collector")["config.yaml"])
+    document["processors"]["batch"]["timeout"] = "5 apples"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(document))
+    assert run(COLLECTOR.folder / "otelcol", "validate", f"--config={tmp_path}/config.yaml").returncode != 0
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if documents(case, "tempo")])
+def test_tempo_reads_its_document(case: str, tmp_path: Path) -> None:
+    (tmp_path / "tempo.yaml").write_text(documents(case, "tempo")["tempo.yaml"])
+    checked = run(TEMPO.folder / "tempo", f"-config.file={tmp_path}/tempo.yaml", "-config.verify=true")
+    assert (checked.returncode, "level=warn" in checked.stderr) == (0, False), checked.stderr
+
+
+def test_tempo_refuses_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "tempo.yaml").write_text(documents("dev", "tempo")["tempo.yaml"] + "ingestion: {}\n")
+    assert run(TEMPO.folder / "tempo", f"-config.file={tmp_path}/tempo.yaml", "-config.verify=true").returncode != 0
+
+
+@pytest.fixture(scope="module")
+def namespaces(lab: None) -> Generator[None]:
+    """Every case's namespace, since a server's dry run needs it to exist."""
+    made = {case: golden.objects(case)["Namespace-namespace.yaml"] for case in CASES}
+    try:
+        for namespace in made.values():
+            applied = kubectl("apply", "--filename=-", text=json.dumps(namespace))
+            assert applied.returncode == 0, applied.stderr
+        yield
+    finally:
+        kubectl("delete", "namespace", *{item["metadata"]["name"] for item in made.values()}, "--wait=false")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_api_server_takes_every_object_without_a_warning(case: str, namespaces: None) -> None:
+    objects = [item for item in golden.objects(case).values() if item["kind"] != "Namespace"]
+    for item in objects:
+        if item["kind"] == "Secret":
+            # Masked in the file; what is in it must be of the Secret's type.
+            item["stringData"] = dict.fromkeys(item["stringData"], '{"auths": {}}')
+    everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    taken = kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", text=everything)
+    assert (taken.returncode, taken.stderr) == (0, ""), taken.stderr
+    assert len(taken.stdout.splitlines()) == len(objects)

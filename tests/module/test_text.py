@@ -1,0 +1,130 @@
+"""Any text in the configuration: refused with a message, or read by NGINX as it was written.
+
+The NGINX is the lab's with its stand-in module. Whether text is intact is seen from outside: in answers, in the
+attributes of spans, in the headers of an export.
+"""
+
+import http.client
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from components.documents.nginx import exporter_conf, nginx_conf
+from settings import NginxSettings
+from settings.nginx import Path as RoutePath
+from settings.values import LiteralText, TemplateText
+from tests.module.conftest import Nginx, Receiver, free_port
+
+# Mostly what means something to NGINX, HTTP or YAML.
+TEXT = st.text(
+    st.one_of(
+        st.sampled_from(list("\"'\\$;{}#~=^*@ \t\r\n\0%?&/.<>()[]|")),
+        st.sampled_from(["$host", "${uri}", "\\n", "/../", "%2f", "é", "日", "\u2028", "\ud800", "�"]).flatmap(
+            lambda text: st.sampled_from(list(text))
+        ),
+        st.characters(),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def taken(kind: Any, texts: list[str]) -> list[str]:
+    """The texts that a kind of setting takes; of each other one something must be said."""
+    found: list[str] = []
+    for text in dict.fromkeys(texts):
+        try:
+            TypeAdapter(kind).validate_python(text)
+            found.append(text)
+        except ValidationError as error:
+            (problem,) = error.errors()
+            assert re.match(r"Value error, must (not )?\w", problem["msg"]), problem["msg"]
+    return found
+
+
+def served(
+    nginx: Nginx, receiver: Receiver, values: dict[str, Any], folder: Path, *, headers: dict[str, str]
+) -> Iterator[Nginx]:
+    """NGINX with the program's own nginx.conf, in a folder and on a port of its own."""
+    exporter = {"endpoint": f"127.0.0.1:{receiver.port}", "headers": headers, "interval": "10ms"}
+    made = NginxSettings.model_validate(values | {"exporter": exporter})
+    block = exporter_conf(made.exporter, endpoint=str(made.exporter.endpoint))
+    text = nginx_conf(made, exporter=str(made.exporter.endpoint), namespace="tracing")
+    for old, new in {
+        "/tmp/": f"{folder}/",  # noqa: S108 - what the container has; first, since the folder may be beneath it
+        "include /etc/nginx/exporter.conf;": block,
+        "include /etc/nginx/mime.types;": "",
+        "load_module modules/": f"load_module {nginx.build}/",
+        "error_log /dev/stderr": f"error_log {folder}/error.log",
+        "listen 8080;": f"listen 127.0.0.1:{nginx.port};",
+        "listen 8081;": f"listen 127.0.0.1:{free_port()};",
+        "access_log /dev/stdout traced;": "access_log off;",
+    }.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    (folder / "error.log").unlink(missing_ok=True)
+    (folder / "nginx.conf").write_text(f"daemon off;\nuser root;\n{text}")
+    nginx.workers = 2
+    assert nginx.test() == "ok", text
+    nginx.start()
+    try:
+        yield nginx
+    finally:
+        nginx.stop()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    paths=st.lists(TEXT.map(lambda text: f"/{text}"), min_size=1, max_size=8),
+    bodies=st.lists(TEXT, min_size=8, max_size=8),
+    names=st.lists(TEXT, min_size=1, max_size=4),
+    header=TEXT,
+)
+def test_any_text_is_refused_or_read_as_it_was_written(
+    nginx_build: Path, tmp_path_factory: Any, paths: list[str], bodies: list[str], names: list[str], header: str
+) -> None:
+    receiver = Receiver()
+    folder = tmp_path_factory.mktemp("text")
+    nginx = Nginx(nginx_build, folder, free_port())
+    # A `$` that is taken begins a variable.
+    templates = [text for text in taken(TemplateText, bodies) if "$" not in text] or ["plain"]
+    literals = taken(LiteralText, names)
+    routes = [
+        {"path": path, "match": "exact", "return": {"status": 200, "body": templates[number % len(templates)]}}
+        for number, path in enumerate(taken(RoutePath, paths))
+    ]
+    values = {
+        "routes": routes or [{"path": "/", "root": "/srv"}],
+        "spanAttributes": {f"{name}": templates[0] for name in literals},
+        "resourceAttributes": {f"resource {name}": name for name in literals},
+        "serviceName": literals[0] if literals else "nginx",
+    }
+    headers: dict[str, str] = {}
+    try:
+        NginxSettings.model_validate({"exporter": {"headers": {"x-text": header}}})
+        headers = {"x-text": header}
+    except ValidationError as error:
+        assert header not in str(error.errors(include_input=False, include_context=False))
+    # A block of its own, which the program includes only where there are headers.
+    for running in served(nginx, receiver, values, folder, headers=headers | {"x-always": "there"}):
+        for route in routes:
+            connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=5)
+            connection.request("GET", quote(route["path"], safe="/"))
+            answer = connection.getresponse()
+            assert (answer.status, answer.read().decode()) == (200, route["return"]["body"])
+            connection.close()
+        spans = receiver.many(len(routes)) if routes else []
+    receiver.stop()
+    assert sorted(span.attributes["http.route"] for span in spans) == sorted(route["path"] for route in routes)
+    for span in spans:
+        assert {name: span.attributes[name] for name in literals} == dict.fromkeys(literals, templates[0])
+        assert {name: span.resource[f"resource {name}"] for name in literals} == {name: name for name in literals}
+        assert span.resource["service.name"] == values["serviceName"]
+    for metadata in receiver.metadata:
+        assert {name: metadata[name] for name in headers} == headers

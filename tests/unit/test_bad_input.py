@@ -1,0 +1,123 @@
+"""Mistakes in the configuration: each is said exactly, and the command that is offered mends it."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+from pulumi.runtime import set_all_config
+
+import settings
+
+CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "bad_input.yaml").read_text())
+
+
+def refusal(values: dict[str, Any], secrets: list[str]) -> str:
+    """What is said of a configuration; nothing, if it is taken."""
+    text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    set_all_config(
+        {f"nginx-tracing:{key}": value for key, value in text.items()}, [f"nginx-tracing:{key}" for key in secrets]
+    )
+    try:
+        settings.load()
+    except pulumi.RunError as error:
+        return str(error)
+    return ""
+
+
+def title(case: dict[str, Any]) -> str:
+    """A case's name: the place of the mistake and the words on it."""
+    where, what, *_ = case["says"].splitlines()
+    return f"{where.removeprefix('nginx-tracing:').split(' = ')[0]} {what}"[:100]
+
+
+@pytest.mark.parametrize("case", CASES, ids=title)
+def test_a_mistake_is_said_exactly(case: dict[str, Any]) -> None:
+    said = "".join(f"\n  {'  ' if number else ''}{line}" for number, line in enumerate(case["says"].splitlines()))
+    head = "1 mistake in the configuration of stack test; nothing was changed.\n"
+    assert refusal(case["configuration"], case.get("secret", [])) == head + said
+
+
+@pytest.mark.parametrize("case", CASES, ids=title)
+def test_the_command_that_is_offered_mends_it(case: dict[str, Any]) -> None:
+    where, what, command = case["says"].splitlines()
+    values, secrets = json.loads(json.dumps(case["configuration"])), list(case.get("secret", []))
+    run_config_command(command, values, secrets)
+    after = refusal(values, secrets)
+    # One mistake may hide another, at its own place or elsewhere; this one is gone.
+    assert f"  {where}\n    {what}\n" not in after
+    assert "canary" not in after
+
+
+def run_config_command(command: str, values: dict[str, Any], secrets: list[str]) -> None:
+    """Does to a configuration what `pulumi config set` and `rm` do."""
+    program, config, action, *rest = shlex.split(command)
+    assert (program, config) == ("pulumi", "config")
+    place = path_of(next(word for word in rest if not word.startswith("-")))
+    if "--secret" in rest:
+        secrets.append(str(place[0]))
+    if action == "rm":
+        around = values
+        for part in place[:-1]:
+            around = around[part]
+        del around[place[-1]]
+        return
+    assert action == "set"
+    written = rest[-1]
+    if written == "file":
+        written = "from-a-file"
+    elif written in {"true", "false"} or re.fullmatch(r"\d+", written):
+        # As `--path` stores them.
+        written = json.loads(written) if len(place) > 1 else written
+    around: Any = values
+    for part, following in zip(place, place[1:], strict=False):
+        empty: Any = [] if isinstance(following, int) else {}
+        around = around.setdefault(part, empty) if isinstance(part, str) else around[part]
+    around[place[-1]] = written
+
+
+def path_of(written: str) -> list[str | int]:
+    """The parts of a path of `pulumi config set --path`."""
+    parts = re.findall(r'\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]|([^.\[\]]+)', written)
+    return [int(number) if number else json.loads(quoted) if quoted else plain for number, quoted, plain in parts]
+
+
+def test_there_are_at_least_sixty_cases_none_of_them_twice() -> None:
+    assert len({json.dumps(case["configuration"]) + str(case.get("secret")) for case in CASES}) == len(CASES) >= 60
+
+
+def test_all_mistakes_are_said_at_once_of_values_and_of_combinations() -> None:
+    configuration: dict[str, Any] = {
+        "namespace": "Tracing",
+        "nginx": {"replica": 2, "exporter": {"headers": {"api-key": "canary-header"}}},
+        "collector": {"sampling": {"tail": {}}, "batch": {"timeout": "5"}},
+        "tempo": {"retention": "1m"},
+    }
+    said = refusal(configuration, ["nginx"])
+    assert said.startswith("7 mistakes in the configuration of stack test; nothing was changed.\n")
+    for part in (
+        "nginx-tracing:namespace = ",
+        "nginx-tracing:nginx.replica\n",
+        "nginx-tracing:nginx.exporter.headers\n",
+        "nginx-tracing:collector.sampling.tail\n",
+        "nginx-tracing:collector.batch.timeout = ",
+        "nginx-tracing:tempo.retention = ",
+    ):
+        assert part in said
+    assert "canary" not in said
+
+
+def test_a_combination_with_a_value_that_is_itself_a_mistake_is_not_judged() -> None:
+    said = refusal({"tempo": {"retention": "1 minute", "flush": {"blocklistPoll": "5m"}}}, [])
+    assert said.startswith("1 mistake ")
+    assert "blocklistPoll" not in said
+
+
+def test_no_value_of_a_secret_is_ever_shown() -> None:
+    said = refusal({"namespace": "canary Namespace", "nginx": {"serviceName": "canary\n"}}, ["namespace", "nginx"])
+    assert said.count("[secret]") == 2
+    assert "canary" not in said
