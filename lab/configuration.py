@@ -150,6 +150,8 @@ _CNI: dict[str, Any] = {
             "type": "bridge",
             "bridge": "pods",
             "isGateway": True,
+            # Pods reach this machine, as those of other clusters reach what is outside: under the node's address.
+            "ipMasq": True,
             "hairpinMode": True,
             "ipam": {
                 "type": "host-local",

@@ -100,7 +100,8 @@ def compiler_version(compiler: str) -> str:
 GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
 
 
-def _module_folder(source: Path, module: str) -> Path:
+def module_folder(source: Path, module: str) -> Path:
+    """The folder with a Go module's source, of the version that a piece asks for; fetched if it is not there."""
     found = subprocess.run(
         ["go", "mod", "download", "-json", module],
         check=True,
@@ -140,7 +141,7 @@ def _go_piece(
 
     def make(run: Run, target: Path) -> None:
         for module, file in embeds:
-            shutil.copyfile(_module_folder(source, module) / file, source / Path(file).name)
+            shutil.copyfile(module_folder(source, module) / file, source / Path(file).name)
         build = [
             "go",
             "build",
@@ -156,7 +157,7 @@ def _go_piece(
         for link in links:
             (target / link).symlink_to(name)
         for module, file in copies:
-            copied = shutil.copyfile(_module_folder(source, module) / file, target / Path(file).name)
+            copied = shutil.copyfile(module_folder(source, module) / file, target / Path(file).name)
             Path(copied).chmod(0o755)
 
     recipe = repr((package, linker, links, copies, embeds, sorted(GO_ENVIRONMENT.items())))

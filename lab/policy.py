@@ -5,7 +5,6 @@ finds one. So this runs without: the program inline, and the pack with the older
 clusters: there, `pulumi preview --policy-pack policy` with a released CLI is all it takes.
 """
 
-import json
 import os
 import runpy
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 from pulumi.automation import CommandError, LocalWorkspace, Stack
 
 from lab.paths import REPOSITORY
-from lab.pieces import GO_ENVIRONMENT, KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI
+from lab.pieces import KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI, module_folder
 
 STARTER = "pulumi-analyzer-policy-python"
 
@@ -53,22 +52,12 @@ def _programs(folder: Path) -> Path:
         link.unlink(missing_ok=True)
         link.symlink_to(piece.folder / name)
     # Go's module cache keeps no file executable.
-    starter = shutil.copyfile(_pulumi_sdk() / "python" / "dist" / STARTER, programs / STARTER)
+    starter = shutil.copyfile(
+        module_folder(LANGUAGE_HOST.source, "github.com/pulumi/pulumi/sdk/v3") / "python" / "dist" / STARTER,
+        programs / STARTER,
+    )
     starter.chmod(0o755)
     return programs
-
-
-def _pulumi_sdk() -> Path:
-    """The module's folder, of the version that the language host is built from."""
-    found = subprocess.run(
-        ["go", "mod", "download", "-json", "github.com/pulumi/pulumi/sdk/v3"],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=LANGUAGE_HOST.source,
-        env=os.environ | GO_ENVIRONMENT,
-    )
-    return Path(json.loads(found.stdout)["Dir"])
 
 
 def _without_language_host(path: str) -> list[str]:

@@ -9,6 +9,9 @@ from settings.values import IMAGE_REFERENCE
 OFFICIAL_NGINX = frozenset({"nginx", "library/nginx", "nginxinc/nginx-unprivileged"})
 """Names of the official images, whose tag says whether they carry the module."""
 
+DOCKER_HUB_HOSTS = frozenset({None, "docker.io", "index.docker.io", "registry-1.docker.io"})
+"""Where they are: what another registry calls `nginx` may be anything."""
+
 
 @dataclass(frozen=True)
 class Module:
@@ -40,7 +43,9 @@ FIRST_WITH_TLS = "nginx:1.27.4-otel"
 def has_module(image: str) -> bool | None:
     """Whether an image has the module; none where its name does not tell."""
     matched = IMAGE_REFERENCE.match(image)
-    if matched is None or matched["name"] not in OFFICIAL_NGINX or not matched["tag"]:
+    if matched is None or matched["name"] not in OFFICIAL_NGINX or matched["host"] not in DOCKER_HUB_HOSTS:
+        return None
+    if not matched["tag"]:
         return None
     version = _version(matched["tag"])
     return "otel" in matched["tag"].split("-") and (version is None or version >= _BY_NGINX_VERSION[-1][0])

@@ -53,7 +53,8 @@ def collector_document(settings: CollectorSettings, *, backend: str | None, name
 def secret_files(exporters: Mapping[str, OtlpExporter]) -> dict[str, str]:
     """The exporters' headers, by the names of their files in `SECRETS_FOLDER`: in plain text."""
     return {
-        _secret_file(name, header): value.get_secret_value()
+        # The Collector looks for `$` in what it reads from a file, too.
+        _secret_file(name, header): value.get_secret_value().replace("$", "$$")
         for name, exporter in exporters.items()
         for header, value in exporter.headers.items()
     }

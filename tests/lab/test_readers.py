@@ -50,18 +50,24 @@ def nginx_says(documents: dict[str, str], settings: Settings, folder: Path) -> s
     exporter = settings.nginx.exporter
     if exporter.headers:
         files[EXPORTER_FILE] = exporter_conf(exporter, endpoint=str(exporter.endpoint))
+    places = {f"{NGINX_FOLDER}/{file}": str(folder / file) for file in ("mime.types", EXPORTER_FILE, CA_FILE)}
+    places |= {"load_module modules/": f"load_module {NGINX.folder}/", "pid /tmp/": f"pid {folder}/"}
     for name, text in files.items():
-        text = text.replace("load_module modules/", f"load_module {NGINX.folder}/")
-        for file in ("mime.types", EXPORTER_FILE, CA_FILE):
-            text = text.replace(f"{NGINX_FOLDER}/{file}", str(folder / file))
-        (folder / name).write_text(text.replace("pid /tmp/", f"pid {folder}/"))
+        (folder / name).write_text(moved(text, places))
     (folder / "mime.types").write_bytes((NGINX.folder / "mime.types").read_bytes())
     names = [line.split()[1].rsplit(":", 1)[0] for line in files["nginx.conf"].splitlines() if _is_upstream(line)]
     hosts = folder / "hosts"
     hosts.write_text("".join(f"192.0.2.1 {name}\n" for name in names if not name.startswith("[")))
-    test = f"mount --bind {hosts} /etc/hosts && exec {NGINX.folder}/nginx -t -q -e stderr -g 'user root;' -c {folder}/nginx.conf"
-    tested = run("unshare", "--mount", "sh", "-c", test)
+    test = f"{NGINX.folder}/nginx -t -q -e stderr -g 'user root;' -c {folder}/nginx.conf"
+    tested = run("unshare", "--mount", "sh", "-c", f"mount --bind {hosts} /etc/hosts && exec {test}")
     return tested.stderr if tested.returncode else ""
+
+
+def moved(text: str, places: dict[str, str]) -> str:
+    """A document whose files are elsewhere."""
+    for old, new in places.items():
+        text = text.replace(old, new)
+    return text
 
 
 def _is_upstream(line: str) -> bool:
@@ -99,8 +105,7 @@ def test_f5_s_tables_refuse_what_is_wrong(wrong: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", [case for case in CASES if documents(case, "otel-collector")])
 def test_the_collector_reads_its_document(case: str, tmp_path: Path) -> None:
     for name, text in documents(case, "otel-collector").items():
-        text = text.replace(SECRETS_FOLDER, str(tmp_path)).replace(COLLECTOR_FOLDER, str(tmp_path))
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(moved(text, {SECRETS_FOLDER: str(tmp_path), COLLECTOR_FOLDER: str(tmp_path)}))
     for name, text in secret_files(golden.settings_of(case).collector.exporters).items():
         (tmp_path / name).write_text(text)
     # Its own account of the cluster, which only a pod has.

@@ -1,53 +1,26 @@
-"""A real NGINX with the lab's module, and a real OTLP receiver that keeps what it gets."""
+"""A real NGINX with the lab's module, and a real OTLP receiver."""
 
 import contextlib
 import getpass
 import os
 import re
-import secrets
-import socket
 import subprocess
-import threading
 from collections.abc import Callable, Generator
-from concurrent import futures
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 from typing import Any
 
-import grpc
 import httpx
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
-    TraceServiceServicer,
-    add_TraceServiceServicer_to_server,  # pyright: ignore[reportUnknownVariableType]
-)
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from lab import host
 from lab.builder import build
 from lab.certificates import Authority
 from lab.pieces import NGINX
 from lab.progress import Progress
+from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
-
-# Below those that Linux gives to outgoing connections, and each once: two servers of a test must not share one.
-_PORTS = iter(secrets.SystemRandom().sample(range(20_000, 32_768), k=12_768))
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    for port in _PORTS:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
-    pytest.fail("no port of loopback between 20000 and 32767 is free")
 
 
 @pytest.fixture(scope="session")
@@ -60,127 +33,6 @@ def nginx_build(request: pytest.FixtureRequest) -> Path:
             host.install_packages(progress)
         build([NGINX], progress)
     return NGINX.folder
-
-
-@dataclass
-class Span:
-    """A span as it arrived."""
-
-    resource: dict[str, Any]
-    scope: tuple[str, str]
-    name: str
-    kind: int
-    status: int
-    trace_id: str
-    span_id: str
-    parent_id: str
-    trace_state: str
-    start: float
-    """Unix time in seconds."""
-    seconds: float
-    attributes: dict[str, Any]
-    pairs: list[tuple[str, Any]]
-
-
-def _value(value: Any) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_value(item) for item in value.array_value.values]
-    return getattr(value, kind)
-
-
-def _spans(resource: Any, scoped: ScopeSpans) -> list[Span]:
-    attributes_of_resource = {pair.key: _value(pair.value) for pair in resource.attributes}
-    return [
-        Span(
-            attributes_of_resource,
-            (scoped.scope.name, scoped.scope.version),
-            span.name,
-            span.kind,
-            span.status.code,
-            span.trace_id.hex(),
-            span.span_id.hex(),
-            span.parent_span_id.hex(),
-            span.trace_state,
-            span.start_time_unix_nano / 1e9,
-            (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
-            {pair.key: _value(pair.value) for pair in span.attributes},
-            [(pair.key, _value(pair.value)) for pair in span.attributes],
-        )
-        for span in scoped.spans
-    ]
-
-
-@dataclass
-class Receiver(TraceServiceServicer):
-    """An OTLP receiver on loopback. Starts and stops on one port; hangs while `go_on` is cleared."""
-
-    port: int = field(default_factory=free_port)
-    credentials: grpc.ServerCredentials | None = None
-    connection_age: int | None = None
-    """Milliseconds after which it asks the client to connect anew."""
-    refusal: str = ""
-    """With this message every batch is refused, as a collector does that is short of memory."""
-    refused: int = 0
-    spans: list[Span] = field(default_factory=list[Span])
-    batches: list[int] = field(default_factory=list[int])
-    metadata: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-
-    def __post_init__(self) -> None:
-        self.go_on = threading.Event()
-        self.go_on.set()
-        self._server: grpc.Server | None = None
-        self.start()
-
-    def start(self) -> None:
-        """Listens."""
-        self._server = grpc.server(futures.ThreadPoolExecutor(8), options=self._options())
-        add_TraceServiceServicer_to_server(self, self._server)
-        address = f"127.0.0.1:{self.port}"
-        if self.credentials:
-            assert self._server.add_secure_port(address, self.credentials)
-        else:
-            assert self._server.add_insecure_port(address)
-        self._server.start()
-
-    def _options(self) -> list[tuple[str, int]]:
-        return [("grpc.max_connection_age_ms", self.connection_age)] if self.connection_age else []
-
-    def stop(self) -> None:
-        """Closes all connections."""
-        self.go_on.set()
-        if self._server:
-            self._server.stop(None).wait()
-
-    def Export(  # noqa: N802 - gRPC's name
-        self, request: ExportTraceServiceRequest, context: grpc.ServicerContext
-    ) -> ExportTraceServiceResponse:
-        """Keeps a batch."""
-        self.go_on.wait(60)
-        if self.refusal:
-            self.refused += 1
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, self.refusal)
-        got = [
-            span
-            for resource_spans in request.resource_spans
-            for scoped in resource_spans.scope_spans
-            for span in _spans(resource_spans.resource, scoped)
-        ]
-        self.metadata.append({str(pair[0]): pair[1] for pair in context.invocation_metadata() or ()})
-        self.batches.append(len(got))
-        self.spans += got
-        return ExportTraceServiceResponse()
-
-    def one(self) -> Span:
-        """The only span that has arrived, waited for."""
-        wait_for("a span", lambda: self.spans)
-        (span,) = self.spans
-        return span
-
-    def many(self, count: int, seconds: float = 15) -> list[Span]:
-        """As many spans, waited for."""
-        wait_for(f"{count} spans; there are {len(self.spans)}", lambda: len(self.spans) >= count, seconds)
-        return self.spans
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import grpc
 import httpx
 import pytest
 
-from tests.module.conftest import Nginx, Receiver, Start
+from tests.module.conftest import Nginx, Start
+from tests.otlp import Receiver
 from tests.waiting import wait_for
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.module.conftest import Receiver, Start, free_port
+from tests.module.conftest import Start
+from tests.otlp import Receiver, free_port
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.module.conftest import Receiver, Start, free_port
+from tests.module.conftest import Start
+from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"

@@ -1,5 +1,6 @@
 """Mistakes in the configuration: each is said exactly, and the command that is offered mends it."""
 
+import itertools
 import json
 import re
 import shlex
@@ -74,7 +75,7 @@ def run_config_command(command: str, values: dict[str, Any], secrets: list[str])
         # As `--path` stores them.
         written = json.loads(written) if len(place) > 1 else written
     around: Any = values
-    for part, following in zip(place, place[1:], strict=False):
+    for part, following in itertools.pairwise(place):
         empty: Any = [] if isinstance(following, int) else {}
         around = around.setdefault(part, empty) if isinstance(part, str) else around[part]
     around[place[-1]] = written

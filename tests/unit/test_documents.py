@@ -6,13 +6,30 @@ from typing import Any
 import pytest
 
 from components.documents import Document
-from components.documents.collector import collector_document
-from components.documents.nginx import nginx_conf, quoted
+from components.documents.collector import collector_document, secret_files
+from components.documents.nginx import nginx_conf
 from components.documents.tempo import tempo_document
+from settings import CollectorSettings, NginxSettings, TempoSettings
+from settings.nginx_text import quoted, snippet
 
 
-def conf(**changed: str) -> str:
-    return nginx_conf(**({"exporter": "otel-collector.tracing.svc:4317", "service_name": "nginx"} | changed))
+def conf(**changed: Any) -> str:
+    settings = NginxSettings.model_validate(changed)
+    return nginx_conf(settings, exporter="otel-collector.tracing.svc:4317", namespace="tracing")
+
+
+def collector(backend: str | None = "tempo:4317", **changed: Any) -> Document:
+    return collector_document(CollectorSettings.model_validate(changed), backend=backend, namespace="tracing")
+
+
+def tempo(**changed: Any) -> Document:
+    return tempo_document(TempoSettings.model_validate(changed))
+
+
+def location(path: str, text: str) -> str:
+    """The directives of a location, a line each."""
+    (inside,) = re.findall(rf'location (?:= )?"{re.escape(path)}" {{\n(.*?)\n        }}', text, re.DOTALL)
+    return "\n".join(line.strip() for line in inside.splitlines())
 
 
 def leaves(document: Any, path: str = "") -> dict[str, Any]:
@@ -24,7 +41,7 @@ def leaves(document: Any, path: str = "") -> dict[str, Any]:
     return {path: document}
 
 
-@pytest.mark.parametrize("document", [tempo_document(), collector_document("tempo.tracing.svc:4317")])
+@pytest.mark.parametrize("document", [tempo(), collector(sampling={"tail": {}})])
 def test_every_duration_has_a_unit(document: Document) -> None:
     names = re.compile(r"(timeout|interval|period|duration|elapsed_time|retention|exhausted)$")
     durations = {path: value for path, value in leaves(document).items() if names.search(path)}
@@ -34,12 +51,12 @@ def test_every_duration_has_a_unit(document: Document) -> None:
 
 
 def test_the_collector_limits_its_memory_before_anything_holds_spans() -> None:
-    pipeline = collector_document("tempo:4317")["service"]["pipelines"]["traces"]
+    pipeline = collector()["service"]["pipelines"]["traces"]
     assert pipeline["processors"][0] == "memory_limiter"
 
 
 def test_the_collector_uses_every_component_that_it_declares_and_declares_all_that_it_uses() -> None:
-    document = collector_document("tempo:4317")
+    document = collector()
     pipeline = document["service"]["pipelines"]["traces"]
     for kind in ("receivers", "processors", "exporters"):
         assert set(document[kind]) == set(pipeline[kind])
@@ -47,27 +64,27 @@ def test_the_collector_uses_every_component_that_it_declares_and_declares_all_th
 
 
 def test_the_collector_never_gives_up_a_batch_that_the_backend_may_take_later() -> None:
-    exporter = collector_document("tempo:4317")["exporters"]["otlp"]
+    exporter = collector()["exporters"]["otlp/tempo"]
     assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"
     assert exporter["endpoint"] == "tempo:4317"
 
 
 def test_tempo_has_no_silent_limit_of_live_traces_and_tells_the_collector_to_retry() -> None:
-    document = tempo_document()
+    document = tempo()
     assert document["overrides"]["defaults"]["ingestion"]["max_traces_per_user"] == 0
     assert document["distributor"]["retry_after_on_resource_exhausted"] == "1s"
     assert document["usage_report"]["reporting_enabled"] is False
 
 
 def test_tempo_s_receiver_is_reachable_from_other_pods() -> None:
-    assert tempo_document()["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] == "0.0.0.0:4317"
+    assert tempo()["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] == "0.0.0.0:4317"
 
 
 def test_nginx_shows_dropped_records_and_traces_all_but_the_health_checks() -> None:
     text = conf()
     assert "error_log /dev/stderr notice;" in text
     traced, health = text.split("# For the probes of Kubernetes")
-    assert "otel_trace on;" in traced
+    assert "otel_trace $traced_by_parent_or_at_1;" in traced
     assert "otel_trace_context propagate;" in traced
     assert "otel_trace" not in health
     assert "user " not in re.sub("#.*", "", text).replace("user_", ""), "an unprivileged process cannot change its user"
@@ -89,10 +106,127 @@ def test_nginx_exports_at_least_twice_a_second() -> None:
     ],
 )
 def test_no_text_leaves_its_place_in_nginx_conf(name: str, written: str) -> None:
-    assert f"otel_service_name {written};" in conf(service_name=name)
+    assert f"otel_service_name {written};" in conf(serviceName=name)
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\x00b", "a\tb"])
 def test_text_that_cannot_be_written_on_a_line_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="not one line"):
+    with pytest.raises(ValueError, match="must be one line"):
         quoted(text)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "directive"),
+    [
+        ({"ratio": 1, "parentBased": False}, "otel_trace on;"),
+        ({"ratio": 0, "parentBased": False}, "otel_trace off;"),
+        ({"ratio": "0.001", "parentBased": False}, "otel_trace $traced_at_0_001;"),
+        ({"ratio": 0}, "otel_trace $traced_by_parent_or_at_0;"),
+    ],
+)
+def test_sampling_without_a_choice_needs_no_variable(sampling: dict[str, Any], directive: str) -> None:
+    text = conf(sampling=sampling)
+    assert f"        {directive}\n" in text
+    assert ("split_clients" in text) == (sampling["ratio"] == "0.001")
+
+
+def test_a_ratio_is_written_in_percent_and_once_for_all_routes_that_have_it() -> None:
+    routes = [{"path": path, "root": "/srv", "sampling": {"ratio": "0.001"}} for path in ("/a", "/b")]
+    text = conf(sampling={"ratio": "0.001"}, routes=routes)
+    assert text.count("split_clients $otel_trace_id $traced_at_0_001 {\n        0.1% on;\n        * off;") == 1
+    assert text.count("otel_trace $traced_by_parent_or_at_0_001;") == 3
+
+
+def test_a_route_that_is_not_traced_says_so_and_one_with_attributes_repeats_the_server_s() -> None:
+    routes = [
+        {"path": "/healthz", "match": "exact", "return": {"status": 204}, "traced": False},
+        {"path": "/", "root": "/srv", "spanAttributes": {"b": "2"}, "spanName": "$request_method /"},
+    ]
+    text = conf(spanAttributes={"a": "1"}, routes=routes)
+    assert "otel_trace off;" in location("/healthz", text)
+    assert 'otel_span_attr "a" "1";\notel_span_attr "b" "2";' in location("/", text)
+    assert 'otel_span_name "$request_method /";' in location("/", text)
+
+
+def test_an_upstream_in_https_is_spoken_to_by_its_name_and_its_certificate_is_checked() -> None:
+    inside = location("/", conf(routes=[{"path": "/", "upstream": "https://api.example:8443"}]))
+    for directive in (
+        "proxy_pass https://to_api.example_3a8443;",
+        "proxy_set_header Host api.example;",
+        "proxy_ssl_name api.example;",
+        "proxy_ssl_server_name on;",
+        "proxy_ssl_verify on;",
+    ):
+        assert directive in inside
+
+
+def test_upstreams_are_named_by_their_address_and_those_that_look_alike_are_kept_apart() -> None:
+    addresses = ["a-b:80", "a.b:80", "[2001:db8::1]:80", "a-b:80"]
+    routes = [{"path": f"/{number}", "upstream": address} for number, address in enumerate(addresses)]
+    text = conf(routes=[*routes, {"path": "/s", "upstream": {"service": "a", "port": 80}}])
+    assert re.findall(r"upstream (\S+) {\n        server (\S+);", text) == [
+        ("to_a-b_3a80", "a-b:80"),
+        ("to_a.b_3a80", "a.b:80"),
+        ("to_2001_3adb8_3a_3a1_3a80", "[2001:db8::1]:80"),
+        ("to_a.tracing.svc_3a80", "a.tracing.svc:80"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gzip on;",
+        "map $a $b { default 1; '}' 2; }",
+        'add_header X "a;b}";',
+        "# } a comment\ngzip on;",
+        r"rewrite ^/a\{b\} /c;",
+        "set $a ${b}c;",
+        "log_format a 'it'\n  'goes on';",
+        "",
+    ],
+)
+def test_directives_that_are_whole_are_taken(text: str) -> None:
+    assert snippet(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["gzip on", "}", "location / { return 200;", "a { b }", "a 'b;", "gzip on; } server {"]
+)
+def test_directives_that_reach_beyond_their_block_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^must "):
+        snippet(text)
+
+
+def test_every_exporter_of_the_collector_has_a_queue_of_its_own_and_keeps_what_is_not_taken() -> None:
+    document = collector(
+        exporters={
+            "a": {"endpoint": "https://a.example:4317", "headers": {"api-key": "secret"}},
+            "b": {"endpoint": "http://b.example:4318", "protocol": "http", "tls": {"enabled": False}},
+        }
+    )
+    exporters = document["exporters"]
+    assert list(exporters) == ["otlp/tempo", "otlp/a", "otlphttp/b"]
+    assert [exporter["endpoint"] for exporter in exporters.values()] == [
+        "tempo:4317",
+        "a.example:4317",
+        "http://b.example:4318",
+    ]
+    for exporter in exporters.values():
+        assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"
+        assert exporter["sending_queue"]["queue_size"] == 50_000
+    assert exporters["otlp/a"]["headers"] == {"api-key": "${file:/etc/otelcol-secrets/a.api-key}"}
+    assert "tls" not in exporters["otlp/a"], "the default is TLS with the image's authorities"
+
+
+def test_the_collector_looks_up_the_pod_before_spans_of_connections_are_mixed() -> None:
+    processors = list(
+        collector(distribution="k8s", kubernetesAttributes=True, sampling={"tail": {"ratio": "0.1"}})["processors"]
+    )
+    assert processors == ["memory_limiter", "k8sattributes", "tail_sampling", "batch"]
+
+
+def test_a_dollar_in_a_secret_header_means_nothing_to_the_collector() -> None:
+    settings = CollectorSettings.model_validate(
+        {"exporters": {"a": {"endpoint": "a:1", "headers": {"key": "$HOME ${env:HOME}"}}}}
+    )
+    assert secret_files(settings.exporters) == {"a.key": "$$HOME $${env:HOME}"}

@@ -14,7 +14,7 @@ from settings.mistakes import aliased, bare_type
 from tests import golden
 from tests.unit.conftest import Program, Run
 
-SECRET_MARK = "4dabf18193072939515e22adb298388d"
+SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
 """The key by which Pulumi marks a value as secret on the wire."""
 
 
@@ -23,7 +23,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)  # pyright: ignore[reportUnknownMemberType]
 
 
 _Dumper.add_representer(str, _text)

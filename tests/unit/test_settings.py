@@ -1,16 +1,15 @@
-"""What can be configured, and what a person is told of a mistake."""
+"""What can be configured, and where it is written down."""
 
 import json
 from typing import Any
 
-import pulumi
 import pytest
 import yaml
 from pulumi.runtime import set_all_config
-from pydantic import BaseModel
 
 import settings
 from lab.paths import REPOSITORY
+from settings import reference
 
 
 def configure(**values: Any) -> None:
@@ -19,19 +18,12 @@ def configure(**values: Any) -> None:
     set_all_config({f"nginx-tracing:{key}": value for key, value in text.items()})
 
 
-def refusal() -> str:
-    """The message of the mistakes in the configuration."""
-    with pytest.raises(pulumi.RunError) as error:
-        settings.load()
-    return str(error.value)
-
-
 def test_without_configuration_there_are_the_tutorial_s_versions() -> None:
     configure()
     loaded = settings.load()
     assert (loaded.edition, loaded.namespace, loaded.node_address) == ("oss", "tracing", None)
     assert loaded.nginx.image == "nginx:1.27.4-otel"
-    assert loaded.collector.image == "otel/opentelemetry-collector:0.126.0"
+    assert loaded.images()["collector"] == "otel/opentelemetry-collector:0.126.0"
     assert loaded.tempo.image == "grafana/tempo:2.7.2"
 
 
@@ -40,83 +32,6 @@ def test_structured_keys_are_read_by_their_names_in_the_configuration() -> None:
     loaded = settings.load()
     assert (loaded.nginx.replicas, loaded.nginx.node_port, loaded.nginx.service_name) == (3, 30080, "shop")
     assert loaded.tempo.node_port == 30310
-
-
-def test_every_mistake_is_reported_at_once_with_what_mends_it() -> None:
-    configure(
-        edition="enterprise",
-        namespace="Tracing",
-        nginx={"replica": 2, "replicas": 0, "image": "nginx"},
-        tempo={"nodePort": 70000},
-        colector={},
-    )
-    assert refusal() == (
-        "7 mistakes in the configuration of stack test; nothing was changed.\n\n"
-        '  nginx-tracing:edition = "enterprise"\n'
-        "    must be 'oss'\n"
-        "    pulumi config set edition oss\n\n"
-        '  nginx-tracing:namespace = "Tracing"\n'
-        "    must be lower-case letters, digits and `-`, 63 at most, with a letter or digit at both ends\n"
-        "    pulumi config set namespace tracing\n\n"
-        '  nginx-tracing:nginx.image = "nginx"\n'
-        "    must be pinned: give a tag other than `latest`, or a digest\n"
-        "    pulumi config set --path nginx.image nginx:1.27.4-otel\n\n"
-        "  nginx-tracing:nginx.replicas = 0\n"
-        "    must be greater than or equal to 1\n"
-        "    pulumi config set --path nginx.replicas 1\n\n"
-        "  nginx-tracing:nginx.replica\n"
-        "    there is no such key; did you mean `replicas`? Known here: image, nodePort, replicas, serviceName\n"
-        "    pulumi config rm --path nginx.replica\n\n"
-        "  nginx-tracing:tempo.nodePort = 70000\n"
-        "    must be less than or equal to 65535\n"
-        "    pulumi config set --path tempo.nodePort 30080\n\n"
-        "  nginx-tracing:colector\n"
-        "    there is no such key; did you mean `collector`? "
-        "Known here: collector, edition, namespace, nginx, nodeAddress, tempo\n"
-        "    pulumi config rm colector"
-    )
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (
-            {"nodeAddress": "[fd00::1]"},
-            '  nginx-tracing:nodeAddress = "[fd00::1]"\n    must be an IP address, without brackets, or a host name\n'
-            "    pulumi config set nodeAddress 192.0.2.10",
-        ),
-        (
-            {"nginx": {"image": "nginx:latest"}},
-            '  nginx-tracing:nginx.image = "nginx:latest"\n'
-            "    must be pinned: give a tag other than `latest`, or a digest\n"
-            "    pulumi config set --path nginx.image nginx:1.27.4-otel",
-        ),
-        (
-            {"collector": {"image": "not an image"}},
-            '  nginx-tracing:collector.image = "not an image"\n'
-            "    is not an image reference, which is [registry/]name:tag or [registry/]name@sha256:…\n"
-            "    pulumi config set --path collector.image otel/opentelemetry-collector:0.126.0",
-        ),
-        (
-            {"nginx": {"serviceName": "a\nb"}},
-            '  nginx-tracing:nginx.serviceName = "a\\nb"\n    must be one line of printable characters\n'
-            "    pulumi config set --path nginx.serviceName nginx",
-        ),
-        (
-            {"nginx": {"replicas": True}},
-            "  nginx-tracing:nginx.replicas = true\n    must be a valid integer\n"
-            "    pulumi config set --path nginx.replicas 1",
-        ),
-        (
-            {"nginx": "many"},
-            '  nginx-tracing:nginx = "many"\n    must be an object: set its keys one by one\n'
-            "    pulumi config rm nginx",
-        ),
-    ],
-)
-def test_a_mistake_is_explained(values: dict[str, Any], message: str) -> None:
-    configure(**values)
-    assert refusal() == f"1 mistake in the configuration of stack test; nothing was changed.\n\n{message}"
 
 
 @pytest.mark.parametrize(
@@ -133,31 +48,15 @@ def test_a_pinned_image_is_taken(image: str) -> None:
     assert settings.load().nginx.image == image
 
 
-def test_pulumi_yaml_declares_the_keys_with_the_models_defaults_and_descriptions() -> None:
-    declared = yaml.safe_load((REPOSITORY / "Pulumi.yaml").read_text())["config"]
-    fields = {field.alias: field for field in settings.Settings.model_fields.values()}
-    assert set(declared) == set(fields)
-    for key, field in fields.items():
-        assert declared[key]["description"] == field.description
-        # An object's defaults are its model's; an empty text stands for unset.
-        assert declared[key]["default"] in ({}, field.default if field.default is not None else "")
+def test_the_reference_in_the_readme_and_pulumi_yaml_is_that_of_the_models() -> None:
+    for file, text in reference.written().items():
+        assert file.read_text() == text, "`make reference` writes it anew"
 
 
-def test_the_readme_lists_every_key_with_its_default_and_meaning() -> None:
-    listed = (REPOSITORY / "README.md").read_text()
-
-    def rows(model: type[BaseModel], prefix: str = "") -> list[str]:
-        found: list[str] = []
-        for field in model.model_fields.values():
-            annotation = field.annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                found += rows(annotation, f"{prefix}{field.alias}.")
-            else:
-                default = "" if field.default is None else f"`{field.default}`"
-                found.append(f"| `{prefix}{field.alias}` | {default} | {field.description} |")
-        return found
-
-    assert [row for row in rows(settings.Settings) if row not in listed] == []
+def test_the_reference_has_every_key_with_its_type_and_meaning() -> None:
+    listed = list(reference.keys())
+    assert len({key.path for key in listed}) == len(listed) > 90
+    assert [key.path for key in listed if not key.kind or not key.meaning.endswith((".", ")"))] == []
 
 
 def test_the_example_stack_and_the_lab_s_are_valid() -> None:
@@ -165,3 +64,52 @@ def test_the_example_stack_and_the_lab_s_are_valid() -> None:
         stack = yaml.safe_load((REPOSITORY / file).read_text())["config"]
         configure(**{key.removeprefix("nginx-tracing:"): value for key, value in stack.items()})
         settings.load()
+
+
+def test_what_pulumi_config_set_stores_is_taken_as_it_is_meant() -> None:
+    # With --path it stores `true` and `7` as a boolean and a number, and 0.5 as text.
+    configure(
+        labels={"traced": True, "version": 7},
+        nginx={"sampling": {"ratio": "0.5"}, "serviceName": 7, "resources": {"cpu": 2}},
+    )
+    loaded = settings.load()
+    assert loaded.labels == {"traced": "true", "version": "7"}
+    assert (str(loaded.nginx.sampling.ratio), loaded.nginx.service_name) == ("0.5", "7")
+    assert loaded.nginx.resources.cpu == "2"
+
+
+def test_a_part_of_the_resources_leaves_the_component_s_own_defaults_for_the_rest() -> None:
+    configure(tempo={"resources": {"cpu": "1"}}, collector={"resources": {"cpu": "1"}})
+    loaded = settings.load()
+    assert (loaded.tempo.resources.memory, loaded.tempo.resources.memory_limit) == ("256Mi", "2000Mi")
+    assert (loaded.collector.resources.memory, loaded.collector.resources.memory_limit) == ("128Mi", "500Mi")
+
+
+@pytest.mark.parametrize(
+    ("image", "mirrored"),
+    [
+        ("nginx:1.27.5-otel", "mirror.example/a/nginx:1.27.5-otel"),
+        ("docker.io/library/nginx:1.27.5-otel", "mirror.example/a/library/nginx:1.27.5-otel"),
+        ("localhost:5000/lab/nginx-otel:1.28.3", "mirror.example/a/lab/nginx-otel:1.28.3"),
+        ("team/nginx@sha256:" + "0" * 64, "mirror.example/a/team/nginx@sha256:" + "0" * 64),
+    ],
+)
+def test_a_mirror_takes_the_place_of_an_image_s_registry(image: str, mirrored: str) -> None:
+    configure(nginx={"image": image}, imageRegistry="mirror.example/a")
+    loaded = settings.load()
+    assert loaded.images()["nginx"] == mirrored
+    assert loaded.images()["tempo"] == "mirror.example/a/grafana/tempo:2.7.2"
+    assert loaded.registries() == {"mirror.example"}
+
+
+@pytest.mark.parametrize(
+    ("distribution", "image"),
+    [
+        ("core", "otel/opentelemetry-collector:0.126.0"),
+        ("k8s", "otel/opentelemetry-collector-k8s:0.126.0"),
+        ("contrib", "otel/opentelemetry-collector-contrib:0.126.0"),
+    ],
+)
+def test_a_distribution_of_the_collector_has_its_own_image(distribution: str, image: str) -> None:
+    configure(collector={"distribution": distribution})
+    assert settings.load().images()["collector"] == image

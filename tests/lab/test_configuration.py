@@ -1,0 +1,336 @@
+"""What the configuration does, on a running stack: sampling, routes, a second backend, what must not be seen.
+
+The tests of this module share one stack and run in the order that they are written in.
+"""
+
+import base64
+import http.server
+import json
+import os
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from lab.cluster import kubectl
+from lab.network import HOST_ADDRESS
+from tests.lab.conftest import NAMESPACE, Stack, find_spans, objects
+from tests.otlp import Receiver, free_port
+from tests.waiting import wait_for
+
+PARENT_ID = "b7ad6b7169203331"
+HEADER = "canary-$HOME-${env:HOME}: {text}"
+"""A header with what the Collector's own configuration would replace or read as YAML."""
+
+
+@pytest.fixture(scope="module")
+def backend() -> Generator[Receiver]:
+    """A second backend, on the host."""
+    made = Receiver(HOST_ADDRESS)
+    yield made
+    made.stop()
+
+
+class Upstream(http.server.BaseHTTPRequestHandler):
+    """A service behind NGINX: it answers with the trace context that it was given."""
+
+    def do_GET(self) -> None:
+        """Answers."""
+        body = json.dumps(dict(self.headers)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Generator[str]:
+    """The address of the service."""
+    server = http.server.ThreadingHTTPServer((HOST_ADDRESS, free_port()), Upstream)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"{HOST_ADDRESS}:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _configured(stack: Stack, backend: Receiver, upstream: str) -> None:  # pyright: ignore[reportUnusedFunction]
+    """Every part that the tests need, set as people do."""
+    for key, value in {
+        "nginx.routes[0].path": "/",
+        "nginx.routes[0].root": "/usr/share/nginx/html",
+        "nginx.routes[1].path": "/fail",
+        "nginx.routes[1].return.status": "503",
+        "nginx.routes[2].path": "/shop/",
+        "nginx.routes[2].upstream": upstream,
+        "nginx.routes[2].spanName": "$request_method /shop/",
+        "nginx.routes[2].spanAttributes.upstream": "$upstream_addr",
+        "nginx.routes[3].path": "/healthz",
+        "nginx.routes[3].match": "exact",
+        "nginx.routes[3].return.status": "204",
+        "nginx.routes[3].traced": "false",
+        "nginx.resourceAttributes.team": "platform",
+        "collector.exporters.second.endpoint": f"{HOST_ADDRESS}:{backend.port}",
+        "collector.exporters.second.tls.enabled": "false",
+    }.items():
+        stack.configure(key, value)
+    stack.must("config", "set", "--secret", "--path", "collector.exporters.second.headers.x-key", HEADER)
+    stack.up()
+    settle(stack)
+
+
+def url(stack: Stack, output: str) -> str:
+    """A URL among the stack's outputs, which stay what they are."""
+    if stack.folder not in _OUTPUTS:
+        _OUTPUTS[stack.folder] = stack.outputs()
+    return _OUTPUTS[stack.folder][output]
+
+
+_OUTPUTS: dict[Path, dict[str, str]] = {}
+
+
+def settle(stack: Stack) -> None:
+    """Waits until nothing of before the last change serves: its pods are gone, and traffic comes through."""
+
+    def is_settled() -> bool:
+        pods = objects("pods", f"--namespace={NAMESPACE}")
+        try:
+            through = httpx.get(f"{url(stack, 'nginxUrl')}/healthz", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+        return through and not any("deletionTimestamp" in pod["metadata"] for pod in pods)
+
+    wait_for("the rollout's end", is_settled, seconds=60)
+
+
+def get(stack: Stack, path: str = "/", trace_id: str = "", flags: str = "01") -> httpx.Response:
+    """A request, as a part of a trace if one is named."""
+    headers = {"traceparent": f"00-{trace_id}-{PARENT_ID}-{flags}"} if trace_id else {}
+    return httpx.get(f"{url(stack, 'nginxUrl')}{path}", headers=headers, timeout=10)
+
+
+def drained(stack: Stack, backend: Receiver) -> set[str]:
+    """The traces that the second backend has, once a request that is always traced has followed all others."""
+    last = os.urandom(16).hex()
+    _MARKERS.add(last)
+    # An error, which every kind of sampling here keeps.
+    assert get(stack, "/fail", last).status_code == 503
+    wait_for("the last span", lambda: last in {span.trace_id for span in backend.spans}, seconds=30)
+    return {span.trace_id for span in backend.spans} - _MARKERS
+
+
+_MARKERS: set[str] = set()
+
+
+def test_an_untouched_program_still_passes_its_policies_and_changes_nothing(stack: Stack) -> None:
+    stack.must("preview", "--expect-no-changes")
+
+
+def test_a_preview_with_five_mistakes_names_all_five_and_no_line_of_the_program(stack: Stack) -> None:
+    file = stack.folder / f"Pulumi.{stack.name}.yaml"
+    before = file.read_text()
+    for key, value in {
+        "nginx.replicsa": "3",
+        "nginx.sampling.ratio": "10%",
+        "nginx.exporter.interval": "5",
+        "collector.sampling.tail.latency": "1s",
+        "tempo.retention": "1m",
+    }.items():
+        stack.configure(key, value)
+    try:
+        failed = stack.pulumi("preview")
+    finally:
+        file.write_text(before)
+    assert failed.returncode != 0
+    assert "5 mistakes in the configuration of stack test; nothing was changed." in failed.stdout
+    assert failed.stdout.count("\n        pulumi config ") + failed.stdout.count("\n    pulumi config ") >= 5
+    assert "Traceback" not in failed.stdout + failed.stderr
+    assert "canary" not in failed.stdout + failed.stderr
+
+
+def test_a_second_backend_gets_the_same_spans_with_its_header_as_it_was_set(stack: Stack, backend: Receiver) -> None:
+    trace_ids = [os.urandom(16).hex() for _ in range(20)]
+    for trace_id in trace_ids:
+        get(stack, "/", trace_id)
+    assert set(trace_ids) <= drained(stack, backend)
+    for trace_id in trace_ids[:3]:
+        assert find_spans(url(stack, "tempoUrl"), trace_id)
+    assert {metadata["x-key"] for metadata in backend.metadata} == {HEADER}
+    ours = [span for span in backend.spans if span.trace_id in trace_ids]
+    assert {span.resource["team"] for span in ours} == {"platform"}
+
+
+def test_the_header_is_in_no_place_but_its_secret(stack: Stack, tmp_path: Path) -> None:
+    everything = {
+        "state": stack.must("stack", "export"),
+        "outputs": stack.must("stack", "output", "--json"),
+        "preview": stack.must("preview", "--diff", "--refresh"),
+        "stack file": (stack.folder / f"Pulumi.{stack.name}.yaml").read_text(),
+        "objects but Secrets": json.dumps(
+            [*objects("configmaps,pods,deployments,replicasets", f"--namespace={NAMESPACE}")]
+        ),
+    }
+    assert {place for place, text in everything.items() if _has_canary(text)} == set()
+    assert _has_canary(stack.must("stack", "export", "--show-secrets")), "the search would find it"
+
+
+def _has_canary(text: str) -> bool:
+    """Whether a text has the header's value, as it is or as a Secret holds it."""
+    return "canary" in text or base64.b64encode(b"canary").decode()[:-2] in text
+
+
+def test_an_upstream_is_given_the_trace_with_nginx_s_span_as_its_parent(stack: Stack) -> None:
+    trace_id = os.urandom(16).hex()
+    seen = get(stack, "/shop/cart?id=1", trace_id).json()
+    (span,) = find_spans(url(stack, "tempoUrl"), trace_id, "GET /shop/")
+    version, given_trace, given_parent, flags = seen["traceparent"].split("-")
+    assert (version, given_trace, flags) == ("00", trace_id, "01")
+    assert given_parent == _hex(span.fields["spanId"])
+    assert given_parent != PARENT_ID
+    assert span.attributes["upstream"].startswith(HOST_ADDRESS)
+    assert seen["X-Forwarded-Proto"] == "http"
+
+
+def _hex(identifier: str) -> str:
+    return base64.b64decode(identifier).hex()
+
+
+def test_a_line_of_the_log_joins_its_trace(stack: Stack) -> None:
+    trace_id = os.urandom(16).hex()
+    get(stack, "/?joined", trace_id)
+    (span,) = find_spans(url(stack, "tempoUrl"), trace_id)
+    log = kubectl("logs", "deployment/nginx", f"--namespace={NAMESPACE}").stdout
+    (line,) = [json.loads(line) for line in log.splitlines() if trace_id in line]
+    assert line["request"] == "GET /?joined HTTP/1.1"
+    assert (line["trace_id"], line["span_id"]) == (trace_id, _hex(span.fields["spanId"]))
+
+
+def test_a_route_that_is_not_traced_makes_no_span(stack: Stack, backend: Receiver) -> None:
+    trace_id = os.urandom(16).hex()
+    assert get(stack, "/healthz", trace_id).status_code == 204
+    assert trace_id not in drained(stack, backend)
+
+
+def test_a_ratio_of_a_tenth_traces_a_tenth(stack: Stack, backend: Receiver) -> None:
+    stack.configure("nginx.sampling.ratio", "0.1")
+    stack.up()
+    settle(stack)
+    address = url(stack, "nginxUrl")
+    before = drained(stack, backend)
+    with httpx.Client() as client:
+        for _ in range(2000):
+            client.get(address)
+    found = len(drained(stack, backend) - before)
+    # 200 expected; within four standard deviations (13.4), which a fair draw leaves once in 16 000 runs.
+    assert 147 <= found <= 253
+
+
+def test_a_parent_decides_and_the_ratio_only_without_one(stack: Stack, backend: Receiver) -> None:
+    stack.configure("nginx.sampling.ratio", "0")
+    stack.up()
+    settle(stack)
+    before = drained(stack, backend)
+    sampled, unsampled = os.urandom(16).hex(), os.urandom(16).hex()
+    get(stack, "/", sampled, "01")
+    get(stack, "/", unsampled, "00")
+    for _ in range(50):
+        get(stack, "/")
+    assert drained(stack, backend) - before == {sampled}
+
+
+def test_tail_sampling_keeps_every_error_and_nothing_else(stack: Stack, backend: Receiver) -> None:
+    for key, value in {
+        "nginx.sampling.ratio": "1",
+        "collector.distribution": "k8s",
+        "collector.kubernetesAttributes": "true",
+        "collector.sampling.tail.decisionWait": "1s",
+    }.items():
+        stack.configure(key, value)
+    stack.up()
+    settle(stack)
+    before = drained(stack, backend)
+    errors = {os.urandom(16).hex() for _ in range(25)}
+    for trace_id in errors:
+        get(stack, "/", os.urandom(16).hex())
+        get(stack, "/fail", trace_id)
+    assert drained(stack, backend) - before == errors
+
+
+def test_spans_name_the_pod_that_they_come_from(stack: Stack, backend: Receiver) -> None:
+    trace_id = os.urandom(16).hex()
+    get(stack, "/fail", trace_id)
+    wait_for("the span", lambda: trace_id in {span.trace_id for span in backend.spans}, seconds=30)
+    (resource,) = [span.resource for span in backend.spans if span.trace_id == trace_id]
+    pods = objects("pods", f"--namespace={NAMESPACE}", "--selector=app.kubernetes.io/name=nginx")
+    assert resource["k8s.pod.name"] in {pod["metadata"]["name"] for pod in pods}
+    assert resource["k8s.deployment.name"] == "nginx"
+    assert resource["k8s.namespace.name"] == NAMESPACE
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Generator[str]:
+    """A StorageClass with one volume, a folder of this machine."""
+    # Tempo's own user; a volume of a cloud takes the pod's group instead.
+    os.chown(tmp_path, 10001, 10001)
+    made: list[dict[str, Any]] = [
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": "by-hand"},
+            "provisioner": "kubernetes.io/no-provisioner",
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": "by-hand"},
+            "spec": {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": "by-hand",
+                "hostPath": {"path": str(tmp_path)},
+            },
+        },
+    ]
+    try:
+        assert kubectl("apply", "--filename=-", text=yaml.safe_dump_all(made)).returncode == 0
+        yield "by-hand"
+    finally:
+        kubectl("delete", "storageclass/by-hand", "persistentvolume/by-hand", "--wait=false")
+
+
+def test_traces_on_a_volume_outlive_their_pod(stack: Stack, volume: str) -> None:
+    stack.configure("tempo.persistence.size", "1Gi")
+    stack.configure("tempo.persistence.storageClass", volume)
+    stack.up()
+    settle(stack)
+    tempo = url(stack, "tempoUrl")
+    trace_id = os.urandom(16).hex()
+    get(stack, "/fail", trace_id)
+    find_spans(tempo, trace_id, "/fail")
+    pod = ("pod/tempo-0", f"--namespace={NAMESPACE}")
+    before = json.loads(kubectl("get", *pod, "--output=json").stdout)["metadata"]["uid"]
+    # Its ingester has stopped by then; the query front end of a Tempo that was asked anything waits for ever.
+    assert kubectl("delete", *pod, "--grace-period=5", "--timeout=60s").returncode == 0
+
+    def is_another() -> bool:
+        found = kubectl("get", *pod, "--output=json")
+        return found.returncode == 0 and json.loads(found.stdout)["metadata"]["uid"] != before
+
+    wait_for("another pod", is_another, seconds=60)
+    assert kubectl("wait", *pod, "--for=condition=Ready", "--timeout=60s").returncode == 0
+    wait_for("Tempo", lambda: _is_ready(tempo), seconds=60)
+    assert find_spans(tempo, trace_id, "/fail")
+
+
+def _is_ready(tempo: str) -> bool:
+    try:
+        return httpx.get(f"{tempo}/ready", timeout=5).is_success
+    except httpx.TransportError:
+        return False
