@@ -26,6 +26,7 @@ ENQUEUE_FAILED = "otelcol_exporter_enqueue_failed_spans"
 QUEUE_SIZE = "otelcol_exporter_queue_size"
 RECEIVED = "tempo_distributor_spans_received_total"
 DISCARDED = "tempo_discarded_spans_total"
+TO_TEMPO = "otlp/tempo"
 # A gauge: its value after the run counts, not the difference.
 GAUGES = {QUEUE_SIZE}
 # In the order of a span's way.
@@ -41,6 +42,7 @@ FAILURE_TEXT = "OTel export failure"
 
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
 _REASON = re.compile(r'(?:^|,)(reason="(?:[^"\\]|\\.)*")')
+_EXPORTER = re.compile(r'(?:^|,)exporter="([^"]*)"')
 _TRACE_ID = re.compile(r"\b[0-9a-f]{32}\b")
 
 Samples = dict[str, float]
@@ -49,12 +51,17 @@ Samples = dict[str, float]
 def parse_metrics(text: str, names: Collection[str]) -> Samples:
     """The named metrics of a page in the Prometheus text format, summed over all labels.
 
+    Of the Collector's exporters only the one to the stack's own Tempo counts: others get the same spans once more.
+
     A label `reason` stays in the key, after the sum: it is what tells one way of losing spans from another.
     """
     samples: Samples = defaultdict(float)
     for line in text.splitlines():
         match = _SAMPLE.match(line)
         if match is None or match["name"] not in names:
+            continue
+        exporter = _EXPORTER.search(match["labels"] or "")
+        if exporter and exporter[1] != TO_TEMPO:
             continue
         value = float(match["value"])
         samples[match["name"]] += value

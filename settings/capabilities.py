@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 
 from settings.collector import Distribution
-from settings.values import IMAGE_REFERENCE
+from settings.values import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
 
 OFFICIAL_NGINX = frozenset({"nginx", "library/nginx", "nginxinc/nginx-unprivileged"})
-"""Names of the official images, whose tag says whether they carry the module."""
+"""Names of the official images on Docker Hub, whose tag says whether they carry the module.
 
-DOCKER_HUB_HOSTS = frozenset({None, "docker.io", "index.docker.io", "registry-1.docker.io"})
-"""Where they are: what another registry calls `nginx` may be anything."""
+What another registry calls `nginx` may be anything.
+"""
 
 
 @dataclass(frozen=True)

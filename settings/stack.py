@@ -9,6 +9,7 @@ from settings.general import Scheduling
 from settings.nginx import NginxSettings
 from settings.tempo import TempoSettings
 from settings.values import (
+    DOCKER_HUB_HOSTS,
     IMAGE_REFERENCE,
     AnnotationValue,
     Host,
@@ -94,7 +95,8 @@ class Settings(Model):
 
     def registries(self) -> set[str]:
         """The registries that images are pulled from, by their names in a pull secret."""
-        return {registry_host(image) or DOCKER_HUB for image in self.images().values()}
+        hosts = {registry_host(image) for image in self.images().values()}
+        return {DOCKER_HUB if host in DOCKER_HUB_HOSTS else str(host) for host in hosts}
 
 
 def registry_host(image: str) -> str | None:

@@ -80,6 +80,9 @@ TemplateText = Annotated[
     Kind("text with NGINX variables"),
 ]
 
+DOCKER_HUB_HOSTS = frozenset({None, "docker.io", "index.docker.io", "registry-1.docker.io"})
+"""Names of Docker Hub in an image reference."""
+
 # Images: the distribution project's reference grammar, with a tag or a digest made mandatory.
 IMAGE_REFERENCE = re.compile(
     r"^(?:(?P<host>localhost(?::\d+)?|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+(?::\d+)?|[a-zA-Z0-9-]+:\d+)/)?"
@@ -272,7 +275,7 @@ Url = Annotated[str, AfterValidator(_url), Kind("URL")]
 def _certificates(text: str) -> str:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, TypeError, ValueError):
         raise ValueError("must be certificates in PEM, -----BEGIN CERTIFICATE----- and so on") from None
     if "PRIVATE KEY" in text:
         raise ValueError("must be certificates alone, without a private key")

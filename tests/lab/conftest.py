@@ -89,13 +89,6 @@ class Stack:
         named = {"::".join(step["urn"].split("::")[-2:]).split("$")[-1]: step["op"] for step in steps}
         return {name: operation for name, operation in named.items() if operation != "same"}
 
-    def edit(self, file: str, old: str, new: str) -> None:
-        """Changes the program's source."""
-        path = self.folder / file
-        text = path.read_text()
-        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {file}"
-        path.write_text(text.replace(old, new))
-
     def configure(self, key: str, value: str) -> None:
         """Sets a configuration value by its path."""
         self.must("config", "set", "--path", key, value)

@@ -141,12 +141,11 @@ def _an_edit_touches_only(stack: Stack, component: str, config_map: str) -> None
     assert not before[component] & after[component]
 
 
-def test_an_edit_of_nginx_conf_rolls_only_nginx_and_a_500_is_an_error_span(stack: Stack) -> None:
-    stack.edit(
-        "components/documents/nginx.conf.j2",
-        "location / {",
-        "location = /fail { return 500; }\n\n        location / {",
-    )
+def test_a_new_route_rolls_only_nginx_and_a_500_is_an_error_span(stack: Stack) -> None:
+    stack.configure("nginx.routes[0].path", "/")
+    stack.configure("nginx.routes[0].root", "/usr/share/nginx/html")
+    stack.configure("nginx.routes[1].path", "/fail")
+    stack.configure("nginx.routes[1].return.status", "500")
     _an_edit_touches_only(stack, "nginx", "nginx-config")
 
     outputs = stack.outputs()
@@ -166,13 +165,13 @@ def test_an_edit_of_nginx_conf_rolls_only_nginx_and_a_500_is_an_error_span(stack
     assert errors[0].attributes["http.status_code"] == 500
 
 
-def test_an_edit_of_the_collector_s_document_rolls_only_the_collector(stack: Stack) -> None:
-    stack.edit("components/documents/collector.py", '"check_interval": "1s"', '"check_interval": "2s"')
+def test_an_edit_of_the_collector_s_configuration_rolls_only_the_collector(stack: Stack) -> None:
+    stack.configure("collector.batch.timeout", "300ms")
     _an_edit_touches_only(stack, "otel-collector", "otel-collector-config")
 
 
-def test_an_edit_of_tempo_s_document_rolls_only_tempo(stack: Stack) -> None:
-    stack.edit("components/documents/tempo.py", '"min_ready_duration": "1s"', '"min_ready_duration": "2s"')
+def test_an_edit_of_tempo_s_configuration_rolls_only_tempo(stack: Stack) -> None:
+    stack.configure("tempo.retention", "24h")
     _an_edit_touches_only(stack, "tempo", "tempo-config")
 
 

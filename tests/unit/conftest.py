@@ -14,6 +14,9 @@ from pulumi.runtime.stack import run_pulumi_func
 from components import nodes
 from lab.paths import REPOSITORY
 
+SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
+"""The key by which Pulumi marks a value as secret on the wire."""
+
 
 @dataclass
 class Program:
@@ -33,9 +36,22 @@ class Program:
             if token.split(":")[-1] == kind
         }
 
+    def objects(self) -> list[dict[str, Any]]:
+        """The inputs of all Kubernetes objects."""
+        return [
+            dict(resource.inputs)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            for token, resources in self.resources.items()
+            for resource in resources
+            if token.startswith("kubernetes:")
+        ]
+
+    def workloads(self) -> dict[str, dict[str, Any]]:
+        """The inputs of everything that makes pods."""
+        return self.inputs("Deployment") | self.inputs("StatefulSet")
+
     def pods(self) -> dict[str, dict[str, Any]]:
-        """The pod templates by Deployment."""
-        return {name: inputs["spec"]["template"] for name, inputs in self.inputs("Deployment").items()}
+        """The pod templates by workload."""
+        return {name: inputs["spec"]["template"] for name, inputs in self.workloads().items()}
 
 
 class Recorder(pulumi.runtime.Mocks):

@@ -12,10 +12,7 @@ from lab.paths import REPOSITORY
 from settings import Settings
 from settings.mistakes import aliased, bare_type
 from tests import golden
-from tests.unit.conftest import Program, Run
-
-SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
-"""The key by which Pulumi marks a value as secret on the wire."""
+from tests.unit.conftest import SECRET_MARK, Program, Run
 
 
 class _Dumper(yaml.SafeDumper):

@@ -701,12 +701,7 @@ def test_an_object_that_the_cluster_names_is_called_by_its_resources_name() -> N
 def test_the_program_itself_is_accepted_by_every_policy(case: str, run_program: Run) -> None:
     values = golden.configuration(case)
     program = run_program(golden.as_pulumi_passes_it(values), secrets=list(values))
-    objects = [
-        deserialize_properties(dict(resource.inputs))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-        for token, resources in program.resources.items()
-        if token.startswith("kubernetes:")
-        for resource in resources
-    ]
+    objects = [deserialize_properties(inputs) for inputs in program.objects()]
     assert len(objects) > 4
     for policy in PACK.policies:
         assert PACK.judge(policy, objects) == [], policy

@@ -1,6 +1,7 @@
 """The whole program under mocks: what it registers and how the parts are wired."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,14 @@ import pytest
 import yaml
 
 from components.nodes import ClusterUnreachableError, NodeAddressError
-from tests.unit.conftest import Program, Run
+from tests import golden
+from tests.unit.conftest import SECRET_MARK, Program, Run
+
+
+def run_case(case: str, run_program: Run) -> Program:
+    """The program with a golden case's configuration."""
+    values = golden.configuration(case)
+    return run_program(golden.as_pulumi_passes_it(values), secrets=list(values))
 
 
 def test_it_registers_a_namespace_and_three_components_of_three_objects(run_program: Run) -> None:
@@ -20,21 +28,49 @@ def test_it_registers_a_namespace_and_three_components_of_three_objects(run_prog
         assert f"nginx-tracing:index:{component}" in program.resources
 
 
-def test_every_selector_is_the_labels_of_its_pods(run_program: Run) -> None:
-    program = run_program()
-    for name, deployment in program.inputs("Deployment").items():
-        labels = deployment["spec"]["template"]["metadata"]["labels"]
-        assert deployment["spec"]["selector"]["matchLabels"] == labels
-        assert program.inputs("Service")[name]["spec"]["selector"] == labels
-    selectors = [str(service["spec"]["selector"]) for service in program.inputs("Service").values()]
-    assert len(set(selectors)) == 3
+@pytest.mark.parametrize("case", golden.cases())
+def test_every_service_selects_the_pods_of_exactly_one_workload(case: str, run_program: Run) -> None:
+    program = run_case(case, run_program)
+    pods = [inputs["spec"]["template"]["metadata"]["labels"] for inputs in program.workloads().values()]
+    for service in program.inputs("Service").values():
+        selector = service["spec"]["selector"].items()
+        assert len([labels for labels in pods if selector <= labels.items()]) == 1
+    for workload in program.workloads().values():
+        assert (
+            workload["spec"]["selector"]["matchLabels"].items()
+            <= workload["spec"]["template"]["metadata"]["labels"].items()
+        )
 
 
-def test_everything_is_in_the_one_namespace(run_program: Run) -> None:
-    program = run_program({"namespace": "elsewhere"})
-    for kind in ("ConfigMap", "Deployment", "Service"):
-        for inputs in program.inputs(kind).values():
-            assert inputs["metadata"]["namespace"] == "elsewhere"
+@pytest.mark.parametrize("case", golden.cases())
+def test_everything_is_in_the_one_namespace_with_the_labels_and_annotations_that_are_set(
+    case: str, run_program: Run
+) -> None:
+    program, settings = run_case(case, run_program), golden.settings_of(case)
+    registered = program.objects()
+    assert len(registered) >= 4
+    for inputs in registered:
+        metadata: dict[str, Any] = inputs["metadata"]
+        assert (metadata["name"] if inputs["kind"] == "Namespace" else metadata["namespace"]) == settings.namespace
+        assert settings.labels.items() <= metadata["labels"].items()
+        assert settings.annotations.items() <= metadata.get("annotations", {}).items()
+
+
+@pytest.mark.parametrize("case", ["every-knob", "mirror-registry", "external-backend", "own-collector"])
+def test_secrets_stay_secret_on_their_way_to_the_cluster(case: str, run_program: Run) -> None:
+    program = run_case(case, run_program)
+    marked = [inputs["stringData"] for inputs in program.inputs("Secret").values()]
+    assert marked
+    for string_data in marked:
+        assert SECRET_MARK in string_data
+    # The cases' secrets have this in their names.
+    secret = re.compile(r"golden-(api-key|token|tenant|registry-password)")
+    assert secret.search(str(marked))
+    others = {token: list(map(str, items)) for token, items in program.resources.items() if "Secret" not in token}
+    for token, resources in others.items():
+        for resource in resources:
+            assert not secret.search(resource), token
+    assert not secret.search(str(program.outputs))
 
 
 def test_the_namespace_enforces_the_restricted_standard_at_a_pinned_version(run_program: Run) -> None:

@@ -113,3 +113,8 @@ def test_a_mirror_takes_the_place_of_an_image_s_registry(image: str, mirrored: s
 def test_a_distribution_of_the_collector_has_its_own_image(distribution: str, image: str) -> None:
     configure(collector={"distribution": distribution})
     assert settings.load().images()["collector"] == image
+
+
+def test_docker_hub_has_one_name_whatever_an_image_calls_it() -> None:
+    configure(nginx={"image": "docker.io/library/nginx:1.27.5-otel"})
+    assert settings.load().registries() == {"https://index.docker.io/v1/"}

@@ -2,9 +2,11 @@
 
 import pytest
 
+from components.documents.collector import collector_document
 from probe import counters
-from probe.counters import Reading, parse_metrics
+from probe.counters import TO_TEMPO, Reading, parse_metrics
 from probe.result import percentile
+from settings import CollectorSettings
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,11 @@ def test_a_pod_that_ended_is_noted() -> None:
 def test_a_queue_that_became_shorter_is_no_restart() -> None:
     before = {"a": {counters.ACCEPTED: 10.0, counters.QUEUE_SIZE: 5.0}}
     assert difference(before, {"a": {counters.ACCEPTED: 11.0, counters.QUEUE_SIZE: 1.0}}) == (1, [])
+
+
+def test_of_the_collector_s_exporters_only_the_one_to_the_stack_s_tempo_is_counted() -> None:
+    page = 'sent{exporter="otlp/tempo",service="a"} 3\nsent{exporter="otlp/vendor",service="a"} 4\n'
+    assert parse_metrics(page, {"sent"}) == {"sent": 3}
+    settings = CollectorSettings.model_validate({"exporters": {"vendor": {"endpoint": "a:1"}}})
+    document = collector_document(settings, backend="tempo:4317", namespace="tracing")
+    assert TO_TEMPO in document["exporters"]
