@@ -24,6 +24,11 @@ from tests.waiting import wait_for
 NAMESPACE = "tracing-test"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of the lab itself come first: they stop it, so they do not run once others have it."""
+    items.sort(key=lambda item: item.path.name != "test_lab.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _leave_the_lab_as_found() -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
     if sys.platform != "linux" or os.geteuid() != 0:
