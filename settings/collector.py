@@ -39,7 +39,7 @@ class TailSampling(Model):
     decision_wait: Duration = Field(
         default="5s", description="Time from a trace's first span to the decision; none of it is sent before."
     )
-    traces: Count = Field(
+    traces: Annotated[Count, Field(le=100_000_000)] = Field(
         default=100_000,
         description="Traces that wait for their decision, in memory; beyond, the oldest goes undecided and is lost.",
     )

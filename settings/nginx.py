@@ -92,7 +92,7 @@ Folder = Annotated[LiteralText, AfterValidator(_folder), Kind("folder")]
 SamplingRatio = Annotated[Ratio, AfterValidator(_hundredths_of_a_percent)]
 ServerName = Annotated[
     str,
-    matching(rf"(\*\.)?{HOST_NAME}(\.\*)?", "a host name, such as shop.example or *.example"),
+    matching(rf"(\*\.)?{HOST_NAME}|{HOST_NAME}\.\*", "a host name, such as shop.example or *.example"),
     Kind("host"),
 ]
 AttributeName = Annotated[LiteralText, Kind("attribute")]

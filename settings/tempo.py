@@ -15,7 +15,7 @@ class Ingestion(Model):
         default=100_000_000,
         description="Rate, and burst, in bytes; a span of NGINX has some 750. Tempo's own default is 15 MB/s.",
     )
-    live_traces: Annotated[int, Field(ge=0, strict=True)] = Field(
+    live_traces: Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)] = Field(
         default=0,
         description="Traces in memory; beyond, spans are dropped while the sender is told success. 0: no limit.",
     )

@@ -113,6 +113,7 @@ RegistryPrefix = Annotated[
 
 # Times: one number and one unit, which Go (the Collector, Tempo) and NGINX read alike.
 _DURATION = re.compile(r"(\d+)(ms|s|m|h)")
+_TEN_YEARS = Decimal(87_600 * 3600)
 _UNIT_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 
 
@@ -129,6 +130,9 @@ def _duration(text: str) -> str:
         raise ValueError("must be a whole number with its unit: ms, s, m or h, such as 500ms or 48h")
     if seconds(text) == 0:
         raise ValueError("must be longer than nothing")
+    if seconds(text) > _TEN_YEARS:
+        # Go counts nanoseconds in 64 bits, which are 292 years.
+        raise ValueError("must be at most 87600h, which are ten years")
     return text
 
 
@@ -155,14 +159,14 @@ def amount(quantity: str) -> Decimal:
 
 def _cpu(text: str) -> str:
     matched = _QUANTITY.fullmatch(text)
-    if matched is None or matched[2] not in {None, "m"} or not amount(text):
+    if matched is None or matched[2] not in {None, "m"} or not 0 < amount(text) <= 100_000:
         raise ValueError("must be cores, such as 2 or 0.5, or thousandths of one, such as 500m")
     return text
 
 
 def _bytes(text: str) -> str:
     matched = _QUANTITY.fullmatch(text)
-    if matched is None or matched[2] == "m" or not amount(text):
+    if matched is None or matched[2] == "m" or not 0 < amount(text) <= 2**60:
         raise ValueError("must be bytes with a unit, such as 256Mi or 2G")
     if matched[2] is None and amount(text) < 1_000_000:
         # `memory: 512` is half a kilobyte, and never meant.
@@ -177,7 +181,8 @@ def _number_as_text(value: Any) -> Any:
 Cpu = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_cpu), Kind("cores")]
 Bytes = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_bytes), Kind("bytes")]
 
-Count = Annotated[int, Field(ge=1, strict=True), Kind("integer")]
+# Kubernetes counts in 32 bits.
+Count = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True), Kind("integer")]
 NodePort = Annotated[int, Field(ge=1, le=65535, strict=True), Kind("port")]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True), Kind("port")]
 
