@@ -1,8 +1,10 @@
 """What can be configured, and where it is written down."""
 
 import json
+import re
 from typing import Any
 
+import pulumi
 import pytest
 import yaml
 from pulumi.runtime import set_all_config
@@ -59,11 +61,26 @@ def test_the_reference_has_every_key_with_its_type_and_meaning() -> None:
     assert [key.path for key in listed if not key.kind or not key.meaning.endswith((".", ")"))] == []
 
 
-def test_the_example_stack_and_the_lab_s_are_valid() -> None:
+def configuration_of(stack: str) -> dict[str, Any]:
+    """The program's keys in the text of a stack's file."""
+    return {key.removeprefix("nginx-tracing:"): value for key, value in yaml.safe_load(stack)["config"].items()}
+
+
+def test_the_example_stacks_are_valid() -> None:
     for file in ("Pulumi.dev.yaml", "lab/Pulumi.lab.yaml"):
-        stack = yaml.safe_load((REPOSITORY / file).read_text())["config"]
-        configure(**{key.removeprefix("nginx-tracing:"): value for key, value in stack.items()})
+        configure(**configuration_of((REPOSITORY / file).read_text()))
         settings.load()
+
+
+def test_the_readme_s_example_is_valid_and_its_mistakes_are_said_as_it_says() -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    configure(**configuration_of(example))
+    assert len(settings.load().nginx.routes) == 3
+    configure(nginx={"exporter": {"interval": "5"}}, collector={"sampling": {"tail": {}}})
+    with pytest.raises(pulumi.RunError) as error:
+        settings.load()
+    assert str(error.value).replace("stack test", "stack mine") in readme
 
 
 def test_what_pulumi_config_set_stores_is_taken_as_it_is_meant() -> None:
