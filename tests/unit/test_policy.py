@@ -44,7 +44,9 @@ class Pack:
             patch.setattr(pulumi_policy, "PolicyPack", take)
             runpy.run_path(str(REPOSITORY / "policy"), run_name="__main__")
 
-    def judge(self, policy: str, objects: list[Object], configuration: Object | None = None) -> list[str]:
+    def judge(
+        self, policy: str, objects: list[Object], configuration: Object | None = None, package: str = "kubernetes"
+    ) -> list[str]:
         """The messages of one policy about a stack of these objects."""
         judge = self.policies[policy]
         messages: list[str] = []
@@ -53,7 +55,7 @@ class Pack:
             messages.append(message)
 
         validate: Any = judge.validate  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
-        resources = [_resource(number, item) for number, item in enumerate(objects)]
+        resources = [_resource(package, number, item) for number, item in enumerate(objects)]
         if isinstance(judge, pulumi_policy.StackValidationPolicy):
             stack = [PolicyResource(*resource, None, [], {}) for resource in resources]
             validate(StackValidationArgs(stack, configuration), report)
@@ -63,9 +65,9 @@ class Pack:
         return messages
 
 
-def _resource(number: int, item: Object) -> tuple[str, Object, str, str, PolicyResourceOptions, None]:
+def _resource(package: str, number: int, item: Object) -> tuple[str, Object, str, str, PolicyResourceOptions, None]:
     options = PolicyResourceOptions(False, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])
-    kind = f"kubernetes:{item['apiVersion']}:{item['kind']}"
+    kind = f"{package}:{item['apiVersion']}:{item['kind']}"
     return kind, unknown_checking_proxy(item), f"urn:{number}", f"resource-{number}", options, None
 
 
@@ -172,7 +174,9 @@ LOGIN = json.dumps({"auths": {"registry.example": {"username": "puller", "passwo
 PINNED = 'allowed: a tag other than "latest", or a digest'
 ONE_WORKLOAD = "allowed: labels that the pods of exactly one workload in its namespace have"
 ONLY_SECRETS = "allowed: it in a Secret alone, mounted as a file"
+APPARMOR = "container.apparmor.security.beta.kubernetes.io"
 VOLUMES = "configMap, csi, downwardAPI, emptyDir, ephemeral, persistentVolumeClaim, projected, secret"
+PROVIDERS = '"default", where objects land that name none'
 IN_TRACING = 'allowed: "tracing", the namespace of the stack'
 MAIN = 'Deployment "tempo", container "main"'
 NAMESPACE = of("v1", "Namespace", "tracing", None)
@@ -299,6 +303,15 @@ REFUSED = [
             "each is required",
         ),
     ),
+    Case(
+        "probes-and-resources",
+        "an init container without resources",
+        [workload(initContainers=[container(name="first", resources=None)])],
+        (
+            'Deployment "tempo", init container "first": resources.requests.cpu, resources.requests.memory, '
+            "resources.limits.memory are missing; each is required",
+        ),
+    ),
     restricted(
         "the tutorial's pod without any security context",
         workload(container(securityContext=None), securityContext=None),
@@ -360,6 +373,39 @@ REFUSED = [
         'Pod "tempo", container "main": hostPort 80 is opened on the node; allowed: none',
     ),
     restricted(
+        "an init container that says worse than its pod",
+        workload(initContainers=[container(name="first", securityContext={"seccompProfile": {"type": "Unconfined"}})]),
+        *(
+            f'Deployment "tempo", init container "first": securityContext.{wrong}'
+            for wrong in (
+                "seccompProfile.type is Unconfined; allowed: RuntimeDefault, Localhost, here or in the pod",
+                "allowPrivilegeEscalation is not set; allowed: false",
+                "capabilities.drop has no ALL; allowed: a list with ALL",
+                "readOnlyRootFilesystem is not set; allowed: true",
+            )
+        ),
+    ),
+    restricted(
+        "a pod of the node's host processes",
+        workload(security(windowsOptions={"hostProcess": True})),
+        f"{MAIN}: securityContext.windowsOptions.hostProcess is true; allowed: false",
+    ),
+    restricted(
+        "a profile in an annotation, and a setting of the node's kernel",
+        of(
+            "v1",
+            "Pod",
+            "tempo",
+            spec=spec(securityContext=POD_SECURITY | {"sysctls": [{"name": "kernel.msgmax", "value": "65536"}]}),
+        )
+        | {"metadata": {"name": "tempo", "annotations": {f"{APPARMOR}/main": "unconfined", "note": "unconfined"}}},
+        'Pod "tempo": the sysctl kernel.msgmax is set; allowed: kernel.shm_rmid_forced, net.ipv4.ip_local_port_range, '
+        "net.ipv4.ip_local_reserved_ports, net.ipv4.ip_unprivileged_port_start, net.ipv4.ping_group_range, "
+        "net.ipv4.tcp_fin_timeout, net.ipv4.tcp_keepalive_intvl, net.ipv4.tcp_keepalive_probes, "
+        "net.ipv4.tcp_keepalive_time, net.ipv4.tcp_rmem, net.ipv4.tcp_syncookies, net.ipv4.tcp_wmem",
+        f'Pod "tempo": the annotation {APPARMOR}/main is unconfined; allowed: runtime/default, localhost/…',
+    ),
+    restricted(
         "a node's own labels and profiles",
         workload(
             security(seLinuxOptions={"type": "spc_t", "user": "root"}),
@@ -373,7 +419,7 @@ REFUSED = [
     kept(
         "a Secret's value within a ConfigMap's text",
         secret(PASSWORD + "\n"),
-        config_map({"app.ini": f"[db]\npassword={PASSWORD}\n"}),
+        config_map({"app.ini": f"[db]\npassword={PASSWORD}; user=me\n"}),
         f'ConfigMap "tempo-conf": the key "app.ini" has the value of the key "token" of Secret "login"; {ONLY_SECRETS}',
     ),
     kept(
@@ -457,9 +503,12 @@ REFUSED = [
     ),
     Case(
         "one-namespace",
-        "an object in the namespace that the provider wrote into it",
-        [workload(), config_map({}, namespace="default"), service({})],
-        (f'ConfigMap "tempo-conf": it is in the namespace "default", where objects land that name none; {IN_TRACING}',),
+        "objects in the namespace that the provider wrote into them, though most are there",
+        [workload(), config_map({}, namespace="default"), config_map({}, "other", "default")],
+        (
+            f'ConfigMap "tempo-conf": it is in the namespace {PROVIDERS}; {IN_TRACING}',
+            f'ConfigMap "other": it is in the namespace {PROVIDERS}; {IN_TRACING}',
+        ),
     ),
     Case(
         "one-namespace",
@@ -494,6 +543,7 @@ ACCEPTED = [
             workload(),
             workload(container(ports=[{"name": UNKNOWN_STRING_VALUE}]), name="nginx"),
             service(UNKNOWN_OBJECT_VALUE),
+            service(None, kind=UNKNOWN_STRING_VALUE),
             service({"app": UNKNOWN_STRING_VALUE}),
             service({"app": "tempo"}, namespace=UNKNOWN_STRING_VALUE),
             service({"app": "nginx"}, {"port": 1, "targetPort": "web"}),
@@ -538,7 +588,7 @@ ACCEPTED = [
         "a low port, and the volumes of the standard",
         workload(
             security(capabilities={"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}, runAsUser=101.0),
-            volumes=[{"name": kind, kind: {}} for kind in VOLUMES.split(", ")] + [{"name": "unset"}],
+            volumes=[{"name": kind, kind: {}} for kind in VOLUMES.split(", ")] + [{"name": "unset", "hostPath": None}],
             hostNetwork=False,
         ),
     ),
@@ -589,7 +639,9 @@ ACCEPTED = [
         configuration={"allowed": ["grafana"]},
     ),
     Case(
-        "node-ports-declared", "a type that only the update knows", [service({}, name="x", kind=UNKNOWN_STRING_VALUE)]
+        "node-ports-declared",
+        "a type or a name that only the update knows",
+        [service({}, kind=UNKNOWN_STRING_VALUE, name="x"), service({}, kind="NodePort", name=UNKNOWN_STRING_VALUE)],
     ),
     Case(
         "one-namespace",
@@ -687,7 +739,10 @@ def test_no_policy_fails_on_an_object_that_is_incomplete_or_not_what_it_should_b
 
 def test_resources_that_are_no_kubernetes_objects_are_left_alone() -> None:
     release: Object = {"apiVersion": "helm.sh/v3", "kind": None, "name": "grafana", "spec": {"type": "NodePort"}}
-    assert [message for policy in PACK.policies for message in PACK.judge(policy, [release])] == []
+    elsewhere = service(None, kind="NodePort", name="elsewhere")
+    for policy in PACK.policies:
+        assert PACK.judge(policy, [release]) == []
+        assert PACK.judge(policy, [elsewhere], package="other") == []
 
 
 def test_an_object_that_the_cluster_names_is_called_by_its_resources_name() -> None:
