@@ -1,6 +1,5 @@
 """What the components share: security, the shape of their objects, NodePorts and their URLs."""
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +44,7 @@ from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 
 from components.stack import StackContext, own_labels
 from settings.general import Resources
-from settings.values import amount
+from settings.values import amount, bracketed
 
 WORKLOAD_TIMEOUTS = pulumi.CustomTimeouts(create="5m", update="5m")
 """A pod that is not Ready by then will hardly be: five minutes pull the images on a slow line."""
@@ -294,11 +293,4 @@ def node_port_of(service: Service, port_name: str, configured: int | None) -> pu
 
 def url(host: pulumi.Input[str], port: pulumi.Output[int]) -> pulumi.Output[str]:
     """The URL of a NodePort."""
-    return pulumi.Output.all(host, port).apply(lambda known: f"http://{_in_url(known[0])}:{known[1]}")
-
-
-def _in_url(host: str) -> str:
-    try:
-        return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
-    except ValueError:
-        return host
+    return pulumi.Output.all(host, port).apply(lambda known: f"http://{bracketed(known[0])}:{known[1]}")

@@ -6,6 +6,7 @@ from pulumi_kubernetes.core.v1 import (
     ContainerPortArgs,
     LifecycleArgs,
     LifecycleHandlerArgs,
+    ServiceAccount,
     ServicePortArgs,
     SleepActionArgs,
     VolumeMountArgs,
@@ -123,8 +124,7 @@ def _container(settings: CollectorSettings, image: str, mounts: list[VolumeMount
 
 def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[str]:
     """An account that may read the namespace's pods, and no other's; gives its name."""
-    # Imported here: each group of the Kubernetes SDK costs a part of a second, and few stacks need these.
-    from pulumi_kubernetes.core.v1 import ServiceAccount  # noqa: PLC0415
+    # Imported here: each group of the Kubernetes SDK costs a part of a second, and few stacks need this one.
     from pulumi_kubernetes.rbac.v1 import (  # noqa: PLC0415
         PolicyRuleArgs,
         Role,

@@ -11,8 +11,10 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from settings import Settings
 from settings.general import Scheduling
+from settings.stack import NAME_LABEL, PART_OF_LABEL
 
-PART_OF = "nginx-tracing"
+PART_OF = {PART_OF_LABEL: "nginx-tracing"}
+"""What every object of a stack is labelled with."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class StackContext:
 
 def own_labels(component: str) -> dict[str, str]:
     """The labels of a component's objects that selectors are made of."""
-    return {"app.kubernetes.io/name": component, "app.kubernetes.io/part-of": PART_OF}
+    return {NAME_LABEL: component, **PART_OF}
 
 
 def stack_context(settings: Settings, host: pulumi.Input[str]) -> StackContext:
@@ -84,7 +86,7 @@ def _restricted_namespace(settings: Settings) -> Namespace:
         "namespace",
         metadata=ObjectMetaArgs(
             name=settings.namespace,
-            labels={**settings.labels, "app.kubernetes.io/part-of": PART_OF, **standard},
+            labels={**settings.labels, **PART_OF, **standard},
             annotations=settings.annotations or None,
         ),
     )
@@ -101,7 +103,7 @@ def _pull_secret(settings: Settings, namespace: pulumi.Output[str]) -> pulumi.Ou
         "registry",
         metadata=ObjectMetaArgs(
             namespace=namespace,
-            labels={**settings.labels, "app.kubernetes.io/part-of": PART_OF},
+            labels={**settings.labels, **PART_OF},
             annotations=settings.annotations or None,
         ),
         type="kubernetes.io/dockerconfigjson",

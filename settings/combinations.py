@@ -69,7 +69,7 @@ def _module(settings: Settings) -> Iterator[Broken]:
 
 def _needs(place: Place, what: str, other: Place, value: object) -> Broken:
     """A setting that needs another one."""
-    return Broken(Mistake(place, what, set_command(place=other, value=value)), (other,))
+    return Broken(Mistake(place, what, set_command(other, value)), (other,))
 
 
 def _nginx_exporter(settings: Settings) -> Iterator[Broken]:

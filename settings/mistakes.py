@@ -6,12 +6,13 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+
+from settings.schema import aliased, bare_type, is_model, item_type
 
 PROJECT = "nginx-tracing"
 
@@ -91,7 +92,7 @@ def _shortened(text: str) -> str:
 
 def _unknown_key(place: Place, model: type[BaseModel]) -> Mistake:
     around = _annotation_at(model, place[:-1])
-    known = sorted(aliased(around)) if _is_model(around) else []
+    known = sorted(aliased(around)) if is_model(around) else []
     near = difflib.get_close_matches(str(place[-1]), known, n=1)
     meant = f"did you mean `{near[0]}`? " if near else ""
     return Mistake(place, f"there is no such key; {meant}Known here: {', '.join(known)}", remove_command(place))
@@ -129,7 +130,7 @@ def _what_is_wrong(problem: ErrorDetails) -> str:
 
 def _mend(place: Place, model: type[BaseModel]) -> str:
     around, name = _annotation_at(model, place[:-1]), place[-1]
-    if _is_model(around) and isinstance(name, str) and name in aliased(around):
+    if is_model(around) and isinstance(name, str) and name in aliased(around):
         field = aliased(around)[name]
         if _holds_secret(field.annotation):
             return set_command(place, "", secret=True) if not _is_container(field) else remove_command(place)
@@ -142,48 +143,26 @@ def _mend(place: Place, model: type[BaseModel]) -> str:
 
 
 def _is_container(field: FieldInfo) -> bool:
-    return get_origin(bare_type(field.annotation)) in {dict, list} or _is_model(bare_type(field.annotation))
-
-
-def aliased(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """A model's fields by their names in the configuration."""
-    return {str(field.alias): field for field in model.model_fields.values()}
-
-
-def bare_type(annotation: Any) -> Any:
-    """A type without what is annotated and without `None`."""
-    while True:
-        if get_origin(annotation) is Annotated:
-            annotation = get_args(annotation)[0]
-        elif get_origin(annotation) in {Union, UnionType}:
-            (annotation,) = (member for member in get_args(annotation) if member is not type(None))
-        else:
-            return annotation
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    annotation = bare_type(field.annotation)
+    return is_model(annotation) or item_type(annotation) is not None
 
 
 def _annotation_at(model: type[BaseModel], place: Place) -> Any:
     """The bare type of a place; none where there is no such place."""
     annotation: Any = model
     for part in place:
-        if _is_model(annotation):
+        if is_model(annotation):
             field = aliased(annotation).get(str(part))
             annotation = bare_type(field.annotation) if field else None
-        elif get_origin(annotation) in {dict, list}:
-            annotation = bare_type(get_args(annotation)[-1])
         else:
-            return None
+            annotation = item_type(annotation)
     return annotation
 
 
 def _holds_secret(annotation: Any) -> bool:
     """Whether a value of this type is a secret or has one in it."""
     annotation = bare_type(annotation)
-    if _is_model(annotation):
+    if is_model(annotation):
         return any(_holds_secret(field.annotation) for field in aliased(annotation).values())
-    if get_origin(annotation) in {dict, list}:
-        return _holds_secret(get_args(annotation)[-1])
-    return annotation is SecretStr
+    item = item_type(annotation)
+    return annotation is SecretStr or (item is not None and _holds_secret(item))

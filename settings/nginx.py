@@ -20,7 +20,6 @@ from settings.values import (
     LabelName,
     LiteralText,
     Model,
-    NodePort,
     Port,
     Ratio,
     TemplateText,
@@ -255,7 +254,7 @@ class NginxSettings(Model):
     )
     replicas: Count = Field(default=1, description="Pods.")
     resources: Resources = Field(default_factory=Resources, description="Resources of the container.")
-    node_port: NodePort | None = Field(
+    node_port: Port | None = Field(
         default=None,
         description="NodePort of the Service; the cluster's range is usually 30000-32767. Unset: the cluster chooses.",
         examples=[30080],

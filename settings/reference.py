@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from settings.mistakes import aliased, bare_type
+from settings.schema import aliased, bare_type, is_model, item_type
 from settings.stack import Settings
 from settings.values import Kind
 
@@ -38,25 +38,16 @@ def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[Key]:
     for name, field in aliased(model).items():
         path = f"{prefix}{name}"
         annotation = bare_type(field.annotation)
-        inner = _item(annotation)
-        if _is_model(annotation):
+        inner = item_type(annotation)
+        if is_model(annotation):
             if not field.is_required() and field.get_default(call_default_factory=True, validated_data={}) is None:
                 yield Key(path, _kind(field), "", str(field.description))
             yield from keys(annotation, f"{path}.")
-        elif _is_model(inner):
+        elif is_model(inner):
             yield Key(path, _kind(field), _default(field), str(field.description))
             yield from keys(inner, f"{path}[]." if get_origin(annotation) is list else f"{path}.<name>.")
         else:
             yield Key(path, _kind(field), _default(field), str(field.description))
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _item(annotation: Any) -> Any:
-    """What a list or a map is of."""
-    return bare_type(get_args(annotation)[-1]) if get_origin(annotation) in {list, dict} else None
 
 
 def _kind(field: FieldInfo) -> str:
@@ -83,9 +74,9 @@ def _kind_of(annotation: Any) -> str:
     if get_origin(bare) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(bare))
     if get_origin(bare) is list:
-        return "list of objects" if _is_model(_item(bare)) else f"list of {_kind_of(get_args(bare)[0])}"
+        return "list of objects" if is_model(item_type(bare)) else f"list of {_kind_of(get_args(bare)[0])}"
     if get_origin(bare) is dict:
-        kind = "objects" if _is_model(_item(bare)) else _kind_of(get_args(bare)[1])
+        kind = "objects" if is_model(item_type(bare)) else _kind_of(get_args(bare)[1])
         return f"map of {_kind_of(get_args(bare)[0])} to {kind}"
     return _PLAIN.get(bare, "object")
 
@@ -102,7 +93,7 @@ def _default(field: FieldInfo) -> str:
 def readme_tables() -> str:
     """The README's tables: the general keys, then one for each component."""
     rows = list(keys())
-    components = [name for name, field in aliased(Settings).items() if _is_model(bare_type(field.annotation))]
+    components = [name for name, field in aliased(Settings).items() if is_model(bare_type(field.annotation))]
     sections = {"General": [key for key in rows if key.path.split(".")[0] not in components]}
     for component in components:
         title = str(aliased(Settings)[component].description).rstrip(".")
@@ -120,7 +111,7 @@ def pulumi_keys() -> dict[str, dict[str, Any]]:
     block: dict[str, dict[str, Any]] = {}
     for name, field in aliased(Settings).items():
         annotation = bare_type(field.annotation)
-        is_object = _is_model(annotation) or get_origin(annotation) is dict
+        is_object = is_model(annotation) or get_origin(annotation) is dict
         default: Any = {} if is_object else (field.default or "")
         block[name] = {
             "type": "object" if is_object else "string",

@@ -22,15 +22,16 @@ from settings.values import (
     Text,
 )
 
-OWN_LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/part-of")
-"""Labels that selectors are made of; the namespace's own are besides."""
+NAME_LABEL = "app.kubernetes.io/name"
+PART_OF_LABEL = "app.kubernetes.io/part-of"
+"""The labels that selectors are made of."""
 
 DOCKER_HUB = "https://index.docker.io/v1/"
 """Docker Hub's name in a pull secret."""
 
 
 def _label_key(key: str) -> str:
-    if key in OWN_LABELS or key.startswith("pod-security.kubernetes.io/"):
+    if key in {NAME_LABEL, PART_OF_LABEL} or key.startswith("pod-security.kubernetes.io/"):
         raise ValueError("must be another: the program sets this label itself")
     return key
 

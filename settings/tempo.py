@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from settings.general import Resources
-from settings.values import Bytes, Count, Duration, Image, Model, NodePort, SubdomainName
+from settings.values import Bytes, Count, Duration, Image, Model, Port, SubdomainName
 
 
 class Ingestion(Model):
@@ -74,7 +74,7 @@ class TempoSettings(Model):
         default=1, description="Always 1: each of several with local storage would know a part of the traces."
     )
     resources: TempoResources = Field(default_factory=TempoResources, description="Resources of the container.")
-    node_port: NodePort | None = Field(
+    node_port: Port | None = Field(
         default=None,
         description="NodePort of the Service; the cluster's range is usually 30000-32767. Unset: the cluster chooses.",
         examples=[30310],

@@ -183,7 +183,6 @@ Bytes = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_bytes),
 
 # Kubernetes counts in 32 bits.
 Count = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True), Kind("integer")]
-NodePort = Annotated[int, Field(ge=1, le=65535, strict=True), Kind("port")]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True), Kind("port")]
 
 
@@ -238,6 +237,11 @@ def is_host(text: str) -> bool:
     # Digits and points alone are an address with a mistake in it.
     is_name = re.fullmatch(HOST_NAME, text) is not None and re.fullmatch(r"[\d.]+", text) is None
     return is_name or is_address(text)
+
+
+def bracketed(host: str) -> str:
+    """A valid host as it stands before a port: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _host(address: str) -> str:

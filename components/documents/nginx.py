@@ -15,6 +15,7 @@ import jinja2
 
 from settings.nginx import WORKERS, Exporter, NginxSettings, Sampling, Upstream
 from settings.nginx_text import quoted
+from settings.values import bracketed
 
 HTTP_PORT = 8080
 HEALTH_PORT = 8081
@@ -44,26 +45,23 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str) -> str
     """
     samplings = [settings.sampling, *(route.sampling for route in settings.routes if route.sampling)]
     upstreams = {_named(route.upstream, namespace): None for route in settings.routes if route.upstream}
-    return (
-        _environment(namespace)
-        .get_template("nginx.conf.j2")
-        .render(
-            settings=settings,
-            workers=WORKERS,
-            http_port=HTTP_PORT,
-            health_port=HEALTH_PORT,
-            exporter="" if settings.exporter.headers else exporter_conf(settings.exporter, endpoint=exporter).strip(),
-            exporter_file=f"{FOLDER}/{EXPORTER_FILE}" if settings.exporter.headers else None,
-            split_ratios=sorted({sampling.ratio for sampling in samplings if 0 < sampling.ratio < 1}),
-            parent_ratios=sorted({sampling.ratio for sampling in samplings if sampling.parent_based}),
-            upstreams=list(upstreams),
-        )
+    return _templates.get_template("nginx.conf.j2").render(
+        settings=settings,
+        namespace=namespace,
+        workers=WORKERS,
+        http_port=HTTP_PORT,
+        health_port=HEALTH_PORT,
+        exporter="" if settings.exporter.headers else exporter_conf(settings.exporter, endpoint=exporter).strip(),
+        exporter_file=f"{FOLDER}/{EXPORTER_FILE}" if settings.exporter.headers else None,
+        split_ratios=sorted({sampling.ratio for sampling in samplings if 0 < sampling.ratio < 1}),
+        parent_ratios=sorted({sampling.ratio for sampling in samplings if sampling.parent_based}),
+        upstreams=list(upstreams),
     )
 
 
 def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
     """The block of the exporter, with its secret headers in plain text."""
-    template = _environment("").get_template("exporter.conf.j2")
+    template = _templates.get_template("exporter.conf.j2")
     certificate = f"{FOLDER}/{CA_FILE}" if exporter.ca_bundle else None
     return template.render(exporter=exporter, endpoint=endpoint, trusted_certificate=certificate)
 
@@ -71,10 +69,9 @@ def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
 def _named(upstream: Upstream, namespace: str) -> _Upstream:
     """The `upstream` block of an address. Named by it, so that a new route does not rename those of others."""
     host = upstream.host or f"{upstream.service}.{upstream.namespace or namespace}.svc"
-    bracketed = f"[{host}]" if ":" in host else host
     # Lower-case hexadecimal for what a name cannot have keeps different addresses apart.
     name = re.sub(r"[^a-zA-Z0-9.-]", lambda character: f"_{ord(character[0]):x}", f"{host}:{upstream.port}")
-    return _Upstream(f"to_{name}", f"{bracketed}:{upstream.port}", bracketed)
+    return _Upstream(f"to_{name}", f"{bracketed(host)}:{upstream.port}", bracketed(host))
 
 
 def _variable(kind: str, ratio: Decimal) -> str:
@@ -105,7 +102,7 @@ def _combined(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, 
     return {**first, **second}
 
 
-def _environment(namespace: str) -> jinja2.Environment:
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         undefined=jinja2.StrictUndefined,
@@ -122,8 +119,11 @@ def _environment(namespace: str) -> jinja2.Environment:
         "parent_variable": partial(_variable, "traced_by_parent_or_at"),
         "ratio_value": _ratio_value,
         "trace_value": _trace_value,
-        "named": partial(_named, namespace=namespace),
+        "named": _named,
     }
     # Its type lists the built-in filters.
     cast("dict[str, object]", environment.filters).update(filters)
     return environment
+
+
+_templates = _environment()

@@ -26,9 +26,13 @@ def cases() -> list[str]:
 def configuration(case: str) -> dict[str, Any]:
     """A case's configuration, by its keys."""
     if case == "dev":
-        stack = yaml.safe_load((REPOSITORY / "Pulumi.dev.yaml").read_text())["config"]
-        return {key.removeprefix("nginx-tracing:"): value for key, value in stack.items()}
+        return of_stack_file((REPOSITORY / "Pulumi.dev.yaml").read_text())
     return yaml.safe_load((FOLDER / case / "config.yaml").read_text())
+
+
+def of_stack_file(text: str) -> dict[str, Any]:
+    """The program's configuration in a stack's file, by its keys."""
+    return {key.removeprefix("nginx-tracing:"): value for key, value in yaml.safe_load(text)["config"].items()}
 
 
 def as_pulumi_passes_it(values: dict[str, Any]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 Each module gets a running lab; it is removed at the end if the tests started it.
 """
 
+import base64
 import json
 import os
 import subprocess
@@ -109,17 +110,27 @@ def stack(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stac
         # Every pod is Ready then; the node's rules for a NodePort follow within a second or two.
         outputs = made.outputs()
         for url in (outputs["nginxUrl"], f"{outputs['tempoUrl']}/ready"):
-            wait_for(url, lambda url=url: _answers(url), seconds=30)
+            wait_for(url, lambda url=url: answers(url), seconds=30)
         yield made
     finally:
         made.pulumi("destroy", "--yes", "--skip-preview")
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a URL is answered with success; also while nobody listens."""
     try:
         return httpx.get(url, timeout=5).is_success
     except httpx.TransportError:
         return False
+
+
+PARENT_ID = "b7ad6b7169203331"
+"""The span that requests name as their parent."""
+
+
+def hexadecimal(identifier: str) -> str:
+    """An identifier of a span as headers and logs write it; Tempo's JSON has it in base64."""
+    return base64.b64decode(identifier).hex()
 
 
 @dataclass

@@ -18,11 +18,10 @@ import yaml
 
 from lab.cluster import kubectl
 from lab.network import HOST_ADDRESS
-from tests.lab.conftest import NAMESPACE, Stack, find_spans, objects
+from tests.lab.conftest import NAMESPACE, PARENT_ID, Stack, answers, find_spans, hexadecimal, objects
 from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
 
-PARENT_ID = "b7ad6b7169203331"
 HEADER = "canary-$HOME-${env:HOME}: {text}"
 """A header with what the Collector's own configuration would replace or read as YAML."""
 
@@ -101,11 +100,9 @@ def settle(stack: Stack) -> None:
 
     def is_settled() -> bool:
         pods = objects("pods", f"--namespace={NAMESPACE}")
-        try:
-            through = httpx.get(f"{url(stack, 'nginxUrl')}/healthz", timeout=5).is_success
-        except httpx.TransportError:
-            return False
-        return through and not any("deletionTimestamp" in pod["metadata"] for pod in pods)
+        return answers(f"{url(stack, 'nginxUrl')}/healthz") and not any(
+            "deletionTimestamp" in pod["metadata"] for pod in pods
+        )
 
     wait_for("the rollout's end", is_settled, seconds=60)
 
@@ -129,7 +126,7 @@ def drained(stack: Stack, backend: Receiver) -> set[str]:
 _MARKERS: set[str] = set()
 
 
-def test_an_untouched_program_still_passes_its_policies_and_changes_nothing(stack: Stack) -> None:
+def test_what_was_configured_is_deployed_whole(stack: Stack) -> None:
     stack.must("preview", "--expect-no-changes")
 
 
@@ -192,14 +189,10 @@ def test_an_upstream_is_given_the_trace_with_nginx_s_span_as_its_parent(stack: S
     (span,) = find_spans(url(stack, "tempoUrl"), trace_id, "GET /shop/")
     version, given_trace, given_parent, flags = seen["traceparent"].split("-")
     assert (version, given_trace, flags) == ("00", trace_id, "01")
-    assert given_parent == _hex(span.fields["spanId"])
+    assert given_parent == hexadecimal(span.fields["spanId"])
     assert given_parent != PARENT_ID
     assert span.attributes["upstream"].startswith(HOST_ADDRESS)
     assert seen["X-Forwarded-Proto"] == "http"
-
-
-def _hex(identifier: str) -> str:
-    return base64.b64decode(identifier).hex()
 
 
 def test_a_line_of_the_log_joins_its_trace(stack: Stack) -> None:
@@ -209,7 +202,7 @@ def test_a_line_of_the_log_joins_its_trace(stack: Stack) -> None:
     log = kubectl("logs", "deployment/nginx", f"--namespace={NAMESPACE}").stdout
     (line,) = [json.loads(line) for line in log.splitlines() if trace_id in line]
     assert line["request"] == "GET /?joined HTTP/1.1"
-    assert (line["trace_id"], line["span_id"]) == (trace_id, _hex(span.fields["spanId"]))
+    assert (line["trace_id"], line["span_id"]) == (trace_id, hexadecimal(span.fields["spanId"]))
 
 
 def test_a_route_that_is_not_traced_makes_no_span(stack: Stack, backend: Receiver) -> None:
@@ -325,12 +318,5 @@ def test_traces_on_a_volume_outlive_their_pod(stack: Stack, volume: str) -> None
 
     wait_for("another pod", is_another, seconds=60)
     assert kubectl("wait", *pod, "--for=condition=Ready", "--timeout=60s").returncode == 0
-    wait_for("Tempo", lambda: _is_ready(tempo), seconds=60)
+    wait_for("Tempo", lambda: answers(f"{tempo}/ready"), seconds=60)
     assert find_spans(tempo, trace_id, "/fail")
-
-
-def _is_ready(tempo: str) -> bool:
-    try:
-        return httpx.get(f"{tempo}/ready", timeout=5).is_success
-    except httpx.TransportError:
-        return False

@@ -3,7 +3,6 @@
 The tests of this module share one stack and run in the order that they are written in.
 """
 
-import base64
 import json
 import re
 from typing import Any
@@ -11,11 +10,10 @@ from typing import Any
 import httpx
 
 from lab.cluster import kubectl
-from tests.lab.conftest import NAMESPACE, Span, Stack, find_spans, objects, probe
+from tests.lab.conftest import NAMESPACE, PARENT_ID, Span, Stack, find_spans, hexadecimal, objects, probe
 from tests.waiting import wait_for
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
-PARENT_ID = "b7ad6b7169203331"
 CLIENT = "nginx-tracing-test/1.0"
 
 
@@ -60,13 +58,8 @@ def test_a_request_with_a_traceparent_keeps_its_trace_and_parent(stack: Stack) -
     trace_id = "1af7651916cd43dd8448eb211c80319d"
     httpx.get(outputs["nginxUrl"], headers={"traceparent": f"00-{trace_id}-{PARENT_ID}-01"})
     span = only(find_spans(outputs["tempoUrl"], trace_id))
-    assert _hex(span.fields["traceId"]) == trace_id
-    assert _hex(span.fields["parentSpanId"]) == PARENT_ID
-
-
-def _hex(identifier: str) -> str:
-
-    return base64.b64decode(identifier).hex()
+    assert hexadecimal(span.fields["traceId"]) == trace_id
+    assert hexadecimal(span.fields["parentSpanId"]) == PARENT_ID
 
 
 def test_the_probe_finds_every_request_and_the_hops_balance(stack: Stack) -> None:

@@ -4,9 +4,10 @@ The NGINX is the lab's with its stand-in module. Whether text is intact is seen 
 attributes of spans, in the headers of an export.
 """
 
+import contextlib
 import http.client
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +23,7 @@ from settings.nginx import HeaderValue
 from settings.nginx import Path as RoutePath
 from settings.values import LiteralText, TemplateText
 from tests.module.conftest import Nginx
-from tests.otlp import Receiver, Span, free_port
+from tests.otlp import Receiver, free_port
 
 # Mostly what means something to NGINX, HTTP or YAML.
 TEXT = st.text(
@@ -51,9 +52,10 @@ def taken(kind: Any, texts: list[str]) -> list[str]:
     return found
 
 
+@contextlib.contextmanager
 def served(
     nginx: Nginx, receiver: Receiver, values: dict[str, Any], folder: Path, *, headers: dict[str, str]
-) -> Iterator[Nginx]:
+) -> Generator[None]:
     """NGINX with the program's own nginx.conf, in a folder and on a port of its own."""
     exporter = {"endpoint": f"127.0.0.1:{receiver.port}", "headers": headers, "interval": "10ms"}
     made = NginxSettings.model_validate(values | {"exporter": exporter})
@@ -77,7 +79,7 @@ def served(
     assert nginx.test() == "ok", text
     nginx.start()
     try:
-        yield nginx
+        yield
     finally:
         nginx.stop()
 
@@ -111,15 +113,14 @@ def test_any_text_is_refused_or_read_as_it_was_written(
     }
     headers = {"x-text": header} if taken(HeaderValue, [header]) else {}
     # A block of its own, which the program includes only where there are headers.
-    spans: list[Span] = []
-    for running in served(nginx, receiver, values, folder, headers=headers | {"x-always": "there"}):
+    with served(nginx, receiver, values, folder, headers=headers | {"x-always": "there"}):
         for route in routes:
-            connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=5)
             connection.request("GET", quote(route["path"], safe="/"))
             answer = connection.getresponse()
             assert (answer.status, answer.read().decode()) == (200, route["return"]["body"])
             connection.close()
-        spans += receiver.many(len(routes)) if routes else []
+        spans = receiver.many(len(routes)) if routes else []
     receiver.stop()
     assert sorted(span.attributes["http.route"] for span in spans) == sorted(route["path"] for route in routes)
     for span in spans:

@@ -13,13 +13,14 @@ import yaml
 from pulumi.runtime import set_all_config
 
 import settings
+from tests import golden
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "bad_input.yaml").read_text())
 
 
 def refusal(values: dict[str, Any], secrets: list[str]) -> str:
     """What is said of a configuration; nothing, if it is taken."""
-    text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    text = golden.as_pulumi_passes_it(values)
     set_all_config(
         {f"nginx-tracing:{key}": value for key, value in text.items()}, [f"nginx-tracing:{key}" for key in secrets]
     )

@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import BaseModel
 
 from lab.paths import REPOSITORY
-from settings import Settings
-from settings.mistakes import aliased, bare_type
+from settings.reference import keys as reference_keys
 from tests import golden
 from tests.unit.conftest import SECRET_MARK, Program, Run
 
@@ -72,49 +70,34 @@ def test_every_object_is_the_golden_one(case: str, run_program: Run, request: py
     assert there == made, "`make golden` writes them anew; `git diff tests/golden` shows what that changes"
 
 
+@pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="not a checkout of git's, which knows the files")
 def test_no_file_is_in_the_golden_folders_that_git_does_not_know() -> None:
-    known = {Path(name) for name in _git("ls-files", "tests/golden")}
+    listed = subprocess.run(
+        ["git", "-c", f"safe.directory={REPOSITORY}", "ls-files", "tests/golden"],
+        check=True,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    known = {Path(name) for name in listed.stdout.splitlines()}
     there = {path.relative_to(REPOSITORY) for path in golden.FOLDER.rglob("*.yaml")}
     assert there - known == set(), "git add tests/golden"
 
 
-def _git(*arguments: str) -> list[str]:
-    listed = subprocess.run(["git", *arguments], check=True, cwd=REPOSITORY, capture_output=True, text=True)
-    return listed.stdout.splitlines()
-
-
-def keys_of(model: type[BaseModel]) -> set[str]:
-    """Every key that can be set, lists as `[]` and maps as `{}`."""
-    found: set[str] = set()
-    for name, field in aliased(model).items():
-        inner, suffix = bare_type(field.annotation), ""
-        arguments = getattr(inner, "__args__", ())
-        if arguments and isinstance(bare_type(arguments[-1]), type) and issubclass(bare_type(arguments[-1]), BaseModel):
-            inner, suffix = bare_type(arguments[-1]), "[]" if len(arguments) == 1 else "{}"
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            found |= {f"{name}{suffix}.{key}" for key in keys_of(inner)}
-        else:
-            found.add(name)
-    return found
-
-
-def set_keys(model: type[BaseModel], value: Any) -> set[str]:
-    """The keys of a model that a configuration sets."""
-    found: set[str] = set()
-    for name, item in value.items():
-        inner = bare_type(aliased(model)[name].annotation)
-        arguments = getattr(inner, "__args__", ())
-        if arguments and isinstance(bare_type(arguments[-1]), type) and issubclass(bare_type(arguments[-1]), BaseModel):
-            inner, suffix = bare_type(arguments[-1]), "[]" if len(arguments) == 1 else "{}"
-            items = item if suffix == "[]" else item.values()
-            found |= {f"{name}{suffix}.{key}" for one in items if isinstance(one, dict) for key in set_keys(inner, one)}
-        elif isinstance(inner, type) and issubclass(inner, BaseModel):
-            found |= {f"{name}.{key}" for key in set_keys(inner, item)} if isinstance(item, dict) else set()
-        else:
-            found.add(name)
+def set_keys(value: Any, path: str, known: set[str]) -> set[str]:
+    """The keys of the reference that a configuration sets."""
+    found = {path} & known
+    if isinstance(value, list):
+        found |= set[str]().union(*(set_keys(item, f"{path}[]", known) for item in value))  # pyright: ignore[reportUnknownVariableType]
+    elif isinstance(value, dict):
+        for name, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+            named = f"{path}.{name}".removeprefix(".")
+            is_key = any(f"{key}.".startswith((f"{named}.", f"{named}[]")) for key in known)
+            found |= set_keys(item, named if is_key else f"{path}.<name>", known)
     return found
 
 
 def test_the_cases_set_every_key_that_there_is() -> None:
-    used = set[str]().union(*(set_keys(Settings, golden.configuration(case)) for case in golden.cases()))
-    assert keys_of(Settings) - used == set()
+    known = {key.path for key in reference_keys()}
+    used = set[str]().union(*(set_keys(golden.configuration(case), "", known) for case in golden.cases()))
+    assert known - used == set()

@@ -1,22 +1,21 @@
 """What can be configured, and where it is written down."""
 
-import json
 import re
 from typing import Any
 
 import pulumi
 import pytest
-import yaml
 from pulumi.runtime import set_all_config
 
 import settings
 from lab.paths import REPOSITORY
 from settings import reference
+from tests import golden
 
 
 def configure(**values: Any) -> None:
     """Sets the stack's configuration as the engine passes it."""
-    text = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    text = golden.as_pulumi_passes_it(values)
     set_all_config({f"nginx-tracing:{key}": value for key, value in text.items()})
 
 
@@ -61,21 +60,16 @@ def test_the_reference_has_every_key_with_its_type_and_meaning() -> None:
     assert [key.path for key in listed if not key.kind or not key.meaning.endswith((".", ")"))] == []
 
 
-def configuration_of(stack: str) -> dict[str, Any]:
-    """The program's keys in the text of a stack's file."""
-    return {key.removeprefix("nginx-tracing:"): value for key, value in yaml.safe_load(stack)["config"].items()}
-
-
 def test_the_example_stacks_are_valid() -> None:
     for file in ("Pulumi.dev.yaml", "lab/Pulumi.lab.yaml"):
-        configure(**configuration_of((REPOSITORY / file).read_text()))
+        configure(**golden.of_stack_file((REPOSITORY / file).read_text()))
         settings.load()
 
 
 def test_the_readme_s_example_is_valid_and_its_mistakes_are_said_as_it_says() -> None:
     readme = (REPOSITORY / "README.md").read_text()
     (example,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
-    configure(**configuration_of(example))
+    configure(**golden.of_stack_file(example))
     assert len(settings.load().nginx.routes) == 3
     configure(nginx={"exporter": {"interval": "5"}}, collector={"sampling": {"tail": {}}})
     with pytest.raises(pulumi.RunError) as error:
