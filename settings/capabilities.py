@@ -6,11 +6,21 @@ from dataclasses import dataclass
 from settings.collector import Distribution
 from settings.values import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
 
+_SUFFIXES: dict[str, Distribution] = {"": "core", "-k8s": "k8s", "-contrib": "contrib"}
+
 OFFICIAL_NGINX = frozenset({"nginx", "library/nginx", "nginxinc/nginx-unprivileged"})
 """Names of the official images on Docker Hub, whose tag says whether they carry the module.
 
 What another registry calls `nginx` may be anything.
 """
+
+
+OFFICIAL_COLLECTORS: dict[str, Distribution] = {
+    f"{folder}/opentelemetry-collector{suffix}": distribution
+    for folder in ("otel", "open-telemetry/opentelemetry-collector-releases")
+    for suffix, distribution in _SUFFIXES.items()
+}
+"""Names of the official images, on Docker Hub and on GitHub's registry."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ FIRST_WITH_TLS = "nginx:1.27.4-otel"
 
 def has_module(image: str) -> bool | None:
     """Whether an image has the module; none where its name does not tell."""
-    matched = IMAGE_REFERENCE.match(image)
+    matched = IMAGE_REFERENCE.fullmatch(image)
     if matched is None or matched["name"] not in OFFICIAL_NGINX or matched["host"] not in DOCKER_HUB_HOSTS:
         return None
     if not matched["tag"]:
@@ -53,12 +63,20 @@ def has_module(image: str) -> bool | None:
 
 def module_of(image: str) -> Module | None:
     """What an image's module knows, by a tag `<version>-otel`; none where the tag does not tell."""
-    matched = IMAGE_REFERENCE.match(image)
+    matched = IMAGE_REFERENCE.fullmatch(image)
     tag = matched["tag"] if matched else None
     version = _version(tag or "")
     if tag is None or version is None or "otel" not in tag.split("-"):
         return None
     return next((module for first, module in _BY_NGINX_VERSION if version >= first), NO_MODULE)
+
+
+def distribution_of(image: str) -> Distribution | None:
+    """The distribution that an image of the Collector has; none where its name does not tell."""
+    matched = IMAGE_REFERENCE.fullmatch(image)
+    if matched is None or matched["host"] not in DOCKER_HUB_HOSTS | {"ghcr.io"}:
+        return None
+    return OFFICIAL_COLLECTORS.get(matched["name"])
 
 
 def _version(tag: str) -> tuple[int, ...] | None:

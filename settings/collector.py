@@ -3,13 +3,33 @@
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from settings.general import Resources
 from settings.nginx import HeaderName, HeaderValue
-from settings.values import Bytes, CertificateBundle, Count, Duration, Endpoint, Image, LabelName, Model, Ratio
+from settings.values import (
+    Bytes,
+    CertificateBundle,
+    Count,
+    Duration,
+    Image,
+    LabelName,
+    MemoryLimit,
+    Model,
+    OtlpEndpoint,
+    Ratio,
+)
 
 Distribution = Literal["core", "k8s", "contrib"]
+
+
+def _countable(ratio: Decimal) -> Decimal:
+    if 0 < ratio < Decimal("0.000000001"):
+        raise ValueError("must be 0, or at least 0.000000001: the Collector refuses less as too small")
+    return ratio
+
+
+TraceRatio = Annotated[Ratio, AfterValidator(_countable)]
 
 
 class Batch(Model):
@@ -45,13 +65,13 @@ class TailSampling(Model):
     )
     errors: bool = Field(default=True, description="Keep traces with a span of status ERROR (5xx, for NGINX).")
     latency: Duration | None = Field(default=None, description="Keep traces that took longer.", examples=["500ms"])
-    ratio: Ratio | None = Field(default=None, description="Keep this share of all traces.", examples=["0.1"])
+    ratio: TraceRatio | None = Field(default=None, description="Keep this share of all traces.", examples=["0.1"])
 
 
 class CollectorSampling(Model):
     """Which spans are sent on: all, unless one of the two is set."""
 
-    ratio: Ratio | None = Field(
+    ratio: TraceRatio | None = Field(
         default=None,
         description="Share of the traces that are sent on, the same ones in every replica. Unset: all.",
         examples=["0.1"],
@@ -76,7 +96,7 @@ class ExporterTls(Model):
 class OtlpExporter(Model):
     """A receiver that gets all spans, with a queue of its own: one that is away does not hold up the others."""
 
-    endpoint: Endpoint = Field(
+    endpoint: OtlpEndpoint = Field(
         description="host:port for gRPC; for HTTP the URL without /v1/traces.", examples=["otlp.vendor.example:4317"]
     )
     protocol: Literal["grpc", "http"] = Field(default="grpc", description="OTLP over gRPC or over HTTP.")
@@ -96,7 +116,7 @@ class CollectorResources(Resources):
     """What the Collector's container asks for; its heap is kept within 80 % of the memory limit."""
 
     memory: Bytes = Field(default="128Mi", description="Memory that is asked for.")
-    memory_limit: Bytes = Field(
+    memory_limit: MemoryLimit = Field(
         default="500Mi", description="Memory above which the kernel ends the container; what waits to be sent is in it."
     )
 

@@ -7,11 +7,19 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from settings.capabilities import COMPONENTS, FIRST_WITH_HEADERS, FIRST_WITH_TLS, has_module, module_of
+from settings.capabilities import (
+    COMPONENTS,
+    FIRST_WITH_HEADERS,
+    FIRST_WITH_TLS,
+    distribution_of,
+    has_module,
+    module_of,
+)
 from settings.mistakes import Mistake, Place, path, remove_command, set_command
 from settings.nginx import SPAN_BYTES, WORKERS
+from settings.nginx_text import unknown_variable
 from settings.stack import Settings
-from settings.values import amount, seconds
+from settings.values import amount, seconds, split_address
 
 IsSecret = Callable[[str], bool]
 
@@ -58,7 +66,7 @@ def _module(settings: Settings) -> Iterator[Broken]:
     module = module_of(settings.nginx.image)
     if module is None:
         return
-    of_image = f"which the OpenTelemetry module of {settings.nginx.image} does not know"
+    of_image = "which the OpenTelemetry module of `nginx.image` does not know"
     if exporter.headers and not module.headers:
         yield _needs(("nginx", "exporter", "headers"), f"needs `header`, {of_image}", image, FIRST_WITH_HEADERS)
     if settings.nginx.resource_attributes and not module.resource_attributes:
@@ -122,7 +130,7 @@ def _nginx_memory(settings: Settings) -> Iterator[Broken]:
     buffer = exporter.batch_size * exporter.batch_count * WORKERS * SPAN_BYTES
     if buffer > amount(limit) / 2:
         place: Place = ("nginx", "exporter", "batchCount")
-        most = max(1, int(amount(limit) / 2) // (exporter.batch_size * WORKERS * SPAN_BYTES))
+        most = int(amount(limit) / 2) // (exporter.batch_size * WORKERS * SPAN_BYTES)
         yield Broken(
             Mistake(
                 place,
@@ -151,6 +159,33 @@ def _routes(settings: Settings) -> Iterator[Broken]:
             )
 
 
+def _variables(settings: Settings) -> Iterator[Broken]:
+    nginx = settings.nginx
+    snippets = [nginx.extra_config.http, nginx.extra_config.server, *(route.extra_config for route in nginx.routes)]
+    others: tuple[Place, ...] = (("nginx", "extraConfig"), ("nginx", "routes"))
+    for place, text in _templates(settings):
+        wrong = unknown_variable(text, snippets)
+        if wrong:
+            mend = set_command(place, "https://shop.example/") if place[-1] == "location" else remove_command(place)
+            yield Broken(Mistake(place, wrong, mend, json.dumps(text, ensure_ascii=False)), others)
+
+
+def _templates(settings: Settings) -> Iterator[tuple[Place, str]]:
+    """Every text in which NGINX replaces variables."""
+    for name, value in settings.nginx.span_attributes.items():
+        yield ("nginx", "spanAttributes", name), value
+    for number, route in enumerate(settings.nginx.routes):
+        place: Place = ("nginx", "routes", number)
+        for name, value in route.span_attributes.items():
+            yield (*place, "spanAttributes", name), value
+        if route.span_name is not None:
+            yield (*place, "spanName"), route.span_name
+        answer = route.return_
+        for name, value in (("body", answer.body), ("location", answer.location)) if answer else ():
+            if value is not None:
+                yield (*place, "return", name), value
+
+
 def _attributes(settings: Settings) -> Iterator[Broken]:
     if "service.name" in settings.nginx.resource_attributes:
         place: Place = ("nginx", "resourceAttributes", "service.name")
@@ -160,6 +195,18 @@ def _attributes(settings: Settings) -> Iterator[Broken]:
 def _collector_components(settings: Settings) -> Iterator[Broken]:
     collector = settings.collector
     distribution: Place = ("collector", "distribution")
+    of_image = distribution_of(collector.image or "")
+    if of_image not in {None, collector.distribution}:
+        yield Broken(
+            Mistake(
+                distribution,
+                f"must be that of `collector.image`, which is {of_image}",
+                set_command(distribution, of_image),
+                json.dumps(collector.distribution),
+            ),
+            (("collector", "image"),),
+        )
+        return
     wanted: dict[str, tuple[Place, bool]] = {
         "tail_sampling": (("collector", "sampling", "tail"), collector.sampling.tail is not None),
         "k8sattributes": (("collector", "kubernetesAttributes"), collector.kubernetes_attributes),
@@ -267,17 +314,15 @@ def _exporter_tls(settings: Settings) -> Iterator[Broken]:
         if exporter.tls.ca_bundle and not exporter.tls.enabled:
             bundle: Place = (*place, "tls", "caBundle")
             yield Broken(Mistake(bundle, "is for a connection with TLS, which is off", remove_command(bundle)))
+        endpoint: Place = (*place, "endpoint")
+        shown = json.dumps(exporter.endpoint)
         if exporter.protocol == "http" and not scheme:
-            written = f"{'https' if exporter.tls.enabled else 'http'}://{exporter.endpoint}"
-            endpoint: Place = (*place, "endpoint")
-            yield Broken(
-                Mistake(
-                    endpoint,
-                    "must be a URL for OTLP over HTTP",
-                    set_command(endpoint, written),
-                    json.dumps(exporter.endpoint),
-                )
-            )
+            example = f"{'https' if exporter.tls.enabled else 'http'}://otlp.vendor.example:4318"
+            yield Broken(Mistake(endpoint, "must be a URL for OTLP over HTTP", set_command(endpoint, example), shown))
+        if exporter.protocol == "grpc" and split_address(exporter.endpoint.removeprefix(f"{scheme}://")) is None:
+            protocol: Place = (*place, "protocol")
+            wrong = "must be host:port for OTLP over gRPC, which has no path and no usual port"
+            yield Broken(Mistake(endpoint, wrong, set_command(protocol, "http"), shown), (protocol,))
 
 
 def _tempo(settings: Settings) -> Iterator[Broken]:
@@ -367,6 +412,23 @@ def _tolerations(settings: Settings) -> Iterator[Broken]:
             )
 
 
+def _topology_spread(settings: Settings) -> Iterator[Broken]:
+    seen: set[tuple[str, str]] = set()
+    for number, spread in enumerate(settings.scheduling.topology_spread):
+        both = (spread.topology_key, spread.when_unsatisfiable)
+        if both in seen:
+            place: Place = ("scheduling", "topologySpread", number)
+            yield Broken(
+                Mistake(
+                    (*place, "topologyKey"),
+                    f"is there twice with `whenUnsatisfiable` {spread.when_unsatisfiable}: Kubernetes takes it once",
+                    remove_command(place),
+                    json.dumps(spread.topology_key),
+                )
+            )
+        seen.add(both)
+
+
 def _registry(settings: Settings) -> Iterator[Broken]:
     username: Place = ("registryUsername",)
     password: Place = ("registryPassword",)
@@ -422,6 +484,7 @@ _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _nginx_memory,
     _routes,
     _attributes,
+    _variables,
     _collector_components,
     _collector_sampling,
     _memory_limiter,
@@ -431,5 +494,6 @@ _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _node_ports,
     _resources,
     _tolerations,
+    _topology_spread,
     _registry,
 )

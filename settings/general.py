@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from settings.values import Bytes, Count, Cpu, Kind, LabelValue, MetadataKey, Model, SubdomainName
+from settings.values import Bytes, Count, Cpu, Kind, LabelValue, MemoryLimit, MetadataKey, Model, SubdomainName
 
 
 class Toleration(Model):
@@ -65,4 +65,4 @@ class Resources(Model):
         examples=["2"],
     )
     memory: Bytes = Field(default="64Mi", description="Memory that is asked for.")
-    memory_limit: Bytes = Field(default="256Mi", description="Memory above which the kernel ends the container.")
+    memory_limit: MemoryLimit = Field(default="256Mi", description="Memory above which the kernel ends the container.")

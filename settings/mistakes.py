@@ -5,16 +5,20 @@ import json
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from settings.schema import aliased, bare_type, is_model, item_type
+from settings.schema import aliased, bare_type, is_marked, is_model, item_type
+from settings.values import Hidden
 
 PROJECT = "nginx-tracing"
+SECRET = "[secret]"  # noqa: S105 - what stands in the place of one
+
+QUOTE_AND_BACKSLASH = "'\\"
+"""What has a meaning within `$'…'`."""
 
 Place = tuple[str | int, ...]
 """Where a value is: keys, and numbers of list items."""
@@ -36,11 +40,13 @@ class Mistake:
 
     def __str__(self) -> str:
         shown = "" if self.value is None else f" = {self.value}"
-        return f"  {PROJECT}:{path(self.place)}{shown}\n    {self.wrong}\n    {self.mend}"
+        return f"  {PROJECT}:{_printable(path(self.place))}{shown}\n    {self.wrong}\n    {self.mend}"
 
 
 def path(place: Place) -> str:
-    """A place as `pulumi config set --path` takes it."""
+    """A place as `pulumi config set` takes it: with `--path` where it has parts."""
+    if len(place) == 1:
+        return str(place[0])
     written = ""
     for part in place:
         if isinstance(part, int):
@@ -48,41 +54,56 @@ def path(place: Place) -> str:
         elif re.fullmatch(r"[\w-]+", part):
             written += f".{part}" if written else part
         else:
-            written += f"[{json.dumps(part)}]"
+            # Pulumi knows no other escape than that of a quote.
+            escaped = part.replace('"', '\\"')
+            written += f'["{escaped}"]'
     return written
 
 
 def set_command(place: Place, value: object, *, secret: bool = False) -> str:
     """The command that sets a value; a secret is read from a file instead."""
     flags = ("--secret " if secret else "") + ("--path " if len(place) > 1 else "")
-    written = "< file" if secret else shlex.quote(str(value))
+    written = "< file" if secret else _quoted(str(value))
     if not secret and str(value).startswith("-"):
         written = f"-- {written}"
-    return f"pulumi config set {flags}{shlex.quote(path(place))} {written}"
+    return f"pulumi config set {flags}{_quoted(path(place))} {written}"
 
 
 def remove_command(place: Place) -> str:
     """The command that removes a value."""
-    return f"pulumi config rm {'--path ' if len(place) > 1 else ''}{shlex.quote(path(place))}"
+    return f"pulumi config rm {'--path ' if len(place) > 1 else ''}{_quoted(path(place))}"
 
 
-def explain(problem: ErrorDetails, model: type[BaseModel], is_secret: Callable[[str], bool]) -> Mistake:
-    """One of pydantic's complaints, in a person's words.
+def _quoted(word: str) -> str:
+    """A word for the shell, on one line."""
+    return shlex.quote(word) if word.isprintable() else f"$'{_printable(word, besides=QUOTE_AND_BACKSLASH)}'"
 
-    Args:
-        problem: the complaint.
-        model: the model that was validated.
-        is_secret: whether a top-level key is a secret to Pulumi, no value beneath which is shown.
-    """
+
+def _printable(text: str, besides: str = "") -> str:
+    """Text with escapes for what does not print."""
+    return "".join(
+        letter if letter.isprintable() and letter not in besides else f"\\U{ord(letter):08x}" for letter in text
+    )
+
+
+def masked(mistake: Mistake, is_secret: Callable[[str], bool]) -> Mistake:
+    """A mistake as it may be shown: Pulumi tells which top-level keys have a secret in them, not where."""
+    if mistake.value is None or not is_secret(str(mistake.place[0])):
+        return mistake
+    return replace(mistake, value=SECRET)
+
+
+def explain(problem: ErrorDetails, model: type[BaseModel]) -> Mistake:
+    """One of pydantic's complaints about a model, in a person's words; without values that are secret by their type."""
     place: Place = problem["loc"]
-    if place[-1] == "[key]":
+    if _is_of_a_key(problem, model):
         return Mistake(place[:-1], f"the key {_what_is_wrong(problem)}", remove_command(place[:-1]))
     if problem["type"] == "extra_forbidden":
         return _unknown_key(place, model)
     if problem["type"] == "missing":
         return Mistake(place, "is required", _mend(place, model))
-    hidden = is_secret(str(place[0])) or _holds_secret(_annotation_at(model, place))
-    shown = "[secret]" if hidden else _shortened(json.dumps(problem["input"], ensure_ascii=False))
+    hidden = _is_hidden(_annotation_at(model, place))
+    shown = SECRET if hidden else _shortened(json.dumps(problem["input"], ensure_ascii=False))
     return Mistake(place, _what_is_wrong(problem), _mend(place, model), shown)
 
 
@@ -91,10 +112,12 @@ def _shortened(text: str) -> str:
 
 
 def _unknown_key(place: Place, model: type[BaseModel]) -> Mistake:
-    around = _annotation_at(model, place[:-1])
+    around = bare_type(_annotation_at(model, place[:-1]))
     known = sorted(aliased(around)) if is_model(around) else []
     near = difflib.get_close_matches(str(place[-1]), known, n=1)
     meant = f"did you mean `{near[0]}`? " if near else ""
+    if len(place) == 1 and re.search(r"[.\[]", str(place[0])):
+        meant = "did you mean `--path`? "
     return Mistake(place, f"there is no such key; {meant}Known here: {', '.join(known)}", remove_command(place))
 
 
@@ -129,40 +152,44 @@ def _what_is_wrong(problem: ErrorDetails) -> str:
 
 
 def _mend(place: Place, model: type[BaseModel]) -> str:
-    around, name = _annotation_at(model, place[:-1]), place[-1]
+    if bare_type(_annotation_at(model, place)) is SecretStr:
+        return set_command(place, "", secret=True)
+    around, name = bare_type(_annotation_at(model, place[:-1])), place[-1]
     if is_model(around) and isinstance(name, str) and name in aliased(around):
         field = aliased(around)[name]
-        if _holds_secret(field.annotation):
-            return set_command(place, "", secret=True) if not _is_container(field) else remove_command(place)
         good = field.examples[0] if field.examples else field.get_default()
         if isinstance(good, str | int) and good != "" and not str(good).startswith("-----"):
             return set_command(place, str(good).lower() if isinstance(good, bool) else good)
-    elif bare_type(_annotation_at(model, place)) is SecretStr:
-        return set_command(place, "", secret=True)
     return remove_command(place)
 
 
-def _is_container(field: FieldInfo) -> bool:
-    annotation = bare_type(field.annotation)
-    return is_model(annotation) or item_type(annotation) is not None
+def _is_of_a_key(problem: ErrorDetails, model: type[BaseModel]) -> bool:
+    """Whether a key of a map is wrong, rather than a value: pydantic says so by `[key]` after it."""
+    place: Place = problem["loc"]
+    if len(place) < 2 or place[-1] != "[key]" or problem["type"] == "extra_forbidden":
+        return False
+    return item_type(bare_type(_annotation_at(model, place[:-2]))) is not None
 
 
 def _annotation_at(model: type[BaseModel], place: Place) -> Any:
-    """The bare type of a place; none where there is no such place."""
+    """The type of a place as it is annotated; none where there is no such place."""
     annotation: Any = model
     for part in place:
-        if is_model(annotation):
-            field = aliased(annotation).get(str(part))
-            annotation = bare_type(field.annotation) if field else None
+        bare = bare_type(annotation)
+        if is_model(bare):
+            field = aliased(bare).get(str(part))
+            annotation = field.rebuild_annotation() if field else None
         else:
-            annotation = item_type(annotation)
+            annotation = item_type(bare)
     return annotation
 
 
-def _holds_secret(annotation: Any) -> bool:
-    """Whether a value of this type is a secret or has one in it."""
-    annotation = bare_type(annotation)
-    if is_model(annotation):
-        return any(_holds_secret(field.annotation) for field in aliased(annotation).values())
-    item = item_type(annotation)
-    return annotation is SecretStr or (item is not None and _holds_secret(item))
+def _is_hidden(annotation: Any) -> bool:
+    """Whether a value of this type is a secret, may be one by mistake, or has one in it."""
+    bare = bare_type(annotation)
+    if bare is SecretStr or is_marked(annotation, Hidden):
+        return True
+    if is_model(bare):
+        return any(_is_hidden(field.rebuild_annotation()) for field in aliased(bare).values())
+    item = item_type(bare)
+    return item is not None and _is_hidden(item)

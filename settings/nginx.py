@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from settings.general import Resources
-from settings.nginx_text import snippet
+from settings.nginx_text import quoted, snippet
 from settings.values import (
     HOST_NAME,
+    HOST_NAME_LENGTH,
     CertificateBundle,
     Count,
     Duration,
@@ -23,7 +24,6 @@ from settings.values import (
     Port,
     Ratio,
     TemplateText,
-    Url,
     is_address,
     matching,
     split_address,
@@ -59,6 +59,12 @@ def _folder(path: str) -> str:
     return path
 
 
+def _location(url: str) -> str:
+    if not re.fullmatch(r"(/|https?://.)[!-~]*", url):
+        raise ValueError("must begin with /, http:// or https://, and be of ASCII characters without spaces")
+    return url
+
+
 def _hundredths_of_a_percent(ratio: Decimal) -> Decimal:
     if ratio != round(ratio, 4):
         raise ValueError("must be in steps of 0.0001: NGINX's split_clients knows hundredths of a percent")
@@ -71,6 +77,7 @@ def _header_value(value: SecretStr) -> SecretStr:
         raise ValueError("must not begin or end with white space: is there a line end in the file?")
     if not re.fullmatch(r"[ -~]+", text):
         raise ValueError("must be one line of printable ASCII characters")
+    quoted(text)
     return value
 
 
@@ -91,9 +98,11 @@ Folder = Annotated[LiteralText, AfterValidator(_folder), Kind("folder")]
 SamplingRatio = Annotated[Ratio, AfterValidator(_hundredths_of_a_percent)]
 ServerName = Annotated[
     str,
+    Field(max_length=HOST_NAME_LENGTH),
     matching(rf"(\*\.)?{HOST_NAME}|{HOST_NAME}\.\*", "a host name, such as shop.example or *.example"),
     Kind("host"),
 ]
+Location = Annotated[TemplateText, AfterValidator(_location), Kind("URL with NGINX variables")]
 AttributeName = Annotated[LiteralText, Kind("attribute")]
 
 
@@ -147,9 +156,9 @@ class Return(Model):
 
     status: Annotated[int, Field(ge=200, le=599, strict=True)] = Field(description="Status code.", examples=[204])
     body: TemplateText | None = Field(default=None, description="The answer's text.", examples=["ok"])
-    location: Url | None = Field(
+    location: Location | None = Field(
         default=None,
-        description="Where a redirect (301, 302, 303, 307, 308) leads.",
+        description="Where a redirect (301, 302, 303, 307, 308) leads: a URL, or a path of this one.",
         examples=["https://shop.example/"],
     )
 

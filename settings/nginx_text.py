@@ -5,6 +5,7 @@ Both the checks of settings and the rendering of nginx.conf use it, so that what
 
 import difflib
 import re
+from collections.abc import Iterable
 
 MAXIMUM_BYTES = 4000
 """NGINX reads its configuration through a buffer of 4096 bytes, which a parameter must fit in."""
@@ -13,26 +14,38 @@ MAXIMUM_BYTES = 4000
 VARIABLES = frozenset(
     """
     args binary_remote_addr body_bytes_sent bytes_sent connection connection_requests connection_time content_length
-    content_type document_root document_uri host hostname http_cookie http_host http_referer http_user_agent
-    http_x_forwarded_for https is_args limit_rate msec nginx_version pid pipe proxy_add_x_forwarded_for proxy_host
-    proxy_port proxy_protocol_addr proxy_protocol_port query_string realpath_root remote_addr remote_port remote_user
-    request request_body request_body_file request_completion request_filename request_id request_length request_method
-    request_time request_uri scheme server_addr server_name server_port server_protocol ssl_cipher ssl_client_s_dn
-    ssl_protocol ssl_server_name status tcpinfo_rtt time_iso8601 time_local upstream_addr upstream_bytes_received
-    upstream_bytes_sent upstream_cache_status upstream_connect_time upstream_header_time upstream_response_length
-    upstream_response_time upstream_status uri
+    content_type document_root document_uri gzip_ratio host hostname http_cookie http_host http_referer
+    http_user_agent http_x_forwarded_for https is_args limit_rate msec nginx_version pid pipe
+    proxy_add_x_forwarded_for proxy_host proxy_port proxy_protocol_addr proxy_protocol_port query_string
+    realip_remote_addr realip_remote_port realpath_root remote_addr remote_port remote_user request request_body
+    request_body_file request_completion request_filename request_id request_length request_method request_time
+    request_uri scheme server_addr server_name server_port server_protocol ssl_cipher ssl_client_s_dn
+    ssl_client_verify ssl_protocol ssl_server_name status tcpinfo_rtt time_iso8601 time_local upstream_addr
+    upstream_bytes_received upstream_bytes_sent upstream_cache_status upstream_connect_time upstream_header_time
+    upstream_response_length upstream_response_time upstream_status uri
     otel_trace_id otel_span_id otel_parent_id otel_parent_sampled
     """.split()  # noqa: SIM905
 )
 # Families whose members are named by the request.
-_FAMILIES = ("arg_", "cookie_", "http_", "sent_http_", "sent_trailer_", "upstream_http_", "upstream_trailer_")
+FAMILIES = (
+    "arg_",
+    "cookie_",
+    "http_",
+    "sent_http_",
+    "sent_trailer_",
+    "upstream_cookie_",
+    "upstream_http_",
+    "upstream_trailer_",
+)
 
-# How NGINX reads directives; within a word, quotes and `#` are plain characters.
+# How NGINX reads directives (`ngx_conf_read_token`). Four characters are space. Within a word, quotes, `#`, `}` and
+# the `{` of `${` are plain.
 _TOKEN = re.compile(
-    r"""\s+ | \#[^\n]*
+    r"""(?P<space>[ \t\r\n]+)
+    | (?P<comment>\#[^\n]*)
     | (?P<mark>[{};])
     | (?P<quoted>"(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*')
-    | (?P<word>(?:\\.|\$\{[^}]*\}?|[^\s{};\\])+ | \\)""",
+    | (?P<word>(?:\\.|\$\{*|[^ \t\r\n{;\\])+ | \\)""",
     re.VERBOSE | re.DOTALL,
 )
 
@@ -50,21 +63,38 @@ def literal(text: str) -> str:
 
 
 def template(text: str) -> str:
-    """Checks text for a parameter in which NGINX replaces variables.
+    """Checks text for a parameter in which NGINX replaces variables; which it has, `unknown_variable` tells.
 
     Raises:
-        ValueError: NGINX cannot read it as one parameter, or a variable is unknown.
+        ValueError: NGINX cannot read it as one parameter, or a `$` begins no variable.
     """
-    for reference in _REFERENCE.finditer(text):
-        name = reference["braced"] or reference["plain"]
-        if name is None:
-            raise ValueError("must not have a `$` that begins no variable: NGINX has no way to write one")
-        if name not in VARIABLES and not any(name.startswith(family) and name != family for family in _FAMILIES):
-            near = difflib.get_close_matches(name, sorted(VARIABLES), n=1)
-            meant = f"did you mean `${near[0]}`?" if near else "see nginx.org/en/docs/varindex.html"
-            raise ValueError(f"must name variables that NGINX knows; `${name}` is none, {meant}")
+    if None in _names(text):
+        raise ValueError("must not have a `$` that begins no variable: NGINX has no way to write one")
     quoted(text)
     return text
+
+
+def unknown_variable(text: str, snippets: Iterable[str]) -> str | None:
+    """What is wrong with the first variable of a template that NGINX does not know; none if it knows all.
+
+    Args:
+        text: a valid template.
+        snippets: directives that may make variables (`map`, `set`, `geo`): those that are named there are known.
+    """
+    made = {name for directives in snippets for name in _names(directives) if name}
+    for name in _names(text):
+        of_family = any(str(name).startswith(family) and name != family for family in FAMILIES)
+        if name is None or name in VARIABLES or name in made or of_family:
+            continue
+        near = difflib.get_close_matches(name, sorted(VARIABLES | made), n=1)
+        meant = f"did you mean `${near[0]}`?" if near else "see nginx.org/en/docs/varindex.html"
+        return f"must name variables that NGINX knows; `${name}` is none, {meant}"
+    return None
+
+
+def _names(text: str) -> list[str | None]:
+    """The variables in a text; none for a `$` that begins no variable."""
+    return [reference["braced"] or reference["plain"] for reference in _REFERENCE.finditer(text)]
 
 
 def quoted(text: str) -> str:
@@ -92,6 +122,8 @@ def snippet(text: str) -> str:
     """
     depth, pending = 0, False
     for token in _TOKEN.finditer(text):
+        if not token["space"] and len(token[0].encode()) > MAXIMUM_BYTES:
+            raise ValueError(f"must have no word and no comment of over {MAXIMUM_BYTES} bytes: NGINX cannot read it")
         if token["word"]:
             if token["word"][0] in "\"'":
                 raise ValueError(f"must close every quote: a {token['word'][0]} is left open")

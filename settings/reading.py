@@ -1,19 +1,17 @@
 """The only reader of Pulumi's configuration."""
 
-import copy
-import json
 import os
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
 
 from settings.combinations import mistakes_of
-from settings.mistakes import PROJECT, Mistake, Place, explain
+from settings.mistakes import PROJECT, Mistake, Place, explain, masked
+from settings.schema import aliased, bare_type, is_model, item_type
 from settings.stack import Settings
-
-_STRUCTURED = ("{", "[")
 
 
 class ClusterAccess(BaseModel):
@@ -31,14 +29,14 @@ def load() -> Settings:
     Raises:
         pulumi.RunError: the configuration has mistakes; names each, what is allowed and what mends it.
     """
-    raw = {key: _parsed(text) for key, text in _configured().items() if text}
+    raw = {key: _parsed(key, text) for key, text in _configured().items() if text}
     settings, mistakes, faulty = _validated(raw)
     mistakes += [rule.mistake for rule in mistakes_of(settings, _is_secret) if not _touches(rule.places, faulty)]
     if mistakes:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise pulumi.RunError(
             f"{count} in the configuration of stack {pulumi.get_stack()}; nothing was changed.\n\n"
-            + "\n\n".join(str(mistake) for mistake in mistakes)
+            + "\n\n".join(str(masked(mistake, _is_secret)) for mistake in mistakes)
         )
     return settings
 
@@ -62,13 +60,16 @@ def _is_secret(key: str) -> bool:
     return is_config_secret(f"{PROJECT}:{key}")
 
 
-def _parsed(text: str) -> Any:
-    """A top-level value: an object or a list out of its JSON, text as it is."""
-    if not text.startswith(_STRUCTURED):
+def _parsed(key: str, text: str) -> Any:
+    """A top-level value: an object out of its JSON; text as it is, which may look like JSON (a password, say)."""
+    field = aliased(Settings).get(key)
+    annotation = bare_type(field.annotation) if field else None
+    if not is_model(annotation) and item_type(annotation) is None:
         return text
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        # Stricter than Python's own: no half characters, and a limit of depth.
+        return from_json(text)
+    except ValueError:
         return text
 
 
@@ -81,15 +82,16 @@ def _validated(raw: dict[str, Any]) -> tuple[Settings, list[Mistake], set[Place]
         return Settings.model_validate(raw), [], set()
     except ValidationError as error:
         problems = error.errors()
-    mistakes = [explain(problem, Settings, _is_secret) for problem in problems]
+    mistakes = [explain(problem, Settings) for problem in problems]
     faulty: set[Place] = {problem["loc"][:2] for problem in problems}
-    rest = copy.deepcopy(raw)
+    rest = dict(raw)
     for group in faulty:
-        around = rest.get(str(group[0]))
+        key, around = str(group[0]), rest.get(str(group[0]))
         if len(group) == 1 or not isinstance(around, dict):
-            rest.pop(str(group[0]), None)
+            rest.pop(key, None)
         else:
-            around.pop(str(group[1]), None)  # pyright: ignore[reportUnknownMemberType]
+            values = cast("dict[str, Any]", around)
+            rest[key] = {name: value for name, value in values.items() if name != group[1]}
     return Settings.model_validate(rest), mistakes, faulty
 
 

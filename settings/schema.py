@@ -23,6 +23,16 @@ def bare_type(annotation: Any) -> Any:
             return annotation
 
 
+def is_marked(annotation: Any, mark: type) -> bool:
+    """Whether a type is annotated with an instance of `mark`."""
+    if get_origin(annotation) is Annotated:
+        inner, *metadata = get_args(annotation)
+        return any(isinstance(item, mark) for item in metadata) or is_marked(inner, mark)
+    return get_origin(annotation) in {Union, UnionType} and any(
+        is_marked(member, mark) for member in get_args(annotation)
+    )
+
+
 def is_model(annotation: Any) -> bool:
     """Whether a bare type is a group of settings."""
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)

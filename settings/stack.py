@@ -102,5 +102,5 @@ class Settings(Model):
 
 def registry_host(image: str) -> str | None:
     """The registry that a reference names; none is Docker Hub."""
-    matched = IMAGE_REFERENCE.match(image)
+    matched = IMAGE_REFERENCE.fullmatch(image)
     return matched["host"] if matched else None

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from settings.general import Resources
-from settings.values import Bytes, Count, Duration, Image, Model, Port, SubdomainName
+from settings.values import Bytes, Count, Duration, Image, MemoryLimit, Model, Port, SubdomainName
 
 
 class Ingestion(Model):
@@ -57,7 +57,7 @@ class TempoResources(Resources):
     """What Tempo's container asks for; its heap is kept within 80 % of the memory limit."""
 
     memory: Bytes = Field(default="256Mi", description="Memory that is asked for.")
-    memory_limit: Bytes = Field(
+    memory_limit: MemoryLimit = Field(
         default="2000Mi", description="Memory above which the kernel ends the container; live traces are in it."
     )
 

@@ -28,6 +28,10 @@ class Kind:
         self.name = name
 
 
+class Hidden:
+    """Marks a type whose values are not shown: a secret may have been put there by mistake."""
+
+
 def _as_text(value: Any) -> Any:
     """`pulumi config set --path` stores `true` and `7` as a boolean and a number, also where text is meant."""
     if isinstance(value, bool):
@@ -51,7 +55,7 @@ def _one_line(text: str) -> str:
 
 def matching(pattern: str, what: str) -> AfterValidator:
     """Checks that the whole text matches; otherwise says that it must be `what`."""
-    compiled = re.compile(pattern)
+    compiled = re.compile(pattern, re.ASCII)
 
     def check(text: str) -> str:
         if not compiled.fullmatch(text):
@@ -85,14 +89,15 @@ DOCKER_HUB_HOSTS = frozenset({None, "docker.io", "index.docker.io", "registry-1.
 
 # Images: the distribution project's reference grammar, with a tag or a digest made mandatory.
 IMAGE_REFERENCE = re.compile(
-    r"^(?:(?P<host>localhost(?::\d+)?|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+(?::\d+)?|[a-zA-Z0-9-]+:\d+)/)?"
+    r"(?:(?P<host>localhost(?::\d+)?|[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+(?::\d+)?|[a-zA-Z0-9-]+:\d+)/)?"
     r"(?P<name>[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*)"
-    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?P<digest>@sha256:[0-9a-f]{64})?$"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?P<digest>@sha256:[0-9a-f]{64})?",
+    re.ASCII,
 )
 
 
 def _pinned_image(image: str) -> str:
-    matched = IMAGE_REFERENCE.match(image)
+    matched = IMAGE_REFERENCE.fullmatch(image)
     if matched is None:
         raise ValueError("must be an image reference, which is [registry/]name:tag or [registry/]name@sha256:…")
     if not matched["digest"] and matched["tag"] in {None, "latest"}:
@@ -102,17 +107,22 @@ def _pinned_image(image: str) -> str:
 
 Image = Annotated[str, AfterValidator(_pinned_image), Kind("image")]
 
-RegistryPrefix = Annotated[
-    str,
-    matching(
-        r"[a-zA-Z0-9][a-zA-Z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*",
-        "a registry's host and port with an optional path, without a scheme or a closing slash",
-    ),
-    Kind("registry"),
-]
+
+def _registry(prefix: str) -> str:
+    matched = IMAGE_REFERENCE.fullmatch(f"{prefix}/name:tag")
+    # Without a point, a port or `localhost`, the first part of an image's name is a folder of Docker Hub.
+    if matched is None or matched["host"] is None:
+        raise ValueError(
+            "must be a registry's host, with a point or a port in it, and an optional path in lower case; "
+            "without a scheme or a closing slash"
+        )
+    return prefix
+
+
+RegistryPrefix = Annotated[str, AfterValidator(_registry), Kind("registry")]
 
 # Times: one number and one unit, which Go (the Collector, Tempo) and NGINX read alike.
-_DURATION = re.compile(r"(\d+)(ms|s|m|h)")
+_DURATION = re.compile(r"(\d+)(ms|s|m|h)", re.ASCII)
 _TEN_YEARS = Decimal(87_600 * 3600)
 _UNIT_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 
@@ -139,7 +149,7 @@ def _duration(text: str) -> str:
 Duration = Annotated[str, BeforeValidator(_as_text), AfterValidator(_duration), Kind("duration")]
 
 # Kubernetes' quantities, as its API server reads them.
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?", re.ASCII)
 _QUANTITY_FACTORS = {"": Decimal(1), "m": Decimal("0.001")} | {
     unit: Decimal(base**power)
     for base, suffix in ((1000, ""), (1024, "i"))
@@ -181,12 +191,28 @@ def _number_as_text(value: Any) -> Any:
 Cpu = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_cpu), Kind("cores")]
 Bytes = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_bytes), Kind("bytes")]
 
+
+def _room(text: str) -> str:
+    if amount(text) < 16 * 2**20:
+        raise ValueError("must be at least 16Mi: with less, a container hardly starts")
+    return text
+
+
+MemoryLimit = Annotated[Bytes, AfterValidator(_room), Kind("bytes")]
+
 # Kubernetes counts in 32 bits.
 Count = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True), Kind("integer")]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True), Kind("port")]
 
 
-Ratio = Annotated[Decimal, BeforeValidator(_no_boolean), Field(ge=0, le=1), Kind("number from 0 to 1")]
+Ratio = Annotated[
+    Decimal,
+    BeforeValidator(_no_boolean),
+    Field(ge=0, le=1),
+    # -0 is 0, but would be written as it is.
+    AfterValidator(abs),
+    Kind("number from 0 to 1"),
+]
 
 # Names of Kubernetes.
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -220,23 +246,24 @@ AnnotationValue = Annotated[str, BeforeValidator(_as_text), Kind("text")]
 
 
 # Addresses.
+HOST_NAME_LENGTH = 253
 HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 
 
 def is_address(text: str) -> bool:
-    """Whether it is an IP address, without brackets."""
+    """Whether it is an IP address, without brackets; one with a scope (`fe80::1%eth0`) is of one machine alone."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text
 
 
 def is_host(text: str) -> bool:
     """Whether it is an IP address, without brackets, or a host name."""
     # Digits and points alone are an address with a mistake in it.
     is_name = re.fullmatch(HOST_NAME, text) is not None and re.fullmatch(r"[\d.]+", text) is None
-    return is_name or is_address(text)
+    return (is_name and len(text) <= HOST_NAME_LENGTH) or is_address(text)
 
 
 def bracketed(host: str) -> str:
@@ -255,7 +282,7 @@ Host = Annotated[str, AfterValidator(_host), Kind("host")]
 
 def split_address(text: str) -> tuple[str, int] | None:
     """`host:port` in its parts, an IPv6 address without its brackets; none where it is not one."""
-    matched = re.fullmatch(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^:\[\]/\s]+)):(?P<port>\d{1,5})", text)
+    matched = re.fullmatch(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[^:\[\]/\s]+)):(?P<port>[0-9]{1,5})", text)
     if matched is None or not 1 <= int(matched["port"]) <= 65535:
         return None
     host = matched["six"] or matched["host"]
@@ -271,24 +298,31 @@ def _endpoint(text: str) -> str:
 Endpoint = Annotated[str, AfterValidator(_endpoint), Kind("endpoint")]
 
 
-def _url(text: str) -> str:
-    matched = re.fullmatch(r"https?://([^/]+)(/[!-~]*)?", text)
-    if matched is None or (split_address(matched[1]) is None and not is_host(matched[1])) or re.search(r"[\s$]", text):
-        raise ValueError("must be http://host[:port][/path] or https://host[:port][/path]")
+def _otlp_endpoint(text: str) -> str:
+    matched = re.fullmatch(r"https?://([^/]+)(/[\w./~-]*)?", text, re.ASCII)
+    if split_address(text) is None and (
+        matched is None or (split_address(matched[1]) is None and not is_host(matched[1]))
+    ):
+        raise ValueError("must be host:port, or http://host[:port][/path] or https://host[:port][/path]")
+    if re.search(r"/v1/traces/?$", text):
+        raise ValueError("must be without /v1/traces, which the Collector adds")
     return text
 
 
-Url = Annotated[str, AfterValidator(_url), Kind("URL")]
+OtlpEndpoint = Annotated[str, AfterValidator(_otlp_endpoint), Kind("endpoint, or URL")]
 
 
 def _certificates(text: str) -> str:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
-    except (ssl.SSLError, TypeError, ValueError):
-        raise ValueError("must be certificates in PEM, -----BEGIN CERTIFICATE----- and so on") from None
     if "PRIVATE KEY" in text:
         raise ValueError("must be certificates alone, without a private key")
-    return text.strip() + "\n"
+    # What stands between them is for people.
+    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
+    bundle = "".join(f"{block}\n" for block in blocks)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=bundle)
+    except (ssl.SSLError, TypeError, ValueError):
+        raise ValueError("must be certificates in PEM, -----BEGIN CERTIFICATE----- and so on") from None
+    return bundle
 
 
-CertificateBundle = Annotated[str, AfterValidator(_certificates), Kind("PEM certificates")]
+CertificateBundle = Annotated[str, AfterValidator(_certificates), Kind("PEM certificates"), Hidden()]

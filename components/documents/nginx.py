@@ -68,9 +68,10 @@ def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
 
 def _named(upstream: Upstream, namespace: str) -> _Upstream:
     """The `upstream` block of an address. Named by it, so that a new route does not rename those of others."""
-    host = upstream.host or f"{upstream.service}.{upstream.namespace or namespace}.svc"
+    # In lower case, as NGINX compares the names of upstreams.
+    host = (upstream.host or f"{upstream.service}.{upstream.namespace or namespace}.svc").lower()
     # Lower-case hexadecimal for what a name cannot have keeps different addresses apart.
-    name = re.sub(r"[^a-zA-Z0-9.-]", lambda character: f"_{ord(character[0]):x}", f"{host}:{upstream.port}")
+    name = re.sub(r"[^a-z0-9.-]", lambda character: f"_{ord(character[0]):x}", f"{host}:{upstream.port}")
     return _Upstream(f"to_{name}", f"{bracketed(host)}:{upstream.port}", bracketed(host))
 
 

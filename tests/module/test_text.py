@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from components.documents.nginx import exporter_conf, nginx_conf
 from settings import NginxSettings
 from settings.nginx import HeaderValue
 from settings.nginx import Path as RoutePath
+from settings.nginx_text import FAMILIES, VARIABLES, snippet
 from settings.values import LiteralText, TemplateText
 from tests.module.conftest import Nginx
 from tests.otlp import Receiver, free_port
@@ -129,3 +131,54 @@ def test_any_text_is_refused_or_read_as_it_was_written(
         assert span.resource["service.name"] == values["serviceName"]
     for metadata in receiver.metadata:
         assert {name: metadata[name] for name in headers} == headers
+
+
+@pytest.fixture
+def unused(tmp_path: Path, nginx_build: Path) -> Nginx:
+    """An NGINX that is not running."""
+    return Nginx(nginx_build, tmp_path, free_port())
+
+
+def test_a_redirect_to_a_path_names_no_port(unused: Nginx, receiver: Receiver) -> None:
+    (unused.folder / "files" / "folder").mkdir(parents=True)
+    routes: list[dict[str, Any]] = [
+        {"path": "/", "root": "/tmp/files"},  # noqa: S108 - what `served` puts the folder in place of
+        {"path": "/old", "return": {"status": 301, "location": "/new/?from=$uri"}},
+    ]
+    with served(unused, receiver, {"routes": routes}, unused.folder, headers={"x-always": "there"}):
+        # The pods' port, which clients never see, would be in both.
+        assert httpx.get(unused.url("/folder")).headers["location"] == "/folder/"
+        assert httpx.get(unused.url("/old")).headers["location"] == "/new/?from=/old"
+
+
+def test_nginx_knows_every_variable_that_is_taken(stopped_nginx: Nginx) -> None:
+    names = [*VARIABLES, *(f"{family}x" for family in FAMILIES)]
+    text = "".join(f"${{{name}}}" for name in names)
+    stopped_nginx.write(f'otel_exporter {{ endpoint a:1; }} server {{ location / {{ return 200 "{text}"; }} }}')
+    assert stopped_nginx.test() == "ok"
+
+
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    parts=st.lists(
+        st.sampled_from(
+            [*"{};#'\"\\$ \t\r\n\x0c\u00a0", "${", "set $a b;", "server {", "location /a {", "}", "return 200"]
+        ),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_directives_that_are_taken_end_in_their_block(unused: Nginx, parts: list[str]) -> None:
+    text = "".join(parts)
+    try:
+        snippet(text)
+    except ValueError:
+        return
+    # What comes after them is read as what it is: NGINX refuses it by name, unless it refuses the directives.
+    unused.write(f"otel_exporter {{ endpoint a:1; }} server {{ location / {{\n{text}\n}} }} the_end;")
+    said = unused.test()
+    unknown = 'unknown directive "the_end"'
+    assert said == unknown or "the_end" not in said.replace(unknown, ""), (text, said)
+    assert not re.search('unexpected end of file|unexpected "}"|too long parameter', said), (text, said)

@@ -3,7 +3,8 @@
 import itertools
 import json
 import re
-import shlex
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,19 @@ def test_the_command_that_is_offered_mends_it(case: dict[str, Any]) -> None:
 
 
 def run_config_command(command: str, values: dict[str, Any], secrets: list[str]) -> None:
-    """Does to a configuration what `pulumi config set` and `rm` do."""
-    program, config, action, *rest = shlex.split(command)
-    assert (program, config) == ("pulumi", "config")
-    place = path_of(next(word for word in rest if not word.startswith("-")))
-    if "--secret" in rest:
+    """Does to a configuration what `pulumi config set` and `rm` do, of a command that a person gives to a shell."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "file").write_text("from-a-file")
+        script = f"pulumi() {{ printf '%s\\0' \"$@\"; [ -t 0 ] || cat; }}\n{command}"
+        ran = subprocess.run(
+            ["bash", "-c", script], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True
+        )
+    config, action, *rest, piped = ran.stdout.split("\0")
+    assert config == "config"
+    options = {word for word in rest if word in {"--path", "--secret", "--"}}
+    key, *given = (word for word in rest if word not in options)
+    place = path_of(key) if "--path" in options else [key]
+    if "--secret" in options:
         secrets.append(str(place[0]))
     if action == "rm":
         around = values
@@ -69,12 +78,10 @@ def run_config_command(command: str, values: dict[str, Any], secrets: list[str])
         del around[place[-1]]
         return
     assert action == "set"
-    written = rest[-1]
-    if written == "file":
-        written = "from-a-file"
-    elif written in {"true", "false"} or re.fullmatch(r"\d+", written):
+    written = given[0] if given else piped
+    if "--path" in options and re.fullmatch(r"true|false|\d+", written):
         # As `--path` stores them.
-        written = json.loads(written) if len(place) > 1 else written
+        written = json.loads(written)
     around: Any = values
     for part, following in itertools.pairwise(place):
         empty: Any = [] if isinstance(following, int) else {}
@@ -83,9 +90,9 @@ def run_config_command(command: str, values: dict[str, Any], secrets: list[str])
 
 
 def path_of(written: str) -> list[str | int]:
-    """The parts of a path of `pulumi config set --path`."""
-    parts = re.findall(r'\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]|([^.\[\]]+)', written)
-    return [int(number) if number else json.loads(quoted) if quoted else plain for number, quoted, plain in parts]
+    """The parts of a path of `pulumi config set --path`, which knows the escape of a quote alone."""
+    parts = re.findall(r'\[(\d+)\]|\["((?:[^"\\]|\\"|\\)*?)"\]|([^.\[\]]+)', written)
+    return [int(number) if number else plain or quoted.replace('\\"', '"') for number, quoted, plain in parts]
 
 
 def test_there_are_at_least_sixty_cases_none_of_them_twice() -> None:
@@ -117,6 +124,12 @@ def test_a_combination_with_a_value_that_is_itself_a_mistake_is_not_judged() -> 
     said = refusal({"tempo": {"retention": "1 minute", "flush": {"blocklistPoll": "5m"}}}, [])
     assert said.startswith("1 mistake ")
     assert "blocklistPoll" not in said
+
+
+def test_a_key_of_a_map_that_is_called_as_pydantic_calls_keys_does_not_take_the_map_with_it() -> None:
+    said = refusal({"labels": {"[key]": "a", "team": "a"}}, [])
+    assert """nginx-tracing:labels["[key]"]\n""" in said
+    assert said.splitlines()[-1] == """    pulumi config rm --path 'labels["[key]"]'"""
 
 
 def test_no_value_of_a_secret_is_ever_shown() -> None:

@@ -172,6 +172,11 @@ def test_upstreams_are_named_by_their_address_and_those_that_look_alike_are_kept
     ]
 
 
+def test_an_upstream_that_is_written_in_two_ways_is_one() -> None:
+    routes = [{"path": f"/{host}", "upstream": f"{host}:80"} for host in ("shop.example", "Shop.Example")]
+    assert conf(routes=routes).count("    upstream to_shop.example_3a80 {") == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -182,6 +187,9 @@ def test_upstreams_are_named_by_their_address_and_those_that_look_alike_are_kept
         r"rewrite ^/a\{b\} /c;",
         "set $a ${b}c;",
         "log_format a 'it'\n  'goes on';",
+        "if ($uri ~ ^/a}b) { return 200 a}b; }",
+        "set $a ${{b}c;",
+        "set $a b;\t# a comment\r\n",
         "",
     ],
 )
@@ -190,7 +198,10 @@ def test_directives_that_are_whole_are_taken(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["gzip on", "}", "location / { return 200;", "a { b }", "a 'b;", "gzip on; } server {"]
+    "text",
+    ["gzip on", "}", "location / { return 200;", "a { b }", "a 'b;", "gzip on; } server {"]
+    # What NGINX takes for a part of a word, or does not take for space.
+    + ["set $a ${b; } server { set $c d};", "a {\u00a0}", "a;\x0c}", "a b\\", "a; b\\;"],
 )
 def test_directives_that_reach_beyond_their_block_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must "):

@@ -51,7 +51,9 @@ def rendered(program: Program) -> dict[str, str]:
             inputs: Any = plain(resource.inputs)  # pyright: ignore[reportUnknownMemberType]
             inputs["metadata"].setdefault("name", f"{resource.name}-1a2b3c4d")
             head = {key: inputs.pop(key) for key in ("apiVersion", "kind", "metadata")}
-            files[f"{head['kind']}-{resource.name}.yaml"] = yaml.dump(head | inputs, Dumper=_Dumper, sort_keys=False)
+            files[f"{head['kind']}-{resource.name}.yaml"] = yaml.dump(
+                head | inputs, Dumper=_Dumper, sort_keys=False, allow_unicode=True
+            )
     return files
 
 

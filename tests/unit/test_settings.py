@@ -12,6 +12,8 @@ from lab.paths import REPOSITORY
 from settings import reference
 from tests import golden
 
+EVERY_KNOB = "every-knob/config.yaml"
+
 
 def configure(**values: Any) -> None:
     """Sets the stack's configuration as the engine passes it."""
@@ -87,6 +89,50 @@ def test_what_pulumi_config_set_stores_is_taken_as_it_is_meant() -> None:
     assert loaded.labels == {"traced": "true", "version": "7"}
     assert (str(loaded.nginx.sampling.ratio), loaded.nginx.service_name) == ("0.5", "7")
     assert loaded.nginx.resources.cpu == "2"
+
+
+def test_a_password_may_look_like_json() -> None:
+    # Google's registry takes a service account's key as it is.
+    password = '{"type": "service_account"}'  # noqa: S105
+    text = {"registryUsername": "_json_key", "registryPassword": password, "imageRegistry": "mirror.example"}
+    set_all_config({f"nginx-tracing:{key}": value for key, value in text.items()}, ["nginx-tracing:registryPassword"])
+    loaded = settings.load().registry_password
+    assert loaded
+    assert loaded.get_secret_value() == password
+
+
+def test_nothing_is_nothing_with_a_sign_too() -> None:
+    configure(nginx={"sampling": {"ratio": "-0"}})
+    assert str(settings.load().nginx.sampling.ratio) == "0"
+
+
+def test_what_stands_between_certificates_is_left_out() -> None:
+    (bundle,) = re.findall(r"-----BEGIN.*?END CERTIFICATE-----\n", (golden.FOLDER / EVERY_KNOB).read_text(), re.DOTALL)
+    bundle = re.sub("^ +", "", bundle, flags=re.MULTILINE)
+    tls = {"caBundle": f"# Autorité de certification\n{bundle}# and again\n{bundle}"}
+    configure(collector={"exporters": {"mine": {"endpoint": "otlp.example:4317", "tls": tls}}})
+    assert settings.load().collector.exporters["mine"].tls.ca_bundle == bundle * 2
+
+
+@pytest.mark.parametrize("location", ["/new/", "/new$request_uri", "http://[::1]/", "https://a.example:8443/?a=b#c"])
+def test_a_redirect_may_lead_anywhere(location: str) -> None:
+    configure(nginx={"routes": [{"path": "/", "return": {"status": 301, "location": location}}]})
+    settings.load()
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://otlp.example", "https://otlp.example/otlp/", "http://[::1]:4318", "http://127.0.0.1:1/a.b/~c"]
+)
+def test_an_http_endpoint_may_have_a_path_and_need_not_have_a_port(endpoint: str) -> None:
+    tls = {"enabled": endpoint.startswith("https")}
+    configure(collector={"exporters": {"a": {"endpoint": endpoint, "protocol": "http", "tls": tls}}})
+    settings.load()
+
+
+def test_variables_that_extra_directives_make_can_be_used() -> None:
+    route = {"path": "/", "root": "/srv", "extraConfig": "set $shard 1;", "spanName": "$shard ${tier}"}
+    configure(nginx={"extraConfig": {"http": "map $host $tier { default a; }"}, "routes": [route]})
+    settings.load()
 
 
 def test_a_part_of_the_resources_leaves_the_component_s_own_defaults_for_the_rest() -> None:
