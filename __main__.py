@@ -3,7 +3,8 @@
 import pulumi
 
 import settings as configuration
-from components.nginx import NginxOtel
+from components.nginx import NginxOtel, licensed_plus
+from components.nginx_plus_image import nginx_plus_image
 from components.nodes import node_host
 from components.otel_collector import OtelCollector
 from components.stack import stack_context
@@ -20,7 +21,9 @@ collector = (
     OtelCollector("otel-collector", settings.collector, stack, backend=backend) if settings.collector.enabled else None
 )
 exporter = collector.otlp_endpoint if collector else None
-nginx = NginxOtel("nginx", settings.nginx, stack, exporter=exporter)
+plus = licensed_plus(settings)
+image = nginx_plus_image("nginx-plus", settings).reference if settings.builds_image else stack.images["nginx"]
+nginx = NginxOtel("nginx", settings.nginx, stack, image=image, exporter=exporter, plus=plus)
 
 pulumi.export("nginxUrl", nginx.url)
 pulumi.export("nginxNodePort", nginx.node_port)

@@ -92,10 +92,17 @@ def config_object(
     )
 
 
-def secret_object(component: str, files: Mapping[str, str], *, stack: StackContext, parent: pulumi.Resource) -> Secret:
+def secret_object(
+    component: str,
+    files: Mapping[str, str],
+    *,
+    stack: StackContext,
+    parent: pulumi.Resource,
+    name: str = "secrets",
+) -> Secret:
     """Secret documents for a component's pods, encrypted in the stack's state. Auto-named like `config_object`."""
     return Secret(
-        f"{component}-secrets",
+        f"{component}-{name}",
         metadata=stack.metadata(component),
         string_data=pulumi.Output.secret(dict(files)),
         opts=pulumi.ResourceOptions(parent=parent),
@@ -264,11 +271,9 @@ def config_volume(config_map: ConfigMap) -> VolumeArgs:
     return VolumeArgs(name="config", config_map=ConfigMapVolumeSourceArgs(name=config_map.metadata["name"]))
 
 
-def secret_volume(secret: Secret) -> VolumeArgs:
-    """The volume `secrets` with a secret object's documents, for the group that the pod runs as."""
-    return VolumeArgs(
-        name="secrets", secret=SecretVolumeSourceArgs(secret_name=secret.metadata["name"], default_mode=0o440)
-    )
+def secret_volume(secret: Secret, name: str = "secrets") -> VolumeArgs:
+    """A volume with a secret object's documents, for the group that the pod runs as."""
+    return VolumeArgs(name=name, secret=SecretVolumeSourceArgs(secret_name=secret.metadata["name"], default_mode=0o440))
 
 
 def empty_volume(name: str) -> VolumeArgs:

@@ -1,5 +1,7 @@
 """NGINX with the OpenTelemetry module."""
 
+from dataclasses import dataclass
+
 import pulumi
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
@@ -10,6 +12,7 @@ from pulumi_kubernetes.core.v1 import (
     SleepActionArgs,
     VolumeMountArgs,
 )
+from pydantic import SecretStr
 
 from components.documents.nginx import (
     CA_FILE,
@@ -17,6 +20,10 @@ from components.documents.nginx import (
     FOLDER,
     HEALTH_PORT,
     HTTP_PORT,
+    LICENSE_FILE,
+    LICENSE_FOLDER,
+    REPORT_CA_FILE,
+    STATE_FOLDER,
     exporter_conf,
     nginx_conf,
 )
@@ -38,11 +45,20 @@ from components.kubernetes import (
     url,
 )
 from components.stack import StackContext
-from settings import NginxSettings
+from settings import NginxSettings, PlusSettings, Settings
 
 NAME = "nginx"
 USER = 101
 """The image's own user."""
+
+
+@dataclass(frozen=True)
+class LicensedPlus:
+    """What runs NGINX Plus."""
+
+    settings: PlusSettings
+    license: SecretStr
+    """The text of license.jwt."""
 
 
 class NginxOtel(pulumi.ComponentResource):
@@ -65,7 +81,9 @@ class NginxOtel(pulumi.ComponentResource):
         settings: NginxSettings,
         stack: StackContext,
         *,
+        image: pulumi.Input[str],
         exporter: Endpoint | None,
+        plus: LicensedPlus | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the workload and the Service.
@@ -74,21 +92,28 @@ class NginxOtel(pulumi.ComponentResource):
             name: the resource's name.
             settings: what can be configured.
             stack: what holds for all components.
+            image: the image that runs; `settings.image` is not looked at.
             exporter: the stack's own Collector; none where `settings.exporter.endpoint` names another.
+            plus: what NGINX Plus needs, where the image is one of it.
             opts: the usual options.
 
         Raises:
             ValueError: spans have nowhere to go.
         """
         super().__init__("nginx-tracing:index:NginxOtel", name, None, opts)
-        self.image = pulumi.Output.from_input(stack.images["nginx"])
+        self.image = pulumi.Output.from_input(image)
         endpoint = settings.exporter.endpoint or (str(exporter) if exporter else None)
         if endpoint is None:
             raise ValueError("neither a Collector nor nginx.exporter.endpoint")
 
-        files = {"nginx.conf": nginx_conf(settings, exporter=endpoint, namespace=stack.namespace_name)}
+        document = nginx_conf(
+            settings, exporter=endpoint, namespace=stack.namespace_name, plus=plus.settings if plus else None
+        )
+        files = {"nginx.conf": document}
         if settings.exporter.ca_bundle:
             files[CA_FILE] = settings.exporter.ca_bundle
+        if plus and plus.settings.usage_report.ca_bundle:
+            files[REPORT_CA_FILE] = plus.settings.usage_report.ca_bundle
         volumes = [config_volume(config_object(NAME, files, stack=stack, parent=self)), empty_volume("tmp")]
         # Single files: the folder holds the image's mime.types besides.
         mounts = [_file("config", file) for file in files]
@@ -96,6 +121,15 @@ class NginxOtel(pulumi.ComponentResource):
             secrets = {EXPORTER_FILE: exporter_conf(settings.exporter, endpoint=endpoint)}
             volumes.append(secret_volume(secret_object(NAME, secrets, stack=stack, parent=self)))
             mounts.append(_file("secrets", EXPORTER_FILE))
+        if plus:
+            license_files = {LICENSE_FILE: plus.license.get_secret_value()}
+            # Auto-named too: a new license makes new pods.
+            license_object = secret_object(NAME, license_files, stack=stack, parent=self, name="license")
+            volumes += [secret_volume(license_object, "license"), empty_volume("state")]
+            mounts += [
+                VolumeMountArgs(name="license", mount_path=LICENSE_FOLDER, read_only=True),
+                VolumeMountArgs(name="state", mount_path=STATE_FOLDER),
+            ]
         workload = Workload(NAME, _container(self.image, settings, mounts), volumes, USER, settings.replicas)
         deployment(workload, stack=stack, parent=self)
         ports = [ServicePortArgs(name="http", port=80, target_port="http", node_port=settings.node_port)]
@@ -103,6 +137,13 @@ class NginxOtel(pulumi.ComponentResource):
         self.node_port = node_port_of(exposed, "http", settings.node_port)
         self.url = url(stack.host, self.node_port)
         self.register_outputs({"url": self.url, "node_port": self.node_port, "image": self.image})
+
+
+def licensed_plus(settings: Settings) -> LicensedPlus | None:
+    """What runs NGINX Plus, with that edition and a license."""
+    if settings.edition != "plus" or settings.nginx_license_jwt is None:
+        return None
+    return LicensedPlus(settings.plus, settings.nginx_license_jwt)
 
 
 def _file(volume: str, file: str) -> VolumeMountArgs:

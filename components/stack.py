@@ -38,7 +38,7 @@ class StackContext:
     """The name of the Secret with which images are pulled."""
 
     images: Mapping[str, str]
-    """The image of each component, by its key in the configuration."""
+    """The image of each component, by its key in the configuration; not one that is built."""
 
     def metadata(
         self,
@@ -93,12 +93,12 @@ def _restricted_namespace(settings: Settings) -> Namespace:
 
 
 def _pull_secret(settings: Settings, namespace: pulumi.Output[str]) -> pulumi.Output[str] | None:
-    if settings.registry_username is None or settings.registry_password is None:
+    user = settings.pull_login()
+    if user is None:
         return None
-    (registry,) = settings.registries()
-    password = settings.registry_password.get_secret_value()
-    both = base64.b64encode(f"{settings.registry_username}:{password}".encode()).decode()
-    login = {"username": settings.registry_username, "password": password, "auth": both}
+    password = user.password.get_secret_value()
+    both = base64.b64encode(f"{user.username}:{password}".encode()).decode()
+    login = {"username": user.username, "password": password, "auth": both}
     secret = Secret(
         "registry",
         metadata=ObjectMetaArgs(
@@ -107,6 +107,6 @@ def _pull_secret(settings: Settings, namespace: pulumi.Output[str]) -> pulumi.Ou
             annotations=settings.annotations or None,
         ),
         type="kubernetes.io/dockerconfigjson",
-        string_data=pulumi.Output.secret({".dockerconfigjson": json.dumps({"auths": {registry: login}})}),
+        string_data=pulumi.Output.secret({".dockerconfigjson": json.dumps({"auths": {user.registry: login}})}),
     )
     return secret.metadata["name"]

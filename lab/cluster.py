@@ -20,6 +20,9 @@ from lab.paths import KUBECONFIG, NODE_LOGS, REPOSITORY, STATE
 from lab.pieces import KUBERNETES
 from lab.progress import Progress
 
+CONTAINERD = ("ctr", "--namespace=k8s.io", "--address=/run/containerd/containerd.sock")
+"""The client of the node's container runtime; to be run there."""
+
 START_LIMIT_SECONDS = 120
 STOP_LIMIT_SECONDS = 30
 PID_FILE = STATE / "node.pid"
@@ -98,27 +101,25 @@ def pull(wanted: list[images.Image], progress: Progress) -> None:
     Raises:
         LabError: the node could not pull one.
     """
+    with progress.step("pull the stack's images onto the node"):
+        for image in wanted:
+            command = [*CONTAINERD, "images", "pull", "--plain-http", image.reference]
+            pulled = subprocess.run(in_node(*command), check=False, capture_output=True, text=True)
+            if pulled.returncode != 0:
+                raise LabError(f"The node could not pull {image.reference}:\n{pulled.stderr.strip()}")
+
+
+def in_node(*command: str) -> list[str]:
+    """A command as it runs on the node: in its mounts and its network.
+
+    Raises:
+        LabError: no lab is running.
+    """
     pid = _pid()
     if pid is None:
         raise LabError("No lab is running: `make lab-up`.")
-    with progress.step("pull the stack's images onto the node"):
-        for image in wanted:
-            inside = ["nsenter", f"--target={_node_pid(pid)}", "--mount", "--pid"]
-            command = [
-                "ctr",
-                "--namespace=k8s.io",
-                "--address=/run/containerd/containerd.sock",
-                "images",
-                "pull",
-            ]
-            pulled = subprocess.run(
-                [*inside, "nsenter", "--net=/run/netns/node", *command, "--plain-http", image.reference],
-                check=False,
-                capture_output=True,
-                text=True,
-            )
-            if pulled.returncode != 0:
-                raise LabError(f"The node could not pull {image.reference}:\n{pulled.stderr.strip()}")
+    inside = ["nsenter", f"--target={_node_pid(pid)}", "--mount"]
+    return [*inside, "nsenter", "--net=/run/netns/node", *command]
 
 
 def _node_pid(pid: int) -> int:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -175,6 +176,15 @@ def _make_nginx(run: Run, target: Path) -> None:
         raise LabError(f"cargo left no NGINX binary in {CARGO_TARGET}: remove that folder and try again.")
     shutil.copyfile(binaries[-1], target / "nginx")
     shutil.copyfile(CARGO_TARGET / "release" / "libngx_otel_module.so", target / "ngx_otel_module.so")
+    nginx_source = _nginx_source()
+    shutil.copyfile(nginx_source / "conf" / "mime.types", target / "mime.types")
+    shutil.copyfile(nginx_source / "docs" / "html" / "index.html", target / "index.html")
+    run(["strip", str(target / "nginx"), str(target / "ngx_otel_module.so")])
+    (target / "nginx").chmod(0o755)
+
+
+def _nginx_source() -> Path:
+    """The folder with NGINX's source, of the version that the module's Cargo.lock names."""
     metadata = subprocess.run(
         ["cargo", "metadata", "--locked", "--format-version=1"],
         check=True,
@@ -182,15 +192,12 @@ def _make_nginx(run: Run, target: Path) -> None:
         text=True,
         cwd=NGINX_SOURCE,
     )
-    (nginx_source,) = (
+    (source,) = (
         Path(package["manifest_path"]).parent / "nginx"
         for package in json.loads(metadata.stdout)["packages"]
         if package["name"] == "nginx-src"
     )
-    shutil.copyfile(nginx_source / "conf" / "mime.types", target / "mime.types")
-    shutil.copyfile(nginx_source / "docs" / "html" / "index.html", target / "index.html")
-    run(["strip", str(target / "nginx"), str(target / "ngx_otel_module.so")])
-    (target / "nginx").chmod(0o755)
+    return source
 
 
 KUBERNETES = _go_piece(
@@ -240,6 +247,14 @@ REGISTRY = _go_piece(
     55,
     package="github.com/distribution/distribution/v3/cmd/registry",
 )
+DOCKER_BUILD_PROVIDER = _go_piece(
+    "pulumi-resource-docker-build",
+    "Pulumi's docker-build provider 0.0.22",
+    170,
+    package="github.com/pulumi/pulumi-docker-build/provider/cmd/pulumi-resource-docker-build",
+    stamp="github.com/pulumi/pulumi-docker-build/provider.Version=0.0.22",
+)
+BUILDKIT = _go_piece("buildkitd", "BuildKit 0.31.1", 94, package="github.com/moby/buildkit/cmd/buildkitd")
 CROSSPLANE = _go_piece("crossplane", "F5's checker of nginx.conf", 5)
 """Not a part of the lab: the tests check what the program writes with it."""
 NGINX = Piece(
@@ -252,5 +267,32 @@ NGINX = Piece(
     _make_nginx,
 )
 
+
+def _make_nginx_plus(run: Run, target: Path) -> None:
+    """NGINX once more, with the stand-in linked in: what is configured as the first one loads the same module."""
+    built = subprocess.run([str(NGINX.folder / "nginx"), "-V"], check=True, capture_output=True, text=True).stderr
+    (arguments,) = re.findall("^configure arguments: (.*)$", built, re.MULTILINE)
+    configure = [word for word in shlex.split(arguments) if not word.startswith("--builddir=")]
+    source = target / "source"
+    shutil.copytree(_nginx_source(), source)
+    run([str(source / "auto" / "configure"), *configure, "--builddir=objs", f"--add-module={PLUS_SOURCE}"], cwd=source)
+    run(["make", "-f", "objs/Makefile", f"-j{os.cpu_count()}"], cwd=source)
+    shutil.move(source / "objs" / "nginx", target / "nginx")
+    shutil.rmtree(source)
+    run(["strip", str(target / "nginx")])
+
+
+PLUS_SOURCE = REPOSITORY / "lab" / "nginx-plus-stand-in"
+NGINX_PLUS = Piece(
+    "nginx-plus-stand-in",
+    "NGINX 1.28.3 with a stand-in for what NGINX Plus adds",
+    60,
+    PLUS_SOURCE,
+    "cargo",
+    NGINX.folder.name,
+    _make_nginx_plus,
+)
+"""Needs NGINX, which is built first."""
+
 CLUSTER_PIECES = (KUBERNETES, COREDNS, REGISTRY)
-OSS_STACK_PIECES = (PULUMI, LANGUAGE_HOST, KUBERNETES_PROVIDER, TEMPO, COLLECTOR, NGINX)
+OSS_STACK_PIECES = (PULUMI, LANGUAGE_HOST, KUBERNETES_PROVIDER, DOCKER_BUILD_PROVIDER, TEMPO, COLLECTOR, NGINX)

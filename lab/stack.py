@@ -13,7 +13,7 @@ import yaml
 
 from lab.paths import BIN, KUBECONFIG, REPOSITORY
 
-PROGRAM = ("Pulumi.yaml", "__main__.py", "settings", "components", "requirements.txt")
+PROGRAM = ("Pulumi.yaml", "__main__.py", "settings", "components", "docker", "requirements.txt")
 
 
 def lay_out(folder: Path, name: str, namespace: str) -> dict[str, str]:

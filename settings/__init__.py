@@ -7,6 +7,7 @@ mistake at once, before anything is created. Nothing here knows of Kubernetes ob
 
 from settings.collector import CollectorSettings
 from settings.nginx import NginxSettings
+from settings.plus import PlusSettings
 from settings.reading import ClusterAccess, cluster_access, load
 from settings.stack import Settings
 from settings.tempo import TempoSettings
@@ -15,6 +16,7 @@ __all__ = [
     "ClusterAccess",
     "CollectorSettings",
     "NginxSettings",
+    "PlusSettings",
     "Settings",
     "TempoSettings",
     "cluster_access",

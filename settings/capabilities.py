@@ -62,9 +62,10 @@ def has_module(image: str) -> bool | None:
 
 
 def module_of(image: str) -> Module | None:
-    """What an image's module knows, by a tag `<version>-otel`; none where the tag does not tell."""
+    """What an image's module knows, by a tag `<version>-otel` of NGINX or a copy of it; none where it does not tell."""
     matched = IMAGE_REFERENCE.fullmatch(image)
-    tag = matched["tag"] if matched else None
+    is_nginx = matched is not None and matched["name"].split("/")[-1] in {"nginx", "nginx-unprivileged"}
+    tag = matched["tag"] if matched and is_nginx else None
     version = _version(tag or "")
     if tag is None or version is None or "otel" not in tag.split("-"):
         return None

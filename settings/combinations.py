@@ -4,8 +4,8 @@ Each rule is a function of the whole configuration; `mistakes_of` runs them all.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from settings.capabilities import (
     COMPONENTS,
@@ -15,27 +15,15 @@ from settings.capabilities import (
     has_module,
     module_of,
 )
-from settings.mistakes import Mistake, Place, path, remove_command, set_command
-from settings.nginx import SPAN_BYTES, WORKERS
+from settings.collector import DEFAULT_IMAGES
+from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, set_command
+from settings.nginx import SPAN_BYTES, WORKERS, Return
 from settings.nginx_text import unknown_variable
+from settings.plus_combinations import PLUS_RULES
 from settings.stack import Settings
-from settings.values import amount, seconds, split_address
+from settings.values import amount, is_address, seconds, split_address
 
 IsSecret = Callable[[str], bool]
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A rule that is broken."""
-
-    mistake: Mistake
-    others: tuple[Place, ...] = ()
-    """Places besides the mistake's own that it depends on; where one is itself faulty, this is not reported."""
-
-    @property
-    def places(self) -> tuple[Place, ...]:
-        """All places that it depends on."""
-        return (self.mistake.place, *self.others)
 
 
 def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
@@ -45,7 +33,7 @@ def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
         settings: a configuration whose values are each valid.
         is_secret: whether a top-level key is a secret to Pulumi.
     """
-    for rule in _RULES:
+    for rule in (*_RULES, *PLUS_RULES):
         yield from rule(settings)
     yield from _secrets_in_plain_text(settings, is_secret)
 
@@ -53,6 +41,8 @@ def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
 def _module(settings: Settings) -> Iterator[Broken]:
     image: Place = ("nginx", "image")
     exporter = settings.nginx.exporter
+    if settings.edition != "oss":
+        return
     if has_module(settings.nginx.image) is False:
         yield Broken(
             Mistake(
@@ -68,16 +58,11 @@ def _module(settings: Settings) -> Iterator[Broken]:
         return
     of_image = "which the OpenTelemetry module of `nginx.image` does not know"
     if exporter.headers and not module.headers:
-        yield _needs(("nginx", "exporter", "headers"), f"needs `header`, {of_image}", image, FIRST_WITH_HEADERS)
+        yield needs(("nginx", "exporter", "headers"), f"needs `header`, {of_image}", image, FIRST_WITH_HEADERS)
     if settings.nginx.resource_attributes and not module.resource_attributes:
-        yield _needs(("nginx", "resourceAttributes"), f"needs `otel_resource_attr`, {of_image}", image, FIRST_WITH_TLS)
+        yield needs(("nginx", "resourceAttributes"), f"needs `otel_resource_attr`, {of_image}", image, FIRST_WITH_TLS)
     if (exporter.endpoint or "").startswith("https://") and not module.tls:
-        yield _needs(("nginx", "exporter", "endpoint"), f"needs TLS, {of_image}", image, FIRST_WITH_TLS)
-
-
-def _needs(place: Place, what: str, other: Place, value: object) -> Broken:
-    """A setting that needs another one."""
-    return Broken(Mistake(place, what, set_command(other, value)), (other,))
+        yield needs(("nginx", "exporter", "endpoint"), f"needs TLS, {of_image}", image, FIRST_WITH_TLS)
 
 
 def _nginx_exporter(settings: Settings) -> Iterator[Broken]:
@@ -87,7 +72,7 @@ def _nginx_exporter(settings: Settings) -> Iterator[Broken]:
     if exporter.endpoint is None:
         for name, is_set in (("headers", exporter.headers), ("caBundle", exporter.ca_bundle)):
             if is_set:
-                yield _needs(
+                yield needs(
                     ("nginx", "exporter", name),
                     "is for `nginx.exporter.endpoint`, which is not set: the stack's own Collector ignores it",
                     endpoint,
@@ -138,6 +123,7 @@ def _nginx_memory(settings: Settings) -> Iterator[Broken]:
                 f"{SPAN_BYTES} bytes), over half of the memory limit of {limit}",
                 set_command(place, most),
                 str(exporter.batch_count),
+                (limit,),
             ),
             (("nginx", "exporter"), ("nginx", "resources")),
         )
@@ -159,6 +145,55 @@ def _routes(settings: Settings) -> Iterator[Broken]:
             )
 
 
+def _answers(settings: Settings) -> Iterator[Broken]:
+    for number, route in enumerate(settings.nginx.routes):
+        place: Place = ("nginx", "routes", number)
+        given = [name for name in ("upstream", "root", "return") if getattr(route, _FIELDS.get(name, name)) is not None]
+        if not given and not route.extra_config:
+            wrong = "is required, or `upstream` or `return`: nothing answers the route's requests"
+            yield Broken(Mistake((*place, "root"), wrong, set_command((*place, "root"), "/usr/share/nginx/html")))
+        for name in given[1:]:
+            wrong = f"must not be set beside `{given[0]}`: a route has one answer"
+            yield Broken(Mistake((*place, name), wrong, remove_command((*place, name))))
+        if not route.traced:
+            of_spans = {
+                "spanName": route.span_name,
+                "spanAttributes": route.span_attributes,
+                "sampling": route.sampling,
+            }
+            for name, value in of_spans.items():
+                if value:
+                    wrong = "is for requests that are traced, and `traced` is false"
+                    yield Broken(Mistake((*place, name), wrong, remove_command((*place, name))))
+        yield from _redirect((*place, "return"), route.return_)
+        upstream = route.upstream
+        if upstream and upstream.tls and upstream.host and is_address(upstream.host):
+            wrong = "must have a host name with https://, which the certificate is checked against"
+            example = f"https://api.shop.example:{upstream.port}"
+            yield Broken(Mistake((*place, "upstream"), wrong, set_command((*place, "upstream"), example)))
+
+
+_FIELDS = {"return": "return_"}
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+def _redirect(place: Place, answer: Return | None) -> Iterator[Broken]:
+    if answer is None:
+        return
+    location: Place = (*place, "location")
+    statuses = "301, 302, 303, 307 or 308"
+    if answer.status in _REDIRECTS and answer.location is None:
+        mend = set_command(location, "https://shop.example/")
+        yield Broken(Mistake(location, f"is required with the status {statuses}", mend))
+    if answer.status not in _REDIRECTS and answer.location is not None:
+        yield Broken(Mistake(location, f"is for the status {statuses}", remove_command(location)))
+    if answer.status in _REDIRECTS and answer.body is not None:
+        body: Place = (*place, "body")
+        yield Broken(
+            Mistake(body, f"must not be set with the status {statuses}: NGINX sends its own", remove_command(body))
+        )
+
+
 def _variables(settings: Settings) -> Iterator[Broken]:
     nginx = settings.nginx
     snippets = [nginx.extra_config.http, nginx.extra_config.server, *(route.extra_config for route in nginx.routes)]
@@ -167,7 +202,8 @@ def _variables(settings: Settings) -> Iterator[Broken]:
         wrong = unknown_variable(text, snippets)
         if wrong:
             mend = set_command(place, "https://shop.example/") if place[-1] == "location" else remove_command(place)
-            yield Broken(Mistake(place, wrong, mend, json.dumps(text, ensure_ascii=False)), others)
+            quotes = tuple(re.findall(r"`(\$\w+)` is none", wrong))
+            yield Broken(Mistake(place, wrong, mend, json.dumps(text, ensure_ascii=False), quotes), others)
 
 
 def _templates(settings: Settings) -> Iterator[tuple[Place, str]]:
@@ -211,15 +247,15 @@ def _collector_components(settings: Settings) -> Iterator[Broken]:
         "tail_sampling": (("collector", "sampling", "tail"), collector.sampling.tail is not None),
         "k8sattributes": (("collector", "kubernetesAttributes"), collector.kubernetes_attributes),
     }
+    mend = (distribution, "k8s") if of_image is None else (("collector", "image"), DEFAULT_IMAGES["k8s"])
     for component, (place, is_set) in wanted.items():
         if is_set and component not in COMPONENTS[collector.distribution]:
             having = " and ".join(name for name, components in COMPONENTS.items() if component in components)
-            yield _needs(
+            yield needs(
                 place,
                 f"needs the processor {component}, which the distribution {collector.distribution} does not have; "
                 f"{having} have it",
-                distribution,
-                "k8s",
+                *mend,
             )
 
 
@@ -350,12 +386,13 @@ def _tempo(settings: Settings) -> Iterator[Broken]:
                     f"must not be shorter than `tempo.flush.blocklistPoll`, which is {tempo.flush.blocklist_poll}",
                     set_command(place, tempo.flush.blocklist_poll),
                     json.dumps(value),
+                    (tempo.flush.blocklist_poll,),
                 ),
                 (poll,),
             )
     storage_class: Place = ("tempo", "persistence", "storageClass")
     if tempo.persistence.storage_class and not tempo.persistence.size:
-        yield _needs(storage_class, "is for a volume, which has no size yet", ("tempo", "persistence", "size"), "10Gi")
+        yield needs(storage_class, "is for a volume, which has no size yet", ("tempo", "persistence", "size"), "10Gi")
 
 
 def _node_ports(settings: Settings) -> Iterator[Broken]:
@@ -386,6 +423,7 @@ def _resources(settings: Settings) -> Iterator[Broken]:
                         f"must not be more than `{component}.resources.{name}Limit`, which is {limit}",
                         set_command(place, limit),
                         json.dumps(asked),
+                        (limit,),
                     )
                 )
 
@@ -446,10 +484,17 @@ def _registry(settings: Settings) -> Iterator[Broken]:
         yield Broken(
             Mistake(
                 username,
-                f"is a user of which registry? The images are pulled from {named}; name one mirror for all",
-                set_command(("imageRegistry",), "registry.example/mirror"),
+                f"is a user of which registry? The images are pulled from {named}",
+                set_command(("registryAddress",), sorted(settings.registries())[0]),
             ),
-            (("nginx", "image"), ("collector", "image"), ("tempo", "image"), ("imageRegistry",)),
+            (
+                ("nginx", "image"),
+                ("plus",),
+                ("collector", "image"),
+                ("tempo", "image"),
+                ("imageRegistry",),
+                ("registryAddress",),
+            ),
         )
 
 
@@ -464,8 +509,13 @@ def _secrets_in_plain_text(settings: Settings, is_secret: IsSecret) -> Iterator[
         for name, exporter in settings.collector.exporters.items()
         for header in exporter.headers
     ]
-    if settings.registry_password:
-        places.append(("registryPassword",))
+    of_stack = {
+        "registryPassword": settings.registry_password,
+        "nginxLicenseJwt": settings.nginx_license_jwt,
+        "nginxRepoCrt": settings.nginx_repo_crt,
+        "nginxRepoKey": settings.nginx_repo_key,
+    }
+    places += [(key,) for key, secret in of_stack.items() if secret]
     for place in places:
         if not is_secret(str(place[0])):
             yield Broken(
@@ -484,6 +534,7 @@ _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _nginx_memory,
     _routes,
     _attributes,
+    _answers,
     _variables,
     _collector_components,
     _collector_sampling,

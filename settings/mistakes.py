@@ -38,9 +38,31 @@ class Mistake:
     value: str | None = None
     """The value as it may be shown; none where there is none."""
 
+    quotes: tuple[str, ...] = ()
+    """What of the configuration stands in the other two."""
+
     def __str__(self) -> str:
         shown = "" if self.value is None else f" = {self.value}"
         return f"  {PROJECT}:{_printable(path(self.place))}{shown}\n    {self.wrong}\n    {self.mend}"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A rule that is broken."""
+
+    mistake: Mistake
+    others: tuple[Place, ...] = ()
+    """Places besides the mistake's own that it depends on; where one is itself faulty, this is not reported."""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All places that it depends on."""
+        return (self.mistake.place, *self.others)
+
+
+def needs(place: Place, what: str, other: Place, value: object) -> Broken:
+    """The rule that a setting needs another one, which has not the value that it should."""
+    return Broken(Mistake(place, what, set_command(other, value)), (other,))
 
 
 def path(place: Place) -> str:
@@ -88,16 +110,20 @@ def _printable(text: str, besides: str = "") -> str:
 
 def masked(mistake: Mistake, is_secret: Callable[[str], bool]) -> Mistake:
     """A mistake as it may be shown: Pulumi tells which top-level keys have a secret in them, not where."""
-    if mistake.value is None or not is_secret(str(mistake.place[0])):
+    if not is_secret(str(mistake.place[0])):
         return mistake
-    return replace(mistake, value=SECRET)
+    wrong, mend = mistake.wrong, mistake.mend
+    for quote in mistake.quotes:
+        wrong = wrong.replace(quote, SECRET)
+        mend = remove_command(mistake.place) if quote in mend else mend
+    return replace(mistake, wrong=wrong, mend=mend, value=None if mistake.value is None else SECRET)
 
 
 def explain(problem: ErrorDetails, model: type[BaseModel]) -> Mistake:
     """One of pydantic's complaints about a model, in a person's words; without values that are secret by their type."""
     place: Place = problem["loc"]
     if _is_of_a_key(problem, model):
-        return Mistake(place[:-1], f"the key {_what_is_wrong(problem)}", remove_command(place[:-1]))
+        return _key_mistake(place[:-1], f"the key {_what_is_wrong(problem)}", model)
     if problem["type"] == "extra_forbidden":
         return _unknown_key(place, model)
     if problem["type"] == "missing":
@@ -108,7 +134,17 @@ def explain(problem: ErrorDetails, model: type[BaseModel]) -> Mistake:
 
 
 def _shortened(text: str) -> str:
+    # A login in an address, and what follows a `?` in one, are the likes of secrets.
+    text = re.sub(r"[^/\s\"]*:[^/\s\"]*@", f"{SECRET}@", text)
+    text = re.sub(r"(://[^?\"]*\?)[^\"]*", rf"\1{SECRET}", text)
     return text if len(text) <= 100 else f"{text[:99]}…"
+
+
+def _key_mistake(place: Place, wrong: str, model: type[BaseModel]) -> Mistake:
+    """A mistake in the key of a map's item; one that is no name may be a secret that was pasted with it."""
+    if bare_type(_annotation_at(model, place)) is not SecretStr or re.fullmatch(r"[\w.-]*", str(place[-1])):
+        return Mistake(place, wrong, remove_command(place))
+    return Mistake(place[:-1], wrong, remove_command(place[:-1]), SECRET)
 
 
 def _unknown_key(place: Place, model: type[BaseModel]) -> Mistake:

@@ -19,12 +19,12 @@ from settings.values import (
     Image,
     Kind,
     LabelName,
+    Lines,
     LiteralText,
     Model,
     Port,
     Ratio,
     TemplateText,
-    is_address,
     matching,
     split_address,
 )
@@ -60,8 +60,10 @@ def _folder(path: str) -> str:
 
 
 def _location(url: str) -> str:
-    if not re.fullmatch(r"(/|https?://.)[!-~]*", url):
-        raise ValueError("must begin with /, http:// or https://, and be of ASCII characters without spaces")
+    if not re.fullmatch(r"(/|https?://.|\$.)[!-~]*", url):
+        raise ValueError(
+            "must begin with /, http://, https:// or a variable, and be of ASCII characters without spaces"
+        )
     return url
 
 
@@ -77,8 +79,16 @@ def _header_value(value: SecretStr) -> SecretStr:
         raise ValueError("must not begin or end with white space: is there a line end in the file?")
     if not re.fullmatch(r"[ -~]+", text):
         raise ValueError("must be one line of printable ASCII characters")
-    quoted(text)
     return value
+
+
+def _nginx_header_value(value: SecretStr) -> SecretStr:
+    quoted(value.get_secret_value())
+    return value
+
+
+def _lower_case(name: Any) -> Any:
+    return name.lower() if isinstance(name, str) else name
 
 
 def _header_text(value: Any) -> Any:
@@ -87,11 +97,14 @@ def _header_text(value: Any) -> Any:
 
 HeaderName = Annotated[
     str,
-    # Lower case, as HTTP/2 demands; gRPC keeps `grpc-` for itself and takes the value of `…-bin` for base64.
-    matching(r"(?!grpc-)(?!.*-bin$)[a-z0-9][a-z0-9_.-]*", "a header's name in lower case, not grpc-… and not …-bin"),
+    # In lower case, as HTTP/2 demands, however a vendor spells it.
+    BeforeValidator(_lower_case),
+    # gRPC keeps `grpc-` for itself and takes the value of `…-bin` for base64.
+    matching(r"(?!grpc-)(?!.*-bin$)[a-z0-9][a-z0-9_.-]*", "a header's name, not grpc-… and not …-bin"),
     Kind("header"),
 ]
 HeaderValue = Annotated[SecretStr, BeforeValidator(_header_text), AfterValidator(_header_value), Kind("secret")]
+NginxHeaderValue = Annotated[HeaderValue, AfterValidator(_nginx_header_value), Kind("secret")]
 Snippet = Annotated[str, AfterValidator(snippet), Kind("directives")]
 Path = Annotated[LiteralText, AfterValidator(_path), Kind("path")]
 Folder = Annotated[LiteralText, AfterValidator(_folder), Kind("folder")]
@@ -99,7 +112,7 @@ SamplingRatio = Annotated[Ratio, AfterValidator(_hundredths_of_a_percent)]
 ServerName = Annotated[
     str,
     Field(max_length=HOST_NAME_LENGTH),
-    matching(rf"(\*\.)?{HOST_NAME}|{HOST_NAME}\.\*", "a host name, such as shop.example or *.example"),
+    matching(rf"(\*?\.)?{HOST_NAME}|{HOST_NAME}\.\*", "a host name, such as shop.example or *.example, or `_`"),
     Kind("host"),
 ]
 Location = Annotated[TemplateText, AfterValidator(_location), Kind("URL with NGINX variables")]
@@ -146,8 +159,6 @@ class Upstream(Model):
             raise ValueError("must be host:port, https://host:port, or an object with `service` and `port`")
         if self.host is not None and self.namespace is not None:
             raise ValueError("must not have a `namespace` without a `service`")
-        if self.tls and self.host is not None and is_address(self.host):
-            raise ValueError("must have a host name with https://, which the certificate is checked against")
         return self
 
 
@@ -155,21 +166,12 @@ class Return(Model):
     """An answer that NGINX gives by itself."""
 
     status: Annotated[int, Field(ge=200, le=599, strict=True)] = Field(description="Status code.", examples=[204])
-    body: TemplateText | None = Field(default=None, description="The answer's text.", examples=["ok"])
+    body: Lines | None = Field(default=None, description="The answer's text.", examples=["ok"])
     location: Location | None = Field(
         default=None,
         description="Where a redirect (301, 302, 303, 307, 308) leads: a URL, or a path of this one.",
         examples=["https://shop.example/"],
     )
-
-    @model_validator(mode="after")
-    def _redirects_lead_somewhere(self) -> "Return":
-        redirects = self.status in {301, 302, 303, 307, 308}
-        if redirects != (self.location is not None):
-            raise ValueError("must have a `location` for the status 301, 302, 303, 307 or 308, and for no other")
-        if redirects and self.body is not None:
-            raise ValueError("must have a `location` or a `body`, not both")
-        return self
 
 
 class Route(Model):
@@ -207,15 +209,6 @@ class Route(Model):
         examples=["client_max_body_size 10m;"],
     )
 
-    @model_validator(mode="after")
-    def _one_answer(self) -> "Route":
-        answers = [answer for answer in (self.upstream, self.root, self.return_) if answer is not None]
-        if len(answers) != 1 and not (self.extra_config and not answers):
-            raise ValueError("must have one of `upstream`, `root` and `return`")
-        if not self.traced and (self.span_name or self.span_attributes or self.sampling):
-            raise ValueError("must not have `spanName`, `spanAttributes` or `sampling` where `traced` is false")
-        return self
-
 
 class Exporter(Model):
     """How the module sends spans. It never sends one twice: what fails is lost, and logged."""
@@ -234,7 +227,7 @@ class Exporter(Model):
         default=16,
         description="Batches that each of two workers holds while the receiver is away, before spans are dropped.",
     )
-    headers: dict[HeaderName, HeaderValue] = Field(
+    headers: dict[HeaderName, NginxHeaderValue] = Field(
         default_factory=dict[str, SecretStr],
         description="Headers of each export, for `endpoint`; set them with --secret.",
     )

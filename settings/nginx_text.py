@@ -13,14 +13,20 @@ MAXIMUM_BYTES = 4000
 # Variables that every build of NGINX has which this program runs, and the module's own.
 VARIABLES = frozenset(
     """
-    args binary_remote_addr body_bytes_sent bytes_sent connection connection_requests connection_time content_length
-    content_type document_root document_uri gzip_ratio host hostname http_cookie http_host http_referer
-    http_user_agent http_x_forwarded_for https is_args limit_rate msec nginx_version pid pipe
-    proxy_add_x_forwarded_for proxy_host proxy_port proxy_protocol_addr proxy_protocol_port query_string
-    realip_remote_addr realip_remote_port realpath_root remote_addr remote_port remote_user request request_body
-    request_body_file request_completion request_filename request_id request_length request_method request_time
-    request_uri scheme server_addr server_name server_port server_protocol ssl_cipher ssl_client_s_dn
-    ssl_client_verify ssl_protocol ssl_server_name status tcpinfo_rtt time_iso8601 time_local upstream_addr
+    args binary_remote_addr body_bytes_sent bytes_sent connection connection_requests connection_time
+    connections_active connections_reading connections_waiting connections_writing content_length content_type
+    date_gmt date_local document_root document_uri fastcgi_path_info fastcgi_script_name gzip_ratio host hostname
+    http2 http3 http_cookie http_host http_referer http_user_agent http_x_forwarded_for https invalid_referer
+    is_args limit_conn_status limit_rate limit_req_status msec nginx_version pid pipe proxy_add_x_forwarded_for
+    proxy_host proxy_port proxy_protocol_addr proxy_protocol_port proxy_protocol_server_addr
+    proxy_protocol_server_port query_string realip_remote_addr realip_remote_port realpath_root remote_addr
+    remote_port remote_user request request_body request_body_file request_completion request_filename request_id
+    request_length request_method request_time request_uri scheme secure_link secure_link_expires server_addr
+    server_name server_port server_protocol slice_range ssl_alpn_protocol ssl_cipher ssl_ciphers ssl_client_cert
+    ssl_client_escaped_cert ssl_client_fingerprint ssl_client_i_dn ssl_client_s_dn ssl_client_serial
+    ssl_client_v_end ssl_client_v_remain ssl_client_v_start ssl_client_verify ssl_curve ssl_curves ssl_early_data
+    ssl_protocol ssl_server_name ssl_session_id ssl_session_reused status tcpinfo_rcv_space tcpinfo_rtt
+    tcpinfo_rttvar tcpinfo_snd_cwnd time_iso8601 time_local uid_got uid_reset uid_set upstream_addr
     upstream_bytes_received upstream_bytes_sent upstream_cache_status upstream_connect_time upstream_header_time
     upstream_response_length upstream_response_time upstream_status uri
     otel_trace_id otel_span_id otel_parent_id otel_parent_sampled
@@ -81,15 +87,21 @@ def unknown_variable(text: str, snippets: Iterable[str]) -> str | None:
         text: a valid template.
         snippets: directives that may make variables (`map`, `set`, `geo`): those that are named there are known.
     """
-    made = {name for directives in snippets for name in _names(directives) if name}
-    for name in _names(text):
+    made = {name for directives in snippets for name in _names(_without_comments(directives)) if name}
+    for written in _names(text):
+        # NGINX's own names are in lower case, and compared without regard to it.
+        name = written.lower() if written else None
         of_family = any(str(name).startswith(family) and name != family for family in FAMILIES)
         if name is None or name in VARIABLES or name in made or of_family:
             continue
         near = difflib.get_close_matches(name, sorted(VARIABLES | made), n=1)
         meant = f"did you mean `${near[0]}`?" if near else "see nginx.org/en/docs/varindex.html"
-        return f"must name variables that NGINX knows; `${name}` is none, {meant}"
+        return f"must name variables that NGINX knows; `${written}` is none, {meant}"
     return None
+
+
+def _without_comments(directives: str) -> str:
+    return " ".join(token[0] for token in _TOKEN.finditer(directives) if not token["comment"])
 
 
 def _names(text: str) -> list[str | None]:
@@ -101,10 +113,11 @@ def quoted(text: str) -> str:
     """Text as one parameter of a directive.
 
     Raises:
-        ValueError: it cannot be written on one line of nginx.conf.
+        ValueError: it has characters that do not print, or is too long.
     """
-    if not text.isprintable():
-        raise ValueError("must be one line of printable characters")
+    # NGINX reads line ends within quotes as what they are.
+    if not text.replace("\n", "").replace("\t", "").isprintable():
+        raise ValueError("must be printable characters")
     # A backslash escapes itself and the quote; `{`, `}`, `;` and `#` mean nothing within quotes.
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     if len(escaped.encode()) > MAXIMUM_BYTES:
@@ -138,7 +151,9 @@ def snippet(text: str) -> str:
         elif token["quoted"]:
             pending = True
     if depth:
-        raise ValueError("must close every block that it opens: a `}` is missing")
+        raise ValueError(
+            "must close every block that it opens: a `}` is missing, or quotes around a pattern with a `{`"
+        )
     if pending:
         raise ValueError("must be whole directives, each with its `;`")
     return text

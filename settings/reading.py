@@ -10,6 +10,7 @@ from pydantic_core import from_json
 
 from settings.combinations import mistakes_of
 from settings.mistakes import PROJECT, Mistake, Place, explain, masked
+from settings.plus_combinations import plus_warnings
 from settings.schema import aliased, bare_type, is_model, item_type
 from settings.stack import Settings
 
@@ -38,6 +39,8 @@ def load() -> Settings:
             f"{count} in the configuration of stack {pulumi.get_stack()}; nothing was changed.\n\n"
             + "\n\n".join(str(masked(mistake, _is_secret)) for mistake in mistakes)
         )
+    for warning in plus_warnings(settings):
+        pulumi.log.warn(warning)
     return settings
 
 

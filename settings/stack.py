@@ -1,12 +1,15 @@
 """The whole configuration of a stack."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from settings.collector import DEFAULT_IMAGES, CollectorSettings
 from settings.general import Scheduling
+from settings.license import License, RepositoryCertificate, RepositoryKey
 from settings.nginx import NginxSettings
+from settings.plus import PlusSettings
 from settings.tempo import TempoSettings
 from settings.values import (
     DOCKER_HUB_HOSTS,
@@ -20,6 +23,8 @@ from settings.values import (
     Model,
     RegistryPrefix,
     Text,
+    is_host,
+    split_address,
 )
 
 NAME_LABEL = "app.kubernetes.io/name"
@@ -28,6 +33,29 @@ PART_OF_LABEL = "app.kubernetes.io/part-of"
 
 DOCKER_HUB = "https://index.docker.io/v1/"
 """Docker Hub's name in a pull secret."""
+
+
+F5_REGISTRY = "private-registry.nginx.com"
+"""Takes the license as the user name, and `none` as the password."""
+
+
+def _password(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text != text.strip():
+        raise ValueError("must not begin or end with white space: is there a line end in the file?")
+    return value
+
+
+Password = Annotated[SecretStr, AfterValidator(_password), Kind("secret")]
+
+
+def _registry_address(address: str) -> str:
+    if address != DOCKER_HUB and (split_address(address) is None and not is_host(address)):
+        raise ValueError("must be a registry's host, or host:port, without a path")
+    return address
+
+
+RegistryAddress = Annotated[str, AfterValidator(_registry_address), Kind("host, or host:port")]
 
 
 def _label_key(key: str) -> str:
@@ -45,7 +73,9 @@ def _annotation_key(key: str) -> str:
 class Settings(Model):
     """The whole configuration of a stack."""
 
-    edition: Literal["oss"] = Field(default="oss", description="NGINX edition.")
+    edition: Literal["oss", "plus"] = Field(
+        default="oss", description="NGINX, open source (the image is `nginx.image`), or NGINX Plus (see `plus`)."
+    )
     namespace: LabelName = Field(
         default="tracing", description="Namespace that is made for the stack, with everything in it."
     )
@@ -60,13 +90,26 @@ class Settings(Model):
         "place of its registry (`<mirror>/grafana/tempo:2.7.2`).",
         examples=["registry.example/mirror"],
     )
+    registry_address: RegistryAddress | None = Field(
+        default=None,
+        description="Registry that `registryUsername` is a user of. Unset: `imageRegistry`, else that of NGINX Plus' "
+        "image, else the one that all images are in.",
+        examples=["registry.example"],
+    )
     registry_username: Text | None = Field(
         default=None,
-        description="User of the registry: `imageRegistry`, else the one that the images name, else Docker Hub.",
+        description="User with whom images are pulled from the registry, and NGINX Plus' image is pushed.",
         examples=["puller"],
     )
-    registry_password: Annotated[SecretStr | None, Kind("secret")] = Field(
-        default=None, description="That user's password or token."
+    registry_password: Password | None = Field(default=None, description="That user's password or token.")
+    nginx_license_jwt: License | None = Field(
+        default=None, description="License of NGINX Plus: the text of license.jwt, without white space around it."
+    )
+    nginx_repo_crt: RepositoryCertificate | None = Field(
+        default=None, description="Certificate for NGINX Plus' packages: the text of nginx-repo.crt."
+    )
+    nginx_repo_key: RepositoryKey | None = Field(
+        default=None, description="Key of that certificate: the text of nginx-repo.key."
     )
     labels: dict[Annotated[MetadataKey, AfterValidator(_label_key)], LabelValue] = Field(
         default_factory=dict[str, str], description="Labels of every object and pod, besides the program's own."
@@ -76,28 +119,72 @@ class Settings(Model):
     )
     scheduling: Scheduling = Field(default_factory=Scheduling, description="Where the pods of all components run.")
     nginx: NginxSettings = Field(default_factory=NginxSettings, description="NGINX.")
+    plus: PlusSettings = Field(default_factory=PlusSettings, description="NGINX Plus.")
     collector: CollectorSettings = Field(default_factory=CollectorSettings, description="OpenTelemetry Collector.")
     tempo: TempoSettings = Field(default_factory=TempoSettings, description="Grafana Tempo.")
 
+    @property
+    def builds_image(self) -> bool:
+        """Whether the image of NGINX is built."""
+        return self.edition == "plus" and self.plus.image is None
+
     def images(self) -> dict[str, str]:
-        """The image of each component that the stack has, by the component's key: as it is pulled."""
-        named = {"nginx": self.nginx.image}
+        """The image of each component that the stack has, by the component's key: as it is pulled.
+
+        That of NGINX Plus is not among them where it is built.
+        """
+        named: dict[str, str] = {}
+        if not self.builds_image:
+            named["nginx"] = self.plus.image if self.edition == "plus" and self.plus.image else self.nginx.image
         if self.collector.enabled:
             named["collector"] = self.collector.image or DEFAULT_IMAGES[self.collector.distribution]
         if self.tempo.enabled:
             named["tempo"] = self.tempo.image
-        return {component: self._mirrored(image) for component, image in named.items()}
+        return {component: self.mirrored(image) for component, image in named.items()}
 
-    def _mirrored(self, image: str) -> str:
+    def mirrored(self, image: str) -> str:
+        """An image as it is pulled: from the mirror, if there is one."""
         if self.image_registry is None:
             return image
         host = registry_host(image)
         return f"{self.image_registry}/{image.removeprefix(f'{host}/') if host else image}"
 
     def registries(self) -> set[str]:
-        """The registries that images are pulled from, by their names in a pull secret."""
-        hosts = {registry_host(image) for image in self.images().values()}
-        return {DOCKER_HUB if host in DOCKER_HUB_HOSTS else str(host) for host in hosts}
+        """The registries that `registryUsername` may be a user of, by their names in a pull secret.
+
+        NGINX Plus is not in public registries: where there is no mirror, its registry is meant.
+        """
+        if self.registry_address is not None:
+            return {_name_in_pull_secret(self.registry_address)}
+        images = list(self.images().values())
+        if self.builds_image:
+            images.append(self.plus.repository or "")
+        if self.edition == "plus" and self.image_registry is None:
+            images = [self.plus.image or self.plus.repository or ""]
+        return {_name_in_pull_secret(registry_host(image)) for image in images}
+
+    def pull_login(self) -> "Login | None":
+        """What images are pulled with: the user that is set, or the license at F5's own registry."""
+        if self.registry_username and self.registry_password:
+            (registry,) = self.registries()
+            return Login(registry, self.registry_username, self.registry_password)
+        is_f5s = self.edition == "plus" and registry_host(self.images().get("nginx", "")) == F5_REGISTRY
+        if is_f5s and self.nginx_license_jwt:
+            return Login(F5_REGISTRY, self.nginx_license_jwt.get_secret_value(), SecretStr("none"))
+        return None
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user of an image registry."""
+
+    registry: str
+    username: str
+    password: SecretStr
+
+
+def _name_in_pull_secret(host: str | None) -> str:
+    return DOCKER_HUB if host in DOCKER_HUB_HOSTS | {DOCKER_HUB} else str(host)
 
 
 def registry_host(image: str) -> str | None:

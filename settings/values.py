@@ -53,6 +53,14 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _lines(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    if not text.replace("\n", "").replace("\t", "").isprintable():
+        raise ValueError("must be lines of printable characters")
+    return text
+
+
 def matching(pattern: str, what: str) -> AfterValidator:
     """Checks that the whole text matches; otherwise says that it must be `what`."""
     compiled = re.compile(pattern, re.ASCII)
@@ -75,6 +83,15 @@ LiteralText = Annotated[
     Kind("text"),
 ]
 """Text for nginx.conf in which `$` has no meaning."""
+
+Lines = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    AfterValidator(_lines),
+    AfterValidator(template),
+    Kind("text with NGINX variables"),
+]
+"""As `TemplateText`, with line ends."""
 
 TemplateText = Annotated[
     str,
@@ -122,7 +139,7 @@ def _registry(prefix: str) -> str:
 RegistryPrefix = Annotated[str, AfterValidator(_registry), Kind("registry")]
 
 # Times: one number and one unit, which Go (the Collector, Tempo) and NGINX read alike.
-_DURATION = re.compile(r"(\d+)(ms|s|m|h)", re.ASCII)
+_DURATION = re.compile(r"(\d{1,12})(ms|s|m|h)", re.ASCII)
 _TEN_YEARS = Decimal(87_600 * 3600)
 _UNIT_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
 
@@ -149,7 +166,7 @@ def _duration(text: str) -> str:
 Duration = Annotated[str, BeforeValidator(_as_text), AfterValidator(_duration), Kind("duration")]
 
 # Kubernetes' quantities, as its API server reads them.
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?", re.ASCII)
+_QUANTITY = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?", re.ASCII)
 _QUANTITY_FACTORS = {"": Decimal(1), "m": Decimal("0.001")} | {
     unit: Decimal(base**power)
     for base, suffix in ((1000, ""), (1024, "i"))
@@ -247,7 +264,9 @@ AnnotationValue = Annotated[str, BeforeValidator(_as_text), Kind("text")]
 
 # Addresses.
 HOST_NAME_LENGTH = 253
-HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+# Underscores are in no host name, but in names that resolvers know; a point at the end keeps them from trying others.
+_NAME_PART = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+HOST_NAME = rf"{_NAME_PART}(\.{_NAME_PART})*\.?"
 
 
 def is_address(text: str) -> bool:
@@ -299,7 +318,7 @@ Endpoint = Annotated[str, AfterValidator(_endpoint), Kind("endpoint")]
 
 
 def _otlp_endpoint(text: str) -> str:
-    matched = re.fullmatch(r"https?://([^/]+)(/[\w./~-]*)?", text, re.ASCII)
+    matched = re.fullmatch(r"https?://([^/]+)(/[\w./~:@%+-]*)?", text, re.ASCII)
     if split_address(text) is None and (
         matched is None or (split_address(matched[1]) is None and not is_host(matched[1]))
     ):
@@ -313,10 +332,11 @@ OtlpEndpoint = Annotated[str, AfterValidator(_otlp_endpoint), Kind("endpoint, or
 
 
 def _certificates(text: str) -> str:
-    if "PRIVATE KEY" in text:
+    if re.search("BEGIN [A-Z ]*PRIVATE KEY", text):
         raise ValueError("must be certificates alone, without a private key")
     # What stands between them is for people.
-    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", text, re.DOTALL)
+    unindented = re.sub(r"^[ \t]+", "", text, flags=re.MULTILINE)
+    blocks = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", unindented, re.DOTALL)
     bundle = "".join(f"{block}\n" for block in blocks)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=bundle)

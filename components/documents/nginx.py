@@ -15,6 +15,7 @@ import jinja2
 
 from settings.nginx import WORKERS, Exporter, NginxSettings, Sampling, Upstream
 from settings.nginx_text import quoted
+from settings.plus import PlusSettings
 from settings.values import bracketed
 
 HTTP_PORT = 8080
@@ -27,6 +28,15 @@ EXPORTER_FILE = "exporter.conf"
 CA_FILE = "exporter-ca.pem"
 """The authorities of the exporter's endpoint, where they are given."""
 
+LICENSE_FOLDER = "/etc/nginx/license"
+LICENSE_FILE = "license.jwt"
+STATE_FOLDER = "/var/lib/nginx/state"
+"""NGINX Plus' own folder, which must be writable."""
+
+REPORT_CA_FILE = "usage-report-ca.pem"
+API_PORT = 8082
+"""NGINX Plus' API; on the pod's loopback address, where `kubectl port-forward` gets."""
+
 
 @dataclass(frozen=True)
 class _Upstream:
@@ -35,15 +45,20 @@ class _Upstream:
     host: str
 
 
-def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str) -> str:
+def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: PlusSettings | None = None) -> str:
     """The whole nginx.conf; without secrets, which are in `exporter_conf` and included.
 
     Args:
         settings: what can be configured.
         exporter: the OTLP/gRPC receiver that spans are sent to.
         namespace: the namespace of Services that name none.
+        plus: what can be configured of NGINX Plus; none for NGINX, open source.
     """
-    samplings = [settings.sampling, *(route.sampling for route in settings.routes if route.sampling)]
+    fixed = [route.sampling for route in settings.routes if route.sampling]
+    switchable = plus.sampling_ratios if plus else []
+    if not switchable:
+        fixed.append(settings.sampling)
+    ratios = {settings.sampling.ratio, *(sampling.ratio for sampling in fixed), *switchable}
     upstreams = {_named(route.upstream, namespace): None for route in settings.routes if route.upstream}
     return _templates.get_template("nginx.conf.j2").render(
         settings=settings,
@@ -53,8 +68,14 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str) -> str
         health_port=HEALTH_PORT,
         exporter="" if settings.exporter.headers else exporter_conf(settings.exporter, endpoint=exporter).strip(),
         exporter_file=f"{FOLDER}/{EXPORTER_FILE}" if settings.exporter.headers else None,
-        split_ratios=sorted({sampling.ratio for sampling in samplings if 0 < sampling.ratio < 1}),
-        parent_ratios=sorted({sampling.ratio for sampling in samplings if sampling.parent_based}),
+        plus=plus,
+        license_file=f"{LICENSE_FOLDER}/{LICENSE_FILE}",
+        state_folder=STATE_FOLDER,
+        report_ca_file=f"{FOLDER}/{REPORT_CA_FILE}",
+        api_port=API_PORT,
+        switchable_ratios=switchable,
+        split_ratios=sorted(ratio for ratio in ratios if 0 < ratio < 1),
+        parent_ratios=sorted({sampling.ratio for sampling in fixed if sampling.parent_based}),
         upstreams=list(upstreams),
     )
 
@@ -72,7 +93,7 @@ def _named(upstream: Upstream, namespace: str) -> _Upstream:
     host = (upstream.host or f"{upstream.service}.{upstream.namespace or namespace}.svc").lower()
     # Lower-case hexadecimal for what a name cannot have keeps different addresses apart.
     name = re.sub(r"[^a-z0-9.-]", lambda character: f"_{ord(character[0]):x}", f"{host}:{upstream.port}")
-    return _Upstream(f"to_{name}", f"{bracketed(host)}:{upstream.port}", bracketed(host))
+    return _Upstream(f"to_{name}", f"{bracketed(host)}:{upstream.port}", bracketed(host.rstrip(".")))
 
 
 def _variable(kind: str, ratio: Decimal) -> str:
@@ -116,6 +137,7 @@ def _environment() -> jinja2.Environment:
         "quoted": quoted,
         "combined": _combined,
         "percent": _percent,
+        "plain": _plain,
         "ratio_variable": partial(_variable, "traced_at"),
         "parent_variable": partial(_variable, "traced_by_parent_or_at"),
         "ratio_value": _ratio_value,

@@ -71,6 +71,8 @@ class Recorder(pulumi.runtime.Mocks):
             # The API server's dry run answers with ports as well, which the real Service will not get.
             ports = [{"nodePort": 31000 + number} | port for number, port in enumerate(state["spec"]["ports"])]
             state["spec"] = state["spec"] | {"ports": ports}
+        if args.typ == "docker-build:index:Image" and not self._preview:
+            state["ref"] = f"{state['tags'][0]}@sha256:{'0' * 64}"
         # In a preview the engine knows no id of what does not exist yet.
         return (None if self._preview else f"{args.name}-id"), state
 
@@ -80,6 +82,13 @@ class Recorder(pulumi.runtime.Mocks):
 
 
 Run = Callable[..., Program]
+
+
+def _registered(_: object) -> asyncio.Future[None]:
+    done: asyncio.Future[None] = _loop.create_future()
+    done.set_result(None)
+    return done
+
 
 # One for all tests: the stack's own resource, which the SDK makes once, belongs to it.
 _loop = asyncio.new_event_loop()
@@ -110,6 +119,8 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         exports: dict[str, Any] = {}
         monkeypatch.setattr(nodes, "read_node_address", address)
         monkeypatch.setattr(pulumi, "export", exports.__setitem__)
+        # Mocks have no server that an engine could call hooks on.
+        monkeypatch.setattr(pulumi.resource_hooks, "register_error_hook", _registered)
         mocks.set_mocks(Recorder(program, preview=preview), project="nginx-tracing", stack="test", preview=preview)
         given = configuration or {}
         secret_keys = [f"nginx-tracing:{key}" for key in given if key in secrets]

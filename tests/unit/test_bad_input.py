@@ -16,7 +16,25 @@ from pulumi.runtime import set_all_config
 import settings
 from tests import golden
 
-CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "bad_input.yaml").read_text())
+_PLUS = golden.configuration("plus")
+_SECRETS = ["nginxLicenseJwt", "nginxRepoCrt", "nginxRepoKey"]
+
+
+def _complete(case: dict[str, Any]) -> dict[str, Any]:
+    """A case with what it takes from a valid configuration of NGINX Plus, but for the keys that it sets to none."""
+    if "plus" not in case:
+        return case
+    valid = {key: _PLUS[key] for key in ("edition", *_SECRETS)}
+    valid["plus"] = {"repository": _PLUS["plus"]["repository"]} | case["plus"]
+    valid["plus"] = {key: value for key, value in valid["plus"].items() if value is not None}
+    both = {key: value for key, value in (valid | case["configuration"]).items() if value is not None}
+    secrets: list[str] = case.get("secret", _SECRETS)
+    return {"configuration": both, "secret": [key for key in secrets if key in both], "says": case["says"]}
+
+
+CASES: list[dict[str, Any]] = [
+    _complete(case) for case in yaml.safe_load((Path(__file__).parent / "bad_input.yaml").read_text())
+]
 
 
 def refusal(values: dict[str, Any], secrets: list[str]) -> str:
@@ -59,7 +77,8 @@ def test_the_command_that_is_offered_mends_it(case: dict[str, Any]) -> None:
 def run_config_command(command: str, values: dict[str, Any], secrets: list[str]) -> None:
     """Does to a configuration what `pulumi config set` and `rm` do, of a command that a person gives to a shell."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "file").write_text("from-a-file")
+        key = command.rsplit("--secret ", maxsplit=1)[-1].split(maxsplit=1)[0]
+        (Path(folder) / "file").write_text(_PLUS[key] if key in _SECRETS else "from-a-file")
         script = f"pulumi() {{ printf '%s\\0' \"$@\"; [ -t 0 ] || cat; }}\n{command}"
         ran = subprocess.run(
             ["bash", "-c", script], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True

@@ -38,17 +38,23 @@ def plain(value: Any) -> Any:
 
 
 def _masked(value: Any) -> Any:
-    return {key: _masked(item) for key, item in value.items()} if isinstance(value, dict) else golden.MASK  # pyright: ignore[reportUnknownVariableType]
+    return {key: _masked(value[key]) for key in sorted(value)} if isinstance(value, dict) else golden.MASK  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
 def rendered(program: Program) -> dict[str, str]:
     """The files of a case, as the program makes them."""
     files: dict[str, str] = {}
     for token, resources in program.resources.items():
-        if not token.startswith("kubernetes:"):
+        if not token.startswith(("kubernetes:", "docker-build:")):
             continue
         for resource in resources:
             inputs: Any = plain(resource.inputs)  # pyright: ignore[reportUnknownMemberType]
+            if token.startswith("docker-build:"):
+                inputs = {
+                    "apiVersion": token.rsplit(":", 1)[0],
+                    "kind": token.rsplit(":", 1)[1],
+                    "metadata": {},
+                } | inputs
             inputs["metadata"].setdefault("name", f"{resource.name}-1a2b3c4d")
             head = {key: inputs.pop(key) for key in ("apiVersion", "kind", "metadata")}
             files[f"{head['kind']}-{resource.name}.yaml"] = yaml.dump(

@@ -1,0 +1,178 @@
+"""NGINX Plus: its image, its license, its reports of use and what it can do besides."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from settings.nginx import SamplingRatio
+from settings.values import (
+    IMAGE_REFERENCE,
+    CertificateBundle,
+    Duration,
+    Image,
+    Kind,
+    Model,
+    Text,
+    is_host,
+    matching,
+    split_address,
+)
+
+
+def _repository(name: str) -> str:
+    matched = IMAGE_REFERENCE.fullmatch(name)
+    if matched is None or matched["host"] is None or matched["tag"] or matched["digest"]:
+        raise ValueError("must be registry/name, without a tag: the release is the tag")
+    return name
+
+
+def _release(release: str) -> str:
+    matched = re.fullmatch(r"R([0-9]{2})", release)
+    if matched is None or int(matched[1]) < 33:
+        raise ValueError("must be R33 or a later release, such as R34: earlier ones know no license token")
+    return release
+
+
+def _https(url: str) -> str:
+    matched = re.fullmatch(r"https://([^/]+)(/[\w./~-]*)?", url, re.ASCII)
+    if matched is None or (split_address(matched[1]) is None and not is_host(matched[1])) or url.endswith("/"):
+        raise ValueError("must be https://host[:port][/path], without a closing slash")
+    return url
+
+
+def _address(text: str) -> str:
+    if split_address(text) is None and not is_host(text):
+        raise ValueError("must be host or host:port")
+    return text
+
+
+def _host_and_port(text: str) -> str:
+    if split_address(text) is None:
+        raise ValueError("must be host:port")
+    return text
+
+
+def _plain(fingerprint: object) -> object:
+    return fingerprint.replace(" ", "").upper() if isinstance(fingerprint, str) else fingerprint
+
+
+Repository = Annotated[str, AfterValidator(_repository), Kind("image, without a tag")]
+Release = Annotated[str, AfterValidator(_release), Kind("release")]
+HttpsUrl = Annotated[str, AfterValidator(_https), Kind("URL")]
+Address = Annotated[str, AfterValidator(_address), Kind("host, or host:port")]
+HostAndPort = Annotated[str, AfterValidator(_host_and_port), Kind("host:port")]
+Fingerprint = Annotated[
+    str,
+    BeforeValidator(_plain),
+    matching(r"[0-9A-F]{40}", "the fingerprint of an OpenPGP key: 40 hexadecimal digits"),
+    Kind("fingerprint"),
+]
+BuilderName = Annotated[
+    str,
+    matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "the name of a builder, as `docker buildx ls` lists it"),
+    Kind("name"),
+]
+
+OFFICIAL_SIGNING_KEYS = (
+    "573BFD6B3D8FBC641079A6ABABF5BD827BD9BF62",
+    "8540A6F18833A80E9C1653A42FD21310B49F6B46",
+    "9E9BE90EACBCDE69FE9B204CBCDCD8A38D88A2B3",
+)
+"""The keys that NGINX signs its packages with, as its own image's Dockerfile lists them."""
+
+
+class Packages(Model):
+    """Where the packages come from. What is set here is for mirrors in closed networks."""
+
+    repository: HttpsUrl = Field(
+        default="https://pkgs.nginx.com/plus",
+        description="Package repository, before the release in its path. It is asked with `nginxRepoCrt`.",
+    )
+    ca_bundle: CertificateBundle | None = Field(
+        default=None,
+        description="Authorities that the repository's certificate is checked by. Unset: Debian's.",
+        examples=["-----BEGIN CERTIFICATE-----\n…"],
+    )
+    signing_key: HttpsUrl = Field(
+        default="https://cs.nginx.com/static/keys/nginx_signing.key",
+        description="File with the keys that the packages are signed with.",
+    )
+    fingerprints: list[Fingerprint] = Field(
+        default_factory=lambda: list(OFFICIAL_SIGNING_KEYS),
+        min_length=1,
+        description="The keys that are trusted, of those in that file. Unset: the three of NGINX.",
+        examples=[[OFFICIAL_SIGNING_KEYS[0]]],
+    )
+
+
+class UsageReport(Model):
+    """The reports of use that the license asks for."""
+
+    endpoint: Address = Field(
+        default="product.connect.nginx.com",
+        description="Where they go: F5, or an NGINX Instance Manager in closed networks. Its certificate is checked.",
+    )
+    interval: Duration = Field(default="1h", description="Time between two reports.")
+    proxy: HostAndPort | None = Field(
+        default=None, description="HTTP proxy on the way there; from R34 on.", examples=["proxy.example:3128"]
+    )
+    ca_bundle: CertificateBundle | None = Field(
+        default=None,
+        description="Authorities that the endpoint's certificate is checked by. Unset: those of the image.",
+        examples=["-----BEGIN CERTIFICATE-----\n…"],
+    )
+    enforce_initial_report: bool = Field(
+        default=False,
+        description="Serve nothing until the first report has arrived, which is NGINX Plus' own default. `false`: "
+        "serve for 180 days without, so that new pods do not depend on the endpoint.",
+    )
+
+
+class PlusSettings(Model):
+    """NGINX Plus, with the edition `plus`."""
+
+    image: Image | None = Field(
+        default=None,
+        description="Image of NGINX Plus with ngx_otel_module that is there already. Unset: one is built.",
+        examples=["registry.example/nginx-plus:R34"],
+    )
+    repository: Repository | None = Field(
+        default=None,
+        description="Where the image that is built is pushed to; the release is its tag.",
+        examples=["registry.example/team/nginx-plus"],
+    )
+    release: Release = Field(default="R34", description="Release of NGINX Plus. Another one builds anew.")
+    rebuild: Text | None = Field(
+        default=None,
+        description="Any text, a date say. Another one builds anew, for updates of Debian and of the release. A new "
+        "certificate alone does not.",
+        examples=["2025-06-01"],
+    )
+    base_image: Image = Field(
+        default="debian:bookworm-slim", description="Image of Debian that it is built on; `imageRegistry` applies."
+    )
+    platform: Literal["linux/amd64", "linux/arm64"] = Field(
+        default="linux/amd64", description="Platform that it is built for."
+    )
+    builder: BuilderName | None = Field(
+        default=None, description="Builder of `docker buildx` that builds it. Unset: the current one.", examples=["ci"]
+    )
+    cache: Image | None = Field(
+        default=None,
+        description="Image to which the build's cache is pushed, and from which it is taken.",
+        examples=["registry.example/team/nginx-plus:cache"],
+    )
+    packages: Packages = Field(default_factory=Packages, description="Where the packages come from.")
+    usage_report: UsageReport = Field(default_factory=UsageReport, description="The reports that the license asks for.")
+    dashboard: bool = Field(
+        default=False,
+        description="Whether the live activity API and its dashboard are there, inside each pod: see `kubectl "
+        "port-forward`.",
+    )
+    sampling_ratios: list[SamplingRatio] = Field(
+        default_factory=list[SamplingRatio],
+        description="Ratios that a running pod can be switched to in place of `nginx.sampling.ratio`, through the "
+        "API's key-value store.",
+        examples=[[0.1, 1]],
+    )
