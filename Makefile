@@ -25,10 +25,11 @@ bench: $(READY) ## time `pulumi up` against `kubectl apply` of the same objects,
 test: lint ## formatting, types, and all tests: units, the lab's NGINX module, the stack on the lab
 	$(BIN)/pytest
 
-lint: $(READY) ## formatting and types
+lint: $(READY) ## formatting, types and the Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	$(BIN)/hadolint docker/nginx-plus/Dockerfile
 
 format: $(READY) ## mend formatting
 	$(BIN)/ruff format .

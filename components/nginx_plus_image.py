@@ -82,7 +82,7 @@ class NginxPlusImage(pulumi.ComponentResource):
                 "BASE_IMAGE": base_image,
                 "RELEASE": settings.release,
                 "REPOSITORY": settings.packages.repository,
-                "SIGNING_KEY": settings.packages.signing_key,
+                "KEYRING": settings.packages.signing_key,
                 "FINGERPRINTS": ",".join(settings.packages.fingerprints),
                 "REBUILD": settings.rebuild or "",
             },
@@ -96,7 +96,9 @@ class NginxPlusImage(pulumi.ComponentResource):
             cache_from=[docker_build.CacheFromArgs(registry=docker_build.CacheFromRegistryArgs(ref=cache))]
             if cache
             else None,
-            cache_to=[docker_build.CacheToArgs(registry=docker_build.CacheToRegistryArgs(ref=cache))]
+            cache_to=[
+                docker_build.CacheToArgs(registry=docker_build.CacheToRegistryArgs(ref=cache, image_manifest=True))
+            ]
             if cache
             else None,
             registries=[

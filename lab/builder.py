@@ -15,7 +15,15 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.paths import BIN, CACHE
-from lab.pieces import KUBERNETES, KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI, Piece, compiler_version
+from lab.pieces import (
+    DOCKER_BUILD_PROVIDER,
+    KUBERNETES,
+    KUBERNETES_PROVIDER,
+    LANGUAGE_HOST,
+    PULUMI,
+    Piece,
+    compiler_version,
+)
 from lab.progress import Progress, Step, minutes
 
 GIBIBYTE = 2**30
@@ -133,6 +141,7 @@ def _link_programs(pieces: Sequence[Piece]) -> None:
         PULUMI: ["pulumi"],
         LANGUAGE_HOST: ["pulumi-language-python", "pulumi-language-python-exec"],
         KUBERNETES_PROVIDER: ["pulumi-resource-kubernetes"],
+        DOCKER_BUILD_PROVIDER: ["pulumi-resource-docker-build"],
         KUBERNETES: ["kubectl"],
     }
     for piece, names in programs.items():

@@ -27,10 +27,11 @@ explain() {
         fail $UNTRUSTED_KEY "the packages of $1 are signed with none of the keys that are trusted"
     elif grep -qE 'certificate is NOT trusted|issuer is unknown|does not match|No system certificates|verification failed' "$log"; then
         fail $UNTRUSTED_SERVER "the certificate of $1 is not trusted"
-    elif grep -qE '40[0-9] |alert|handshake|client certificate|private key' "$log"; then
-        fail $REFUSED "$1 refused the client certificate, or has no such release"
+    elif grep -qE 'Could not (connect|resolve)|timed out|unreachable' "$log"; then
+        fail $UNREACHABLE "$1 could not be reached"
     fi
-    fail $UNREACHABLE "$1 could not be reached"
+    # With TLS 1.3 a server refuses a certificate by ending the connection.
+    fail $REFUSED "$1 refused the client certificate, or has no such release"
 }
 
 # Otherwise an index that cannot be fetched is a warning.
@@ -50,7 +51,7 @@ apt-get install --quiet --yes --no-install-recommends ca-certificates >"$log" 2>
     fi
 } >"$settings"
 
-/usr/lib/apt/apt-helper download-file "$SIGNING_KEY" "$key" >"$log" 2>&1 || explain "$SIGNING_KEY"
+/usr/lib/apt/apt-helper download-file "$KEYRING" "$key" >"$log" 2>&1 || explain "$KEYRING"
 chmod 644 "$key"
 # apt takes a signature of these keys alone, whatever else is in the file.
 echo "deb [signed-by=$FINGERPRINTS] $REPOSITORY/$RELEASE/debian $VERSION_CODENAME nginx-plus" >"$list"

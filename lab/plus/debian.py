@@ -30,7 +30,7 @@ def debian_image(progress: Progress) -> Image:
     if not _ARCHIVE.exists():
         with progress.step("make a base image of Debian", "30 s"):
             _make()
-    return _Tree("lab/debian:bookworm", ("/bin/sh",), {}, user="")
+    return _Tree("lab/debian:bookworm", (), {}, user="")
 
 
 def _make() -> None:

@@ -69,6 +69,11 @@ def create_signing_key(home: Path) -> str:
     return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))
 
 
+def stop_agent(home: Path) -> None:
+    """Ends the agent that GnuPG starts for a folder of its own."""
+    subprocess.run(["gpgconf", f"--homedir={home}", "--kill", "all"], check=False, capture_output=True)
+
+
 def public_key(home: Path) -> str:
     """The public key of a folder, as it is published."""
     return _gpg(home, "--armor", "--export")

@@ -1,0 +1,534 @@
+"""`edition: plus`: from the repository's certificate to a traced request, and back to NGINX, open source.
+
+The repository, the registry, BuildKit, apt and the Dockerfile are real. The packages hold the lab's NGINX with
+stand-ins for what F5 sells (`lab/plus`): what is found here is true of everything around NGINX Plus, and of NGINX
+Plus itself nothing.
+
+The tests of this module share one stack and run in the order that they are written in.
+"""
+
+import base64
+import contextlib
+import json
+import re
+import secrets
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lab import images
+from lab.builder import build
+from lab.certificates import Authority
+from lab.cluster import in_node, kubectl
+from lab.network import HOST_ADDRESS
+from lab.paths import KUBECONFIG
+from lab.pieces import BUILDKIT, KUBERNETES, NGINX_PLUS
+from lab.plus import buildkit
+from lab.plus.debian import debian_image
+from lab.plus.packages import create_signing_key, public_key, stop_agent, write_repository
+from lab.plus.registry import ADDRESS, private_registry
+from lab.plus.repository import Repository
+from lab.progress import Progress
+from tests.lab.conftest import NAMESPACE, Stack, answers, find_spans, objects
+from tests.lab.marks import Marked, Search
+from tests.otlp import free_port
+from tests.waiting import wait_for
+
+IMAGE = "lab/nginx-plus-stand-in"
+USERNAME = "pusher"
+MARK = secrets.token_hex(12)
+
+
+@dataclass
+class Plant:
+    """What an image of NGINX Plus is made with."""
+
+    folder: Path
+    repository: Repository
+    images: Path
+    """The registry's files."""
+
+    certificates: Path
+    environment: dict[str, str]
+    fingerprint: str
+    password: str
+    secrets: dict[str, str]
+    """The stack's secrets, by their keys."""
+
+    def tags(self) -> dict[str, str]:
+        """The image's tags in the registry, and their digests."""
+        with httpx.Client(base_url=f"http://{ADDRESS}/v2/{IMAGE}", auth=(USERNAME, self.password)) as client:
+            listed = client.get("/tags/list")
+            names: list[str] = (listed.json()["tags"] or []) if listed.is_success else []
+            kinds = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
+            kinds += ", application/vnd.docker.distribution.manifest.v2+json"
+            heads = {name: client.head(f"/manifests/{name}", headers={"Accept": kinds}) for name in names}
+        return {name: head.headers["docker-content-digest"] for name, head in heads.items()}
+
+
+def license_token(until: int = 4_102_444_800, mark: str = MARK) -> str:
+    """A license as far as anyone but F5 can tell."""
+
+    def part(content: Any) -> str:
+        return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+    return ".".join((part({"alg": "RS256", "typ": "JWT"}), part({"sub": mark, "f5_sat": until}), part(mark)))
+
+
+@pytest.fixture(scope="module")
+def plant(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Plant]:
+    """The package repository, the registry and the builder."""
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        progress = Progress()
+        build([NGINX_PLUS, BUILDKIT], progress)
+        images.push([debian_image(progress)], progress)
+    folder = tmp_path_factory.mktemp("plus")
+    certificates = folder / "certificates"
+    authority = Authority.create(certificates)
+    authority.issue("server", "packages", hosts=(HOST_ADDRESS,))
+    authority.issue("client", f"customer-{MARK}")
+    served = folder / "served"
+    fingerprint = create_signing_key(folder / "gnupg")
+    write_repository(served / "plus", "R34", folder / "gnupg")
+    (served / "keys").mkdir()
+    (served / "keys" / "signing.key").write_text(public_key(folder / "gnupg"))
+    stop_agent(folder / "gnupg")
+    repository = Repository(
+        served,
+        certificate=certificates / "server.crt",
+        key=certificates / "server.key",
+        authority=certificates / "ca.crt",
+    )
+    password = f"password-{MARK}"
+    with (
+        contextlib.ExitStack() as stack,
+        private_registry(folder / "registry", USERNAME, password) as stored,
+        buildkit.builder(folder / "buildkit") as environment,
+    ):
+        stack.callback(repository.stop)
+        yield Plant(
+            folder,
+            repository,
+            stored,
+            certificates,
+            environment,
+            fingerprint,
+            password,
+            {
+                "nginxRepoCrt": (certificates / "client.crt").read_text(),
+                "nginxRepoKey": (certificates / "client.key").read_text(),
+                "nginxLicenseJwt": license_token(),
+                "registryPassword": password,
+            },
+        )
+
+
+def set_secret(stack: Stack, key: str, text: str) -> None:
+    """Sets a secret as people do: from a file."""
+    set_from_file(stack, text, "--secret", key)
+
+
+def set_from_file(stack: Stack, text: str, *arguments: str) -> None:
+    """Sets a value out of a file."""
+    subprocess.run(
+        ["pulumi", "config", "set", *arguments, f"--stack={stack.name}"],
+        check=True,
+        cwd=stack.folder,
+        env=stack.environment,
+        input=text,
+        text=True,
+        capture_output=True,
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _configured(stack: Stack, plant: Plant) -> None:  # pyright: ignore[reportUnusedFunction]
+    """All of NGINX Plus' configuration but `edition`; the stack runs NGINX, open source, with two replicas."""
+    stack.environment |= plant.environment
+    for key, text in plant.secrets.items():
+        set_secret(stack, key, text)
+    for key, value in {
+        "registryAddress": ADDRESS,
+        "registryUsername": USERNAME,
+        "nginx.replicas": "2",
+        "plus.repository": f"{ADDRESS}/{IMAGE}",
+        "plus.cache": f"{ADDRESS}/{IMAGE}:cache",
+        "plus.baseImage": debian_image(Progress()).reference,
+        "plus.builder": buildkit.BUILDER,
+        "plus.packages.repository": f"{plant.repository.url}/plus",
+        "plus.packages.signingKey": f"{plant.repository.url}/keys/signing.key",
+        "plus.packages.fingerprints[0]": plant.fingerprint,
+        "plus.usageReport.endpoint": "instance-manager.invalid",
+    }.items():
+        stack.configure(key, value)
+    set_from_file(stack, (plant.certificates / "ca.crt").read_text(), "--path", "plus.packages.caBundle")
+    stack.up()
+
+
+@dataclass
+class Traffic:
+    """Requests at a constant rate, each on a connection and with a trace of its own."""
+
+    url: str
+    rate: float = 50
+    sent: list[str] = field(default_factory=list[str])
+    """The traces' IDs."""
+
+    failed: list[str] = field(default_factory=list[str])
+    """What was said of each request that was not answered with success."""
+
+    def run(self, until: threading.Event) -> None:
+        """Sends on schedule, whatever the answers' times, until told to stop."""
+        start, number = time.monotonic(), 0
+        workers: list[threading.Thread] = []
+        while not until.is_set():
+            due = start + number / self.rate
+            time.sleep(max(0.0, due - time.monotonic()))
+            trace_id = secrets.token_hex(16)
+            self.sent.append(trace_id)
+            worker = threading.Thread(target=self._one, args=(trace_id,))
+            worker.start()
+            workers = [worker, *(thread for thread in workers if thread.is_alive())]
+            number += 1
+        for worker in workers:
+            worker.join()
+
+    def _one(self, trace_id: str) -> None:
+        try:
+            headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01", "connection": "close"}
+            answer = httpx.get(self.url, headers=headers, timeout=10)
+            if not answer.is_success:
+                self.failed.append(str(answer.status_code))
+        except httpx.HTTPError as error:
+            self.failed.append(repr(error))
+
+
+@contextlib.contextmanager
+def traffic(stack: Stack) -> Generator[Traffic]:
+    """Requests for as long as the block runs, and a second before and after."""
+    made, until = Traffic(stack.outputs()["nginxUrl"]), threading.Event()
+    thread = threading.Thread(target=made.run, args=(until,))
+    thread.start()
+    try:
+        wait_for("the first second of requests", lambda: len(made.sent) > made.rate)
+        yield made
+        enough = len(made.sent) + made.rate
+        wait_for("the last second of requests", lambda: len(made.sent) > enough)
+    finally:
+        until.set()
+        thread.join()
+
+
+def lost(stack: Stack, sent: list[str]) -> list[str]:
+    """The traces of those that were sent which are not found."""
+    url = stack.outputs()["tempoUrl"]
+    missing = list(sent)
+
+    def look() -> bool:
+        with httpx.Client(base_url=url, timeout=10) as client:
+            missing[:] = [trace for trace in missing if not client.get(f"/api/traces/{trace}").is_success]
+        return not missing
+
+    with contextlib.suppress(TimeoutError, AssertionError):
+        wait_for("every trace", look, seconds=30)
+    return missing
+
+
+def test_a_preview_asks_no_builder_no_registry_and_no_repository(stack: Stack, plant: Plant) -> None:
+    stack.configure("edition", "plus")
+    asked = len(plant.repository.requests)
+    environment, stack.environment = stack.environment, stack.environment | {"BUILDX_CONFIG": "/nonexistent"}
+    try:
+        planned = stack.planned()
+    finally:
+        stack.environment = environment
+    assert planned["docker-build:index:Image::nginx-plus"] == "create"
+    assert planned["kubernetes:apps/v1:Deployment::nginx"] == "update"
+    assert len(plant.repository.requests) == asked
+    assert plant.tags() == {}
+
+
+def test_from_open_source_to_plus_no_request_fails_and_spans_keep_arriving(stack: Stack, plant: Plant) -> None:
+    with traffic(stack) as requests:
+        stack.up()
+    print(f"{len(requests.sent)} requests while the edition changed, {len(requests.failed)} failed")
+    assert requests.failed == []
+    assert lost(stack, requests.sent) == []
+    outputs = stack.outputs()
+    assert outputs["edition"] == "plus"
+    assert re.fullmatch(rf"{re.escape(f'{ADDRESS}/{IMAGE}')}:R34@sha256:[0-9a-f]{{64}}", outputs["nginxImage"])
+    assert outputs["nginxImage"].split("@")[1] == plant.tags()["R34"]
+    assert nginx_deployment()["spec"]["template"]["spec"]["containers"][0]["image"] == outputs["nginxImage"]
+
+
+def nginx_deployment() -> dict[str, Any]:
+    return json.loads(kubectl("get", "deployment", "nginx", f"--namespace={NAMESPACE}", "--output=json").stdout)
+
+
+def test_a_request_of_plus_is_found_as_a_trace(stack: Stack) -> None:
+    outputs = stack.outputs()
+    trace_id = secrets.token_hex(16)
+    httpx.get(outputs["nginxUrl"], headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"})
+    (span,) = find_spans(outputs["tempoUrl"], trace_id)
+    assert span.attributes["http.status_code"] == 200
+
+
+def test_nothing_changes_by_itself_nor_by_a_new_certificate(stack: Stack, plant: Plant) -> None:
+    assert stack.planned() == {}
+    Authority.create(plant.folder / "renewed").issue("client", "customer")
+    for key, file in (("nginxRepoCrt", "client.crt"), ("nginxRepoKey", "client.key")):
+        set_secret(stack, key, (plant.folder / "renewed" / file).read_text())
+    assert stack.planned() == {}
+
+
+def test_a_failed_build_names_the_key_pushes_nothing_and_leaves_what_runs(stack: Stack, plant: Plant) -> None:
+    """Each of the failures; the certificate is the one of a stranger's authority, from the test before."""
+    outputs, before = stack.outputs(), plant.tags()
+    good = {
+        "plus.packages.fingerprints[0]": plant.fingerprint,
+        "plus.packages.repository": f"{plant.repository.url}/plus",
+    }
+    good |= {"plus.repository": f"{ADDRESS}/{IMAGE}", "plus.builder": buildkit.BUILDER, "plus.release": "R34"}
+
+    def refused(rebuild: str, words: str, **changed: str) -> None:
+        settings = good | {"plus.rebuild": rebuild} | {key.replace("_", "."): value for key, value in changed.items()}
+        for key, value in settings.items():
+            stack.configure(key, value)
+        failed = stack.pulumi("up", "--yes", "--skip-preview")
+        said = failed.stdout + failed.stderr
+        assert failed.returncode != 0, rebuild
+        assert words in said, said
+        assert "Traceback" not in said
+        assert plant.tags() == before, rebuild
+        assert answers(outputs["nginxUrl"]), rebuild
+
+    refused("certificate", "refused `nginxRepoCrt` and `nginxRepoKey`")
+    for key in ("nginxRepoCrt", "nginxRepoKey"):
+        set_secret(stack, key, plant.secrets[key])
+    refused("release", "has no `plus.release` of that name", plus_release="R35")
+    good["plus.packages.fingerprints[0]"] = "0" * 40
+    refused("key", "signed with none of the keys in `plus.packages.fingerprints`")
+    good["plus.packages.fingerprints[0]"] = plant.fingerprint
+    good["plus.packages.repository"] = f"https://{HOST_ADDRESS}:{free_port()}/plus"
+    refused("repository", "`plus.packages.repository`")
+    good["plus.packages.repository"] = f"{plant.repository.url}/plus"
+    refused("registry", "`plus.repository`", plus_repository=f"localhost:{free_port()}/{IMAGE}")
+    refused("builder", "`plus.builder`", plus_builder="missing")
+    set_secret(stack, "registryPassword", "wrong")
+    refused("password", "`registryPassword`")
+    set_secret(stack, "registryPassword", plant.password)
+    for key, value in good.items():
+        stack.configure(key, value)
+
+
+def test_a_missing_secret_is_said_before_anything_is_done(stack: Stack, plant: Plant) -> None:
+    for key in ("nginxRepoCrt", "nginxRepoKey", "nginxLicenseJwt"):
+        stack.must("config", "rm", key)
+    failed = stack.pulumi("preview")
+    said = failed.stdout + failed.stderr
+    assert failed.returncode != 0
+    for key, text in plant.secrets.items():
+        if key != "registryPassword":
+            assert f"pulumi config set --secret {key} < file" in said
+        set_secret(stack, key, text)
+
+
+def test_another_rebuild_builds_and_rolls(stack: Stack, plant: Plant) -> None:
+    before = stack.outputs()["nginxImage"]
+    stack.configure("plus.rebuild", "again")
+    assert stack.planned()["docker-build:index:Image::nginx-plus"] == "update"
+    stack.up()
+    after = stack.outputs()["nginxImage"]
+    assert after != before
+    assert after.split("@")[1] == plant.tags()["R34"]
+
+
+def test_the_image_has_no_setuid_file_no_credential_and_a_user(stack: Stack, plant: Plant, tmp_path: Path) -> None:
+    reference = stack.outputs()["nginxImage"]
+    copied = tmp_path / "image"
+    source = f"docker://{ADDRESS}/{IMAGE}@{reference.split('@')[1]}"
+    login = f"--src-creds={USERNAME}:{plant.password}"
+    command = ["skopeo", "copy", "--insecure-policy", "--src-tls-verify=false", login, source, f"oci:{copied}:it"]
+    subprocess.run(command, check=True, capture_output=True)
+    layers, configuration = read_image(copied)
+    root = tmp_path / "root"
+    root.mkdir()
+    for layer in layers:
+        subprocess.run(["tar", "--extract", f"--file={layer}", f"--directory={root}"], check=True)
+    setuid = [str(file.relative_to(root)) for file in root.rglob("*") if _is_setuid(file)]
+    packages = re.findall(r"^Package: (\S+)$", (root / "var/lib/dpkg/status").read_text(), re.MULTILINE)
+    size = sum(layer.stat().st_size for layer in layers)
+    print(
+        f"image: {size / 1e6:.1f} MB compressed; setuid files: {setuid}; {len(packages)} packages: {' '.join(packages)}"
+    )
+    assert setuid == []
+    assert {"nginx-plus", "nginx-plus-module-otel", "ca-certificates"} <= set(packages)
+    assert not {"gnupg", "curl", "wget", "gcc", "binutils", "make"} & set(packages)
+    assert [path.name for path in (root / "etc/apt/trusted.gpg.d").glob("nginx*")] == []
+    assert [path.name for path in (root / "etc/apt").rglob("*nginx*")] == []
+    assert not any((root / "var/lib/apt/lists").iterdir()) if (root / "var/lib/apt/lists").exists() else True
+    assert (configuration["config"]["User"], configuration["config"]["StopSignal"]) == ("101:101", "SIGQUIT")
+    assert re.search("^nginx:x:101:101:", (root / "etc/passwd").read_text(), re.MULTILINE)
+
+
+def _is_setuid(file: Path) -> bool:
+    return file.is_file() and not file.is_symlink() and bool(file.stat().st_mode & 0o6000)
+
+
+def read_image(folder: Path) -> tuple[list[Path], dict[str, Any]]:
+    """The layers of an image in OCI's layout, and its configuration with its history."""
+
+    def blob(digest: str) -> Path:
+        return folder / "blobs" / digest.replace(":", "/")
+
+    (entry,) = json.loads((folder / "index.json").read_text())["manifests"]
+    manifest = json.loads(blob(entry["digest"]).read_text())
+    if "manifests" in manifest:
+        image = next(one for one in manifest["manifests"] if one["platform"]["os"] == "linux")
+        manifest = json.loads(blob(image["digest"]).read_text())
+    return [blob(layer["digest"]) for layer in manifest["layers"]], json.loads(
+        blob(manifest["config"]["digest"]).read_text()
+    )
+
+
+def test_a_new_license_rolls_the_pods(stack: Stack) -> None:
+    before = {pod["metadata"]["name"] for pod in nginx_pods()}
+    set_secret(stack, "nginxLicenseJwt", license_token(until=4_070_908_800))
+    stack.up()
+    assert not before & {pod["metadata"]["name"] for pod in nginx_pods()}
+
+
+def nginx_pods() -> list[dict[str, Any]]:
+    pods = objects("pods", f"--namespace={NAMESPACE}", "--selector=app.kubernetes.io/name=nginx")
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
+def test_the_ratio_is_switched_at_run_time_through_an_api_that_only_the_pod_has(stack: Stack) -> None:
+    for key, value in {"nginx.sampling.ratio": "0", "nginx.replicas": "1", "plus.samplingRatios[0]": "1"}.items():
+        stack.configure(key, value)
+    stack.up()
+    outputs = stack.outputs()
+    path = "api/9/http/keyvals/sampling"
+    assert httpx.get(f"{outputs['nginxUrl']}/{path}").status_code == 404
+    wait_for("one pod", lambda: len(nginx_pods()) == 1)
+    (pod,) = nginx_pods()
+    from_node = ["curl", "--silent", "--max-time", "5", f"http://{pod['status']['podIP']}:8082/{path}"]
+    assert subprocess.run(in_node(*from_node), check=False).returncode != 0
+    httpx.get(f"{outputs['nginxUrl']}/before")
+    with forwarded(pod["metadata"]["name"]) as url:
+        assert httpx.get(f"{url}/{path}").json() == {}
+        assert httpx.post(f"{url}/{path}", json={"ratio": "1"}).status_code == 201
+        assert httpx.get(f"{url}/{path}").json() == {"ratio": "1"}
+    httpx.get(f"{outputs['nginxUrl']}/after")
+    assert wait_for("a trace after the switch", lambda: traces_of(outputs["tempoUrl"], "/after"), seconds=30)
+    assert traces_of(outputs["tempoUrl"], "/before") == []
+
+
+def traces_of(tempo: str, target: str) -> list[Any]:
+    """The traces with a request of a path."""
+    query = f'{{ span.http.target = "{target}" }}'
+    return httpx.get(f"{tempo}/api/search", params={"q": query}, timeout=5).json().get("traces", [])
+
+
+@contextlib.contextmanager
+def forwarded(pod: str) -> Generator[str]:
+    """The API of a pod, as a person with `kubectl` reaches it."""
+    port = free_port()
+    command = [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", f"--namespace={NAMESPACE}"]
+    process = subprocess.Popen([*command, "port-forward", f"pod/{pod}", f"{port}:8082"], stdout=subprocess.DEVNULL)
+    try:
+        wait_for("the forwarded port", lambda: _connects(port))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _connects(port: int) -> bool:
+    try:
+        httpx.get(f"http://127.0.0.1:{port}/", timeout=2)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def test_no_secret_is_readable_outside_of_its_place(stack: Stack, plant: Plant) -> None:
+    """Marks in every secret, after all that the tests before did and each command that prints or keeps something."""
+    set_secret(stack, "nginxLicenseJwt", plant.secrets["nginxLicenseJwt"])
+    stack.configure("plus.rebuild", "for-the-search")
+    search = Search([Marked(key, text) for key, text in plant.secrets.items()])
+    logged = stack.pulumi("up", "--yes", "--skip-preview", "--logtostderr", "--logflow", "-v=9")
+    assert logged.returncode == 0
+    search.text("up at log level 9", logged.stdout + logged.stderr)
+    search.text("preview --diff", stack.must("preview", "--diff"))
+    search.text("refresh", stack.must("refresh", "--yes"))
+    stack.configure("plus.packages.fingerprints[0]", "0" * 40)
+    failed = stack.pulumi("up", "--yes", "--diff")
+    assert failed.returncode != 0
+    search.text("failing up", failed.stdout + failed.stderr)
+    stack.configure("plus.packages.fingerprints[0]", plant.fingerprint)
+    search.text("stack export", stack.must("stack", "export"))
+    search.text("stack output", stack.must("stack", "output", "--json"))
+    search.text("config", stack.must("config", "--json"))
+    search.folder("state and its history", stack.folder / "backend")
+    search.text("stack's file", (stack.folder / f"Pulumi.{stack.name}.yaml").read_text())
+    # Layers, history, provenance and the build's cache are all in the registry.
+    search.folder("registry: layers, history, provenance, cache", plant.images)
+    for kind in ("configmaps", "deployments", "replicasets", "pods", "events"):
+        listed = kubectl("get", kind, f"--namespace={NAMESPACE}", "--output=json")
+        search.text(kind, listed.stdout)
+    for pod in objects("pods", f"--namespace={NAMESPACE}"):
+        search.text("pods' logs", kubectl("logs", pod["metadata"]["name"], f"--namespace={NAMESPACE}").stdout)
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"nginx" in (process / "comm").read_bytes():
+                search.text("NGINX's arguments and environment", (process / "cmdline").read_bytes())
+                search.text("NGINX's arguments and environment", (process / "environ").read_bytes())
+    search.text("repository's log", "\n".join(plant.repository.requests))
+    search.text("BuildKit's log", (plant.folder / "buildkit" / "buildkitd.log").read_text())
+    print(search.report())
+    assert search.found == []
+    assert all(size > 0 for size in search.places.values()), search.report()
+
+
+def test_the_search_finds_what_is_there(stack: Stack, plant: Plant, tmp_path: Path) -> None:
+    marked = [Marked(key, text) for key, text in plant.secrets.items()]
+    search = Search(marked)
+    search.text("stack export --show-secrets", stack.must("stack", "export", "--show-secrets"))
+    search.text("secrets", kubectl("get", "secrets", f"--namespace={NAMESPACE}", "--output=json").stdout)
+    assert {found.split(" in ")[0] for found in search.found if found.endswith("--show-secrets")} == set(plant.secrets)
+    assert {"nginxLicenseJwt in secrets", "registryPassword in secrets"} <= set(search.found)
+    # A leak into a layer: a key that is copied into the image.
+    leak = tmp_path / "leak"
+    leak.mkdir()
+    (leak / "nginx-repo.key").write_text(plant.secrets["nginxRepoKey"])
+    with tarfile.open(leak / "layer.tar.gz", "w:gz") as layer:
+        layer.add(leak / "nginx-repo.key", "etc/ssl/nginx/nginx-repo.key")
+    (leak / "nginx-repo.key").unlink()
+    in_layer = Search(marked)
+    in_layer.folder("layer", leak)
+    assert in_layer.found == ["nginxRepoKey in layer"]
+
+
+def test_from_plus_back_to_open_source_no_request_fails_and_spans_keep_arriving(stack: Stack, plant: Plant) -> None:
+    for key, value in {"nginx.sampling.ratio": "1", "nginx.replicas": "2"}.items():
+        stack.configure(key, value)
+    stack.up()
+    stack.configure("edition", "oss")
+    with traffic(stack) as requests:
+        stack.up()
+    print(f"{len(requests.sent)} requests while the edition changed, {len(requests.failed)} failed")
+    assert requests.failed == []
+    assert lost(stack, requests.sent) == []
+    assert stack.outputs()["edition"] == "oss"
+    # Others may run the image: it stays.
+    assert "R34" in plant.tags()

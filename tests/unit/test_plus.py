@@ -1,0 +1,118 @@
+"""NGINX Plus: its secrets, what is said of them and of failed builds."""
+
+import base64
+import datetime
+import json
+from typing import Any
+
+import pulumi
+import pytest
+
+import settings
+from components.nginx_plus_image import explanation
+from settings import plus_combinations
+from settings.license import certificate_end, license_end
+from tests import golden
+from tests.unit.conftest import SECRET_MARK, Program, Run
+
+SECRETS = ("nginxLicenseJwt", "nginxRepoCrt", "nginxRepoKey", "registryPassword")
+
+
+def run_case(case: str, run_program: Run, **changed: str) -> Program:
+    """The program with a golden case's configuration."""
+    values = golden.as_pulumi_passes_it(golden.configuration(case)) | changed
+    return run_program(values, secrets=SECRETS)
+
+
+def unmarked(value: Any) -> Any:
+    """Inputs without what is marked as secret."""
+    if isinstance(value, dict):
+        return {} if SECRET_MARK in value else {key: unmarked(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return [unmarked(item) for item in value] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
+
+
+@pytest.mark.parametrize("case", ["plus", "plus-ready"])
+def test_no_secret_is_outside_of_what_is_marked_as_one(case: str, run_program: Run) -> None:
+    program = run_case(case, run_program)
+    configuration = golden.configuration(case)
+    secrets = [line for key in SECRETS for line in str(configuration.get(key, "")).splitlines() if "-----" not in line]
+    assert secrets
+    for token, resources in program.resources.items():
+        for resource in resources:
+            plain = str(unmarked(dict(resource.inputs)))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            assert not any(secret in plain for secret in secrets), token
+    assert not any(secret in str(program.outputs) for secret in secrets)
+
+
+def test_the_image_is_built_only_where_it_is_wanted(run_program: Run) -> None:
+    assert "docker-build:index:Image" not in run_case("plus-ready", run_program).resources
+    assert "docker-build:index:Image" not in run_case("plus", run_program, edition="oss").resources
+    program = run_case("plus", run_program)
+    ((image,),) = [program.resources["docker-build:index:Image"]]
+    assert image.inputs["buildOnPreview"] is False  # pyright: ignore[reportUnknownMemberType]
+    assert program.outputs["nginxImage"].startswith("registry.example/team/nginx-plus:R34@sha256:")
+
+
+def test_with_oss_nothing_of_plus_is_deployed(run_program: Run) -> None:
+    program = run_case("plus", run_program, edition="oss")
+    assert program.inputs("Secret").keys() == {"registry"}
+    assert "mgmt" not in program.inputs("ConfigMap")["nginx-config"]["data"]["nginx.conf"]
+
+
+def test_the_license_is_the_user_of_f5_s_registry(run_program: Run) -> None:
+    secret = run_case("plus-ready", run_program).inputs("Secret")["registry"]
+    login = json.loads(secret["stringData"]["value"][".dockerconfigjson"])["auths"]["private-registry.nginx.com"]
+    token = golden.configuration("plus-ready")["nginxLicenseJwt"]
+    assert login == {
+        "username": token,
+        "password": "none",
+        "auth": base64.b64encode(f"{token}:none".encode()).decode(),
+    }
+
+
+def warnings_on(day: datetime.date, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is warned of on a day, with the configuration of the golden case."""
+    said: list[str] = []
+    monkeypatch.setattr(plus_combinations, "_today", lambda: day)
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    pulumi.runtime.set_all_config(
+        {
+            f"nginx-tracing:{key}": value
+            for key, value in golden.as_pulumi_passes_it(golden.configuration("plus")).items()
+        },
+        [f"nginx-tracing:{key}" for key in SECRETS],
+    )
+    settings.load()
+    return "\n".join(said)
+
+
+def test_the_ends_of_license_and_certificate_are_warned_of_before_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration = golden.configuration("plus")
+    license_day = license_end(configuration["nginxLicenseJwt"])
+    certificate_day = certificate_end(configuration["nginxRepoCrt"])
+    assert license_day is not None
+    week, day = datetime.timedelta(days=7), datetime.timedelta(days=1)
+    assert warnings_on(min(license_day, certificate_day) - 10 * week, monkeypatch) == ""
+    assert f"is valid until {license_day}" in warnings_on(license_day - week, monkeypatch)
+    assert f"expired on {license_day}" in warnings_on(license_day + day, monkeypatch)
+    assert f"packages is valid until {certificate_day}" in warnings_on(certificate_day - week, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("said", "key"),
+    [
+        ("failed to solve: process … did not complete successfully: exit code: 41", "`plus.baseImage`"),
+        ("failed to solve: process … did not complete successfully: exit code: 42", "`nginxRepoCrt`"),
+        ("failed to solve: process … did not complete successfully: exit code: 43", "`plus.packages.caBundle`"),
+        ("failed to solve: process … did not complete successfully: exit code: 44", "`plus.packages.fingerprints`"),
+        ("failed to solve: process … did not complete successfully: exit code: 45", "`plus.packages.repository`"),
+        ("failed to solve: process … did not complete successfully: exit code: 46", "`plus.release`"),
+        ("failed to push a/b:R34: unexpected status: 401 Unauthorized", "`registryPassword`"),
+        ("failed to push a/b:R34: dial tcp 127.0.0.1:1: connect: connection refused", "`plus.repository`"),
+        ("debian:nowhere: failed to resolve source metadata for debian:nowhere: not found", "`plus.baseImage`"),
+        ("no builder \"ci\" found", "`plus.builder`"),
+        ("something else", "see what its build said"),
+    ],
+)  # fmt: skip
+def test_a_failed_build_names_the_key_to_look_at(said: str, key: str) -> None:
+    assert key in explanation(said)
