@@ -28,7 +28,7 @@ class Repository:
         """What was asked for, and what was answered."""
 
         handler = functools.partial(_Handler, directory=str(folder), log=self.requests)
-        self._server = http.server.ThreadingHTTPServer((HOST_ADDRESS, 0), handler)
+        self._server = _Server((HOST_ADDRESS, 0), handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         context.load_verify_locations(authority)
@@ -47,6 +47,11 @@ class Repository:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Says nothing of a client that is refused: it is told."""
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
