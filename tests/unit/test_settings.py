@@ -175,3 +175,20 @@ def test_a_distribution_of_the_collector_has_its_own_image(distribution: str, im
 def test_docker_hub_has_one_name_whatever_an_image_calls_it() -> None:
     configure(nginx={"image": "docker.io/library/nginx:1.27.5-otel"})
     assert settings.load().registries() == {"https://index.docker.io/v1/"}
+
+
+@pytest.mark.parametrize(
+    ("values", "registries"),
+    [
+        ({"registryAddress": "ghcr.io", "collector": {"image": "ghcr.io/a/b:1"}}, {"ghcr.io"}),
+        ({"registryAddress": "docker.io"}, {"https://index.docker.io/v1/"}),
+        ({"edition": "plus", "plus": {"repository": "registry.example/a"}}, {"registry.example"}),
+        ({"edition": "plus", "plus": {"image": "localhost:5001/a:1"}}, {"localhost:5001"}),
+        (
+            {"edition": "plus", "plus": {"repository": "registry.example/a"}, "imageRegistry": "mirror.example"},
+            {"registry.example", "mirror.example"},
+        ),
+    ],
+)
+def test_the_registry_of_the_login_is_known_or_asked_for(values: dict[str, Any], registries: set[str]) -> None:
+    assert settings.Settings.model_validate(values).registries() == registries
