@@ -18,7 +18,7 @@ EVERY_KNOB = "every-knob/config.yaml"
 def configure(**values: Any) -> None:
     """Sets the stack's configuration as the engine passes it."""
     text = golden.as_pulumi_passes_it(values)
-    set_all_config({f"nginx-tracing:{key}": value for key, value in text.items()})
+    set_all_config({f"nginx-tracing:{key}": value for key, value in text.items()}, [])
 
 
 def test_without_configuration_there_are_the_tutorial_s_versions() -> None:
