@@ -146,7 +146,7 @@ def explanation(said: str) -> str:
     """
     status = re.search(r"exit code: (\d+)", said)
     meant = _INSTALL_FAILURES.get(int(status[1])) if status else None
-    if meant is None:
+    if status is None:
         meant = next((words for pattern, words in _FAILURES if re.search(pattern, said, re.IGNORECASE)), None)
     return f"The image of NGINX Plus was not built: {meant or 'see what its build said'}. What runs goes on running."
 

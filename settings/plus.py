@@ -36,14 +36,19 @@ def _release(release: str) -> str:
 
 def _https(url: str) -> str:
     matched = re.fullmatch(r"https://([^/]+)(/[\w./~-]*)?", url, re.ASCII)
-    if matched is None or (split_address(matched[1]) is None and not is_host(matched[1])) or url.endswith("/"):
+    if matched is None or not _is_plain(matched[1]) or url.endswith("/"):
         raise ValueError("must be https://host[:port][/path], without a closing slash")
     return url
 
 
+def _is_plain(text: str) -> bool:
+    """Whether it is a host with or without a port; apt and NGINX would take the colons of IPv6 for something else."""
+    return text.count(":") <= 1 and (split_address(text) is not None or is_host(text))
+
+
 def _address(text: str) -> str:
-    if split_address(text) is None and not is_host(text):
-        raise ValueError("must be host or host:port")
+    if not _is_plain(text):
+        raise ValueError("must be host or host:port, without an IPv6 address")
     return text
 
 

@@ -91,7 +91,12 @@ def _license(settings: Settings) -> Iterator[Broken]:
 
 def _pair(settings: Settings) -> Iterator[Broken]:
     certificate, key = settings.nginx_repo_crt, settings.nginx_repo_key
-    if certificate and key and not belong_together(certificate.get_secret_value(), key.get_secret_value()):
+    if (
+        settings.builds_image
+        and certificate
+        and key
+        and not belong_together(certificate.get_secret_value(), key.get_secret_value())
+    ):
         wrong = "is not the key of the certificate `nginxRepoCrt`"
         yield Broken(Mistake(_KEY, wrong, set_command(_KEY, "", secret=True), "[secret]"), (_CERTIFICATE,))
 

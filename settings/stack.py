@@ -92,8 +92,7 @@ class Settings(Model):
     )
     registry_address: RegistryAddress | None = Field(
         default=None,
-        description="Registry that `registryUsername` is a user of. Unset: `imageRegistry`, else that of NGINX Plus' "
-        "image, else the one that all images are in.",
+        description="Registry that `registryUsername` is a user of. Unset: the one that all images are in.",
         examples=["registry.example"],
     )
     registry_username: Text | None = Field(
@@ -150,17 +149,12 @@ class Settings(Model):
         return f"{self.image_registry}/{image.removeprefix(f'{host}/') if host else image}"
 
     def registries(self) -> set[str]:
-        """The registries that `registryUsername` may be a user of, by their names in a pull secret.
-
-        NGINX Plus is not in public registries: where there is no mirror, its registry is meant.
-        """
+        """The registries that `registryUsername` may be a user of, by their names in a pull secret."""
         if self.registry_address is not None:
             return {_name_in_pull_secret(self.registry_address)}
         images = list(self.images().values())
         if self.builds_image:
             images.append(self.plus.repository or "")
-        if self.edition == "plus" and self.image_registry is None:
-            images = [self.plus.image or self.plus.repository or ""]
         return {_name_in_pull_secret(registry_host(image)) for image in images}
 
     def pull_login(self) -> "Login | None":

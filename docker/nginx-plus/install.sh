@@ -10,10 +10,10 @@ export DEBIAN_FRONTEND=noninteractive
 . /etc/os-release
 host=${REPOSITORY#https://} host=${host%%/*} host=${host%:*}
 log=$(mktemp)
-key=/etc/apt/trusted.gpg.d/nginx-plus.asc
+keys=/etc/apt/trusted.gpg.d/nginx-plus
 list=/etc/apt/sources.list.d/nginx-plus.list
 settings=/etc/apt/apt.conf.d/90nginx-plus
-trap 'rm -f "$log" "$key" "$list" "$settings"' EXIT
+trap 'rm -f "$log" "$keys"* "$list" "$settings"' EXIT
 
 fail() {
     cat "$log" >&2
@@ -23,11 +23,14 @@ fail() {
 
 # What was said of the repository or of the file with its keys.
 explain() {
-    if grep -qE 'NO_PUBKEY|BADSIG|EXPKEYSIG|REVKEYSIG|not signed|no valid OpenPGP|signatures were invalid' "$log"; then
+    # First: an index that is refused counts as not signed, too.
+    if grep -qE ' 40[0137] ' "$log"; then
+        fail $REFUSED "$1 refused the client certificate"
+    elif grep -qE 'NO_PUBKEY|BADSIG|EXPKEYSIG|REVKEYSIG|not signed|no valid OpenPGP|signatures were invalid' "$log"; then
         fail $UNTRUSTED_KEY "the packages of $1 are signed with none of the keys that are trusted"
     elif grep -qE 'certificate is NOT trusted|issuer is unknown|does not match|No system certificates|verification failed' "$log"; then
         fail $UNTRUSTED_SERVER "the certificate of $1 is not trusted"
-    elif grep -qE 'Could not (connect|resolve)|timed out|unreachable' "$log"; then
+    elif grep -qE 'Could not (connect|resolve)|resolving|Unable to connect|timed out|unreachable| 50[0-9] ' "$log"; then
         fail $UNREACHABLE "$1 could not be reached"
     fi
     # With TLS 1.3 a server refuses a certificate by ending the connection.
@@ -51,8 +54,11 @@ apt-get install --quiet --yes --no-install-recommends ca-certificates >"$log" 2>
     fi
 } >"$settings"
 
-/usr/lib/apt/apt-helper download-file "$KEYRING" "$key" >"$log" 2>&1 || explain "$KEYRING"
-chmod 644 "$key"
+/usr/lib/apt/apt-helper download-file "$KEYRING" "$keys" >"$log" 2>&1 || explain "$KEYRING"
+# One file for each block: of several in a file, apt reads the first.
+awk -v keys="$keys" '/^-----BEGIN/ { n++ } n { print > (keys "-" n ".asc") }' "$keys"
+rm -f "$keys"
+chmod 644 "$keys"-*.asc 2>/dev/null || true
 # apt takes a signature of these keys alone, whatever else is in the file.
 echo "deb [signed-by=$FINGERPRINTS] $REPOSITORY/$RELEASE/debian $VERSION_CODENAME nginx-plus" >"$list"
 update --option Dir::Etc::sourcelist="$list" --option Dir::Etc::sourceparts=- --option APT::Get::List-Cleanup=0 ||

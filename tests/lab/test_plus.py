@@ -107,8 +107,12 @@ def plant(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     fingerprint = create_signing_key(folder / "gnupg")
     write_repository(served / "plus", "R34", folder / "gnupg")
     (served / "keys").mkdir()
-    (served / "keys" / "signing.key").write_text(public_key(folder / "gnupg"))
-    stop_agent(folder / "gnupg")
+    # As published: several keys, a block each, and not the one that counts first.
+    create_signing_key(folder / "other-gnupg")
+    published = "".join(public_key(folder / home) for home in ("other-gnupg", "gnupg"))
+    (served / "keys" / "signing.key").write_text(published)
+    for home in ("gnupg", "other-gnupg"):
+        stop_agent(folder / home)
     repository = Repository(
         served,
         certificate=certificates / "server.crt",

@@ -111,6 +111,7 @@ def test_the_ends_of_license_and_certificate_are_warned_of_before_they_come(monk
         ("failed to push a/b:R34: dial tcp 127.0.0.1:1: connect: connection refused", "`plus.repository`"),
         ("debian:nowhere: failed to resolve source metadata for debian:nowhere: not found", "`plus.baseImage`"),
         ("no builder \"ci\" found", "`plus.builder`"),
+        ("#8 12.403 Get:3 … did not complete successfully: exit code: 1", "see what its build said"),
         ("something else", "see what its build said"),
     ],
 )  # fmt: skip
