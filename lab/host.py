@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab.errors import LabError
@@ -34,6 +35,9 @@ PACKAGES = {
 }
 """Debian's package for each program, or file, that must be there."""
 
+PLUS_PACKAGES = {"debootstrap": "debootstrap", "dpkg-deb": "dpkg", "gpg": "gnupg", "make": "make"}
+"""What the tests of NGINX Plus need besides: see `lab.plus`."""
+
 
 def require_root(command: str) -> None:
     """Raises `LabError` unless this is root on Linux."""
@@ -50,13 +54,17 @@ def require_root(command: str) -> None:
         )
 
 
-def install_packages(progress: Progress) -> None:
+def install_packages(progress: Progress, packages: Mapping[str, str] = PACKAGES) -> None:
     """Installs those of Debian's packages whose programs are missing.
+
+    Args:
+        progress: where it is told.
+        packages: the package for each program, or file.
 
     Raises:
         LabError: not a Debian, or apt-get failed.
     """
-    missing = sorted({package for what, package in PACKAGES.items() if not _is_there(what)})
+    missing = sorted({package for what, package in packages.items() if not _is_there(what)})
     if not missing:
         return
     if shutil.which("apt-get") is None:

@@ -10,10 +10,10 @@ export DEBIAN_FRONTEND=noninteractive
 . /etc/os-release
 host=${REPOSITORY#https://} host=${host%%/*} host=${host%:*}
 log=$(mktemp)
-keys=/etc/apt/trusted.gpg.d/nginx-plus
+keys=/etc/apt/trusted.gpg.d/nginx-plus.asc
 list=/etc/apt/sources.list.d/nginx-plus.list
 settings=/etc/apt/apt.conf.d/90nginx-plus
-trap 'rm -f "$log" "$keys"* "$list" "$settings"' EXIT
+trap 'rm -f "$log" "$keys" "$list" "$settings"' EXIT
 
 fail() {
     cat "$log" >&2
@@ -55,10 +55,7 @@ apt-get install --quiet --yes --no-install-recommends ca-certificates >"$log" 2>
 } >"$settings"
 
 /usr/lib/apt/apt-helper download-file "$KEYRING" "$keys" >"$log" 2>&1 || explain "$KEYRING"
-# One file for each block: of several in a file, apt reads the first.
-awk -v keys="$keys" '/^-----BEGIN/ { n++ } n { print > (keys "-" n ".asc") }' "$keys"
-rm -f "$keys"
-chmod 644 "$keys"-*.asc 2>/dev/null || true
+chmod 644 "$keys"
 # apt takes a signature of these keys alone, whatever else is in the file.
 echo "deb [signed-by=$FINGERPRINTS] $REPOSITORY/$RELEASE/debian $VERSION_CODENAME nginx-plus" >"$list"
 update --option Dir::Etc::sourcelist="$list" --option Dir::Etc::sourceparts=- --option APT::Get::List-Cleanup=0 ||

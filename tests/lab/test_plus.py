@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -25,7 +26,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lab import images
+from lab import host, images
 from lab.builder import build
 from lab.certificates import Authority
 from lab.cluster import in_node, kubectl
@@ -96,6 +97,7 @@ def plant(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
+        host.install_packages(progress, host.PLUS_PACKAGES)
         build([NGINX_PLUS, BUILDKIT], progress)
         images.push([debian_image(progress)], progress)
     folder = tmp_path_factory.mktemp("plus")
@@ -433,8 +435,10 @@ def test_the_ratio_is_switched_at_run_time_through_an_api_that_only_the_pod_has(
     # Also those that are ending: they trace as they were told.
     pods = wait_for("one pod", lambda: found if len(found := nginx_pods(ending=True)) == 1 else None, seconds=60)
     (pod,) = pods
-    from_node = ["curl", "--silent", "--max-time", "5", f"http://{pod['status']['podIP']}:8082/{path}"]
-    assert subprocess.run(in_node(*from_node), check=False).returncode != 0
+    ask = f"import httpx; httpx.get('http://{pod['status']['podIP']}:8082/{path}', timeout=5)"
+    from_node = in_node(sys.executable, "-c", ask)
+    asked = subprocess.run(from_node, check=False, capture_output=True, text=True)
+    assert "httpx.ConnectError" in asked.stderr
     httpx.get(f"{outputs['nginxUrl']}/before")
     with forwarded(pod["metadata"]["name"]) as url:
         assert httpx.get(f"{url}/{path}").json() == {}
