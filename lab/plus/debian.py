@@ -36,7 +36,9 @@ def debian_image(progress: Progress) -> Image:
 def _make() -> None:
     tree, half = CACHE / "debian-bookworm", _ARCHIVE.with_suffix(".part")
     shutil.rmtree(tree, ignore_errors=True)
-    command = ["debootstrap", "--variant=minbase", "bookworm", str(tree)]
+    # It mounts /proc: in a namespace of its own that ends with it, also when it is interrupted.
+    own = ["unshare", "--mount", "--propagation=private"]
+    command = [*own, "debootstrap", "--variant=minbase", "bookworm", str(tree)]
     made = subprocess.run(command, check=False, capture_output=True, text=True)
     if made.returncode != 0:
         last_lines = "\n".join((made.stdout + made.stderr).splitlines()[-10:])
