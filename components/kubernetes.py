@@ -79,6 +79,9 @@ class Workload:
     service_account: pulumi.Output[str] | None = None
     """The account with which the pods speak to the API server; they do not without one."""
 
+    depends_on: Sequence[pulumi.Resource] = ()
+    """What must be there before the pods, and is not among what they are made of."""
+
 
 def config_object(
     component: str, files: Mapping[str, str], *, stack: StackContext, parent: pulumi.Resource
@@ -123,7 +126,7 @@ def deployment(workload: Workload, *, stack: StackContext, parent: pulumi.Resour
             selector=LabelSelectorArgs(match_labels=own_labels(workload.component)),
             template=_pod_template(workload, stack),
         ),
-        opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=WORKLOAD_TIMEOUTS),
+        opts=_workload_options(workload, parent),
     )
 
 
@@ -164,7 +167,13 @@ def stateful_set(
             template=_pod_template(workload, stack),
             volume_claim_templates=[claim],
         ),
-        opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=WORKLOAD_TIMEOUTS),
+        opts=_workload_options(workload, parent),
+    )
+
+
+def _workload_options(workload: Workload, parent: pulumi.Resource) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions(
+        parent=parent, custom_timeouts=WORKLOAD_TIMEOUTS, depends_on=list(workload.depends_on)
     )
 
 

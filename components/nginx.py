@@ -44,10 +44,11 @@ from components.kubernetes import (
     service,
     url,
 )
-from components.stack import StackContext
+from components.network import from_anywhere, network_policy, to_component, to_dns, to_hosts
+from components.stack import NGINX, StackContext
 from settings import NginxSettings, PlusSettings, Settings
+from settings.values import split_endpoint
 
-NAME = "nginx"
 USER = 101
 """The image's own user."""
 
@@ -114,26 +115,42 @@ class NginxOtel(pulumi.ComponentResource):
             files[CA_FILE] = settings.exporter.ca_bundle
         if plus and plus.settings.usage_report.ca_bundle:
             files[REPORT_CA_FILE] = plus.settings.usage_report.ca_bundle
-        volumes = [config_volume(config_object(NAME, files, stack=stack, parent=self)), empty_volume("tmp")]
+        volumes = [config_volume(config_object(NGINX, files, stack=stack, parent=self)), empty_volume("tmp")]
         # Single files: the folder holds the image's mime.types besides.
         mounts = [_file("config", file) for file in files]
         if settings.exporter.headers:
             secrets = {EXPORTER_FILE: exporter_conf(settings.exporter, endpoint=endpoint)}
-            volumes.append(secret_volume(secret_object(NAME, secrets, stack=stack, parent=self)))
+            volumes.append(secret_volume(secret_object(NGINX, secrets, stack=stack, parent=self)))
             mounts.append(_file("secrets", EXPORTER_FILE))
         if plus:
             license_files = {LICENSE_FILE: plus.license.get_secret_value()}
             # Auto-named too: a new license makes new pods.
-            license_object = secret_object(NAME, license_files, stack=stack, parent=self, name="license")
+            license_object = secret_object(NGINX, license_files, stack=stack, parent=self, name="license")
             volumes += [secret_volume(license_object, "license"), empty_volume("state")]
             mounts += [
                 VolumeMountArgs(name="license", mount_path=LICENSE_FOLDER, read_only=True),
                 VolumeMountArgs(name="state", mount_path=STATE_FOLDER),
             ]
-        workload = Workload(NAME, _container(self.image, settings, mounts), volumes, USER, settings.replicas)
+        policies = network_policy(
+            NGINX,
+            ingress=[from_anywhere(HTTP_PORT)],
+            egress=[
+                to_dns(),
+                *(
+                    [to_component(exporter.service, exporter.port)]
+                    if exporter and not settings.exporter.endpoint
+                    else []
+                ),
+                *to_hosts(_destinations(settings, stack.namespace_name, plus), stack.namespace_name),
+            ],
+            stack=stack,
+            parent=self,
+        )
+        container = _container(self.image, settings, mounts)
+        workload = Workload(NGINX, container, volumes, USER, settings.replicas, depends_on=policies)
         deployment(workload, stack=stack, parent=self)
         ports = [ServicePortArgs(name="http", port=80, target_port="http", node_port=settings.node_port)]
-        exposed = service(NAME, ports, kind="NodePort", stack=stack, parent=self)
+        exposed = service(NGINX, ports, kind="NodePort", stack=stack, parent=self)
         self.node_port = node_port_of(exposed, "http", settings.node_port)
         self.url = url(stack.host, self.node_port)
         self.register_outputs({"url": self.url, "node_port": self.node_port, "image": self.image})
@@ -146,13 +163,29 @@ def licensed_plus(settings: Settings) -> LicensedPlus | None:
     return LicensedPlus(settings.plus, settings.nginx_license_jwt)
 
 
+def _destinations(settings: NginxSettings, namespace: str, plus: LicensedPlus | None) -> list[tuple[str, int]]:
+    """What NGINX connects to outside of the stack's components."""
+    upstreams = [route.upstream for route in settings.routes if route.upstream]
+    hosts = [
+        (upstream.host or f"{upstream.service}.{upstream.namespace or namespace}.svc", upstream.port)
+        for upstream in upstreams
+    ]
+    hosts += [split_endpoint(address) for address in settings.egress]
+    if settings.exporter.endpoint:
+        hosts.append(split_endpoint(settings.exporter.endpoint))
+    if plus:
+        report = plus.settings.usage_report
+        hosts.append(split_endpoint(report.proxy or report.endpoint))
+    return hosts
+
+
 def _file(volume: str, file: str) -> VolumeMountArgs:
     return VolumeMountArgs(name=volume, mount_path=f"{FOLDER}/{file}", sub_path=file, read_only=True)
 
 
 def _container(image: pulumi.Output[str], settings: NginxSettings, mounts: list[VolumeMountArgs]) -> ContainerArgs:
     return ContainerArgs(
-        name=NAME,
+        name=NGINX,
         image=image,
         ports=[
             ContainerPortArgs(name="http", container_port=HTTP_PORT),

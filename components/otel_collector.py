@@ -11,6 +11,7 @@ from pulumi_kubernetes.core.v1 import (
     SleepActionArgs,
     VolumeMountArgs,
 )
+from pulumi_kubernetes.networking.v1 import NetworkPolicyEgressRuleArgs, NetworkPolicyIngressRuleArgs
 
 from components.documents import dump
 from components.documents.collector import (
@@ -39,10 +40,20 @@ from components.kubernetes import (
     secret_volume,
     service,
 )
-from components.stack import StackContext
+from components.network import (
+    from_anywhere,
+    from_component,
+    from_namespaces,
+    network_policy,
+    to_component,
+    to_dns,
+    to_hosts,
+    to_kubernetes_api,
+)
+from components.stack import COLLECTOR, NGINX, StackContext
 from settings import CollectorSettings
+from settings.values import split_endpoint
 
-NAME = "otel-collector"
 USER = 10001
 """The image's own user."""
 
@@ -75,28 +86,35 @@ class OtelCollector(pulumi.ComponentResource):
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:OtelCollector", name, None, opts)
-        self.otlp_endpoint = Endpoint(NAME, stack.namespace_name, OTLP_PORT)
+        self.otlp_endpoint = Endpoint(COLLECTOR, stack.namespace_name, OTLP_PORT)
 
         document = collector_document(
             settings, backend=str(backend) if backend else None, namespace=stack.namespace_name
         )
         files = {"config.yaml": dump(document)} | certificate_files(settings.exporters)
-        volumes = [config_volume(config_object(NAME, files, stack=stack, parent=self))]
+        volumes = [config_volume(config_object(COLLECTOR, files, stack=stack, parent=self))]
         mounts = [VolumeMountArgs(name="config", mount_path=FOLDER, read_only=True)]
         secrets = secret_files(settings.exporters)
         if secrets:
-            volumes.append(secret_volume(secret_object(NAME, secrets, stack=stack, parent=self)))
+            volumes.append(secret_volume(secret_object(COLLECTOR, secrets, stack=stack, parent=self)))
             mounts.append(VolumeMountArgs(name="secrets", mount_path=SECRETS_FOLDER, read_only=True))
         account = _pod_reader(stack, self) if settings.kubernetes_attributes else None
         container = _container(settings, stack.images["collector"], mounts)
-        workload = Workload(NAME, container, volumes, USER, settings.replicas, account)
+        policies = network_policy(
+            COLLECTOR,
+            ingress=_ingress(settings),
+            egress=_egress(settings, backend, stack.namespace_name),
+            stack=stack,
+            parent=self,
+        )
+        workload = Workload(COLLECTOR, container, volumes, USER, settings.replicas, account, policies)
         deployment(workload, stack=stack, parent=self)
         ports = [
             ServicePortArgs(name=port_name, port=port, target_port=port_name)
             for port_name, port in _ports(settings).items()
             if port != HEALTH_PORT
         ]
-        service(NAME, ports, kind="ClusterIP", stack=stack, parent=self)
+        service(COLLECTOR, ports, kind="ClusterIP", stack=stack, parent=self)
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint)})
 
 
@@ -105,9 +123,26 @@ def _ports(settings: CollectorSettings) -> dict[str, int]:
     return ports | ({"otlp-http": OTLP_HTTP_PORT} if settings.receivers.http else {})
 
 
+def _ingress(settings: CollectorSettings) -> list[NetworkPolicyIngressRuleArgs]:
+    ports = [OTLP_PORT, *([OTLP_HTTP_PORT] if settings.receivers.http else [])]
+    # Counters are no secret, and who reads them is the cluster's matter: Prometheus, or the API server for `probe`.
+    rules = [from_component(NGINX, *ports), from_anywhere(METRICS_PORT)]
+    return [*rules, from_namespaces(settings.receivers.namespaces, *ports)] if settings.receivers.namespaces else rules
+
+
+def _egress(settings: CollectorSettings, backend: Endpoint | None, namespace: str) -> list[NetworkPolicyEgressRuleArgs]:
+    hosts = [split_endpoint(exporter.endpoint) for exporter in settings.exporters.values()]
+    return [
+        to_dns(),
+        *([to_component(backend.service, backend.port)] if backend else []),
+        *to_hosts(hosts, namespace),
+        *([to_kubernetes_api()] if settings.kubernetes_attributes else []),
+    ]
+
+
 def _container(settings: CollectorSettings, image: str, mounts: list[VolumeMountArgs]) -> ContainerArgs:
     return ContainerArgs(
-        name=NAME,
+        name=COLLECTOR,
         image=image,
         args=[f"--config={FOLDER}/config.yaml"],
         env=[go_memory_limit(settings.resources)],
@@ -134,11 +169,11 @@ def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[s
     )
 
     options = pulumi.ResourceOptions(parent=parent)
-    metadata = stack.metadata(NAME, NAME)
-    account = ServiceAccount(NAME, metadata=metadata, automount_service_account_token=False, opts=options)
+    metadata = stack.metadata(COLLECTOR, COLLECTOR)
+    account = ServiceAccount(COLLECTOR, metadata=metadata, automount_service_account_token=False, opts=options)
     verbs = ["get", "list", "watch"]
     role = Role(
-        NAME,
+        COLLECTOR,
         metadata=metadata,
         rules=[
             PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=verbs),
@@ -148,7 +183,7 @@ def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[s
         opts=options,
     )
     binding = RoleBinding(
-        NAME,
+        COLLECTOR,
         metadata=metadata,
         role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=role.metadata["name"]),
         subjects=[SubjectArgs(kind="ServiceAccount", name=account.metadata["name"], namespace=stack.namespace)],

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace, Secret
-from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
+from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicySpecArgs
 
 from settings import Settings
 from settings.general import Scheduling
 from settings.stack import NAME_LABEL, PART_OF_LABEL
+
+NGINX = "nginx"
+COLLECTOR = "otel-collector"
+TEMPO = "tempo"
+"""The components: the names of their objects, and what their pods are selected by."""
 
 PART_OF = {PART_OF_LABEL: "nginx-tracing"}
 """What every object of a stack is labelled with."""
@@ -33,6 +39,8 @@ class StackContext:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     scheduling: Scheduling
+
+    network_policies: bool
 
     pull_secret: pulumi.Output[str] | None
     """The name of the Secret with which images are pulled."""
@@ -63,6 +71,8 @@ def own_labels(component: str) -> dict[str, str]:
 def stack_context(settings: Settings, host: pulumi.Input[str]) -> StackContext:
     """Makes the namespace, and the pull secret where the registry asks for a password."""
     namespace = _restricted_namespace(settings).metadata["name"]
+    if settings.network_policies:
+        _deny_all(settings, namespace)
     return StackContext(
         namespace=namespace,
         namespace_name=settings.namespace,
@@ -70,6 +80,7 @@ def stack_context(settings: Settings, host: pulumi.Input[str]) -> StackContext:
         labels=settings.labels,
         annotations=settings.annotations,
         scheduling=settings.scheduling,
+        network_policies=settings.network_policies,
         pull_secret=_pull_secret(settings, namespace),
         images=settings.images(),
     )
@@ -89,6 +100,20 @@ def _restricted_namespace(settings: Settings) -> Namespace:
             labels={**settings.labels, **PART_OF, **standard},
             annotations=settings.annotations or None,
         ),
+    )
+
+
+def _deny_all(settings: Settings, namespace: pulumi.Output[str]) -> None:
+    """No connection to or from any pod of the namespace but by a policy that allows it."""
+    NetworkPolicy(
+        "deny-all",
+        metadata=ObjectMetaArgs(
+            name="deny-all",
+            namespace=namespace,
+            labels={**settings.labels, **PART_OF},
+            annotations=settings.annotations or None,
+        ),
+        spec=NetworkPolicySpecArgs(pod_selector=LabelSelectorArgs(), policy_types=["Ingress", "Egress"]),
     )
 
 

@@ -22,12 +22,16 @@ from components.kubernetes import (
     stateful_set,
     url,
 )
-from components.stack import StackContext
+from components.network import from_anywhere, from_component, network_policy, to_dns, to_hosts
+from components.stack import COLLECTOR, TEMPO, StackContext
 from settings import TempoSettings
 
-NAME = "tempo"
 USER = 10001
 """The image's own user."""
+
+
+USAGE_REPORT = ("stats.grafana.org", 443)
+"""Where Tempo sends its statistics of use."""
 
 
 class TempoBackend(pulumi.ComponentResource):
@@ -62,18 +66,28 @@ class TempoBackend(pulumi.ComponentResource):
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:TempoBackend", name, None, opts)
-        self.otlp_endpoint = Endpoint(NAME, stack.namespace_name, OTLP_PORT)
+        self.otlp_endpoint = Endpoint(TEMPO, stack.namespace_name, OTLP_PORT)
 
-        config = config_object(NAME, {"tempo.yaml": dump(tempo_document(settings))}, stack=stack, parent=self)
+        config = config_object(TEMPO, {"tempo.yaml": dump(tempo_document(settings))}, stack=stack, parent=self)
         volumes = [config_volume(config), empty_volume("tmp")]
         container = _container(settings, stack.images["tempo"])
+        policies = network_policy(
+            TEMPO,
+            ingress=[
+                from_anywhere(HTTP_PORT),
+                from_component(COLLECTOR, OTLP_PORT),
+            ],
+            egress=[to_dns(), *to_hosts([USAGE_REPORT], stack.namespace_name)] if settings.usage_report else [],
+            stack=stack,
+            parent=self,
+        )
         persistence = settings.persistence
         if persistence.size is None:
-            workload = Workload(NAME, container, [*volumes, empty_volume("data")], USER)
+            workload = Workload(TEMPO, container, [*volumes, empty_volume("data")], USER, depends_on=policies)
             deployment(workload, stack=stack, parent=self)
         else:
             stateful_set(
-                Workload(NAME, container, volumes, USER),
+                Workload(TEMPO, container, volumes, USER, depends_on=policies),
                 "data",
                 size=persistence.size,
                 storage_class=persistence.storage_class,
@@ -84,7 +98,7 @@ class TempoBackend(pulumi.ComponentResource):
             ServicePortArgs(name="http", port=HTTP_PORT, target_port="http", node_port=settings.node_port),
             ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc"),
         ]
-        exposed = service(NAME, ports, kind="NodePort", stack=stack, parent=self)
+        exposed = service(TEMPO, ports, kind="NodePort", stack=stack, parent=self)
         self.node_port = node_port_of(exposed, "http", settings.node_port)
         self.url = url(stack.host, self.node_port)
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint), "url": self.url, "node_port": self.node_port})
@@ -92,7 +106,7 @@ class TempoBackend(pulumi.ComponentResource):
 
 def _container(settings: TempoSettings, image: str) -> ContainerArgs:
     return ContainerArgs(
-        name=NAME,
+        name=TEMPO,
         image=image,
         args=["-config.file=/etc/tempo/tempo.yaml"],
         env=[go_memory_limit(settings.resources)],

@@ -122,6 +122,22 @@ def in_node(*command: str) -> list[str]:
     return [*inside, "nsenter", "--net=/run/netns/node", *command]
 
 
+def in_pod(address: str, *command: str) -> list[str]:
+    """A command of the machine as it runs in a pod's network: the lab's images have no shell to run one in.
+
+    Raises:
+        LabError: no lab is running, or no pod has that address.
+    """
+    look = (
+        'for space in /run/netns/cni-*; do nsenter --net=$space ip -4 -o address | grep -q " $0/" && echo $space; done'
+    )
+    listed = subprocess.run(in_node("sh", "-c", look, address), check=False, capture_output=True, text=True)
+    found = listed.stdout.split()
+    if len(found) != 1:
+        raise LabError(f"{len(found)} pods have the address {address}.")
+    return in_node("nsenter", f"--net={found[0]}", *command)
+
+
 def _node_pid(pid: int) -> int:
     """The node's process 1 as the machine numbers it: the one child of `unshare`."""
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])

@@ -29,6 +29,8 @@ CLIENTS = {
     "kube-controller-manager": ("system:kube-controller-manager", None),
     "kube-scheduler": ("system:kube-scheduler", None),
     "kube-proxy": ("system:kube-proxy", None),
+    # Its own ClusterRole is in the manifests of its DaemonSet, which the lab does not use.
+    "kube-router": ("kube-router", "system:masters"),
     "kubelet": (f"system:node:{NODE_NAME}", "system:nodes"),
 }
 

@@ -19,6 +19,7 @@ PACKAGES = {
     "cc": "gcc",
     "conntrack": "conntrack",
     "ip": "iproute2",
+    "ipset": "ipset",
     "iptables": "iptables",
     "nsenter": "util-linux",
     "skopeo": "skopeo",

@@ -27,7 +27,7 @@ from lab.network import (
     SERVICE_RANGE,
 )
 from lab.paths import NODE_LOGS, STATE
-from lab.pieces import KUBERNETES, REGISTRY
+from lab.pieces import KUBE_ROUTER, KUBERNETES, REGISTRY
 
 NAMESPACE = "/run/netns/node"
 KUBELET_SYSCTLS = {"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1"}
@@ -50,6 +50,10 @@ class Program:
     command: list[str]
     in_node: bool = True
     """Whether it runs in the node's network namespace, rather than the machine's."""
+
+
+Running = tuple[Program, subprocess.Popen[bytes]]
+"""A program and its process: kept, since Python reaps those that nobody holds, and the loop would wait for them."""
 
 
 def programs() -> list[Program]:
@@ -103,6 +107,13 @@ def programs() -> list[Program]:
             + ["--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0"]
             + ["--conntrack-tcp-timeout-close-wait=0"],
         ),
+        # The bridge plugin knows no NetworkPolicies. Only the firewall: routes and Services are others' here.
+        Program(
+            "kube-router",
+            [str(KUBE_ROUTER.folder / "kube-router"), f"--kubeconfig={STATE}/kube-router.kubeconfig"]
+            + [f"--hostname-override={NODE_NAME}", "--run-firewall=true", "--run-router=false"]
+            + ["--run-service-proxy=false", "--run-loadbalancer=false", "--enable-cni=false"],
+        ),
     ]
 
 
@@ -142,10 +153,11 @@ def main() -> None:
     _own_cgroup()
     # Process 1 gets no signal that it has no handler for: SIGTERM would be lost.
     signal.signal(signal.SIGTERM, _end)
-    running: dict[int, Program] = {}
+    running: dict[int, Running] = {}
 
     def start(program: Program) -> None:
-        running[_start(program)] = program
+        process = _start(program)
+        running[process.pid] = (program, process)
 
     for program in programs():
         start(program)
@@ -156,20 +168,21 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def _supervise(running: dict[int, Program], start: Callable[[Program], None]) -> None:
+def _supervise(running: dict[int, Running], start: Callable[[Program], None]) -> None:
     """Starts again what ended, as an init system would; reaps the orphans that come to process 1."""
     while True:
         pid, status = os.wait()
-        program = running.pop(pid, None)
-        if program is None:
+        ended = running.pop(pid, None)
+        if ended is None:
             continue
+        program, _ = ended
         code = os.waitstatus_to_exitcode(status)
         print(f"{program.name} ended with {code}; starting it again. Its log: {_log(program)}", flush=True)
         time.sleep(RESTART_SECONDS)
         start(program)
 
 
-def _start(program: Program) -> int:
+def _start(program: Program) -> subprocess.Popen[bytes]:
     command = program.command if not program.in_node else ["nsenter", f"--net={NAMESPACE}", *program.command]
     with _log(program).open("a") as log:
         # Not waited for here: the loop above reaps every child, these among them.
@@ -180,7 +193,7 @@ def _start(program: Program) -> int:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=STATE,
-        ).pid
+        )
 
 
 def _log(program: Program) -> Path:

@@ -241,6 +241,12 @@ LANGUAGE_HOST = _go_piece(
 TEMPO = _go_piece("tempo", "Grafana Tempo (a commit after 2.7.2)", 157, package="github.com/grafana/tempo/cmd/tempo")
 COLLECTOR = _go_piece("otelcol", "the OpenTelemetry Collector 0.126.0", 139)
 COREDNS = _go_piece("coredns", "CoreDNS 1.11.3", 98, package="github.com/coredns/coredns")
+KUBE_ROUTER = _go_piece(
+    "kube-router",
+    "kube-router 2.1.0, which enforces NetworkPolicies",
+    87,
+    package="github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+)
 REGISTRY = _go_piece(
     "registry",
     "the image registry 3.0.0",
@@ -294,5 +300,5 @@ NGINX_PLUS = Piece(
 )
 """Needs NGINX, which is built first."""
 
-CLUSTER_PIECES = (KUBERNETES, COREDNS, REGISTRY)
+CLUSTER_PIECES = (KUBERNETES, COREDNS, KUBE_ROUTER, REGISTRY)
 OSS_STACK_PIECES = (PULUMI, LANGUAGE_HOST, KUBERNETES_PROVIDER, DOCKER_BUILD_PROVIDER, TEMPO, COLLECTOR, NGINX)

@@ -110,6 +110,11 @@ class Receivers(Model):
     """What the Collector takes. OTLP over gRPC on 4317 is always there: NGINX needs it."""
 
     http: bool = Field(default=False, description="Take OTLP over HTTP on port 4318 as well, for applications.")
+    namespaces: list[LabelName] = Field(
+        default_factory=list[str],
+        description="Namespaces whose pods network policies let send spans, besides NGINX: those of the applications.",
+        examples=[["shop"]],
+    )
 
 
 class CollectorResources(Resources):

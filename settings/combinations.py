@@ -338,6 +338,16 @@ def _backends(settings: Settings) -> Iterator[Broken]:
         )
 
 
+def _applications(settings: Settings) -> Iterator[Broken]:
+    receivers = settings.collector.receivers
+    if settings.collector.enabled and settings.network_policies and receivers.http and not receivers.namespaces:
+        place: Place = ("collector", "receivers", "namespaces", 0)
+        wrong = "is for applications, and none may come in: `collector.receivers.namespaces` is to name theirs"
+        others: tuple[Place, ...] = (("collector", "receivers", "namespaces"), ("networkPolicies",))
+        http: Place = ("collector", "receivers", "http")
+        yield Broken(Mistake(http, wrong, set_command(place, "shop"), "true"), others)
+
+
 def _exporter_tls(settings: Settings) -> Iterator[Broken]:
     for name, exporter in settings.collector.exporters.items():
         place: Place = ("collector", "exporters", name)
@@ -540,6 +550,7 @@ _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _collector_sampling,
     _memory_limiter,
     _backends,
+    _applications,
     _exporter_tls,
     _tempo,
     _node_ports,

@@ -16,6 +16,7 @@ from settings.values import (
     Duration,
     Endpoint,
     Host,
+    HostAndPort,
     Image,
     Kind,
     LabelName,
@@ -286,6 +287,12 @@ class NginxSettings(Model):
         "both (propagate) or neither (ignore).",
     )
     exporter: Exporter = Field(default_factory=Exporter, description="How spans are sent.")
+    egress: list[HostAndPort] = Field(
+        default_factory=list[str],
+        description="Addresses that network policies let NGINX connect to, besides those of `routes`: what "
+        "`extraConfig` names.",
+        examples=[["auth.example:443"]],
+    )
     access_log: bool = Field(
         default=True,
         description="A line of JSON for each request, with `trace_id` and `span_id` to join it to its trace.",

@@ -10,6 +10,7 @@ from settings.values import (
     IMAGE_REFERENCE,
     CertificateBundle,
     Duration,
+    HostAndPort,
     Image,
     Kind,
     Model,
@@ -52,12 +53,6 @@ def _address(text: str) -> str:
     return text
 
 
-def _host_and_port(text: str) -> str:
-    if split_address(text) is None:
-        raise ValueError("must be host:port")
-    return text
-
-
 def _plain(fingerprint: object) -> object:
     return fingerprint.replace(" ", "").upper() if isinstance(fingerprint, str) else fingerprint
 
@@ -66,7 +61,6 @@ Repository = Annotated[str, AfterValidator(_repository), Kind("image, without a 
 Release = Annotated[str, AfterValidator(_release), Kind("release")]
 HttpsUrl = Annotated[str, AfterValidator(_https), Kind("URL")]
 Address = Annotated[str, AfterValidator(_address), Kind("host, or host:port")]
-HostAndPort = Annotated[str, AfterValidator(_host_and_port), Kind("host:port")]
 Fingerprint = Annotated[
     str,
     BeforeValidator(_plain),

@@ -114,7 +114,7 @@ def pulumi_keys() -> dict[str, dict[str, Any]]:
         is_object = is_model(annotation) or get_origin(annotation) is dict
         default: Any = {} if is_object else (field.default or "")
         block[name] = {
-            "type": "object" if is_object else "string",
+            "type": "object" if is_object else "boolean" if annotation is bool else "string",
             "default": default,
             "description": field.description,
         }

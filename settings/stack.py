@@ -116,6 +116,11 @@ class Settings(Model):
     annotations: dict[Annotated[MetadataKey, AfterValidator(_annotation_key)], AnnotationValue] = Field(
         default_factory=dict[str, str], description="Annotations of every object and pod."
     )
+    network_policies: bool = Field(
+        default=True,
+        description="Deny every connection in the namespace but those that the configuration asks for. Needs a network "
+        "that enforces NetworkPolicies; others ignore them.",
+    )
     scheduling: Scheduling = Field(default_factory=Scheduling, description="Where the pods of all components run.")
     nginx: NginxSettings = Field(default_factory=NginxSettings, description="NGINX.")
     plus: PlusSettings = Field(default_factory=PlusSettings, description="NGINX Plus.")

@@ -308,6 +308,15 @@ def split_address(text: str) -> tuple[str, int] | None:
     return (host, int(matched["port"])) if is_host(host) else None
 
 
+def _host_and_port(text: str) -> str:
+    if split_address(text) is None:
+        raise ValueError("must be host:port")
+    return text
+
+
+HostAndPort = Annotated[str, AfterValidator(_host_and_port), Kind("host:port")]
+
+
 def _endpoint(text: str) -> str:
     if split_address(re.sub(r"^https?://", "", text)) is None:
         raise ValueError("must be host:port, http://host:port or https://host:port")
@@ -326,6 +335,13 @@ def _otlp_endpoint(text: str) -> str:
     if re.search(r"/v1/traces/?$", text):
         raise ValueError("must be without /v1/traces, which the Collector adds")
     return text
+
+
+def split_endpoint(endpoint: str) -> tuple[str, int]:
+    """The host and the port of a valid endpoint, with a scheme or without; the scheme's port where it names none."""
+    scheme, _, rest = endpoint.rpartition("://")
+    authority = rest.split("/")[0]
+    return split_address(authority) or (authority, 80 if scheme == "http" else 443)
 
 
 OtlpEndpoint = Annotated[str, AfterValidator(_otlp_endpoint), Kind("endpoint, or URL")]

@@ -105,6 +105,9 @@ def run_config_command(command: str, values: dict[str, Any], secrets: list[str])
     for part, following in itertools.pairwise(place):
         empty: Any = [] if isinstance(following, int) else {}
         around = around.setdefault(part, empty) if isinstance(part, str) else around[part]
+    if place[-1] == len(around):
+        # An element after the last one.
+        around.append(None)
     around[place[-1]] = written
 
 

@@ -1,0 +1,142 @@
+"""NetworkPolicies: who may reach a component, and whom it may reach. Everything else in the namespace is denied.
+
+A policy knows addresses and labels, never names: where a name is configured, what may be behind it is allowed.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import pulumi
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs
+from pulumi_kubernetes.networking.v1 import (
+    IPBlockArgs,
+    NetworkPolicy,
+    NetworkPolicyEgressRuleArgs,
+    NetworkPolicyIngressRuleArgs,
+    NetworkPolicyPeerArgs,
+    NetworkPolicyPortArgs,
+    NetworkPolicySpecArgs,
+)
+
+from components.stack import StackContext, own_labels
+from settings.values import is_address
+
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+"""What the API server labels each namespace with."""
+
+DNS_PORTS = (53, 5353)
+"""5353 is where the pods of OpenShift's DNS listen."""
+
+KUBERNETES_API_PORTS = (443, 6443)
+"""Where API servers listen; their addresses are the cluster's matter."""
+
+
+def network_policy(
+    component: str,
+    *,
+    ingress: Sequence[NetworkPolicyIngressRuleArgs],
+    egress: Sequence[NetworkPolicyEgressRuleArgs],
+    stack: StackContext,
+    parent: pulumi.Resource,
+) -> list[pulumi.Resource]:
+    """What a component's pods may do; gives what the pods must wait for: nothing where policies are off.
+
+    Kubelet's probes are not in it: a node always reaches its own pods.
+    """
+    if not stack.network_policies:
+        return []
+    policy = NetworkPolicy(
+        component,
+        metadata=stack.metadata(component, component),
+        spec=NetworkPolicySpecArgs(
+            pod_selector=LabelSelectorArgs(match_labels=own_labels(component)),
+            policy_types=["Ingress", "Egress"],
+            ingress=ingress,
+            egress=egress,
+        ),
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return [policy]
+
+
+def from_anywhere(*ports: int) -> NetworkPolicyIngressRuleArgs:
+    """From every address: a NodePort's clients come under those of nodes, or their own."""
+    return NetworkPolicyIngressRuleArgs(ports=_tcp(ports))
+
+
+def from_component(component: str, *ports: int) -> NetworkPolicyIngressRuleArgs:
+    """From the pods of one of the stack's components."""
+    return NetworkPolicyIngressRuleArgs(from_=[_pods_of(component)], ports=_tcp(ports))
+
+
+def from_namespaces(namespaces: Iterable[str], *ports: int) -> NetworkPolicyIngressRuleArgs:
+    """From every pod of some namespaces."""
+    named = LabelSelectorRequirementArgs(key=NAMESPACE_LABEL, operator="In", values=sorted(set(namespaces)))
+    peer = NetworkPolicyPeerArgs(namespace_selector=LabelSelectorArgs(match_expressions=[named]))
+    return NetworkPolicyIngressRuleArgs(from_=[peer], ports=_tcp(ports))
+
+
+def to_component(component: str, *ports: int) -> NetworkPolicyEgressRuleArgs:
+    """To the pods of one of the stack's components."""
+    return NetworkPolicyEgressRuleArgs(to=[_pods_of(component)], ports=_tcp(ports))
+
+
+def to_dns() -> NetworkPolicyEgressRuleArgs:
+    """To every resolver. The cluster's own looks up any name for a pod, so that no other address is worth closing."""
+    ports = [NetworkPolicyPortArgs(protocol=protocol, port=port) for port in DNS_PORTS for protocol in ("UDP", "TCP")]
+    return NetworkPolicyEgressRuleArgs(ports=ports)
+
+
+def to_kubernetes_api() -> NetworkPolicyEgressRuleArgs:
+    """To the API server."""
+    return NetworkPolicyEgressRuleArgs(ports=_tcp(KUBERNETES_API_PORTS))
+
+
+def to_hosts(hosts: Iterable[tuple[str, int]], namespace: str) -> list[NetworkPolicyEgressRuleArgs]:
+    """To hosts and their ports, as they are configured.
+
+    Args:
+        hosts: an address or a name each, and a port. The name of a Service (`shop`, `shop.web`, `shop.web.svc…`) is
+            all pods of its namespace, on every port: a policy sees the pods' port, not the Service's. Any other name
+            is its port at every address.
+        namespace: that of Services that name none.
+    """
+    addresses: dict[tuple[str, int], None] = {}
+    namespaces: dict[str, None] = {}
+    anywhere: dict[int, None] = {}
+    for host, port in hosts:
+        labels = host.rstrip(".").lower().split(".")
+        if is_address(host):
+            addresses[host, port] = None
+        elif len(labels) == 1:
+            namespaces[namespace] = None
+        elif labels[2:3] == ["svc"]:
+            namespaces[labels[1]] = None
+        else:
+            anywhere[port] = None
+            if len(labels) == 2:
+                # A Service, or a name of the world.
+                namespaces[labels[1]] = None
+    return [
+        *(
+            NetworkPolicyEgressRuleArgs(
+                to=[NetworkPolicyPeerArgs(ip_block=IPBlockArgs(cidr=f"{host}/{128 if ':' in host else 32}"))],
+                ports=_tcp([port]),
+            )
+            for host, port in addresses
+        ),
+        *(
+            NetworkPolicyEgressRuleArgs(
+                to=[NetworkPolicyPeerArgs(namespace_selector=LabelSelectorArgs(match_labels={NAMESPACE_LABEL: name}))]
+            )
+            for name in namespaces
+        ),
+        *([NetworkPolicyEgressRuleArgs(ports=_tcp(sorted(anywhere)))] if anywhere else []),
+    ]
+
+
+def _pods_of(component: str) -> NetworkPolicyPeerArgs:
+    return NetworkPolicyPeerArgs(pod_selector=LabelSelectorArgs(match_labels=own_labels(component)))
+
+
+def _tcp(ports: Iterable[int]) -> list[NetworkPolicyPortArgs]:
+    return [NetworkPolicyPortArgs(protocol="TCP", port=port) for port in ports]

@@ -1,0 +1,162 @@
+"""NetworkPolicies as a cluster enforces them: what a pod of the stack, and one of nobody's, gets through to.
+
+The tests of this module share one stack and run in the order that they are written in.
+"""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from lab import images
+from lab.cluster import in_pod, kubectl
+from lab.network import HOST_ADDRESS
+from tests.lab.conftest import NAMESPACE, Stack, objects, probe
+from tests.waiting import wait_for
+
+STRANGER = "stranger"
+"""A namespace that is not the stack's, and its pod."""
+
+
+def address(component: str, namespace: str = NAMESPACE) -> str:
+    """The address of a component's only pod."""
+    labels = f"--selector=app.kubernetes.io/name={component}"
+    pods = [
+        pod for pod in objects("pods", f"--namespace={namespace}", labels) if "deletionTimestamp" not in pod["metadata"]
+    ]
+    (pod,) = pods
+    return pod["status"]["podIP"]
+
+
+def connects(pod: str, host: str, port: int) -> bool:
+    """Whether a connection from a pod, named by its address, is taken."""
+    script = f"import socket; socket.create_connection(({host!r}, {port}), timeout=2)"
+    done = subprocess.run(in_pod(pod, sys.executable, "-c", script), check=False, capture_output=True, text=True)
+    assert done.returncode == 0 or "Error" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def stranger(stack: Stack) -> Generator[str]:
+    """The address of a pod that is not the stack's, and that no policy selects."""
+    pause = images.pause_image()
+    pod: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STRANGER}},
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": STRANGER, "namespace": STRANGER},
+                "spec": {
+                    "containers": [{"name": STRANGER, "image": pause.reference}],
+                    "terminationGracePeriodSeconds": 0,
+                },
+            },
+        ],
+    }
+    try:
+        assert kubectl("apply", "--filename=-", text=json.dumps(pod)).returncode == 0
+        ready = ("wait", "--for=condition=Ready", f"--namespace={STRANGER}", f"pod/{STRANGER}", "--timeout=60s")
+        assert kubectl(*ready).returncode == 0
+        (made,) = objects("pods", f"--namespace={STRANGER}")
+        yield made["status"]["podIP"]
+    finally:
+        kubectl("delete", "namespace", STRANGER)
+
+
+@contextlib.contextmanager
+def listening() -> Generator[int]:
+    """A port of the machine's end of the lab's link that takes connections: somewhere outside of the cluster."""
+    with socket.create_server((HOST_ADDRESS, 0), backlog=64) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_stranger_reaches_what_is_public_and_nothing_else(stack: Stack, stranger: str) -> None:
+    nginx, collector, tempo = (address(component) for component in ("nginx", "otel-collector", "tempo"))
+    # The firewall knows a new pod within a second or two.
+    wait_for("the stranger at NGINX", lambda: connects(stranger, nginx, 8080), seconds=30)
+    assert connects(stranger, collector, 8888), "counters"
+    assert connects(stranger, tempo, 3100), "Tempo's API"
+    assert not connects(stranger, nginx, 8081), "NGINX's health"
+    assert not connects(stranger, collector, 4317), "the Collector's receiver"
+    assert not connects(stranger, tempo, 4317), "Tempo's receiver"
+
+
+def test_pods_of_the_stack_connect_to_their_next_hop_alone(stack: Stack, stranger: str) -> None:
+    nginx, collector, tempo = (address(component) for component in ("nginx", "otel-collector", "tempo"))
+    assert connects(nginx, collector, 4317)
+    assert connects(collector, tempo, 4317)
+    assert not connects(nginx, tempo, 4317)
+    assert not connects(nginx, tempo, 3100)
+    assert not connects(collector, nginx, 8080)
+    assert not connects(tempo, collector, 4317)
+    with listening() as port:
+        for pod in (nginx, collector, tempo):
+            assert not connects(pod, HOST_ADDRESS, port)
+        assert connects(stranger, HOST_ADDRESS, port), "nothing but the policies is in the way"
+
+
+def test_a_pod_of_nobody_s_in_the_namespace_is_cut_off(stack: Stack) -> None:
+    security = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    container = {"name": "lost", "image": images.pause_image().reference, "securityContext": security}
+    pod: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "lost", "namespace": NAMESPACE, "labels": {"app.kubernetes.io/name": "lost"}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+    }
+    applied = kubectl("apply", "--filename=-", text=json.dumps(pod))
+    assert applied.returncode == 0, applied.stderr
+    try:
+        ready = ("wait", "--for=condition=Ready", f"--namespace={NAMESPACE}", "pod/lost", "--timeout=60s")
+        assert kubectl(*ready).returncode == 0
+        lost, nginx = address("lost"), address("nginx")
+        with listening() as port:
+            wait_for("the end of its connections", lambda: not connects(lost, HOST_ADDRESS, port), seconds=30)
+        assert not connects(lost, nginx, 8080)
+    finally:
+        kubectl("delete", "pod", "lost", f"--namespace={NAMESPACE}")
+
+
+def test_an_address_that_is_configured_is_let_through_and_it_alone(stack: Stack) -> None:
+    with listening() as port, listening() as other:
+        stack.configure("nginx.egress[0]", f"{HOST_ADDRESS}:{port}")
+        assert stack.planned() == {"kubernetes:networking.k8s.io/v1:NetworkPolicy::nginx": "update"}
+        stack.up()
+        nginx = address("nginx")
+        wait_for("the configured address", lambda: connects(nginx, HOST_ADDRESS, port), seconds=30)
+        assert not connects(nginx, HOST_ADDRESS, other)
+
+
+def test_a_namespace_of_applications_may_send_spans(stack: Stack, stranger: str) -> None:
+    stack.configure("collector.receivers.namespaces[0]", STRANGER)
+    stack.up()
+    collector = address("otel-collector")
+    wait_for("the stranger at the receiver", lambda: connects(stranger, collector, 4317), seconds=30)
+    assert not connects(stranger, collector, 13133), "its health"
+
+
+def test_every_request_is_still_found(stack: Stack) -> None:
+    code, result = probe(stack, "--requests=50")
+    assert code == 0
+    assert [hop["unreadable"] for hop in result["hops"]] == [None] * len(result["hops"])
+
+
+def test_without_them_a_stranger_gets_through(stack: Stack, stranger: str) -> None:
+    stack.configure("networkPolicies", "false")
+    stack.up()
+    collector = address("otel-collector")
+    wait_for("the stranger at the Collector's health", lambda: connects(stranger, collector, 13133), seconds=30)
