@@ -20,6 +20,8 @@ from pulumi_kubernetes.core.v1 import (
     EmptyDirVolumeSourceArgs,
     EnvVarArgs,
     HTTPGetActionArgs,
+    LifecycleArgs,
+    LifecycleHandlerArgs,
     LocalObjectReferenceArgs,
     PersistentVolumeClaimArgs,
     PersistentVolumeClaimSpecArgs,
@@ -35,19 +37,25 @@ from pulumi_kubernetes.core.v1 import (
     Service,
     ServicePortArgs,
     ServiceSpecArgs,
+    SleepActionArgs,
     TolerationArgs,
     TopologySpreadConstraintArgs,
     VolumeArgs,
     VolumeResourceRequirementsArgs,
 )
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
+from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudgetSpecArgs
 
 from components.stack import StackContext, own_labels
-from settings.general import Resources
+from settings.general import Resources, TopologySpread
 from settings.values import amount, bracketed
 
 WORKLOAD_TIMEOUTS = pulumi.CustomTimeouts(create="5m", update="5m")
 """A pod that is not Ready by then will hardly be: five minutes pull the images on a slow line."""
+
+
+OVER_NODES = (TopologySpread.model_validate({"topologyKey": "kubernetes.io/hostname"}),)
+"""Where nothing else is configured: the end of a node does not end all pods of a component."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,12 @@ class Workload:
     user: int
     """The image's own user, and the group that owns the volumes."""
 
-    replicas: int = 1
+    grace_seconds: int
+    """Time from a pod's end being decided to its processes being killed."""
+
+    replicas: int | None = 1
+    """None where an autoscaler decides."""
+
     service_account: pulumi.Output[str] | None = None
     """The account with which the pods speak to the API server; they do not without one."""
 
@@ -162,6 +175,8 @@ def stateful_set(
         metadata=stack.metadata(workload.component, workload.component),
         spec=StatefulSetSpecArgs(
             service_name=workload.component,
+            # Each pod has what it needs in its volume: none waits for another.
+            pod_management_policy="Parallel",
             replicas=workload.replicas,
             selector=LabelSelectorArgs(match_labels=own_labels(workload.component)),
             template=_pod_template(workload, stack),
@@ -185,6 +200,7 @@ def _pod_template(workload: Workload, stack: StackContext) -> PodTemplateSpecArg
         spec=PodSpecArgs(
             automount_service_account_token=workload.service_account is not None,
             service_account_name=workload.service_account,
+            termination_grace_period_seconds=workload.grace_seconds,
             image_pull_secrets=[LocalObjectReferenceArgs(name=stack.pull_secret)] if stack.pull_secret else None,
             security_context=_pod_security(workload.user),
             node_selector=scheduling.node_selector or None,
@@ -201,12 +217,25 @@ def _pod_template(workload: Workload, stack: StackContext) -> PodTemplateSpecArg
                     when_unsatisfiable=item.when_unsatisfiable,
                     label_selector=LabelSelectorArgs(match_labels=labels),
                 )
-                for item in scheduling.topology_spread
-            ]
-            or None,
+                for item in scheduling.topology_spread or OVER_NODES
+            ],
             containers=[workload.container],
             volumes=workload.volumes,
         ),
+    )
+
+
+def disruption_budget(component: str, replicas: int, *, stack: StackContext, parent: pulumi.Resource) -> None:
+    """Lets a drain take one pod at a time. Nothing for a single pod, whose node could never be drained then."""
+    if replicas < 2:
+        return
+    PodDisruptionBudget(
+        component,
+        metadata=stack.metadata(component, component),
+        spec=PodDisruptionBudgetSpecArgs(
+            max_unavailable=1, selector=LabelSelectorArgs(match_labels=own_labels(component))
+        ),
+        opts=pulumi.ResourceOptions(parent=parent),
     )
 
 
@@ -273,6 +302,11 @@ def alive_while(path: str, port: int) -> ProbeArgs:
     return ProbeArgs(
         http_get=HTTPGetActionArgs(path=path, port=port), period_seconds=10, timeout_seconds=5, failure_threshold=6
     )
+
+
+def stop_after(seconds: int) -> LifecycleArgs:
+    """Keeps a container that is to end at work for some seconds, until nobody sends it anything new."""
+    return LifecycleArgs(pre_stop=LifecycleHandlerArgs(sleep=SleepActionArgs(seconds=seconds)))
 
 
 def config_volume(config_map: ConfigMap) -> VolumeArgs:

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import pulumi
+from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
     ContainerPortArgs,
-    LifecycleArgs,
-    LifecycleHandlerArgs,
     ServicePortArgs,
-    SleepActionArgs,
     VolumeMountArgs,
 )
 from pydantic import SecretStr
@@ -35,6 +33,7 @@ from components.kubernetes import (
     config_volume,
     container_security,
     deployment,
+    disruption_budget,
     empty_volume,
     node_port_of,
     ready_when,
@@ -42,12 +41,18 @@ from components.kubernetes import (
     secret_object,
     secret_volume,
     service,
+    stop_after,
     url,
 )
 from components.network import from_anywhere, network_policy, to_component, to_dns, to_hosts
 from components.stack import NGINX, StackContext
 from settings import NginxSettings, PlusSettings, Settings
-from settings.values import split_endpoint
+from settings.nginx import Autoscaling
+from settings.values import seconds, split_endpoint
+
+LAST_EXPORT_SECONDS = 20
+"""The module flushes when a worker ends and waits for its exports, without a deadline of its own; with a Collector
+that hangs it was seen to wait for over 15 s."""
 
 USER = 101
 """The image's own user."""
@@ -147,8 +152,12 @@ class NginxOtel(pulumi.ComponentResource):
             parent=self,
         )
         container = _container(self.image, settings, mounts)
-        workload = Workload(NGINX, container, volumes, USER, settings.replicas, depends_on=policies)
-        deployment(workload, stack=stack, parent=self)
+        replicas = None if settings.autoscaling else settings.replicas
+        workload = Workload(NGINX, container, volumes, USER, _grace_seconds(settings), replicas, depends_on=policies)
+        scaled = deployment(workload, stack=stack, parent=self)
+        if settings.autoscaling:
+            _autoscaler(settings, settings.autoscaling, scaled, stack=stack)
+        disruption_budget(NGINX, settings.replicas, stack=stack, parent=self)
         ports = [ServicePortArgs(name="http", port=80, target_port="http", node_port=settings.node_port)]
         exposed = service(NGINX, ports, kind="NodePort", stack=stack, parent=self)
         self.node_port = node_port_of(exposed, "http", settings.node_port)
@@ -179,6 +188,37 @@ def _destinations(settings: NginxSettings, namespace: str, plus: LicensedPlus | 
     return hosts
 
 
+def _grace_seconds(settings: NginxSettings) -> int:
+    return int(seconds(settings.shutdown.delay) + seconds(settings.shutdown.timeout)) + LAST_EXPORT_SECONDS
+
+
+def _autoscaler(settings: NginxSettings, autoscaling: Autoscaling, scaled: Deployment, *, stack: StackContext) -> None:
+    # Imported here: few stacks need it.
+    from pulumi_kubernetes.autoscaling.v2 import (  # noqa: PLC0415
+        CrossVersionObjectReferenceArgs,
+        HorizontalPodAutoscaler,
+        HorizontalPodAutoscalerSpecArgs,
+        MetricSpecArgs,
+        MetricTargetArgs,
+        ResourceMetricSourceArgs,
+    )
+
+    target = MetricTargetArgs(type="Utilization", average_utilization=autoscaling.cpu)
+    HorizontalPodAutoscaler(
+        NGINX,
+        metadata=stack.metadata(NGINX, NGINX, annotations={"pulumi.com/skipAwait": "true"}),
+        spec=HorizontalPodAutoscalerSpecArgs(
+            scale_target_ref=CrossVersionObjectReferenceArgs(
+                api_version="apps/v1", kind="Deployment", name=scaled.metadata["name"]
+            ),
+            min_replicas=settings.replicas,
+            max_replicas=autoscaling.max_replicas,
+            metrics=[MetricSpecArgs(type="Resource", resource=ResourceMetricSourceArgs(name="cpu", target=target))],
+        ),
+        opts=pulumi.ResourceOptions(parent=scaled),
+    )
+
+
 def _file(volume: str, file: str) -> VolumeMountArgs:
     return VolumeMountArgs(name=volume, mount_path=f"{FOLDER}/{file}", sub_path=file, read_only=True)
 
@@ -196,6 +236,6 @@ def _container(image: pulumi.Output[str], settings: NginxSettings, mounts: list[
         readiness_probe=ready_when("/healthz", HEALTH_PORT),
         liveness_probe=alive_while("/healthz", HEALTH_PORT),
         # Nodes are told of the new pod before this one stops to take connections.
-        lifecycle=LifecycleArgs(pre_stop=LifecycleHandlerArgs(sleep=SleepActionArgs(seconds=5))),
+        lifecycle=stop_after(int(seconds(settings.shutdown.delay))),
         volume_mounts=[*mounts, VolumeMountArgs(name="tmp", mount_path="/tmp")],  # noqa: S108 - in the container
     )

@@ -4,11 +4,8 @@ import pulumi
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
     ContainerPortArgs,
-    LifecycleArgs,
-    LifecycleHandlerArgs,
     ServiceAccount,
     ServicePortArgs,
-    SleepActionArgs,
     VolumeMountArgs,
 )
 from pulumi_kubernetes.networking.v1 import NetworkPolicyEgressRuleArgs, NetworkPolicyIngressRuleArgs
@@ -20,6 +17,7 @@ from components.documents.collector import (
     METRICS_PORT,
     OTLP_HTTP_PORT,
     OTLP_PORT,
+    QUEUE_FOLDER,
     SECRETS_FOLDER,
     certificate_files,
     collector_document,
@@ -33,12 +31,15 @@ from components.kubernetes import (
     config_volume,
     container_security,
     deployment,
+    disruption_budget,
     go_memory_limit,
     ready_when,
     resources,
     secret_object,
     secret_volume,
     service,
+    stateful_set,
+    stop_after,
 )
 from components.network import (
     from_anywhere,
@@ -54,6 +55,10 @@ from components.stack import COLLECTOR, NGINX, StackContext
 from settings import CollectorSettings
 from settings.values import split_endpoint
 
+DELAY_SECONDS = 5
+GRACE_SECONDS = DELAY_SECONDS + 40
+"""What is in memory goes to its backends after a pod's end was decided, if they take it."""
+
 USER = 10001
 """The image's own user."""
 
@@ -61,7 +66,7 @@ USER = 10001
 class OtelCollector(pulumi.ComponentResource):
     """A Collector that takes spans from inside the cluster, batches them and sends them on until they are taken.
 
-    What it holds is in memory: a Collector that is killed loses it.
+    What it holds is in memory, and lost when it is killed, or in a volume, but for the batch that is being gathered.
     """
 
     otlp_endpoint: Endpoint
@@ -94,6 +99,8 @@ class OtelCollector(pulumi.ComponentResource):
         files = {"config.yaml": dump(document)} | certificate_files(settings.exporters)
         volumes = [config_volume(config_object(COLLECTOR, files, stack=stack, parent=self))]
         mounts = [VolumeMountArgs(name="config", mount_path=FOLDER, read_only=True)]
+        if settings.queue.storage == "persistent":
+            mounts.append(VolumeMountArgs(name="queue", mount_path=QUEUE_FOLDER))
         secrets = secret_files(settings.exporters)
         if secrets:
             volumes.append(secret_volume(secret_object(COLLECTOR, secrets, stack=stack, parent=self)))
@@ -107,8 +114,15 @@ class OtelCollector(pulumi.ComponentResource):
             stack=stack,
             parent=self,
         )
-        workload = Workload(COLLECTOR, container, volumes, USER, settings.replicas, account, policies)
-        deployment(workload, stack=stack, parent=self)
+        workload = Workload(COLLECTOR, container, volumes, USER, GRACE_SECONDS, settings.replicas, account, policies)
+        if settings.queue.storage == "persistent":
+            queue = settings.queue
+            stateful_set(
+                workload, "queue", size=queue.size, storage_class=queue.storage_class, stack=stack, parent=self
+            )
+        else:
+            deployment(workload, stack=stack, parent=self)
+        disruption_budget(COLLECTOR, settings.replicas, stack=stack, parent=self)
         ports = [
             ServicePortArgs(name=port_name, port=port, target_port=port_name)
             for port_name, port in _ports(settings).items()
@@ -152,7 +166,7 @@ def _container(settings: CollectorSettings, image: str, mounts: list[VolumeMount
         readiness_probe=ready_when("/", HEALTH_PORT),
         liveness_probe=alive_while("/", HEALTH_PORT),
         # NGINX is told of the new pod before this one stops to listen.
-        lifecycle=LifecycleArgs(pre_stop=LifecycleHandlerArgs(sleep=SleepActionArgs(seconds=5))),
+        lifecycle=stop_after(DELAY_SECONDS),
         volume_mounts=mounts,
     )
 

@@ -26,6 +26,9 @@ from components.network import from_anywhere, from_component, network_policy, to
 from components.stack import COLLECTOR, TEMPO, StackContext
 from settings import TempoSettings
 
+GRACE_SECONDS = 30
+"""Tempo writes what it holds to its disk at once when it is told to end."""
+
 USER = 10001
 """The image's own user."""
 
@@ -83,11 +86,13 @@ class TempoBackend(pulumi.ComponentResource):
         )
         persistence = settings.persistence
         if persistence.size is None:
-            workload = Workload(TEMPO, container, [*volumes, empty_volume("data")], USER, depends_on=policies)
+            workload = Workload(
+                TEMPO, container, [*volumes, empty_volume("data")], USER, GRACE_SECONDS, depends_on=policies
+            )
             deployment(workload, stack=stack, parent=self)
         else:
             stateful_set(
-                Workload(TEMPO, container, volumes, USER, depends_on=policies),
+                Workload(TEMPO, container, volumes, USER, GRACE_SECONDS, depends_on=policies),
                 "data",
                 size=persistence.size,
                 storage_class=persistence.storage_class,

@@ -88,7 +88,7 @@ def _version(tag: str) -> tuple[int, ...] | None:
 _EVERYWHERE = frozenset({"otlp", "otlphttp", "memory_limiter", "batch", "health_check", "probabilistic_sampler"})
 COMPONENTS: dict[Distribution, frozenset[str]] = {
     "core": _EVERYWHERE,
-    "k8s": _EVERYWHERE | {"tail_sampling", "k8sattributes"},
-    "contrib": _EVERYWHERE | {"tail_sampling", "k8sattributes"},
+    "k8s": _EVERYWHERE | {"tail_sampling", "k8sattributes", "file_storage"},
+    "contrib": _EVERYWHERE | {"tail_sampling", "k8sattributes", "file_storage"},
 }
 """Components of the Collector's distributions at 0.126, of those that this program uses; from their manifests."""

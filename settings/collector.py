@@ -18,6 +18,8 @@ from settings.values import (
     Model,
     OtlpEndpoint,
     Ratio,
+    SubdomainName,
+    amount,
 )
 
 Distribution = Literal["core", "k8s", "contrib"]
@@ -27,6 +29,12 @@ def _countable(ratio: Decimal) -> Decimal:
     if 0 < ratio < Decimal("0.000000001"):
         raise ValueError("must be 0, or at least 0.000000001: the Collector refuses less as too small")
     return ratio
+
+
+def _volume(size: str) -> str:
+    if amount(size) < 2**28:
+        raise ValueError("must be at least 256Mi")
+    return size
 
 
 TraceRatio = Annotated[Ratio, AfterValidator(_countable)]
@@ -50,6 +58,25 @@ class MemoryLimiter(Model):
     )
     spike_limit_percentage: Annotated[int, Field(ge=1, le=50, strict=True)] = Field(
         default=20, description="Room below that for what arrives between two looks, in percent of the memory limit."
+    )
+
+
+class Queue(Model):
+    """Where spans wait for a backend that is away. Each exporter has a queue of its own."""
+
+    storage: Literal["memory", "persistent"] = Field(
+        default="memory",
+        description="Memory, gone with the pod, or a volume for each pod, which outlives it. A volume needs the "
+        "distribution k8s or contrib.",
+    )
+    size: Annotated[Bytes, AfterValidator(_volume)] = Field(
+        default="10Gi",
+        description="Size of the volume, with `persistent`: 10Gi hold 17 minutes of up to 10 000 spans a second.",
+    )
+    storage_class: SubdomainName | None = Field(
+        default=None,
+        description="StorageClass of the volume. Unset: the cluster's default.",
+        examples=["standard"],
     )
 
 
@@ -141,13 +168,16 @@ class CollectorSettings(Model):
         description="Image of the Collector. Unset: version 0.126.0 of the distribution.",
         examples=["otel/opentelemetry-collector:0.126.0"],
     )
-    replicas: Count = Field(default=1, description="Pods.")
+    replicas: Count = Field(
+        default=1, description="Pods. With two, none of NGINX's spans is refused while one of them is replaced."
+    )
     resources: CollectorResources = Field(default_factory=CollectorResources, description="Resources of the container.")
     receivers: Receivers = Field(default_factory=Receivers, description="What it takes besides OTLP over gRPC.")
     batch: Batch = Field(default_factory=Batch, description="How spans are gathered.")
     memory_limiter: MemoryLimiter = Field(
         default_factory=MemoryLimiter, description="When spans are refused rather than memory exhausted."
     )
+    queue: Queue = Field(default_factory=Queue, description="Where spans wait for a backend that is away.")
     sampling: CollectorSampling = Field(default_factory=CollectorSampling, description="Which spans are sent on.")
     kubernetes_attributes: bool = Field(
         default=False,

@@ -129,6 +129,21 @@ def _nginx_memory(settings: Settings) -> Iterator[Broken]:
         )
 
 
+def _autoscaling(settings: Settings) -> Iterator[Broken]:
+    nginx = settings.nginx
+    if nginx.autoscaling and nginx.autoscaling.max_replicas < nginx.replicas:
+        place: Place = ("nginx", "autoscaling", "maxReplicas")
+        yield Broken(
+            Mistake(
+                place,
+                f"must not be below `nginx.replicas`, which is {nginx.replicas}",
+                set_command(place, nginx.replicas),
+                str(nginx.autoscaling.max_replicas),
+            ),
+            (("nginx", "replicas"),),
+        )
+
+
 def _routes(settings: Settings) -> Iterator[Broken]:
     seen: dict[tuple[str, str], int] = {}
     for number, route in enumerate(settings.nginx.routes):
@@ -243,17 +258,20 @@ def _collector_components(settings: Settings) -> Iterator[Broken]:
             (("collector", "image"),),
         )
         return
+    persistent = collector.queue.storage == "persistent"
     wanted: dict[str, tuple[Place, bool]] = {
-        "tail_sampling": (("collector", "sampling", "tail"), collector.sampling.tail is not None),
-        "k8sattributes": (("collector", "kubernetesAttributes"), collector.kubernetes_attributes),
+        "processor tail_sampling": (("collector", "sampling", "tail"), collector.sampling.tail is not None),
+        "processor k8sattributes": (("collector", "kubernetesAttributes"), collector.kubernetes_attributes),
+        "extension file_storage": (("collector", "queue", "storage"), persistent),
     }
     mend = (distribution, "k8s") if of_image is None else (("collector", "image"), DEFAULT_IMAGES["k8s"])
-    for component, (place, is_set) in wanted.items():
+    for kind_and_name, (place, is_set) in wanted.items():
+        component = kind_and_name.split()[-1]
         if is_set and component not in COMPONENTS[collector.distribution]:
             having = " and ".join(name for name, components in COMPONENTS.items() if component in components)
             yield needs(
                 place,
-                f"needs the processor {component}, which the distribution {collector.distribution} does not have; "
+                f"needs the {kind_and_name}, which the distribution {collector.distribution} does not have; "
                 f"{having} have it",
                 *mend,
             )
@@ -542,6 +560,7 @@ _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _module,
     _nginx_exporter,
     _nginx_memory,
+    _autoscaling,
     _routes,
     _attributes,
     _answers,

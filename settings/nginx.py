@@ -1,6 +1,7 @@
 """NGINX and its OpenTelemetry module."""
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -26,7 +27,9 @@ from settings.values import (
     Port,
     Ratio,
     TemplateText,
+    WholeSeconds,
     matching,
+    seconds,
     split_address,
 )
 
@@ -72,6 +75,15 @@ def _hundredths_of_a_percent(ratio: Decimal) -> Decimal:
     if ratio != round(ratio, 4):
         raise ValueError("must be in steps of 0.0001: NGINX's split_clients knows hundredths of a percent")
     return ratio
+
+
+def _at_most(limit: str) -> Callable[[str], str]:
+    def check(duration: str) -> str:
+        if seconds(duration) > seconds(limit):
+            raise ValueError(f"must be at most {limit}")
+        return duration
+
+    return check
 
 
 def _header_value(value: SecretStr) -> SecretStr:
@@ -239,6 +251,28 @@ class Exporter(Model):
     )
 
 
+class Shutdown(Model):
+    """How a pod ends: nothing is cut off that is done within these times."""
+
+    delay: Annotated[WholeSeconds, AfterValidator(_at_most("1m"))] = Field(
+        default="5s",
+        description="Time from a pod's end being decided to NGINX being told: nodes and load balancers stop to send "
+        "it connections meanwhile.",
+    )
+    timeout: Annotated[WholeSeconds, AfterValidator(_at_most("1h"))] = Field(
+        default="30s", description="Time that requests have to end then, before they are cut off."
+    )
+
+
+class Autoscaling(Model):
+    """More pods under load. Needs metrics-server, or another source of the pods' CPU use."""
+
+    max_replicas: Count = Field(description="Pods at most; `nginx.replicas` is the least.", examples=[10])
+    cpu: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
+        default=70, description="Use of CPU that is aimed at, in percent of `nginx.resources.cpu`."
+    )
+
+
 class ExtraConfig(Model):
     """Directives that are written into nginx.conf as they are."""
 
@@ -255,7 +289,12 @@ class NginxSettings(Model):
         default="nginx:1.27.4-otel",
         description="Image with NGINX and ngx_otel_module; the tag `<version>-otel` of the official image has both.",
     )
-    replicas: Count = Field(default=1, description="Pods.")
+    replicas: Count = Field(
+        default=1, description="Pods. From two on, one at a time is taken from its node, by a drain say."
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None, description="More pods under load. Unset: always `nginx.replicas`."
+    )
     resources: Resources = Field(default_factory=Resources, description="Resources of the container.")
     node_port: Port | None = Field(
         default=None,
@@ -287,6 +326,7 @@ class NginxSettings(Model):
         "both (propagate) or neither (ignore).",
     )
     exporter: Exporter = Field(default_factory=Exporter, description="How spans are sent.")
+    shutdown: Shutdown = Field(default_factory=Shutdown, description="How a pod ends.")
     egress: list[HostAndPort] = Field(
         default_factory=list[str],
         description="Addresses that network policies let NGINX connect to, besides those of `routes`: what "

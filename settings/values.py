@@ -165,6 +165,15 @@ def _duration(text: str) -> str:
 
 Duration = Annotated[str, BeforeValidator(_as_text), AfterValidator(_duration), Kind("duration")]
 
+
+def _whole_seconds(duration: str) -> str:
+    if seconds(duration) % 1:
+        raise ValueError("must be whole seconds: Kubernetes counts in them")
+    return duration
+
+
+WholeSeconds = Annotated[Duration, AfterValidator(_whole_seconds), Kind("duration")]
+
 # Kubernetes' quantities, as its API server reads them.
 _QUANTITY = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?", re.ASCII)
 _QUANTITY_FACTORS = {"": Decimal(1), "m": Decimal("0.001")} | {

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from components.documents import Document
 from settings.collector import CollectorSettings, OtlpExporter, TailSampling, percent
-from settings.values import seconds
+from settings.nginx import SPAN_BYTES
+from settings.values import amount, seconds
 
 OTLP_PORT = 4317
 OTLP_HTTP_PORT = 4318
@@ -14,6 +15,7 @@ HEALTH_PORT = 13133
 
 FOLDER = "/etc/otelcol"
 SECRETS_FOLDER = "/etc/otelcol-secrets"
+QUEUE_FOLDER = "/var/lib/otelcol"
 ANYWHERE = "0.0.0.0"  # noqa: S104 - in the pod's own network namespace
 
 
@@ -25,23 +27,30 @@ def collector_document(settings: CollectorSettings, *, backend: str | None, name
         backend: `host:port` of the stack's own Tempo, OTLP/gRPC without TLS; none if it has none.
         namespace: the namespace whose pods are looked up, with `kubernetesAttributes`.
     """
-    receivers = {"grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}"}}
+    receivers: Document = {"grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}"}}
+    if settings.replicas > 1:
+        # gRPC keeps to one replica as long as its connection lasts; the next one may be to another.
+        ageing = {"max_connection_age": "60s", "max_connection_age_grace": "10s"}
+        receivers["grpc"]["keepalive"] = {"server_parameters": ageing}
     if settings.receivers.http:
         receivers["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}"}
     processors = _processors(settings, namespace)
     exporters: Document = {}
     if backend is not None:
-        exporters["otlp/tempo"] = {"endpoint": backend, "tls": {"insecure": True}} | _kept_until_taken()
+        exporters["otlp/tempo"] = {"endpoint": backend, "tls": {"insecure": True}} | _kept_until_taken(settings)
     for name, exporter in settings.exporters.items():
         kind = "otlp" if exporter.protocol == "grpc" else "otlphttp"
-        exporters[f"{kind}/{name}"] = _exporter(name, exporter) | _kept_until_taken()
+        exporters[f"{kind}/{name}"] = _exporter(name, exporter) | _kept_until_taken(settings)
+    extensions: Document = {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}}
+    if settings.queue.storage == "persistent":
+        extensions["file_storage"] = {"directory": QUEUE_FOLDER}
     return {
         "receivers": {"otlp": {"protocols": receivers}},
         "processors": processors,
         "exporters": exporters,
-        "extensions": {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}},
+        "extensions": extensions,
         "service": {
-            "extensions": ["health_check"],
+            "extensions": list(extensions),
             "telemetry": {"metrics": {"readers": [_metrics_reader()]}},
             "pipelines": {
                 "traces": {"receivers": ["otlp"], "processors": list(processors), "exporters": list(exporters)}
@@ -136,13 +145,19 @@ def _exporter(name: str, exporter: OtlpExporter) -> Document:
     return {"endpoint": endpoint} | ({"tls": tls} if tls else {}) | ({"headers": headers} if headers else {})
 
 
-def _kept_until_taken() -> Document:
+def _kept_until_taken(settings: CollectorSettings) -> Document:
     """What keeps a batch until its backend takes it."""
+    # 1000 by default, which a batch each 200 ms fills in minutes: in memory, the limiter is to be the bound.
+    queue: Document = {"queue_size": 50_000}
+    if settings.queue.storage == "persistent":
+        # A volume is to be never full: as many batches as it holds of full ones, in the queues of all exporters.
+        exporters = len(settings.exporters) + 1
+        full = settings.batch.size * SPAN_BYTES
+        queue = {"queue_size": int(amount(settings.queue.size)) // (full * exporters), "storage": "file_storage"}
     return {
         # 300 s by default, after which the batch is dropped. 0 is for ever.
         "retry_on_failure": {"initial_interval": "1s", "max_interval": "10s", "max_elapsed_time": "0s"},
-        # 1000 by default, which a batch each 200 ms fills in minutes: the memory limiter is to be the bound.
-        "sending_queue": {"queue_size": 50_000},
+        "sending_queue": queue,
     }
 
 
