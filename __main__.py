@@ -17,8 +17,11 @@ host = node_host(settings.node_address, kubeconfig=cluster.kubeconfig, context=c
 stack = stack_context(settings, host)
 tempo = TempoBackend("tempo", settings.tempo, stack) if settings.tempo.enabled else None
 backend = tempo.otlp_endpoint if tempo else None
+export_spans = settings.nginx.exporter.batch_size
 collector = (
-    OtelCollector("otel-collector", settings.collector, stack, backend=backend) if settings.collector.enabled else None
+    OtelCollector("otel-collector", settings.collector, stack, backend=backend, export_spans=export_spans)
+    if settings.collector.enabled
+    else None
 )
 exporter = collector.otlp_endpoint if collector else None
 plus = licensed_plus(settings)

@@ -66,7 +66,7 @@ USER = 10001
 class OtelCollector(pulumi.ComponentResource):
     """A Collector that takes spans from inside the cluster, batches them and sends them on until they are taken.
 
-    What it holds is in memory, and lost when it is killed, or in a volume, but for the batch that is being gathered.
+    What it holds is in memory, and lost when it is killed, or in a volume, and sent by the next one.
     """
 
     otlp_endpoint: Endpoint
@@ -79,6 +79,7 @@ class OtelCollector(pulumi.ComponentResource):
         stack: StackContext,
         *,
         backend: Endpoint | None,
+        export_spans: int,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the workload and the Service.
@@ -88,13 +89,17 @@ class OtelCollector(pulumi.ComponentResource):
             settings: what can be configured.
             stack: what holds for all components.
             backend: the stack's own Tempo; none if it has none.
+            export_spans: the spans of a full export of NGINX.
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:OtelCollector", name, None, opts)
         self.otlp_endpoint = Endpoint(COLLECTOR, stack.namespace_name, OTLP_PORT)
 
         document = collector_document(
-            settings, backend=str(backend) if backend else None, namespace=stack.namespace_name
+            settings,
+            backend=str(backend) if backend else None,
+            namespace=stack.namespace_name,
+            export_spans=export_spans,
         )
         files = {"config.yaml": dump(document)} | certificate_files(settings.exporters)
         volumes = [config_volume(config_object(COLLECTOR, files, stack=stack, parent=self))]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from lab import configuration, host, images
+from lab import configuration, host, images, volumes
 from lab.errors import LabError
 from lab.network import HOST_INTERFACE, NODE_NAME
 from lab.node import MADE_FOLDERS, cgroup_roots
@@ -53,6 +53,7 @@ def start(progress: Progress) -> None:
     host.require_free_port()
     host.require_free_address()
     configuration.write_all()
+    volumes.make_folders()
     NODE_LOGS.mkdir(parents=True, exist_ok=True)
     with (NODE_LOGS / "node.log").open("a") as log:
         node = subprocess.Popen(
@@ -86,6 +87,7 @@ def _until_ready(progress: Progress, alive: Callable[[], None]) -> None:
         step.detail("API server")
         _wait("the API server", lambda: _succeeds("get", "--raw=/readyz"), alive)
         _apply_cluster_dns(alive)
+        _apply(volumes.manifest(), alive)
         # Asked of the programs themselves: what the API server says of a node and its pods is stale for a while
         # after a killed lab was started again.
         step.detail("node")
@@ -241,5 +243,8 @@ def _succeeds(*arguments: str, text: str | None = None) -> bool:
 
 def _apply_cluster_dns(alive: Callable[[], None]) -> None:
     manifest = (REPOSITORY / "lab" / "manifests" / "coredns.yaml").read_text()
-    document = manifest.replace("COREDNS_IMAGE", images.coredns_image().reference)
+    _apply(manifest.replace("COREDNS_IMAGE", images.coredns_image().reference), alive)
+
+
+def _apply(document: str, alive: Callable[[], None]) -> None:
     _wait("the API server", lambda: _succeeds("apply", "--filename=-", text=document), alive)

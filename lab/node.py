@@ -28,6 +28,7 @@ from lab.network import (
 )
 from lab.paths import NODE_LOGS, STATE
 from lab.pieces import KUBE_ROUTER, KUBERNETES, REGISTRY
+from lab.volumes import SMALL_MEBIBYTES, small_folders
 
 NAMESPACE = "/run/netns/node"
 KUBELET_SYSCTLS = {"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1"}
@@ -209,6 +210,8 @@ def _own_mounts() -> None:
             with MADE_FOLDERS.open("a") as made:
                 made.write(f"{folder}\n")
         _run("mount", "-t", "tmpfs", "-o", "mode=755", "lab", str(folder))
+    for folder in small_folders():
+        _run("mount", "-t", "tmpfs", "-o", f"size={SMALL_MEBIBYTES}m,mode=755", "lab", folder)
     sysctls = STATE / "sysctls"
     sysctls.mkdir(exist_ok=True)
     for name, value in KUBELET_SYSCTLS.items():

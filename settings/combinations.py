@@ -356,6 +356,14 @@ def _backends(settings: Settings) -> Iterator[Broken]:
         )
 
 
+def _batch(settings: Settings) -> Iterator[Broken]:
+    collector = settings.collector
+    if collector.queue.storage == "persistent" and "batch" in collector.model_fields_set:
+        place: Place = ("collector", "batch")
+        wrong = "is for a queue in memory: a persistent one keeps each export as it came"
+        yield Broken(Mistake(place, wrong, remove_command(place)), (("collector", "queue", "storage"),))
+
+
 def _applications(settings: Settings) -> Iterator[Broken]:
     receivers = settings.collector.receivers
     if settings.collector.enabled and settings.network_policies and receivers.http and not receivers.namespaces:
@@ -569,6 +577,7 @@ _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _collector_sampling,
     _memory_limiter,
     _backends,
+    _batch,
     _applications,
     _exporter_tls,
     _tempo,

@@ -19,13 +19,16 @@ QUEUE_FOLDER = "/var/lib/otelcol"
 ANYWHERE = "0.0.0.0"  # noqa: S104 - in the pod's own network namespace
 
 
-def collector_document(settings: CollectorSettings, *, backend: str | None, namespace: str) -> Document:
+def collector_document(
+    settings: CollectorSettings, *, backend: str | None, namespace: str, export_spans: int
+) -> Document:
     """The Collector between NGINX and its backends; secrets are named by their files.
 
     Args:
         settings: what can be configured.
         backend: `host:port` of the stack's own Tempo, OTLP/gRPC without TLS; none if it has none.
         namespace: the namespace whose pods are looked up, with `kubernetesAttributes`.
+        export_spans: the spans of a full export of NGINX.
     """
     receivers: Document = {"grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}"}}
     if settings.replicas > 1:
@@ -37,10 +40,12 @@ def collector_document(settings: CollectorSettings, *, backend: str | None, name
     processors = _processors(settings, namespace)
     exporters: Document = {}
     if backend is not None:
-        exporters["otlp/tempo"] = {"endpoint": backend, "tls": {"insecure": True}} | _kept_until_taken(settings)
+        exporters["otlp/tempo"] = {"endpoint": backend, "tls": {"insecure": True}} | _kept_until_taken(
+            settings, export_spans
+        )
     for name, exporter in settings.exporters.items():
         kind = "otlp" if exporter.protocol == "grpc" else "otlphttp"
-        exporters[f"{kind}/{name}"] = _exporter(name, exporter) | _kept_until_taken(settings)
+        exporters[f"{kind}/{name}"] = _exporter(name, exporter) | _kept_until_taken(settings, export_spans)
     extensions: Document = {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}}
     if settings.queue.storage == "persistent":
         extensions["file_storage"] = {"directory": QUEUE_FOLDER}
@@ -103,12 +108,14 @@ def _processors(settings: CollectorSettings, namespace: str) -> Document:
         processors["k8sattributes"] = _kubernetes_attributes(namespace)
     if settings.sampling.tail is not None:
         processors["tail_sampling"] = _tail_sampling(settings.sampling.tail)
-    # A message of over 4 MiB is refused for good: the maximum is the size, not twice as much.
-    processors["batch"] = {
-        "timeout": settings.batch.timeout,
-        "send_batch_size": settings.batch.size,
-        "send_batch_max_size": settings.batch.size,
-    }
+    if settings.queue.storage == "memory":
+        # A message of over 4 MiB is refused for good: the maximum is the size, not twice as much.
+        # Not before a persistent queue: what is being gathered here has been answered for, and would die with the pod.
+        processors["batch"] = {
+            "timeout": settings.batch.timeout,
+            "send_batch_size": settings.batch.size,
+            "send_batch_max_size": settings.batch.size,
+        }
     return processors
 
 
@@ -145,15 +152,16 @@ def _exporter(name: str, exporter: OtlpExporter) -> Document:
     return {"endpoint": endpoint} | ({"tls": tls} if tls else {}) | ({"headers": headers} if headers else {})
 
 
-def _kept_until_taken(settings: CollectorSettings) -> Document:
+def _kept_until_taken(settings: CollectorSettings, export_spans: int) -> Document:
     """What keeps a batch until its backend takes it."""
     # 1000 by default, which a batch each 200 ms fills in minutes: in memory, the limiter is to be the bound.
     queue: Document = {"queue_size": 50_000}
     if settings.queue.storage == "persistent":
-        # A volume is to be never full: as many batches as it holds of full ones, in the queues of all exporters.
+        # The volume is to be never full: as many exports of NGINX as it holds of full ones, in the queues of all
+        # exporters. It knows no other measure than their number.
         exporters = len(settings.exporters) + 1
-        full = settings.batch.size * SPAN_BYTES
-        queue = {"queue_size": int(amount(settings.queue.size)) // (full * exporters), "storage": "file_storage"}
+        queue_size = int(amount(settings.queue.size)) // (export_spans * SPAN_BYTES * exporters)
+        queue = {"queue_size": queue_size, "storage": "file_storage"}
     return {
         # 300 s by default, after which the batch is dropped. 0 is for ever.
         "retry_on_failure": {"initial_interval": "1s", "max_interval": "10s", "max_elapsed_time": "0s"},

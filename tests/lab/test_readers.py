@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from components.documents.collector import FOLDER as COLLECTOR_FOLDER
-from components.documents.collector import SECRETS_FOLDER, secret_files
+from components.documents.collector import QUEUE_FOLDER, SECRETS_FOLDER, secret_files
 from components.documents.nginx import (
     CA_FILE,
     EXPORTER_FILE,
@@ -127,8 +127,9 @@ def test_f5_s_tables_refuse_what_is_wrong(wrong: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if documents(case, "otel-collector")])
 def test_the_collector_reads_its_document(case: str, tmp_path: Path) -> None:
+    folders = dict.fromkeys((SECRETS_FOLDER, COLLECTOR_FOLDER, QUEUE_FOLDER), str(tmp_path))
     for name, text in documents(case, "otel-collector").items():
-        (tmp_path / name).write_text(moved(text, {SECRETS_FOLDER: str(tmp_path), COLLECTOR_FOLDER: str(tmp_path)}))
+        (tmp_path / name).write_text(moved(text, folders))
     for name, text in secret_files(golden.settings_of(case).collector.exporters).items():
         (tmp_path / name).write_text(text)
     # Its own account of the cluster, which only a pod has.

@@ -19,7 +19,8 @@ def conf(**changed: Any) -> str:
 
 
 def collector(backend: str | None = "tempo:4317", **changed: Any) -> Document:
-    return collector_document(CollectorSettings.model_validate(changed), backend=backend, namespace="tracing")
+    settings = CollectorSettings.model_validate(changed)
+    return collector_document(settings, backend=backend, namespace="tracing", export_spans=512)
 
 
 def tempo(**changed: Any) -> Document:
@@ -67,6 +68,28 @@ def test_the_collector_never_gives_up_a_batch_that_the_backend_may_take_later() 
     exporter = collector()["exporters"]["otlp/tempo"]
     assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"
     assert exporter["endpoint"] == "tempo:4317"
+
+
+def test_a_persistent_queue_holds_an_export_before_anything_gathers_it() -> None:
+    document = collector(queue={"storage": "persistent", "size": "1Gi"}, distribution="k8s")
+    assert document["service"]["pipelines"]["traces"]["processors"] == ["memory_limiter"]
+    queue = document["exporters"]["otlp/tempo"]["sending_queue"]
+    assert queue == {"storage": "file_storage", "queue_size": 2**30 // (512 * 1024)}
+    assert document["extensions"]["file_storage"] == {"directory": "/var/lib/otelcol"}
+    assert "file_storage" in document["service"]["extensions"]
+
+
+def test_the_volume_is_shared_by_the_queues_of_all_exporters() -> None:
+    exporters = {"vendor": {"endpoint": "otlp.vendor.example:4317"}}
+    document = collector(queue={"storage": "persistent", "size": "1Gi"}, distribution="k8s", exporters=exporters)
+    sizes = [exporter["sending_queue"]["queue_size"] for exporter in document["exporters"].values()]
+    assert sizes == [2**30 // (512 * 1024) // 2] * 2
+
+
+def test_connections_age_where_another_replica_could_take_them() -> None:
+    grpc = collector(replicas=2)["receivers"]["otlp"]["protocols"]["grpc"]
+    assert grpc["keepalive"]["server_parameters"]["max_connection_age"] == "60s"
+    assert "keepalive" not in collector()["receivers"]["otlp"]["protocols"]["grpc"]
 
 
 def test_tempo_has_no_silent_limit_of_live_traces_and_tells_the_collector_to_retry() -> None:

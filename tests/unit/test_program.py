@@ -208,3 +208,50 @@ def test_the_configuration_reaches_the_objects(run_program: Run) -> None:
     assert program.pods()["nginx"]["spec"]["containers"][0]["image"] == "registry.example/nginx:1"
     assert 'otel_service_name "shop";' in program.inputs("ConfigMap")["nginx-config"]["data"]["nginx.conf"]
     assert program.outputs["nginxImage"] == "registry.example/nginx:1"
+
+
+def test_a_pod_has_time_for_its_delay_its_requests_and_the_last_export(run_program: Run) -> None:
+    shutdown = {"shutdown": {"delay": "10s", "timeout": "1m"}}
+    program = run_program({"nginx": json.dumps(shutdown)})
+    pod = program.pods()["nginx"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 10 + 60 + 20
+    assert pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] == 10
+    assert "worker_shutdown_timeout 1m;" in program.inputs("ConfigMap")["nginx-config"]["data"]["nginx.conf"]
+
+
+def test_a_drain_takes_one_pod_at_a_time_and_the_only_pod_of_a_component_too(run_program: Run) -> None:
+    program = run_program({"nginx": '{"replicas": 2}', "collector": '{"replicas": 1}'})
+    (budget,) = program.inputs("PodDisruptionBudget").values()
+    assert budget["spec"] == {
+        "maxUnavailable": 1,
+        "selector": program.inputs("Deployment")["nginx"]["spec"]["selector"],
+    }
+
+
+def test_pods_are_spread_over_nodes_unless_it_is_said_how(run_program: Run) -> None:
+    def keys(program: Program) -> set[str]:
+        pods = [pod["spec"] for pod in program.pods().values()]
+        return {item["topologyKey"] for pod in pods for item in pod["topologySpreadConstraints"]}
+
+    assert keys(run_program()) == {"kubernetes.io/hostname"}
+    zones = {"topologySpread": [{"topologyKey": "topology.kubernetes.io/zone"}]}
+    assert keys(run_program({"scheduling": json.dumps(zones)})) == {"topology.kubernetes.io/zone"}
+
+
+def test_an_autoscaler_decides_about_the_replicas_alone(run_program: Run) -> None:
+    program = run_program({"nginx": '{"replicas": 2, "autoscaling": {"maxReplicas": 5}}'})
+    assert "replicas" not in program.inputs("Deployment")["nginx"]["spec"]
+    (scaler,) = program.inputs("HorizontalPodAutoscaler").values()
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 5)
+    assert scaler["spec"]["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nginx"}
+
+
+def test_a_persistent_queue_is_a_volume_for_each_pod(run_program: Run) -> None:
+    collector = {"distribution": "k8s", "replicas": 2, "queue": {"storage": "persistent", "size": "1Gi"}}
+    program = run_program({"collector": json.dumps(collector)})
+    spec = program.inputs("StatefulSet")["otel-collector"]["spec"]
+    assert "otel-collector" not in program.inputs("Deployment")
+    (claim,) = spec["volumeClaimTemplates"]
+    assert claim["spec"]["resources"]["requests"] == {"storage": "1Gi"}
+    mounts = {mount["name"]: mount["mountPath"] for mount in spec["template"]["spec"]["containers"][0]["volumeMounts"]}
+    assert mounts["queue"] == "/var/lib/otelcol"

@@ -73,5 +73,5 @@ def test_of_the_collector_s_exporters_only_the_one_to_the_stack_s_tempo_is_count
     page = 'sent{exporter="otlp/tempo",service="a"} 3\nsent{exporter="otlp/vendor",service="a"} 4\n'
     assert parse_metrics(page, {"sent"}) == {"sent": 3}
     settings = CollectorSettings.model_validate({"exporters": {"vendor": {"endpoint": "a:1"}}})
-    document = collector_document(settings, backend="tempo:4317", namespace="tracing")
+    document = collector_document(settings, backend="tempo:4317", namespace="tracing", export_spans=512)
     assert TO_TEMPO in document["exporters"]
