@@ -261,6 +261,8 @@ DOCKER_BUILD_PROVIDER = _go_piece(
     stamp="github.com/pulumi/pulumi-docker-build/provider.Version=0.0.22",
 )
 BUILDKIT = _go_piece("buildkitd", "BuildKit 0.31.1", 94, package="github.com/moby/buildkit/cmd/buildkitd")
+VEGETA = _go_piece("vegeta", "the load generator vegeta 12.12.0", 20, package="github.com/tsenart/vegeta/v12")
+"""Not a part of the lab either: what measures it sends requests with it."""
 CROSSPLANE = _go_piece("crossplane", "F5's checker of nginx.conf", 5)
 """Not a part of the lab: the tests check what the program writes with it."""
 NGINX = Piece(

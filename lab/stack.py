@@ -3,17 +3,78 @@
 `make up` is not built on it: it deploys the checkout itself, on whatever cluster it takes.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from lab.errors import LabError
 from lab.paths import BIN, KUBECONFIG, REPOSITORY
 
 PROGRAM = ("Pulumi.yaml", "__main__.py", "settings", "components", "docker", "requirements.txt")
+
+
+@dataclass
+class Stack:
+    """A copy of the program with a stack, a backend and a namespace of its own."""
+
+    folder: Path
+    name: str
+    namespace: str
+    environment: dict[str, str]
+    """In which `pulumi` and `kubectl` find the stack and the lab."""
+
+    @classmethod
+    def lay_out(cls, folder: Path, name: str, namespace: str) -> "Stack":
+        """Copies the program into a new folder and makes a stack of it with the lab's images."""
+        return cls(folder, name, namespace, lay_out(folder, name, namespace))
+
+    def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs the Pulumi CLI on this stack."""
+        return subprocess.run(
+            ["pulumi", "--non-interactive", "--color=never", *arguments, f"--stack={self.name}"],
+            check=False,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+
+    def must(self, *arguments: str) -> str:
+        """Runs the Pulumi CLI.
+
+        Raises:
+            LabError: it failed; with what it printed.
+        """
+        done = self.pulumi(*arguments)
+        if done.returncode != 0:
+            raise LabError(f"`pulumi {' '.join(arguments)}` exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def up(self) -> str:
+        """Deploys."""
+        return self.must("up", "--yes", "--skip-preview")
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs."""
+        return json.loads(self.must("stack", "output", "--json"))
+
+    def planned(self) -> dict[str, str]:
+        """What a preview would do: an operation for each resource's `type::name`, unchanged ones left out."""
+        steps = json.loads(self.must("preview", "--json"))["steps"]
+        named = {"::".join(step["urn"].split("::")[-2:]).split("$")[-1]: step["op"] for step in steps}
+        return {name: operation for name, operation in named.items() if operation != "same"}
+
+    def configure(self, key: str, value: str) -> None:
+        """Sets a configuration value by its path."""
+        self.must("config", "set", "--path", key, value)
 
 
 def lay_out(folder: Path, name: str, namespace: str) -> dict[str, str]:

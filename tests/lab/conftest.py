@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,7 +18,7 @@ import pytest
 from lab import cluster
 from lab.cluster import kubectl
 from lab.paths import REPOSITORY
-from lab.stack import lay_out
+from lab.stack import Stack
 from tests.waiting import wait_for
 
 NAMESPACE = "tracing-test"
@@ -55,56 +54,11 @@ def objects(*arguments: str) -> list[dict[str, Any]]:
     return json.loads(listed.stdout)["items"]
 
 
-@dataclass
-class Stack:
-    """A copy of the program with a stack, a backend and a namespace of its own."""
-
-    folder: Path
-    name: str
-    environment: dict[str, str]
-
-    def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs the Pulumi CLI on this stack."""
-        return subprocess.run(
-            ["pulumi", "--non-interactive", "--color=never", *arguments, f"--stack={self.name}"],
-            check=False,
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-
-    def must(self, *arguments: str) -> str:
-        """Runs the Pulumi CLI, which must succeed."""
-        done = self.pulumi(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def up(self) -> str:
-        """Deploys."""
-        return self.must("up", "--yes", "--skip-preview")
-
-    def outputs(self) -> dict[str, Any]:
-        """The stack's outputs."""
-        return json.loads(self.must("stack", "output", "--json"))
-
-    def planned(self) -> dict[str, str]:
-        """What a preview would do: an operation for each resource's `type::name`, unchanged ones left out."""
-        steps = json.loads(self.must("preview", "--json"))["steps"]
-        named = {"::".join(step["urn"].split("::")[-2:]).split("$")[-1]: step["op"] for step in steps}
-        return {name: operation for name, operation in named.items() if operation != "same"}
-
-    def configure(self, key: str, value: str) -> None:
-        """Sets a configuration value by its path."""
-        self.must("config", "set", "--path", key, value)
-
-
 @pytest.fixture(scope="module")
 def stack(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """The program, deployed once for the module."""
     folder = tmp_path_factory.mktemp("stack") / "program"
-    made = Stack(folder, "test", lay_out(folder, "test", NAMESPACE))
+    made = Stack.lay_out(folder, "test", NAMESPACE)
     try:
         made.up()
         # Every pod is Ready then; the node's rules for a NodePort follow within a second or two.

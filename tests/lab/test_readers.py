@@ -127,7 +127,7 @@ def test_f5_s_tables_refuse_what_is_wrong(wrong: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if documents(case, "otel-collector")])
 def test_the_collector_reads_its_document(case: str, tmp_path: Path) -> None:
-    folders = dict.fromkeys((SECRETS_FOLDER, COLLECTOR_FOLDER, QUEUE_FOLDER), str(tmp_path))
+    folders: dict[str, str] = dict.fromkeys((SECRETS_FOLDER, COLLECTOR_FOLDER, QUEUE_FOLDER), str(tmp_path))
     for name, text in documents(case, "otel-collector").items():
         (tmp_path / name).write_text(moved(text, folders))
     for name, text in secret_files(golden.settings_of(case).collector.exporters).items():

@@ -1,0 +1,62 @@
+"""The stack of `bench/baseline` on the lab, for what is measured beside it."""
+
+import contextlib
+import json
+from collections.abc import Generator
+from typing import Any, cast
+
+import yaml
+
+from lab.cluster import kubectl
+from lab.errors import LabError
+from lab.network import NODE_ADDRESS
+from lab.paths import REPOSITORY
+from reliability.faults import LIMIT_SECONDS, must
+
+NAMESPACE = "tracing-baseline"
+MANIFESTS = ("tempo.yaml", "otel-collector.yaml", "nginx.yaml")
+
+
+def manifests() -> list[dict[str, Any]]:
+    """Its objects, as they are written."""
+    texts = ((REPOSITORY / "bench" / "baseline" / name).read_text() for name in MANIFESTS)
+    return [document for text in texts for document in yaml.safe_load_all(text)]
+
+
+def on_the_lab() -> list[dict[str, Any]]:
+    """Its objects with the lab's images. Those run as NGINX's user; the official one starts as root, for port 80."""
+    configured = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())["config"]
+    of_lab = {
+        "nginx": configured["nginx-tracing:nginx"]["image"],
+        "otel-collector": configured["nginx-tracing:collector"]["image"],
+        "tempo": configured["nginx-tracing:tempo"]["image"],
+    }
+    objects = manifests()
+    for workload in objects:
+        if workload["kind"] == "Deployment":
+            (container,) = cast("list[dict[str, Any]]", workload["spec"]["template"]["spec"]["containers"])
+            container["image"] = of_lab[container["name"]]
+            if container["name"] == "nginx":
+                container["securityContext"] = {"runAsUser": 0}
+    return objects
+
+
+@contextlib.contextmanager
+def deployed() -> Generator[dict[str, str]]:
+    """Deploys it; gives its `nginxUrl` and `tempoUrl`, and removes it at the end."""
+    try:
+        must("create", "namespace", NAMESPACE)
+        listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": on_the_lab()})
+        applied = kubectl("apply", f"--namespace={NAMESPACE}", "--filename=-", text=listed)
+        if applied.returncode != 0:
+            raise LabError(f"The baseline could not be deployed:\n{applied.stderr}")
+        wait = ("--for=condition=Available", "deployment", "--all", f"--timeout={LIMIT_SECONDS}s")
+        must("wait", f"--namespace={NAMESPACE}", *wait)
+        yield {"nginxUrl": _url("nginx-opentelemetry-svc"), "tempoUrl": _url("tempo-svc")}
+    finally:
+        kubectl("delete", "namespace", NAMESPACE)
+
+
+def _url(service: str) -> str:
+    port = must("get", "service", service, f"--namespace={NAMESPACE}", "--output=jsonpath={.spec.ports[0].nodePort}")
+    return f"http://{NODE_ADDRESS}:{port}"

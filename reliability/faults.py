@@ -1,0 +1,93 @@
+"""Faults in the real processes of a stack on the lab, and their ends."""
+
+import contextlib
+import json
+import subprocess
+import time
+from collections.abc import Generator
+from typing import Any
+
+from lab.cluster import CONTAINERD, in_node, in_pod, kubectl
+from lab.errors import LabError
+
+LIMIT_SECONDS = 120
+
+
+def must(*arguments: str) -> str:
+    """Runs kubectl.
+
+    Raises:
+        LabError: it failed; with what it printed.
+    """
+    done = kubectl(*arguments)
+    if done.returncode != 0:
+        raise LabError(f"`kubectl {' '.join(arguments)}` exited with {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
+def pods(namespace: str, component: str) -> list[dict[str, Any]]:
+    """A component's pods, but for those that are ending."""
+    selector = f"--selector=app.kubernetes.io/name={component}"
+    items = json.loads(must("get", "pods", f"--namespace={namespace}", selector, "--output=json"))["items"]
+    return [item for item in items if "deletionTimestamp" not in item["metadata"]]
+
+
+def wait_ready(namespace: str, workload: str) -> None:
+    """Waits for a rollout's end (`deployment/nginx`)."""
+    must("rollout", "status", workload, f"--namespace={namespace}", f"--timeout={LIMIT_SECONDS}s")
+
+
+def roll(namespace: str, workload: str) -> None:
+    """Replaces every pod of a workload, as an edit would, and waits for the last new one to be Ready."""
+    must("rollout", "restart", workload, f"--namespace={namespace}")
+    wait_ready(namespace, workload)
+
+
+def scale(namespace: str, workload: str, replicas: int) -> None:
+    """Sets the number of pods; waits for the end of those that are too many, or for the new ones to be Ready."""
+    must("scale", workload, f"--namespace={namespace}", f"--replicas={replicas}")
+    component = workload.rsplit("/", maxsplit=1)[-1]
+    limit = time.monotonic() + LIMIT_SECONDS
+    selector = f"--selector=app.kubernetes.io/name={component}"
+    while len(must("get", "pods", f"--namespace={namespace}", selector, "--output=name").split()) > replicas:
+        if time.monotonic() > limit:
+            raise LabError(f"{workload} still had more than {replicas} pods after {LIMIT_SECONDS} s.")
+        time.sleep(0.5)
+    if replicas:
+        wait_ready(namespace, workload)
+
+
+def kill(pod: dict[str, Any], signal: str = "SIGKILL") -> None:
+    """Sends a signal to a pod's process, past kubelet; waits until the container was started again."""
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    (container,) = pod["status"]["containerStatuses"]
+    command = [*CONTAINERD, "tasks", "kill", "--signal", signal, container["containerID"].split("//")[1]]
+    done = subprocess.run(in_node(*command), check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise LabError(f"{name} could not be sent {signal}: {done.stderr}")
+    limit = time.monotonic() + LIMIT_SECONDS
+    while True:
+        now = json.loads(must("get", "pod", name, f"--namespace={namespace}", "--output=json"))["status"]
+        (status,) = now["containerStatuses"]
+        if status["restartCount"] > container["restartCount"] and status["ready"]:
+            return
+        if time.monotonic() > limit:
+            raise LabError(f"{name} was not Ready again within {LIMIT_SECONDS} s of {signal}.")
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def unreachable(pods: list[dict[str, Any]], port: int) -> Generator[None]:
+    """Drops every packet to a port of some pods, without an answer, as a broken network does."""
+    rule = ("INPUT", "--protocol", "tcp", "--dport", str(port), "--jump", "DROP")
+
+    def change(action: str, address: str) -> None:
+        done = subprocess.run(in_pod(address, "iptables", action, *rule), check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise LabError(f"`iptables {action}` in the pod {address} exited with {done.returncode}: {done.stderr}")
+
+    with contextlib.ExitStack() as ends:
+        for pod in pods:
+            change("--insert", pod["status"]["podIP"])
+            ends.callback(change, "--delete", pod["status"]["podIP"])
+        yield

@@ -1,0 +1,174 @@
+"""What is lost while parts of the stack are replaced, killed, away or unreachable, under constant traffic."""
+
+import json
+import time
+from collections.abc import Callable
+
+from lab.stack import Stack
+from reliability.faults import kill, must, pods, roll, scale, unreachable
+from reliability.figures import Figure, Number
+from reliability.traces import missing
+from reliability.traffic import Sent, Traffic, send_for
+
+RATE = 200.0
+"""Requests a second."""
+
+AROUND_SECONDS = 3.0
+"""Of requests before a fault and after its end."""
+
+EXPORT_SECONDS = 0.5
+"""NGINX's workers export that often, and never a second time."""
+
+NOTICED_SECONDS = 1.0
+"""From a process's end to nodes sending its pod no more connections."""
+
+FLUSH_SECONDS = 1.0
+"""From a span's arrival in Tempo to its disk: `tempo.flush.traceIdlePeriod` and `checkPeriod`."""
+
+CONFIGURATION = {
+    "nginx.replicas": "2",
+    "collector.distribution": "contrib",
+    "collector.replicas": "2",
+    "collector.queue.storage": "persistent",
+    "tempo.persistence.size": "10Gi",
+}
+"""A stack that is to lose nothing. The lab's Collector has what the distribution contrib has of what is used here."""
+
+NGINX, COLLECTOR, TEMPO = "deployment/nginx", "statefulset/otel-collector", "statefulset/tempo"
+
+
+def during(stack: Stack, fault: Callable[[], object], *, keepalive: bool = True) -> tuple[Sent, list[str]]:
+    """Sends while a fault is made, and a little before and after; gives what was sent and the traces that are lost."""
+    outputs = stack.outputs()
+    with Traffic(outputs["nginxUrl"], RATE, keepalive=keepalive) as traffic:
+        time.sleep(AROUND_SECONDS)
+        fault()
+        time.sleep(AROUND_SECONDS)
+    return traffic.sent, missing(outputs["tempoUrl"], traffic.sent)
+
+
+def nginx_rollout(stack: Stack) -> Figure:
+    """Every NGINX pod is replaced; clients that keep their connections, and clients that do not."""
+    kept, lost_of_kept = during(stack, lambda: roll(stack.namespace, NGINX))
+    new, lost_of_new = during(stack, lambda: roll(stack.namespace, NGINX), keepalive=False)
+    failed = len(kept.failed) + len(new.failed)
+    lost = len(lost_of_kept) + len(lost_of_new)
+    return _lossless("NGINX rollout", kept.count + new.count, failed, lost, kept.reasons() | new.reasons())
+
+
+def nginx_scale_down(stack: Stack) -> Figure:
+    """NGINX goes from two pods to one, and back."""
+
+    def there_and_back() -> None:
+        scale(stack.namespace, NGINX, 1)
+        scale(stack.namespace, NGINX, 2)
+
+    sent, lost = during(stack, there_and_back)
+    return _lossless("NGINX scaled down and up", sent.count, len(sent.failed), len(lost), sent.reasons())
+
+
+def collector_rollout(stack: Stack) -> Figure:
+    """Both Collectors are replaced, one after the other."""
+    sent, lost = during(stack, lambda: roll(stack.namespace, COLLECTOR))
+    return _lossless("Collector rollout, two replicas", sent.count, len(sent.failed), len(lost), sent.reasons())
+
+
+def collector_kill(stack: Stack) -> Figure:
+    """Each of two Collectors is killed in turn; what it had answered for is in its volume.
+
+    NGINX's exports that meet the dead one are lost: the nodes leave it out a second later.
+    """
+    worst: tuple[Sent, list[str]] | None = None
+    for pod in pods(stack.namespace, "otel-collector"):
+        sent, lost = during(stack, lambda pod=pod: kill(pod))
+        if worst is None or len(lost) > len(worst[1]):
+            worst = sent, lost
+    bar = int(RATE * (EXPORT_SECONDS + NOTICED_SECONDS))
+    what = "one export of NGINX's and the second until nodes leave out the dead pod"
+    return _bounded("Collector SIGKILL, persistent queue", *(worst or (Sent(RATE), [])), bar, what)
+
+
+def tempo_down(stack: Stack, seconds: float) -> Figure:
+    """Tempo is away for some time."""
+
+    def away() -> None:
+        scale(stack.namespace, TEMPO, 0)
+        time.sleep(seconds)
+        scale(stack.namespace, TEMPO, 1)
+
+    sent, lost = during(stack, away)
+    return _lossless(f"Tempo away for {seconds:.0f} s", sent.count, len(sent.failed), len(lost), sent.reasons())
+
+
+def tempo_stop(stack: Stack) -> Figure:
+    """Tempo is told to end, as by a rollout."""
+    sent, lost = during(stack, lambda: roll(stack.namespace, TEMPO))
+    return _lossless("Tempo SIGTERM", sent.count, len(sent.failed), len(lost), sent.reasons())
+
+
+def tempo_kill(stack: Stack) -> Figure:
+    """Tempo is killed; what it had not written yet is lost."""
+    (pod,) = pods(stack.namespace, "tempo")
+    sent, lost = during(stack, lambda: kill(pod))
+    return _bounded("Tempo SIGKILL", sent, lost, int(RATE * FLUSH_SECONDS), "one flush period")
+
+
+def collector_unreachable(stack: Stack, seconds: float) -> list[Figure]:
+    """Packets to the Collectors are dropped: what requests notice, and how long NGINX takes to end."""
+    url = stack.outputs()["nginxUrl"]
+    collectors = pods(stack.namespace, "otel-collector")
+    before = send_for(seconds, url, RATE)
+    with unreachable(collectors, 4317):
+        # The first seconds belong to connections that are not known to be dead yet.
+        meanwhile = send_for(seconds, url, RATE)
+        pod = pods(stack.namespace, "nginx")[0]
+        grace = int(pod["spec"]["terminationGracePeriodSeconds"])
+        start = time.monotonic()
+        must("delete", "pod", pod["metadata"]["name"], f"--namespace={stack.namespace}", f"--timeout={grace + 30}s")
+        ended = time.monotonic() - start
+    after = send_for(seconds, url, RATE)
+    usual = (before.latency(99) + after.latency(99)) / 2
+    ratio = meanwhile.latency(99) / usual
+    milliseconds = {
+        "p99 before, ms": round(before.latency(99) * 1000, 2),
+        "p99 meanwhile, ms": round(meanwhile.latency(99) * 1000, 2),
+        "p99 after, ms": round(after.latency(99) * 1000, 2),
+        "failed": len(meanwhile.failed),
+    }
+    change = Figure(
+        "Collector unreachable: p99 of requests",
+        "at most 5 % more",
+        f"{ratio - 1:+.0%}",
+        ratio <= 1.05,
+        {**milliseconds},
+    )
+    end = Figure("Collector unreachable: NGINX ends", f"≤ {grace} s", f"{ended:.0f} s", ended <= grace)
+    return [change, end]
+
+
+def dropped_lines(stack: Stack) -> int:
+    """Lines of the module about spans that it dropped or could not export, in the pods that run."""
+    logs = [
+        must("logs", pod["metadata"]["name"], f"--namespace={stack.namespace}")
+        for pod in pods(stack.namespace, "nginx")
+    ]
+    return sum(line.count("OTel export failure") + line.count("OTel dropped records") for line in logs)
+
+
+def _lossless(name: str, count: int, failed: int, lost: int, reasons: dict[str, int]) -> Figure:
+    details: dict[str, Number] = {
+        "requests": count,
+        "failed": failed,
+        "traces lost": lost,
+        "reasons": json.dumps(reasons),
+    }
+    found = (count - failed - lost) / (count - failed) if count > failed else 0.0
+    value = f"{failed} of {count} failed; {found:.2%} found"
+    return Figure(f"{name}, {RATE:.0f}/s", "0 failed; 100 % found", value, not failed and not lost, details)
+
+
+def _bounded(name: str, sent: Sent, lost: list[str], bar: int, what: str) -> Figure:
+    details: dict[str, Number] = {"requests": sent.count, "failed": len(sent.failed), "traces lost": len(lost)}
+    value = f"{len(sent.failed)} failed; {len(lost)} spans lost of {sent.count}"
+    met = not sent.failed and len(lost) <= bar
+    return Figure(f"{name}, {RATE:.0f}/s", f"0 failed; ≤ {bar} lost ({what})", value, met, details)

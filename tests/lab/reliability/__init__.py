@@ -1,0 +1,1 @@
+"""The harness of `reliability`, briefly: what it finds is in `make reliability`."""

@@ -1,0 +1,75 @@
+"""Faults in the real processes under 200 requests a second: what is lost. `make reliability` does it for longer.
+
+The module of NGINX is the lab's stand-in: what it loses says nothing of the official one.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from lab.builder import build
+from lab.pieces import VEGETA
+from lab.progress import Progress
+from lab.stack import Stack
+from reliability import faulty
+from reliability.figures import Figure
+from reliability.traffic import send_for
+from tests.lab.conftest import answers
+from tests.waiting import wait_for
+
+
+@pytest.fixture(scope="module")
+def durable(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """A stack that is to lose nothing, with traffic before anything is measured."""
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        build([VEGETA], Progress())
+    stack = Stack.lay_out(tmp_path_factory.mktemp("durable") / "program", "durable", "tracing-durable")
+    for key, value in faulty.CONFIGURATION.items():
+        stack.configure(key, value)
+    try:
+        stack.up()
+        outputs = stack.outputs()
+        for url in (outputs["nginxUrl"], f"{outputs['tempoUrl']}/ready"):
+            wait_for(url, lambda url=url: answers(url), seconds=30)
+        send_for(1, outputs["nginxUrl"], 20)
+        yield stack
+    finally:
+        stack.pulumi("destroy", "--yes", "--skip-preview")
+
+
+def check(figure: Figure) -> None:
+    assert figure.met, f"{figure.name}: {figure.value}, the bar is {figure.bar}; {figure.details}"
+
+
+def test_a_rollout_of_nginx_fails_no_request_and_loses_no_span(durable: Stack) -> None:
+    check(faulty.nginx_rollout(durable))
+
+
+def test_fewer_pods_of_nginx_fail_no_request_and_lose_no_span(durable: Stack) -> None:
+    check(faulty.nginx_scale_down(durable))
+
+
+def test_a_rollout_of_the_collector_loses_no_span(durable: Stack) -> None:
+    check(faulty.collector_rollout(durable))
+
+
+def test_a_collector_that_is_killed_loses_what_it_was_not_given(durable: Stack) -> None:
+    check(faulty.collector_kill(durable))
+
+
+def test_a_tempo_that_is_away_loses_no_span(durable: Stack) -> None:
+    check(faulty.tempo_down(durable, seconds=5))
+
+
+def test_a_tempo_that_is_killed_loses_what_was_not_on_its_disk(durable: Stack) -> None:
+    check(faulty.tempo_kill(durable))
+
+
+def test_a_collector_that_cannot_be_reached_is_not_noticed_by_requests_and_holds_no_pod(durable: Stack) -> None:
+    latency, end = faulty.collector_unreachable(durable, seconds=5)
+    # A percentile of five seconds is noise: that it is no other order is what they can tell.
+    assert latency.details["failed"] == 0
+    assert float(latency.details["p99 meanwhile, ms"]) < 10 * float(latency.details["p99 before, ms"])
+    check(end)
