@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/complete
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help up down probe bench test lint format unit golden reference lab-up lab-down requirements
+.PHONY: help up down probe bench reliability test lint format unit golden reference lab-up lab-down requirements
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
 
 bench: $(READY) ## time `pulumi up` against `kubectl apply` of the same objects, on the running lab
 	@$(BIN)/python -m bench
+
+reliability: $(READY) ## what is lost, under faults and load, on the running lab: half an hour, reliability.json
+	@$(BIN)/python -m reliability $(ARGS)
 
 test: lint ## formatting, types, and all tests: units, the lab's NGINX module, the stack on the lab
 	$(BIN)/pytest

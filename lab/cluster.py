@@ -75,7 +75,7 @@ def start(progress: Progress) -> None:
         _until_ready(progress, alive)
     except BaseException:
         # A lab that is half there would pass for a running one.
-        _kill()
+        kill()
         raise
 
 
@@ -155,7 +155,7 @@ def stop() -> bool:
         LabError: something of the lab could not be removed in time.
     """
     found = STATE.exists() or is_running()
-    _kill()
+    kill()
     _clear_the_way()
     if MADE_FOLDERS.exists():
         for folder in map(Path, MADE_FOLDERS.read_text().splitlines()):
@@ -167,7 +167,8 @@ def stop() -> bool:
     return found
 
 
-def _kill() -> None:
+def kill() -> None:
+    """Ends the lab at once, as a power cut would; `start` goes on with what it held. Nothing where none runs."""
     pid = _pid()
     if pid is None:
         return

@@ -4,8 +4,10 @@ import json
 import time
 from collections.abc import Callable
 
+from lab import cluster
+from lab.progress import Progress
 from lab.stack import Stack
-from reliability.faults import kill, must, pods, roll, scale, unreachable
+from reliability.faults import kill, must, pods, roll, scale, unreachable, wait_ready
 from reliability.figures import Figure, Number
 from reliability.traces import missing
 from reliability.traffic import Sent, Traffic, send_for
@@ -144,6 +146,21 @@ def collector_unreachable(stack: Stack, seconds: float) -> list[Figure]:
     )
     end = Figure("Collector unreachable: NGINX ends", f"≤ {grace} s", f"{ended:.0f} s", ended <= grace)
     return [change, end]
+
+
+def node_restart(stack: Stack, seconds: float) -> Figure:
+    """The node, which is the whole lab, is killed and started again: what was found before is found after."""
+    outputs = stack.outputs()
+    sent = send_for(seconds, outputs["nginxUrl"], RATE)
+    before = missing(outputs["tempoUrl"], sent)
+    cluster.kill()
+    cluster.start(Progress())
+    for workload in (TEMPO, COLLECTOR, NGINX):
+        wait_ready(stack.namespace, workload)
+    lost = set(missing(outputs["tempoUrl"], sent, patience_seconds=60)) - set(before)
+    found = sent.count - len(before)
+    value = f"{(found - len(lost)) / found:.2%} of {found}"
+    return Figure("node killed and started: traces found", "100 %", value, not lost, {"traces lost": len(lost)})
 
 
 def dropped_lines(stack: Stack) -> int:
