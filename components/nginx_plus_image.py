@@ -14,21 +14,24 @@ FOLDER = "docker/nginx-plus"
 _INSTALL_FAILURES = {
     41: "Debian's packages could not be installed: can the builder reach Debian's mirror? A base image with another "
     "mirror is `plus.baseImage`",
-    42: "the package repository refused `nginxRepoCrt` and `nginxRepoKey`, or has no `plus.release` of that name; new "
-    "ones are at my.f5.com",
+    42: "the package repository refused `nginxRepoCrt` and `nginxRepoKey`, new ones of which are at my.f5.com, or "
+    "has no `plus.release` of that name for the Debian of `plus.baseImage`",
     43: "the package repository's certificate is not trusted: `plus.packages.caBundle` is for an authority of your own",
     44: "the packages are signed with none of the keys in `plus.packages.fingerprints`",
     45: "the package repository could not be reached: `plus.packages.repository`, `plus.packages.signingKey`",
+    47: "`plus.baseImage` has a user or group nginx, or 101, already: take plain Debian",
     46: "`plus.release` has no nginx-plus with nginx-plus-module-otel for the Debian of `plus.baseImage`",
 }
 """By the exit status of `install.sh`."""
 
 _FAILURES = (
+    (r"failed to resolve source metadata|pull access denied|manifest unknown",
+     "the base image could not be pulled: `plus.baseImage`, `imageRegistry`, `registryUsername`"),
+    (r"\b413\b|entity too large", "the registry of `plus.repository` takes no layer of that size"),
     (r"\b40[13]\b|unauthorized|denied|authentication required|no basic auth", "the registry refused the login: "
      "`registryUsername`, `registryPassword`, and whether that user may push to `plus.repository`"),
     (r"connection refused|no such host|i/o timeout|server misbehaving|no route to host|failed to push",
      "the registry could not be reached: `plus.repository`, `plus.baseImage`, `plus.cache`"),
-    (r"failed to resolve source metadata|not found", "an image is not there: `plus.baseImage`"),
     (r"builder|buildkit|docker daemon|docker\.sock", "no builder could be used: `plus.builder`, see `docker buildx`"),
 )  # fmt: skip
 """By what is said of a build that failed outside `install.sh`; the first that matches."""
@@ -134,7 +137,7 @@ def nginx_plus_image(name: str, settings: Settings) -> NginxPlusImage:
         base_image=settings.mirrored(settings.plus.base_image),
         certificate=settings.nginx_repo_crt,
         key=settings.nginx_repo_key,
-        login=settings.pull_login(),
+        login=settings.own_login(),
     )
 
 

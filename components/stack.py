@@ -12,7 +12,7 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicySpecArgs
 
 from settings import Settings
 from settings.general import Scheduling
-from settings.stack import NAME_LABEL, PART_OF_LABEL
+from settings.stack import NAME_LABEL, PART_OF_LABEL, Login
 
 NGINX = "nginx"
 COLLECTOR = "otel-collector"
@@ -118,12 +118,9 @@ def _deny_all(settings: Settings, namespace: pulumi.Output[str]) -> None:
 
 
 def _pull_secret(settings: Settings, namespace: pulumi.Output[str]) -> pulumi.Output[str] | None:
-    user = settings.pull_login()
-    if user is None:
+    logins = {login.registry: _docker_login(login) for login in settings.pull_logins()}
+    if not logins:
         return None
-    password = user.password.get_secret_value()
-    both = base64.b64encode(f"{user.username}:{password}".encode()).decode()
-    login = {"username": user.username, "password": password, "auth": both}
     secret = Secret(
         "registry",
         metadata=ObjectMetaArgs(
@@ -132,6 +129,12 @@ def _pull_secret(settings: Settings, namespace: pulumi.Output[str]) -> pulumi.Ou
             annotations=settings.annotations or None,
         ),
         type="kubernetes.io/dockerconfigjson",
-        string_data=pulumi.Output.secret({".dockerconfigjson": json.dumps({"auths": {user.registry: login}})}),
+        string_data=pulumi.Output.secret({".dockerconfigjson": json.dumps({"auths": logins})}),
     )
     return secret.metadata["name"]
+
+
+def _docker_login(login: Login) -> dict[str, str]:
+    password = login.password.get_secret_value()
+    both = base64.b64encode(f"{login.username}:{password}".encode()).decode()
+    return {"username": login.username, "password": password, "auth": both}

@@ -98,8 +98,13 @@ def _all(folder: Path, progress: Progress, only: list[str] | None) -> list[Figur
             stack.up()
         for name, measure in _measurements(stack, progress.say).items():
             if only is None or name in only:
-                with progress.step(name):
-                    figures += measure()
+                with progress.step(name) as step:
+                    try:
+                        figures += measure()
+                    except LabError as error:
+                        # One that cannot be measured is a bar that was missed; the others still say something.
+                        step.failed = True
+                        figures.append(Figure(name, "measured", f"not measured: {error}", met=False))
                 write(figures, FILE)
     finally:
         with progress.step("remove"):

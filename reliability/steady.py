@@ -26,7 +26,7 @@ class Tampering:
 TAMPERINGS = (
     Tampering("deployment", "nginx", "/spec/replicas", 1),
     Tampering("deployment", "nginx", "/spec/template/spec/containers/0/resources/limits/memory", "64Mi"),
-    Tampering("deployment", "nginx", "/spec/template/spec/terminationGracePeriodSeconds", 1),
+    Tampering("deployment", "nginx", "/spec/template/spec/terminationGracePeriodSeconds", 7),
     Tampering("service", "nginx", "/spec/ports/0/targetPort", 9999),
     Tampering("service", "otel-collector", "/spec/selector/app.kubernetes.io~1name", "nobody"),
     Tampering("statefulset", "otel-collector", "/spec/replicas", 1),

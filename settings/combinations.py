@@ -212,9 +212,9 @@ def _redirect(place: Place, answer: Return | None) -> Iterator[Broken]:
 def _variables(settings: Settings) -> Iterator[Broken]:
     nginx = settings.nginx
     snippets = [nginx.extra_config.http, nginx.extra_config.server, *(route.extra_config for route in nginx.routes)]
-    others: tuple[Place, ...] = (("nginx", "extraConfig"), ("nginx", "routes"))
+    others: tuple[Place, ...] = (("nginx", "extraConfig"), ("nginx", "routes"), ("edition",))
     for place, text in _templates(settings):
-        wrong = unknown_variable(text, snippets)
+        wrong = unknown_variable(text, snippets, plus=settings.edition == "plus")
         if wrong:
             mend = set_command(place, "https://shop.example/") if place[-1] == "location" else remove_command(place)
             quotes = tuple(re.findall(r"`(\$\w+)` is none", wrong))

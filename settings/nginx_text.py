@@ -44,6 +44,10 @@ FAMILIES = (
     "upstream_trailer_",
 )
 
+# Those that NGINX Plus has besides.
+PLUS_VARIABLES = frozenset({"sampling_ratio", "session_log_id", "upstream_last_server_name", "upstream_queue_time"})
+PLUS_FAMILIES = ("jwt_claim_", "jwt_header_")
+
 # How NGINX reads directives (`ngx_conf_read_token`). Four characters are space. Within a word, quotes, `#`, `}` and
 # the `{` of `${` are plain.
 _TOKEN = re.compile(
@@ -80,21 +84,24 @@ def template(text: str) -> str:
     return text
 
 
-def unknown_variable(text: str, snippets: Iterable[str]) -> str | None:
+def unknown_variable(text: str, snippets: Iterable[str], *, plus: bool = False) -> str | None:
     """What is wrong with the first variable of a template that NGINX does not know; none if it knows all.
 
     Args:
         text: a valid template.
         snippets: directives that may make variables (`map`, `set`, `geo`): those that are named there are known.
+        plus: whether it is NGINX Plus that reads it.
     """
+    known = VARIABLES | PLUS_VARIABLES if plus else VARIABLES
+    families = (*FAMILIES, *PLUS_FAMILIES) if plus else FAMILIES
     made = {name for directives in snippets for name in _names(_without_comments(directives)) if name}
     for written in _names(text):
         # NGINX's own names are in lower case, and compared without regard to it.
         name = written.lower() if written else None
-        of_family = any(str(name).startswith(family) and name != family for family in FAMILIES)
-        if name is None or name in VARIABLES or name in made or of_family:
+        of_family = any(str(name).startswith(family) and name != family for family in families)
+        if name is None or name in known or name in made or of_family:
             continue
-        near = difflib.get_close_matches(name, sorted(VARIABLES | made), n=1)
+        near = difflib.get_close_matches(name, sorted(known | made), n=1)
         meant = f"did you mean `${near[0]}`?" if near else "see nginx.org/en/docs/varindex.html"
         return f"must name variables that NGINX knows; `${written}` is none, {meant}"
     return None

@@ -17,6 +17,7 @@ from settings.values import (
     Text,
     is_host,
     matching,
+    seconds,
     split_address,
 )
 
@@ -67,6 +68,16 @@ Fingerprint = Annotated[
     matching(r"[0-9A-F]{40}", "the fingerprint of an OpenPGP key: 40 hexadecimal digits"),
     Kind("fingerprint"),
 ]
+
+
+def _report_interval(interval: str) -> str:
+    # F5 takes the license for unused after 180 days without a report.
+    if not 60 <= seconds(interval) <= 180 * 24 * 3600:
+        raise ValueError("must be from 1m to 4320h, which are 180 days")
+    return interval
+
+
+ReportInterval = Annotated[Duration, AfterValidator(_report_interval), Kind("duration")]
 BuilderName = Annotated[
     str,
     matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "the name of a builder, as `docker buildx ls` lists it"),
@@ -112,7 +123,7 @@ class UsageReport(Model):
         default="product.connect.nginx.com",
         description="Where they go: F5, or an NGINX Instance Manager in closed networks. Its certificate is checked.",
     )
-    interval: Duration = Field(default="1h", description="Time between two reports.")
+    interval: ReportInterval = Field(default="1h", description="Time between two reports.")
     proxy: HostAndPort | None = Field(
         default=None, description="HTTP proxy on the way there; from R34 on.", examples=["proxy.example:3128"]
     )

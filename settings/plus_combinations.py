@@ -64,6 +64,17 @@ def _image(settings: Settings) -> Iterator[Broken]:
         yield Broken(Mistake(_REPOSITORY, wrong, remove_command(_REPOSITORY)), (_EDITION, ("plus", "image")))
 
 
+def _cache(settings: Settings) -> Iterator[Broken]:
+    plus = settings.plus
+    if settings.builds_image and plus.cache == f"{plus.repository}:{plus.release}":
+        place: Place = ("plus", "cache")
+        mend = set_command(place, f"{plus.repository}:cache")
+        yield Broken(
+            Mistake(place, "is the image that is built: its cache would replace it", mend, json.dumps(plus.cache)),
+            (_REPOSITORY, ("plus", "release")),
+        )
+
+
 def _secrets(settings: Settings) -> Iterator[Broken]:
     if settings.edition != "plus":
         return
@@ -125,4 +136,12 @@ def _ratios(settings: Settings) -> Iterator[Broken]:
             yield Broken(Mistake(place, "is there twice", remove_command(place), json.dumps(str(ratio))))
 
 
-PLUS_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (_image, _secrets, _license, _pair, _release, _ratios)
+PLUS_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
+    _image,
+    _cache,
+    _secrets,
+    _license,
+    _pair,
+    _release,
+    _ratios,
+)

@@ -162,15 +162,21 @@ class Settings(Model):
             images.append(self.plus.repository or "")
         return {_name_in_pull_secret(registry_host(image)) for image in images}
 
-    def pull_login(self) -> "Login | None":
-        """What images are pulled with: the user that is set, or the license at F5's own registry."""
-        if self.registry_username and self.registry_password:
-            (registry,) = self.registries()
-            return Login(registry, self.registry_username, self.registry_password)
+    def own_login(self) -> "Login | None":
+        """The user that is set, who pulls and pushes."""
+        if not self.registry_username or not self.registry_password:
+            return None
+        (registry,) = self.registries()
+        return Login(registry, self.registry_username, self.registry_password)
+
+    def pull_logins(self) -> list["Login"]:
+        """What images are pulled with: the user that is set, and the license at F5's own registry."""
+        own = self.own_login()
+        logins = [own] if own else []
         is_f5s = self.edition == "plus" and registry_host(self.images().get("nginx", "")) == F5_REGISTRY
-        if is_f5s and self.nginx_license_jwt:
-            return Login(F5_REGISTRY, self.nginx_license_jwt.get_secret_value(), SecretStr("none"))
-        return None
+        if is_f5s and self.nginx_license_jwt and not (own and own.registry == F5_REGISTRY):
+            logins.append(Login(F5_REGISTRY, self.nginx_license_jwt.get_secret_value(), SecretStr("none")))
+        return logins
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 # Its exit status says what went wrong: components/nginx_plus_image.py turns it into the configuration's key to look at.
 set -eu
 
-DEBIAN_FAILED=41 REFUSED=42 UNTRUSTED_SERVER=43 UNTRUSTED_KEY=44 UNREACHABLE=45 NO_PACKAGE=46
+DEBIAN_FAILED=41 REFUSED=42 UNTRUSTED_SERVER=43 UNTRUSTED_KEY=44 UNREACHABLE=45 NO_PACKAGE=46 USER_TAKEN=47
 export DEBIAN_FRONTEND=noninteractive
 
 . /etc/os-release
@@ -62,8 +62,10 @@ update --option Dir::Etc::sourcelist="$list" --option Dir::Etc::sourceparts=- --
     explain "$REPOSITORY"
 
 # The user of the official images; the package would take the next number that is free.
-groupadd --system --gid 101 nginx
-useradd --system --gid nginx --no-create-home --home-dir /nonexistent --shell /bin/false --uid 101 nginx
+{
+    groupadd --system --gid 101 nginx &&
+        useradd --system --gid nginx --no-create-home --home-dir /nonexistent --shell /bin/false --uid 101 nginx
+} >"$log" 2>&1 || fail $USER_TAKEN "the base image has a user or group nginx, or 101"
 apt-get install --quiet --yes --no-install-recommends nginx-plus nginx-plus-module-otel >"$log" 2>&1 ||
     fail $NO_PACKAGE "nginx-plus and nginx-plus-module-otel of $RELEASE could not be installed"
 test -e /usr/lib/nginx/modules/ngx_otel_module.so || fail $NO_PACKAGE "nginx-plus-module-otel has no ngx_otel_module.so"

@@ -27,7 +27,10 @@ class Repository:
         self.requests: list[str] = []
         """What was asked for, and what was answered."""
 
-        handler = functools.partial(_Handler, directory=str(folder), log=self.requests)
+        self.refuses = False
+        """Whether it answers 403 to certificates that it knows, as F5's does to those of a subscription that ended."""
+
+        handler = functools.partial(_Handler, directory=str(folder), repository=self)
         self._server = _Server((HOST_ADDRESS, 0), handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
@@ -55,19 +58,19 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    def __init__(self, *arguments: object, log: list[str], **options: object) -> None:
-        self._log = log
+    def __init__(self, *arguments: object, repository: Repository, **options: object) -> None:
+        self._repository = repository
         super().__init__(*arguments, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
     def do_GET(self) -> None:
         """Answers with a file, or with 403."""
         connection = self.connection
         is_known = isinstance(connection, ssl.SSLSocket) and connection.getpeercert()
-        if self.path.startswith("/plus/") and not is_known:
-            self.send_error(403, "a client certificate is required")
+        if self.path.startswith("/plus/") and (self._repository.refuses or not is_known):
+            self.send_error(403, "no such client")
         else:
             super().do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Notes it, rather than to write it to the tests' output."""
-        self._log.append(format % args)
+        self._repository.requests.append(format % args)

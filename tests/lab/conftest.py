@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from lab import cluster
-from lab.cluster import kubectl
+from lab.cluster import in_pod, kubectl
 from lab.paths import REPOSITORY
 from lab.stack import Stack
 from tests.waiting import wait_for
@@ -68,6 +68,14 @@ def stack(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stac
         yield made
     finally:
         made.pulumi("destroy", "--yes", "--skip-preview")
+
+
+def connects(pod: str, host: str, port: int) -> bool:
+    """Whether a connection from a pod, named by its address, is taken."""
+    script = f"import socket; socket.create_connection(({host!r}, {port}), timeout=2)"
+    done = subprocess.run(in_pod(pod, sys.executable, "-c", script), check=False, capture_output=True, text=True)
+    assert done.returncode == 0 or "Error" in done.stderr, done.stderr
+    return done.returncode == 0
 
 
 def answers(url: str) -> bool:

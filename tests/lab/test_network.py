@@ -6,17 +6,15 @@ The tests of this module share one stack and run in the order that they are writ
 import contextlib
 import json
 import socket
-import subprocess
-import sys
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from lab import images
-from lab.cluster import in_pod, kubectl
+from lab.cluster import kubectl
 from lab.network import HOST_ADDRESS
-from tests.lab.conftest import NAMESPACE, Stack, objects, probe
+from tests.lab.conftest import NAMESPACE, Stack, connects, objects, probe
 from tests.waiting import wait_for
 
 STRANGER = "stranger"
@@ -31,14 +29,6 @@ def address(component: str, namespace: str = NAMESPACE) -> str:
     ]
     (pod,) = pods
     return pod["status"]["podIP"]
-
-
-def connects(pod: str, host: str, port: int) -> bool:
-    """Whether a connection from a pod, named by its address, is taken."""
-    script = f"import socket; socket.create_connection(({host!r}, {port}), timeout=2)"
-    done = subprocess.run(in_pod(pod, sys.executable, "-c", script), check=False, capture_output=True, text=True)
-    assert done.returncode == 0 or "Error" in done.stderr, done.stderr
-    return done.returncode == 0
 
 
 @pytest.fixture(scope="module")

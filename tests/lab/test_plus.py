@@ -13,13 +13,13 @@ import json
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,16 @@ from lab.certificates import Authority
 from lab.cluster import in_node, kubectl
 from lab.network import HOST_ADDRESS
 from lab.paths import KUBECONFIG
-from lab.pieces import BUILDKIT, KUBERNETES, NGINX_PLUS
+from lab.pieces import BUILDKIT, KUBERNETES, NGINX_PLUS, VEGETA
 from lab.plus import buildkit
 from lab.plus.debian import debian_image
 from lab.plus.packages import create_signing_key, public_key, stop_agent, write_repository
 from lab.plus.registry import ADDRESS, private_registry
 from lab.plus.repository import Repository
 from lab.progress import Progress
-from tests.lab.conftest import NAMESPACE, Stack, answers, find_spans, objects
+from reliability.traces import missing
+from reliability.traffic import Traffic
+from tests.lab.conftest import NAMESPACE, Stack, answers, connects, find_spans, objects
 from tests.lab.marks import Marked, Search
 from tests.otlp import free_port
 from tests.waiting import wait_for
@@ -47,6 +49,8 @@ from tests.waiting import wait_for
 IMAGE = "lab/nginx-plus-stand-in"
 USERNAME = "pusher"
 MARK = secrets.token_hex(12)
+REPORT_PORT = free_port()
+"""Where reports of use would go."""
 
 
 @dataclass
@@ -98,7 +102,7 @@ def plant(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     with capture.global_and_fixture_disabled():
         progress = Progress()
         host.install_packages(progress, host.PLUS_PACKAGES)
-        build([NGINX_PLUS, BUILDKIT], progress)
+        build([NGINX_PLUS, BUILDKIT, VEGETA], progress)
         images.push([debian_image(progress)], progress)
     folder = tmp_path_factory.mktemp("plus")
     certificates = folder / "certificates"
@@ -180,80 +184,24 @@ def _configured(stack: Stack, plant: Plant) -> None:  # pyright: ignore[reportUn
         "plus.packages.repository": f"{plant.repository.url}/plus",
         "plus.packages.signingKey": f"{plant.repository.url}/keys/signing.key",
         "plus.packages.fingerprints[0]": plant.fingerprint,
-        "plus.usageReport.endpoint": "instance-manager.invalid",
+        "plus.usageReport.endpoint": f"{HOST_ADDRESS}:{REPORT_PORT}",
     }.items():
         stack.configure(key, value)
     set_from_file(stack, (plant.certificates / "ca.crt").read_text(), "--path", "plus.packages.caBundle")
     stack.up()
 
 
-@dataclass
-class Traffic:
-    """Requests at a constant rate, each on a connection and with a trace of its own."""
-
-    url: str
-    rate: float = 50
-    sent: list[str] = field(default_factory=list[str])
-    """The traces' IDs."""
-
-    failed: list[str] = field(default_factory=list[str])
-    """What was said of each request that was not answered with success."""
-
-    def run(self, until: threading.Event) -> None:
-        """Sends on schedule, whatever the answers' times, until told to stop."""
-        start, number = time.monotonic(), 0
-        workers: list[threading.Thread] = []
-        while not until.is_set():
-            due = start + number / self.rate
-            time.sleep(max(0.0, due - time.monotonic()))
-            trace_id = secrets.token_hex(16)
-            self.sent.append(trace_id)
-            worker = threading.Thread(target=self._one, args=(trace_id,))
-            worker.start()
-            workers = [worker, *(thread for thread in workers if thread.is_alive())]
-            number += 1
-        for worker in workers:
-            worker.join()
-
-    def _one(self, trace_id: str) -> None:
-        try:
-            headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01", "connection": "close"}
-            answer = httpx.get(self.url, headers=headers, timeout=10)
-            if not answer.is_success:
-                self.failed.append(str(answer.status_code))
-        except httpx.HTTPError as error:
-            self.failed.append(repr(error))
-
-
-@contextlib.contextmanager
-def traffic(stack: Stack) -> Generator[Traffic]:
-    """Requests for as long as the block runs, and a second before and after."""
-    made, until = Traffic(stack.outputs()["nginxUrl"]), threading.Event()
-    thread = threading.Thread(target=made.run, args=(until,))
-    thread.start()
-    try:
-        wait_for("the first second of requests", lambda: len(made.sent) > made.rate)
-        yield made
-        enough = len(made.sent) + made.rate
-        wait_for("the last second of requests", lambda: len(made.sent) > enough)
-    finally:
-        until.set()
-        thread.join()
-
-
-def lost(stack: Stack, sent: list[str]) -> list[str]:
-    """The traces of those that were sent which are not found."""
-    url = stack.outputs()["tempoUrl"]
-    missing = list(sent)
-
-    def look() -> bool:
-        with httpx.Client(base_url=url, timeout=10) as client:
-            missing[:] = [trace for trace in missing if not client.get(f"/api/traces/{trace}").is_success]
-        return not missing
-
-    with contextlib.suppress(pytest.fail.Exception):
-        wait_for("every trace", look, seconds=30)
-    return missing
+def deployed_under_requests(stack: Stack) -> None:
+    """Deploys while requests come, of which none may fail and none be lost."""
+    outputs = stack.outputs()
+    with Traffic(outputs["nginxUrl"], rate=50, keepalive=False) as traffic:
+        time.sleep(1)
+        stack.up()
+        time.sleep(1)
+    sent = traffic.sent
+    print(f"{sent.count} requests while the edition changed, {len(sent.failed)} failed")
+    assert sent.reasons() == {}
+    assert missing(outputs["tempoUrl"], sent) == []
 
 
 def test_a_preview_asks_no_builder_no_registry_and_no_repository(stack: Stack, plant: Plant) -> None:
@@ -271,11 +219,7 @@ def test_a_preview_asks_no_builder_no_registry_and_no_repository(stack: Stack, p
 
 
 def test_from_open_source_to_plus_no_request_fails_and_spans_keep_arriving(stack: Stack, plant: Plant) -> None:
-    with traffic(stack) as requests:
-        stack.up()
-    print(f"{len(requests.sent)} requests while the edition changed, {len(requests.failed)} failed")
-    assert requests.failed == []
-    assert lost(stack, requests.sent) == []
+    deployed_under_requests(stack)
     outputs = stack.outputs()
     assert outputs["edition"] == "plus"
     assert re.fullmatch(rf"{re.escape(f'{ADDRESS}/{IMAGE}')}:R34@sha256:[0-9a-f]{{64}}", outputs["nginxImage"])
@@ -293,6 +237,13 @@ def test_a_request_of_plus_is_found_as_a_trace(stack: Stack) -> None:
     httpx.get(outputs["nginxUrl"], headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"})
     (span,) = find_spans(outputs["tempoUrl"], trace_id)
     assert span.attributes["http.status_code"] == 200
+
+
+def test_pods_of_plus_reach_the_endpoint_of_their_reports_and_no_other(stack: Stack) -> None:
+    (address, _) = (pod["status"]["podIP"] for pod in nginx_pods())
+    with socket.create_server((HOST_ADDRESS, REPORT_PORT)), socket.create_server((HOST_ADDRESS, 0)) as other:
+        wait_for("the endpoint", lambda: connects(address, HOST_ADDRESS, REPORT_PORT), seconds=30)
+        assert not connects(address, HOST_ADDRESS, other.getsockname()[1])
 
 
 def test_nothing_changes_by_itself_nor_by_a_new_certificate(stack: Stack, plant: Plant) -> None:
@@ -326,7 +277,10 @@ def test_a_failed_build_names_the_key_pushes_nothing_and_leaves_what_runs(stack:
     refused("certificate", "refused `nginxRepoCrt` and `nginxRepoKey`")
     for key in ("nginxRepoCrt", "nginxRepoKey"):
         set_secret(stack, key, plant.secrets[key])
-    refused("release", "has no `plus.release` of that name", plus_release="R35")
+    plant.repository.refuses = True
+    refused("subscription", "refused `nginxRepoCrt` and `nginxRepoKey`")
+    plant.repository.refuses = False
+    refused("release", "`plus.release` of that name", plus_release="R35")
     good["plus.packages.fingerprints[0]"] = "0" * 40
     refused("key", "signed with none of the keys in `plus.packages.fingerprints`")
     good["plus.packages.fingerprints[0]"] = plant.fingerprint
@@ -559,11 +513,7 @@ def test_from_plus_back_to_open_source_no_request_fails_and_spans_keep_arriving(
         stack.configure(key, value)
     stack.up()
     stack.configure("edition", "oss")
-    with traffic(stack) as requests:
-        stack.up()
-    print(f"{len(requests.sent)} requests while the edition changed, {len(requests.failed)} failed")
-    assert requests.failed == []
-    assert lost(stack, requests.sent) == []
+    deployed_under_requests(stack)
     assert stack.outputs()["edition"] == "oss"
     # Others may run the image: it stays.
     assert "R34" in plant.tags()

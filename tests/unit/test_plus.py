@@ -70,6 +70,22 @@ def test_the_license_is_the_user_of_f5_s_registry(run_program: Run) -> None:
     }
 
 
+def test_the_license_is_f5_s_user_beside_one_of_another_registry(run_program: Run) -> None:
+    others = {"registryAddress": "registry.example", "registryUsername": "puller", "registryPassword": "word"}
+    secret = run_case("plus-ready", run_program, **others).inputs("Secret")["registry"]
+    logins = json.loads(secret["stringData"]["value"][".dockerconfigjson"])["auths"]
+    assert {registry: login["username"] for registry, login in logins.items()} == {
+        "registry.example": "puller",
+        "private-registry.nginx.com": golden.configuration("plus-ready")["nginxLicenseJwt"],
+    }
+
+
+def test_the_variables_of_plus_are_known_to_plus(run_program: Run) -> None:
+    nginx = golden.configuration("plus").get("nginx", {}) | {"spanAttributes": {"user": "$jwt_claim_sub"}}
+    program = run_case("plus", run_program, nginx=json.dumps(nginx))
+    assert '"$jwt_claim_sub"' in program.inputs("ConfigMap")["nginx-config"]["data"]["nginx.conf"]
+
+
 def warnings_on(day: datetime.date, monkeypatch: pytest.MonkeyPatch) -> str:
     """What is warned of on a day, with the configuration of the golden case."""
     said: list[str] = []
@@ -110,6 +126,9 @@ def test_the_ends_of_license_and_certificate_are_warned_of_before_they_come(monk
         ("failed to push a/b:R34: unexpected status: 401 Unauthorized", "`registryPassword`"),
         ("failed to push a/b:R34: dial tcp 127.0.0.1:1: connect: connection refused", "`plus.repository`"),
         ("debian:nowhere: failed to resolve source metadata for debian:nowhere: not found", "`plus.baseImage`"),
+        ("failed to solve: process … did not complete successfully: exit code: 47", "`plus.baseImage`"),
+        ("failed to solve: debian: pull access denied, repository does not exist", "`plus.baseImage`"),
+        ("failed to push a/b:R34: unexpected status: 413 Request Entity Too Large", "takes no layer of that size"),
         ("no builder \"ci\" found", "`plus.builder`"),
         ("#8 12.403 Get:3 … did not complete successfully: exit code: 1", "see what its build said"),
         ("something else", "see what its build said"),
