@@ -72,6 +72,23 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class Metrics:
+    """Where a component's pods show their counters, for Prometheus."""
+
+    port_name: str
+    port: int
+    path: str = "/metrics"
+
+    def annotations(self) -> dict[str, str]:
+        """What Prometheus' usual set-ups look for."""
+        return {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(self.port),
+            "prometheus.io/path": self.path,
+        }
+
+
+@dataclass(frozen=True)
 class Workload:
     """What the pods of a component are made of."""
 
@@ -82,6 +99,8 @@ class Workload:
     volumes: Sequence[VolumeArgs]
     user: int
     """The image's own user, and the group that owns the volumes."""
+
+    metrics: Metrics
 
     grace_seconds: int
     """Time from a pod's end being decided to its processes being killed."""
@@ -195,8 +214,9 @@ def _workload_options(workload: Workload, parent: pulumi.Resource) -> pulumi.Res
 def _pod_template(workload: Workload, stack: StackContext) -> PodTemplateSpecArgs:
     scheduling = stack.scheduling
     labels = own_labels(workload.component)
+    found = workload.metrics.annotations() if stack.monitoring.annotations else {}
     return PodTemplateSpecArgs(
-        metadata=ObjectMetaArgs(labels={**stack.labels, **labels}, annotations=stack.annotations or None),
+        metadata=ObjectMetaArgs(labels={**stack.labels, **labels}, annotations={**stack.annotations, **found} or None),
         spec=PodSpecArgs(
             automount_service_account_token=workload.service_account is not None,
             service_account_name=workload.service_account,
@@ -235,6 +255,26 @@ def disruption_budget(component: str, replicas: int, *, stack: StackContext, par
         spec=PodDisruptionBudgetSpecArgs(
             max_unavailable=1, selector=LabelSelectorArgs(match_labels=own_labels(component))
         ),
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+
+
+def pod_monitor(workload: Workload, *, stack: StackContext, parent: pulumi.Resource) -> None:
+    """Tells the Prometheus Operator of a component's pods, where it is asked for."""
+    if not stack.monitoring.pod_monitors:
+        return
+    # Imported here: few stacks need it.
+    from pulumi_kubernetes.apiextensions import CustomResource  # noqa: PLC0415
+
+    CustomResource(
+        workload.component,
+        api_version="monitoring.coreos.com/v1",
+        kind="PodMonitor",
+        metadata=stack.metadata(workload.component, workload.component),
+        spec={
+            "selector": {"matchLabels": own_labels(workload.component)},
+            "podMetricsEndpoints": [{"port": workload.metrics.port_name, "path": workload.metrics.path}],
+        },
         opts=pulumi.ResourceOptions(parent=parent),
     )
 

@@ -27,6 +27,7 @@ from components.documents.nginx import (
 )
 from components.kubernetes import (
     Endpoint,
+    Metrics,
     Workload,
     alive_while,
     config_object,
@@ -36,6 +37,7 @@ from components.kubernetes import (
     disruption_budget,
     empty_volume,
     node_port_of,
+    pod_monitor,
     ready_when,
     resources,
     secret_object,
@@ -54,6 +56,7 @@ LAST_EXPORT_SECONDS = 20
 """The module flushes when a worker ends and waits for its exports, without a deadline of its own; with a Collector
 that hangs it was seen to wait for over 15 s."""
 
+METRICS = Metrics("health", HEALTH_PORT)
 USER = 101
 """The image's own user."""
 
@@ -138,7 +141,7 @@ class NginxOtel(pulumi.ComponentResource):
             ]
         policies = network_policy(
             NGINX,
-            ingress=[from_anywhere(HTTP_PORT)],
+            ingress=[from_anywhere(HTTP_PORT, METRICS.port)],
             egress=[
                 to_dns(),
                 *(
@@ -152,11 +155,20 @@ class NginxOtel(pulumi.ComponentResource):
             parent=self,
         )
         container = _container(self.image, settings, mounts)
-        replicas = None if settings.autoscaling else settings.replicas
-        workload = Workload(NGINX, container, volumes, USER, _grace_seconds(settings), replicas, depends_on=policies)
+        workload = Workload(
+            NGINX,
+            container,
+            volumes,
+            USER,
+            METRICS,
+            grace_seconds=_grace_seconds(settings),
+            replicas=None if settings.autoscaling else settings.replicas,
+            depends_on=policies,
+        )
         scaled = deployment(workload, stack=stack, parent=self)
         if settings.autoscaling:
             _autoscaler(settings, settings.autoscaling, scaled, stack=stack)
+        pod_monitor(workload, stack=stack, parent=self)
         disruption_budget(NGINX, settings.replicas, stack=stack, parent=self)
         ports = [ServicePortArgs(name="http", port=80, target_port="http", node_port=settings.node_port)]
         exposed = service(NGINX, ports, kind="NodePort", stack=stack, parent=self)

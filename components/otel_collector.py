@@ -25,6 +25,7 @@ from components.documents.collector import (
 )
 from components.kubernetes import (
     Endpoint,
+    Metrics,
     Workload,
     alive_while,
     config_object,
@@ -33,6 +34,7 @@ from components.kubernetes import (
     deployment,
     disruption_budget,
     go_memory_limit,
+    pod_monitor,
     ready_when,
     resources,
     secret_object,
@@ -55,6 +57,7 @@ from components.stack import COLLECTOR, NGINX, StackContext
 from settings import CollectorSettings
 from settings.values import split_endpoint
 
+METRICS = Metrics("metrics", METRICS_PORT)
 DELAY_SECONDS = 5
 GRACE_SECONDS = DELAY_SECONDS + 40
 """What is in memory goes to its backends after a pod's end was decided, if they take it."""
@@ -119,7 +122,17 @@ class OtelCollector(pulumi.ComponentResource):
             stack=stack,
             parent=self,
         )
-        workload = Workload(COLLECTOR, container, volumes, USER, GRACE_SECONDS, settings.replicas, account, policies)
+        workload = Workload(
+            COLLECTOR,
+            container,
+            volumes,
+            USER,
+            METRICS,
+            grace_seconds=GRACE_SECONDS,
+            replicas=settings.replicas,
+            service_account=account,
+            depends_on=policies,
+        )
         if settings.queue.storage == "persistent":
             queue = settings.queue
             stateful_set(
@@ -127,6 +140,7 @@ class OtelCollector(pulumi.ComponentResource):
             )
         else:
             deployment(workload, stack=stack, parent=self)
+        pod_monitor(workload, stack=stack, parent=self)
         disruption_budget(COLLECTOR, settings.replicas, stack=stack, parent=self)
         ports = [
             ServicePortArgs(name=port_name, port=port, target_port=port_name)

@@ -11,7 +11,7 @@ from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicySpecArgs
 
 from settings import Settings
-from settings.general import Scheduling
+from settings.general import Monitoring, Scheduling
 from settings.stack import NAME_LABEL, PART_OF_LABEL, Login
 
 NGINX = "nginx"
@@ -39,6 +39,7 @@ class StackContext:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     scheduling: Scheduling
+    monitoring: Monitoring
 
     network_policies: bool
 
@@ -80,6 +81,7 @@ def stack_context(settings: Settings, host: pulumi.Input[str]) -> StackContext:
         labels=settings.labels,
         annotations=settings.annotations,
         scheduling=settings.scheduling,
+        monitoring=settings.monitoring,
         network_policies=settings.network_policies,
         pull_secret=_pull_secret(settings, namespace),
         images=settings.images(),

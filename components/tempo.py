@@ -7,6 +7,7 @@ from components.documents import dump
 from components.documents.tempo import DATA, HTTP_PORT, OTLP_PORT, tempo_document
 from components.kubernetes import (
     Endpoint,
+    Metrics,
     Workload,
     alive_while,
     config_object,
@@ -16,6 +17,7 @@ from components.kubernetes import (
     empty_volume,
     go_memory_limit,
     node_port_of,
+    pod_monitor,
     ready_when,
     resources,
     service,
@@ -26,6 +28,7 @@ from components.network import from_anywhere, from_component, network_policy, to
 from components.stack import COLLECTOR, TEMPO, StackContext
 from settings import TempoSettings
 
+METRICS = Metrics("http", HTTP_PORT)
 GRACE_SECONDS = 15
 """Tempo writes what it holds to its disk within a second of being told to end. Once it was queried its query front end
 goes on for as long as it may, which is time that spans wait in the Collector for the next Tempo."""
@@ -87,19 +90,20 @@ class TempoBackend(pulumi.ComponentResource):
         )
         persistence = settings.persistence
         if persistence.size is None:
-            workload = Workload(
-                TEMPO, container, [*volumes, empty_volume("data")], USER, GRACE_SECONDS, depends_on=policies
-            )
+            volumes.append(empty_volume("data"))
+        workload = Workload(TEMPO, container, volumes, USER, METRICS, GRACE_SECONDS, depends_on=policies)
+        if persistence.size is None:
             deployment(workload, stack=stack, parent=self)
         else:
             stateful_set(
-                Workload(TEMPO, container, volumes, USER, GRACE_SECONDS, depends_on=policies),
+                workload,
                 "data",
                 size=persistence.size,
                 storage_class=persistence.storage_class,
                 stack=stack,
                 parent=self,
             )
+        pod_monitor(workload, stack=stack, parent=self)
         ports = [
             ServicePortArgs(name="http", port=HTTP_PORT, target_port="http", node_port=settings.node_port),
             ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc"),

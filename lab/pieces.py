@@ -261,6 +261,10 @@ DOCKER_BUILD_PROVIDER = _go_piece(
     stamp="github.com/pulumi/pulumi-docker-build/provider.Version=0.0.22",
 )
 BUILDKIT = _go_piece("buildkitd", "BuildKit 0.31.1", 94, package="github.com/moby/buildkit/cmd/buildkitd")
+PROMTOOL = _go_piece(
+    "promtool", "Prometheus' checker of rules", 200, package="github.com/prometheus/prometheus/cmd/promtool"
+)
+"""As the one above."""
 VEGETA = _go_piece("vegeta", "the load generator vegeta 12.12.0", 20, package="github.com/tsenart/vegeta/v12")
 """Not a part of the lab either: what measures it sends requests with it."""
 CROSSPLANE = _go_piece("crossplane", "F5's checker of nginx.conf", 5)

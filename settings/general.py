@@ -55,6 +55,20 @@ class Scheduling(Model):
     )
 
 
+class Monitoring(Model):
+    """How Prometheus finds the counters of all components: connections, spans taken, sent and lost."""
+
+    annotations: bool = Field(
+        default=True,
+        description="Annotate the pods with prometheus.io/scrape, port and path, which many set-ups look for.",
+    )
+    pod_monitors: bool = Field(
+        default=False,
+        description="Make a PodMonitor for each component. Needs the Prometheus Operator. Not ServiceMonitors: "
+        "every port of NGINX's Service is public.",
+    )
+
+
 class Resources(Model):
     """What a container asks for, and what it must not exceed."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from settings.collector import DEFAULT_IMAGES, CollectorSettings
-from settings.general import Scheduling
+from settings.general import Monitoring, Scheduling
 from settings.license import License, RepositoryCertificate, RepositoryKey
 from settings.nginx import NginxSettings
 from settings.plus import PlusSettings
@@ -122,6 +122,7 @@ class Settings(Model):
         "that enforces NetworkPolicies; others ignore them.",
     )
     scheduling: Scheduling = Field(default_factory=Scheduling, description="Where the pods of all components run.")
+    monitoring: Monitoring = Field(default_factory=Monitoring, description="How Prometheus finds the counters.")
     nginx: NginxSettings = Field(default_factory=NginxSettings, description="NGINX.")
     plus: PlusSettings = Field(default_factory=PlusSettings, description="NGINX Plus.")
     collector: CollectorSettings = Field(default_factory=CollectorSettings, description="OpenTelemetry Collector.")

@@ -74,7 +74,8 @@ def test_a_stranger_reaches_what_is_public_and_nothing_else(stack: Stack, strang
     wait_for("the stranger at NGINX", lambda: connects(stranger, nginx, 8080), seconds=30)
     assert connects(stranger, collector, 8888), "counters"
     assert connects(stranger, tempo, 3100), "Tempo's API"
-    assert not connects(stranger, nginx, 8081), "NGINX's health"
+    assert connects(stranger, nginx, 8081), "NGINX's counters"
+    assert not connects(stranger, collector, 13133), "the Collector's health"
     assert not connects(stranger, collector, 4317), "the Collector's receiver"
     assert not connects(stranger, tempo, 4317), "Tempo's receiver"
 

@@ -5,11 +5,13 @@ The tests of this module share one stack and run in the order that they are writ
 
 import json
 import re
+import subprocess
+import sys
 from typing import Any
 
 import httpx
 
-from lab.cluster import kubectl
+from lab.cluster import in_node, kubectl
 from tests.lab.conftest import NAMESPACE, PARENT_ID, Span, Stack, find_spans, hexadecimal, objects, probe
 from tests.waiting import wait_for
 
@@ -86,6 +88,24 @@ def test_the_probe_names_the_hop_that_loses_spans(stack: Stack) -> None:
     assert kubectl(*ready).returncode == 0
     # The node's rules for the Collector's Service follow within a second or two of its readiness.
     wait_for("a probe that finds all", lambda: probe(stack, "--requests=5", "--timeout=5")[0] == 0, seconds=60)
+
+
+def test_prometheus_finds_the_counters_of_every_pod(stack: Stack) -> None:
+    found: dict[str, str] = {}
+    for pod in objects("pods", f"--namespace={NAMESPACE}"):
+        annotations = pod["metadata"]["annotations"]
+        assert annotations["prometheus.io/scrape"] == "true"
+        address = f"http://{pod['status']['podIP']}:{annotations['prometheus.io/port']}"
+        command = (
+            sys.executable,
+            "-c",
+            f"import httpx; print(httpx.get('{address}{annotations['prometheus.io/path']}').text)",
+        )
+        read = subprocess.run(in_node(*command), check=True, capture_output=True, text=True)
+        found[pod["metadata"]["labels"]["app.kubernetes.io/name"]] = read.stdout
+    assert re.search(r'^nginx_connections\{state="active"\} \d+$', found["nginx"], re.MULTILINE)
+    assert re.search(r"^otelcol_receiver_accepted_spans\{", found["otel-collector"], re.MULTILINE)
+    assert re.search(r"^tempo_distributor_spans_received_total\{", found["tempo"], re.MULTILINE)
 
 
 def test_a_second_up_changes_nothing(stack: Stack) -> None:
