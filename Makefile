@@ -22,7 +22,7 @@ probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
 bench: $(READY) ## time `pulumi up` against `kubectl apply` of the same objects, on the running lab
 	@$(BIN)/python -m bench
 
-reliability: $(READY) ## what is lost, under faults and load, on the running lab: half an hour, reliability.json
+reliability: $(READY) ## what is lost, under faults and load, on the running lab: three quarters of an hour, reliability.json
 	@$(BIN)/python -m reliability $(ARGS)
 
 test: lint ## formatting, types, and all tests: units, the lab's NGINX module, the stack on the lab

@@ -1,12 +1,14 @@
 """`make reliability`: every figure in full, on a lab that runs. Writes `reliability.json` and prints a table.
 
-About half an hour. With names (`--only`), those figures alone.
+About three quarters of an hour. With names (`--only`), those figures alone.
 """
 
 import argparse
+import contextlib
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +19,7 @@ from lab.errors import LabError
 from lab.pieces import VEGETA
 from lab.progress import Progress
 from lab.stack import Stack
-from reliability import baseline, faulty, steady
+from reliability import baseline, faulty, full_disk, interrupted, steady
 from reliability.figures import Figure, show, write
 from reliability.ladder import RATES, freshness, ladder
 
@@ -26,13 +28,15 @@ DOWN_SECONDS = 300
 NO_OPS = 10
 FILE = Path("reliability.json")
 Say = Callable[[str], None]
+Measurement = Callable[[], list[Figure]]
 
 
-def _measurements(stack: Stack, say: Say) -> dict[str, Callable[[], list[Figure]]]:
+def _measurements(stack: Stack, say: Say) -> dict[str, Measurement]:
     """Every measurement of the one stack, by its name, in their order."""
     return {
         "no-op": lambda: [steady.no_op(stack, NO_OPS)],
         "refresh": lambda: [steady.refreshed(stack)],
+        "edits": lambda: [interrupted.edits(stack, say)],
         "tampering": lambda: [steady.healed(stack, say)],
         "nginx-rollout": lambda: [faulty.nginx_rollout(stack)],
         "nginx-scale-down": lambda: [faulty.nginx_scale_down(stack)],
@@ -79,7 +83,7 @@ def main() -> int:
             raise LabError("No lab is running: `make lab-up`.")
         build([VEGETA], progress)
         with tempfile.TemporaryDirectory() as scratch:
-            figures = _all(Path(scratch) / "program", progress, only)
+            figures = _all(Path(scratch) / "stacks", progress, only)
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -88,28 +92,61 @@ def main() -> int:
     return 0 if all(figure.met for figure in figures) else 1
 
 
+class _Run:
+    """The figures so far, of those that are wanted."""
+
+    def __init__(self, progress: Progress, only: list[str] | None) -> None:
+        self.figures: list[Figure] = []
+        self._progress, self._only = progress, only
+
+    def wants(self, *names: str) -> bool:
+        return self._only is None or any(name in self._only for name in names)
+
+    def measure(self, name: str, measurement: Measurement) -> None:
+        """Adds its figures, if it is wanted; one that cannot be measured is a bar that was missed."""
+        if not self.wants(name):
+            return
+        with self._progress.step(name) as step:
+            try:
+                self.figures += measurement()
+            except LabError as error:
+                step.failed = True
+                self.figures.append(Figure(name, "measured", f"not measured: {error}", met=False))
+        write(self.figures, FILE)
+
+
 def _all(folder: Path, progress: Progress, only: list[str] | None) -> list[Figure]:
-    stack = Stack.lay_out(folder, "reliability", "tracing-reliability")
-    figures: list[Figure] = []
-    try:
-        with progress.step("deploy"):
-            for key, value in faulty.CONFIGURATION.items():
-                stack.configure(key, value)
+    run = _Run(progress, only)
+    with _laid_out(folder / "durable", {}) as stack:
+        run.measure("killed", lambda: [interrupted.killed(stack, progress.say)])
+        measurements = _measurements(stack, progress.say)
+        if run.wants(*measurements):
             stack.up()
-        for name, measure in _measurements(stack, progress.say).items():
-            if only is None or name in only:
-                with progress.step(name) as step:
-                    try:
-                        figures += measure()
-                    except LabError as error:
-                        # One that cannot be measured is a bar that was missed; the others still say something.
-                        step.failed = True
-                        figures.append(Figure(name, "measured", f"not measured: {error}", met=False))
-                write(figures, FILE)
+        for name, measurement in measurements.items():
+            run.measure(name, measurement)
+    for name, changed, measured in (
+        ("full-queue", full_disk.QUEUE_CONFIGURATION, full_disk.queue),
+        ("full-tempo", full_disk.TEMPO_CONFIGURATION, full_disk.tempo),
+    ):
+        if run.wants(name):
+            with _laid_out(folder / name, changed) as stack:
+                stack.up()
+                run.measure(name, partial(measured, stack))
+    return run.figures
+
+
+@contextlib.contextmanager
+def _laid_out(folder: Path, changed: Mapping[str, str]) -> Generator[Stack]:
+    """A stack that is to lose nothing, with some more configuration; not deployed, and removed at the end."""
+    folder.parent.mkdir(exist_ok=True)
+    stack = Stack.lay_out(folder, "reliability", "tracing-reliability")
+    for key, value in (faulty.CONFIGURATION | dict(changed)).items():
+        stack.configure(key, value)
+    try:
+        yield stack
     finally:
-        with progress.step("remove"):
-            stack.pulumi("destroy", "--yes", "--skip-preview")
-    return figures
+        stack.pulumi("cancel", "--yes")
+        stack.pulumi("destroy", "--yes", "--skip-preview")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,128 @@
+"""`pulumi up` that is killed on its way, and edits of single options: what they leave, and what they touch."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import IO, Any, cast
+
+import yaml
+
+from lab.errors import LabError
+from lab.paths import REPOSITORY
+from lab.stack import Stack
+from reliability.faults import must
+from reliability.figures import Figure
+
+KINDS = "configmaps,secrets,services,deployments,statefulsets,poddisruptionbudgets,networkpolicies"
+AUTO_NAMED = ("ConfigMap", "Secret")
+"""An edit of one makes a new one, by design: it rolls the pods."""
+
+NEEDED = ("namespace", "tempo.persistence", "collector.queue", "collector.distribution")
+"""Keys that cannot change what is there: a namespace has one name, a StatefulSet keeps its volumes."""
+
+
+def killed(stack: Stack, show: Callable[[str], None]) -> Figure:
+    """SIGKILL to the CLI after each resource that is created; then `pulumi cancel` and `pulumi up`.
+
+    The stack is to be empty, and is at the end.
+    """
+    wrong: list[str] = []
+    steps = 0
+    while _is_killed_after(stack, steps + 1):
+        steps += 1
+        show(f"killed after {steps} resources")
+        stack.must("cancel", "--yes")
+        again = stack.pulumi("up", "--yes", "--skip-preview")
+        if again.returncode != 0:
+            wrong.append(f"{steps}: up failed: {again.stdout[-300:]}")
+        elif orphans := _orphans(stack):
+            wrong.append(f"{steps}: orphaned {', '.join(orphans)}")
+        elif planned := stack.planned():
+            wrong.append(f"{steps}: not converged: {planned}")
+        stack.must("destroy", "--yes", "--skip-preview")
+    value = f"{steps - len(wrong)} of {steps} converge, nothing orphaned"
+    details = {"wrong": "; ".join(wrong)}
+    return Figure("`pulumi up` killed after each resource", "all", value, bool(steps) and not wrong, {**details})
+
+
+def _is_killed_after(stack: Stack, resources: int) -> bool:
+    """Runs `pulumi up` and kills it after so many resources; false where it ended before."""
+    command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color=never", f"--stack={stack.name}"]
+    created = 0
+    with subprocess.Popen(
+        command, cwd=stack.folder, env=stack.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in cast("IO[str]", process.stdout):
+            created += " created (" in line
+            if created >= resources:
+                process.send_signal(signal.SIGKILL)
+                return True
+    if process.returncode != 0:
+        raise LabError(f"`pulumi up` exited with {process.returncode}.")
+    stack.must("destroy", "--yes", "--skip-preview")
+    return False
+
+
+def _orphans(stack: Stack) -> list[str]:
+    """The objects of the stack's labels that are not in its state."""
+    state = json.loads(stack.must("stack", "export"))["deployment"]["resources"]
+    known = {
+        (resource["outputs"]["kind"], resource["outputs"]["metadata"]["name"])
+        for resource in state
+        if "metadata" in resource.get("outputs", {})
+    }
+    selector = "--selector=app.kubernetes.io/part-of=nginx-tracing"
+    found = json.loads(must("get", KINDS, f"--namespace={stack.namespace}", selector, "--output=json"))["items"]
+    names = [(item["kind"], item["metadata"]["name"]) for item in found]
+    return [f"{kind} {name}" for kind, name in names if (kind, name) not in known]
+
+
+def edits(stack: Stack, show: Callable[[str], None]) -> Figure:
+    """Each option alone is set to another value: what a preview would replace that it need not.
+
+    Values are those of the golden case that sets every key; what is no valid edit by itself is left out, and counted.
+    """
+    tried, refused, replaced = 0, 0, list[str]()
+    text = (REPOSITORY / "tests" / "golden" / "every-knob" / "config.yaml").read_text()
+    for key, value in _leaves(yaml.safe_load(text)):
+        if key.startswith(NEEDED):
+            continue
+        before = stack.pulumi("config", "get", "--path", key)
+        stack.must("config", "set", "--path", key, "--", value)
+        show(key)
+        try:
+            operations = stack.planned()
+        except LabError:
+            refused += 1
+            continue
+        finally:
+            _restore(stack, key, before)
+        tried += 1
+        replaced += [
+            f"{key}: {name}"
+            for name, operation in operations.items()
+            if "replace" in operation and not name.split("::")[0].endswith(AUTO_NAMED)
+        ]
+    details = {"edits": tried, "not valid alone": refused, "replaced": "; ".join(replaced)}
+    what = "replacements that were not needed, of single-option edits"
+    return Figure(what, "0", f"{len(replaced)} in {tried} edits", bool(tried) and not replaced, {**details})
+
+
+def _restore(stack: Stack, key: str, before: subprocess.CompletedProcess[str]) -> None:
+    if before.returncode == 0:
+        stack.must("config", "set", "--path", key, "--", before.stdout.strip())
+    else:
+        stack.must("config", "rm", "--path", key)
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every plain value by its path; secrets and lists of objects are left out."""
+    if isinstance(value, dict):
+        for key, inner in cast("dict[str, Any]", value).items():
+            if key.isidentifier() and "assword" not in key and key not in {"exporters", "routes"}:
+                yield from _leaves(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, bool):
+        yield path, str(value).lower()
+    elif isinstance(value, str | int | float):
+        yield path, str(value)
