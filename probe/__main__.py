@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import re
 import sys
 from collections.abc import Callable
@@ -11,9 +12,10 @@ from rich.status import Status
 
 from probe import outputs
 from probe.errors import ProbeError
-from probe.report import render
+from probe.report import render, render_interval
 from probe.result import ProbeResult
 from probe.run import probe
+from probe.watch import Interval, watch
 
 ALL_FOUND, MISSING, NO_PROBE, INTERRUPTED = 0, 1, 2, 130
 
@@ -28,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         stack = outputs.from_file(options.outputs) if options.outputs else outputs.from_pulumi(options.stack)
+        if options.watch is not None:
+            return _watch(stack, options)
         result = _probe(stack, options, errors)
     except ProbeError as error:
         errors.print(str(error), style="bold red", markup=False)
@@ -40,6 +44,26 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         render(result, Console(highlight=False))
     return ALL_FOUND if result.complete else MISSING
+
+
+def _watch(stack: outputs.StackOutputs, options: argparse.Namespace) -> int:
+    """Until it is interrupted; then whether the hops balanced all the time."""
+    lost = False
+    console = Console(highlight=False)
+
+    def show(interval: Interval) -> None:
+        nonlocal lost
+        lost = lost or bool(interval.losses)
+        if options.json:
+            print(interval.model_dump_json(), flush=True)
+        else:
+            render_interval(interval, console)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(
+            watch(stack, interval_seconds=options.watch, context=options.context, show=show, rounds=options.rounds)
+        )
+    return MISSING if lost else ALL_FOUND
 
 
 def _probe(stack: outputs.StackOutputs, options: argparse.Namespace, errors: Console) -> ProbeResult:
@@ -87,7 +111,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--context", metavar="NAME", help="the kubeconfig's context of the stack's cluster (default: the current one)"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document to standard output")
+    parser.add_argument(
+        "--watch",
+        metavar="SECONDS",
+        nargs="?",
+        const=10.0,
+        type=_seconds,
+        help="send nothing; print what the hops count in each interval (default: 10 seconds), and what they lose, "
+        "until Ctrl-C. Exit code: 1 when anything was lost",
+    )
+    parser.add_argument("--rounds", metavar="N", type=_count, help="with --watch, end after so many intervals")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document to standard output; with --watch, one a line"
+    )
     return parser
 
 

@@ -49,6 +49,13 @@ def diagnose(missing: Missing, measured: Measured) -> Verdict:
     return Verdict(hop=findings[0].hop, findings=findings)
 
 
+def losses(measured: Measured) -> list[Finding]:
+    """What the hops' counters say was lost, of all traffic, in the order of a span's way."""
+    nginx, collector, tempo = measured.hops
+    exports = [] if measured.logged is None else _exports(nginx)
+    return [*exports, *_collector(nginx, collector, tempo), *_tempo(tempo)]
+
+
 def _nginx(missing: Missing, nginx: HopCounters, logged: set[str] | None) -> list[Finding]:
     if logged is None:
         return []
@@ -60,6 +67,11 @@ def _nginx(missing: Missing, nginx: HopCounters, logged: set[str] | None) -> lis
             "`traceparent`: otel_trace_context must be `propagate` or `extract`."
         )
         findings.append(Finding(hop="NGINX", why=why))
+    return findings + _exports(nginx)
+
+
+def _exports(nginx: HopCounters) -> list[Finding]:
+    findings: list[Finding] = []
     if nginx.counters[names.DROPPED_LINES]:
         why = (
             f"its export buffer was full: {_last(nginx, names.DROPPED_TEXT)}. Raise otel_exporter's batch_size or "

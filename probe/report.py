@@ -1,5 +1,7 @@
 """The probe's result for a person at a terminal."""
 
+from datetime import UTC, datetime
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -8,6 +10,7 @@ from rich.tree import Tree
 from probe import counters as names
 from probe.result import Freshness, HopCounters, ProbeResult, Span
 from probe.traffic import succeeded
+from probe.watch import Interval
 
 MOST_IDS = 10
 
@@ -36,6 +39,20 @@ def render(result: ProbeResult, console: Console) -> None:
             console.print(Text(f"{hop.hop}: {note}", style="dim"), soft_wrap=True)
     console.print()
     _verdict(result, console)
+
+
+def render_interval(interval: Interval, console: Console) -> None:
+    """Prints an interval's counters in a line, and what they say was lost."""
+    parts = [Text(f"{datetime.now(UTC).astimezone():%H:%M:%S}", style="dim")]
+    for hop in interval.hops:
+        if hop.unreadable:
+            parts.append(Text(f"{hop.hop} could not be read: {hop.unreadable}", style="yellow"))
+        else:
+            counted = [f"{SHORT[key]} {value:.0f}" for key, value in hop.counters.items() if key in SHORT]
+            parts.append(Text(f"{hop.hop}: {', '.join(counted)}"))
+    console.print(Text("  ").join(parts), soft_wrap=True)
+    for finding in interval.losses:
+        console.print(Text.assemble((f"  {finding.hop}: ", "bold red"), finding.why), soft_wrap=True)
 
 
 def _requests(result: ProbeResult) -> Text:
@@ -129,6 +146,18 @@ def _attributes(span: Span) -> Table:
     return table
 
 
+SHORT = {
+    names.DROPPED_LINES: "drops",
+    names.FAILURE_LINES: "failed exports",
+    names.ACCEPTED: "accepted",
+    names.REFUSED: "refused",
+    names.SENT: "sent",
+    names.SEND_FAILED: "given up",
+    names.ENQUEUE_FAILED: "no room",
+    names.QUEUE_SIZE: "waiting",
+    names.RECEIVED: "received",
+    names.DISCARDED: "discarded",
+}
 LABELS = {
     names.LOGGED: "requests of this run in the access log",
     names.DROPPED_LINES: f"log lines “{names.DROPPED_TEXT}”",

@@ -1,0 +1,48 @@
+"""The counters of all hops, interval after interval, while the stack's own traffic passes: no request is sent."""
+
+import asyncio
+from collections.abc import Callable
+
+from pydantic import Field
+
+from probe.counters import Counters
+from probe.diagnosis import losses
+from probe.outputs import StackOutputs
+from probe.result import Document, Finding, HopCounters
+from probe.tempo import Tempo
+
+
+class Interval(Document):
+    """What was counted in one interval; the JSON document of a line of `python -m probe --watch --json`."""
+
+    seconds: float
+    hops: list[HopCounters]
+    losses: list[Finding] = Field(description="in the order of a span's way; empty when the hops balance")
+
+
+async def watch(
+    outputs: StackOutputs,
+    *,
+    interval_seconds: float,
+    context: str | None,
+    show: Callable[[Interval], None],
+    rounds: int | None = None,
+) -> None:
+    """Reads the counters at both ends of each interval and tells of each.
+
+    Args:
+        outputs: the stack's.
+        interval_seconds: the time between two readings.
+        context: the kubeconfig's context.
+        show: is given each interval.
+        rounds: how many; none for ever.
+    """
+    number = 0
+    async with Tempo(outputs.tempo_url, "{}", 1) as tempo:
+        while rounds is None or number < rounds:
+            counters = Counters(tempo, outputs.namespace, context)
+            await counters.start()
+            await asyncio.sleep(interval_seconds)
+            measured = await counters.finish(set())
+            show(Interval(seconds=interval_seconds, hops=measured.hops, losses=losses(measured)))
+            number += 1
