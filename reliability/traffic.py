@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -89,7 +90,9 @@ class Traffic:
         command = [str(VEGETA.folder / "vegeta"), "attack", "-targets=stdin", "-format=json", "-lazy", "-duration=0"]
         command += [f"-rate={round(self._rate * 10)}/10s", f"-timeout={_TIMEOUT}", f"-output={self._results}"]
         command += [f"-keepalive={str(self._keepalive).lower()}", "-max-body=0", "-redirects=-1"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        # The proxies of the environment are not used: a node's address is reached directly.
+        environment = os.environ | {"NO_PROXY": "*", "no_proxy": "*"}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
         self._writer = threading.Thread(target=self._write_targets, daemon=True)
         self._writer.start()
         limit = time.monotonic() + _STARTED_WITHIN_SECONDS
@@ -103,9 +106,16 @@ class Traffic:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stops, waits for the last answers and reads what became of all."""
+        """Stops, waits for the last answers and reads what became of all.
+
+        Raises:
+            LabError: the generator ended by itself before: nothing is proven by what it sent.
+        """
+        ended = self._process.poll() is not None
         self._stop()
         try:
+            if ended and error is None:
+                raise LabError(f"vegeta ended by itself with {self._process.returncode}: {self._said()}")
             if error is None:
                 self.sent = self._read()
         finally:
