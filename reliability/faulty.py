@@ -7,6 +7,7 @@ from collections.abc import Callable
 from lab import cluster
 from lab.progress import Progress
 from lab.stack import Stack
+from probe.counters import DROPPED_TEXT, FAILURE_TEXT
 from reliability.faults import kill, must, pods, roll, scale, unreachable, wait_ready
 from reliability.figures import Figure, Number
 from reliability.traces import missing
@@ -169,7 +170,7 @@ def dropped_lines(stack: Stack) -> int:
         must("logs", pod["metadata"]["name"], f"--namespace={stack.namespace}")
         for pod in pods(stack.namespace, "nginx")
     ]
-    return sum(line.count("OTel export failure") + line.count("OTel dropped records") for line in logs)
+    return sum(log.count(FAILURE_TEXT) + log.count(DROPPED_TEXT) for log in logs)
 
 
 def _lossless(name: str, count: int, failed: int, lost: int, reasons: dict[str, int]) -> Figure:

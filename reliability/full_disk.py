@@ -6,7 +6,7 @@ from lab.stack import Stack
 from lab.volumes import SMALL_STORAGE_CLASS
 from probe.counters import ENQUEUE_FAILED, REFUSED, parse_metrics
 from reliability.faults import must, pods, scale
-from reliability.faulty import TEMPO
+from reliability.faulty import TEMPO, dropped_lines
 from reliability.figures import Figure, Number
 from reliability.traces import missing
 from reliability.traffic import send_for
@@ -26,7 +26,7 @@ def queue(stack: Stack) -> list[Figure]:
     scale(stack.namespace, TEMPO, 0)
     sent = send_for(FILL_SECONDS, outputs["nginxUrl"], RATE)
     counted = _counters(stack)
-    failures = _failure_lines(stack)
+    failures = dropped_lines(stack)
     scale(stack.namespace, TEMPO, 1)
     lost = missing(outputs["tempoUrl"], sent, patience_seconds=60)
     details: dict[str, Number] = {
@@ -73,11 +73,3 @@ def _counters(stack: Stack) -> dict[str, float]:
         samples = parse_metrics(must("get", f"--raw={path}"), total)
         total = {name: value + samples.get(name, 0.0) for name, value in total.items()}
     return total
-
-
-def _failure_lines(stack: Stack) -> int:
-    logs = [
-        must("logs", pod["metadata"]["name"], f"--namespace={stack.namespace}", "--tail=-1")
-        for pod in pods(stack.namespace, "nginx")
-    ]
-    return sum(log.count("OTel export failure") + log.count("OTel dropped records") for log in logs)

@@ -89,7 +89,7 @@ def edits(stack: Stack, show: Callable[[str], None]) -> Figure:
         if key.startswith(NEEDED):
             continue
         before = stack.pulumi("config", "get", "--path", key)
-        stack.must("config", "set", "--path", key, value)
+        stack.configure(key, value)
         show(key)
         try:
             operations = stack.planned()
@@ -111,7 +111,7 @@ def edits(stack: Stack, show: Callable[[str], None]) -> Figure:
 
 def _restore(stack: Stack, key: str, before: subprocess.CompletedProcess[str]) -> None:
     if before.returncode == 0:
-        stack.must("config", "set", "--path", key, before.stdout.strip())
+        stack.configure(key, before.stdout.strip())
     else:
         stack.must("config", "rm", "--path", key)
 

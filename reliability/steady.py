@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.stack import Stack
-from lab.volumes import STORAGE_CLASS
 from reliability.faults import must
 from reliability.figures import Figure
 
@@ -83,16 +82,11 @@ def removed(stack: Stack) -> Figure:
         line
         for kind in ("namespaces", "persistentvolumes", "clusterroles", "clusterrolebindings")
         for line in must("get", kind, "--output=name").split()
-        if _is_of(stack, line)
+        if stack.namespace in line
     ]
     second = stack.pulumi("destroy", "--yes", "--skip-preview").returncode
     value = f"{len(left)} left; second destroy exits with {second}"
     return Figure("after `pulumi destroy`", "0 left; 0", value, not left and second == 0, {"left": ", ".join(left)})
-
-
-def _is_of(stack: Stack, name: str) -> bool:
-    """Whether an object is the stack's; the lab's volumes, which were there before, are not."""
-    return stack.namespace in name and STORAGE_CLASS not in name.split("/", maxsplit=1)[0]
 
 
 def _object(stack: Stack, tampering: Tampering) -> list[str]:
