@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Previews a stack for `python -m previews comment`: preview.sh STACK FOLDER writes FOLDER/STACK.json and FOLDER/STACK.events.
+# Its exit code is that of `pulumi preview`.
+set -euo pipefail
+stack="$1" folder="$2"
+mkdir -p "$folder"
+# The event log has the violations of policies, which the JSON lacks; its flag is hidden without the variable.
+status=0
+PULUMI_DEBUG_COMMANDS=true pulumi preview --stack "$stack" --non-interactive --policy-pack policy \
+  --json --event-log "$folder/$stack.events" > "$folder/$stack.json" 2> "$folder/$stack.errors" || status=$?
+cat "$folder/$stack.errors" >&2
+# What fails before the preview begins, a stack that does not exist say, is not in the JSON.
+if [ ! -s "$folder/$stack.json" ]; then
+  cp "$folder/$stack.errors" "$folder/$stack.json"
+fi
+rm "$folder/$stack.errors"
+exit "$status"

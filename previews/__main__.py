@@ -1,0 +1,124 @@
+"""`python -m previews comment`: previews in, one Markdown comment out. `python -m previews drift`: what drifted."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from previews.comment import MARKER, comment
+from previews.digest import read
+from previews.drift import drift, report
+from previews.errors import PreviewsError
+
+DONE, DRIFTED, FAILED = 0, 1, 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes a comment, or what drifted.
+
+    Returns:
+        0 when the comment was written, whatever it says, or nothing drifted; 1 when something did; 2 for neither.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except PreviewsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _run_comment(options: argparse.Namespace) -> int:
+    text = _comment(options.previews, options.event_log, options.commit)
+    if options.output is None:
+        print(text)
+    else:
+        _write(options.output, text)
+    return DONE
+
+
+def _run_drift(options: argparse.Namespace) -> int:
+    found = drift(options.stack)
+    print(report(found, options.stack) if found else "No object drifted.")
+    return DRIFTED if found else DONE
+
+
+def _comment(previews: list[tuple[str, Path]], event_logs: list[tuple[str, Path]], commit: str | None) -> str:
+    files, logs = _by_name("PREVIEW", previews), _by_name("--event-log", event_logs)
+    for name in logs.keys() - files.keys():
+        raise PreviewsError(f"--event-log {name}={logs[name]}: there is no preview {name}=FILE for it.")
+    return comment([read(name, file, logs.get(name)) for name, file in files.items()], commit)
+
+
+def _by_name(argument: str, pairs: list[tuple[str, Path]]) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for name, file in pairs:
+        if name in files:
+            raise PreviewsError(f"{argument}: {name} is given twice, as {files[name]} and as {file}.")
+        files[name] = file
+    return files
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(f"{text}\n", encoding="utf-8")
+    except OSError as error:
+        raise PreviewsError(f"--output {file}: {error.strerror}.") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m previews", description=sys.modules["previews"].__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser(
+        "comment",
+        help="write the comment",
+        description="Writes what `pulumi preview --json` says of each environment as one Markdown comment.",
+        epilog=f"Exit code: 0 the comment was written, failed previews included; 2 it was not. "
+        f"Its first line is {MARKER}, by which a workflow finds it again.",
+    )
+    command.add_argument(
+        "previews",
+        metavar="NAME=FILE",
+        nargs="+",
+        type=_named_file,
+        help="an environment, and the file with its preview; a missing or broken file is a preview that failed",
+    )
+    command.add_argument(
+        "--event-log",
+        metavar="NAME=FILE",
+        type=_named_file,
+        action="append",
+        default=[],
+        help="what `pulumi preview --event-log FILE` wrote, which takes PULUMI_DEBUG_COMMANDS=true: the violations of "
+        "policies, which the JSON lacks",
+    )
+    command.add_argument("--commit", metavar="SHA", type=_commit, help="the commit that was previewed")
+    command.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of standard output")
+    command.set_defaults(run=_run_comment)
+    command = commands.add_parser(
+        "drift",
+        help="name what was changed in the cluster",
+        description="Names the objects and fields that are not as Pulumi left them; changes nothing.",
+        epilog="Exit code: 0 nothing drifted; 1 something did; 2 it could not be determined.",
+    )
+    command.add_argument("--stack", metavar="NAME", help="the stack; the selected one by default")
+    command.set_defaults(run=_run_drift)
+    return parser
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, separator, file = text.partition("=")
+    if not separator or not file or not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", name):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=FILE, such as dev=dev.json; a name has letters, digits, '.', '_' and '-'"
+        )
+    return name, Path(file)
+
+
+def _commit(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{7,64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the hash of a commit")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

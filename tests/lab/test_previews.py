@@ -1,0 +1,160 @@
+"""Previews and drift of a real stack by the real engine: that the fixtures are what it writes, and what is said.
+
+The tests of this module share one stack and run in the order that they are written in.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.cluster import kubectl
+from lab.paths import KUBECONFIG, REPOSITORY
+from lab.stack import Stack
+from tests.unit.previews.trim import FIXTURES, trimmed
+
+NAMESPACE = "tracing-fixtures"
+"""That of the fixtures."""
+
+
+@pytest.fixture(scope="module")
+def previewed(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """A stack that is not deployed yet."""
+    made = Stack.lay_out(tmp_path_factory.mktemp("previewed") / "program", "fixtures", NAMESPACE)
+    try:
+        yield made
+    finally:
+        made.pulumi("destroy", "--yes", "--skip-preview")
+
+
+def check(stack: Stack, case: str, request: pytest.FixtureRequest, changed: dict[str, str]) -> None:
+    """Previews a change of the configuration, which is undone; the fixture has the same steps and messages."""
+    configuration = stack.folder / f"Pulumi.{stack.name}.yaml"
+    before = configuration.read_text()
+    for key, value in changed.items():
+        stack.configure(key, value)
+    found = trimmed(json.loads(stack.pulumi("preview", "--json").stdout))
+    configuration.write_text(before)
+    file = FIXTURES / f"{case}.json"
+    if request.config.getoption("--write-golden"):
+        file.write_text(f"{json.dumps(found, indent=1, ensure_ascii=False)}\n")
+    kept = json.loads(file.read_text())
+    assert shape(found) == shape(kept), f"`pytest {__file__} --write-golden`, then `make golden`, write it anew"
+
+
+def shape(preview: dict[str, Any]) -> Any:
+    """What a comment is made of, but for names with a random end."""
+    steps = sorted((step["op"], step["urn"], sorted(step.get("detailedDiff") or {})) for step in preview["steps"])
+    errors = [message["message"] for message in preview["diagnostics"] if message["severity"] == "error"]
+    return steps, errors, preview["changeSummary"]
+
+
+def test_of_a_stack_that_is_not_there(previewed: Stack, request: pytest.FixtureRequest) -> None:
+    check(previewed, "first", request, {})
+    previewed.up()
+
+
+@pytest.mark.parametrize(
+    ("case", "changed"),
+    [
+        ("same", {}),
+        ("edit", {"nginx.sampling.ratio": "0.1", "collector.resources.memoryLimit": "768Mi"}),
+        ("replacement", {"namespace": "tracing-elsewhere"}),
+        ("deletion", {"networkPolicies": "false"}),
+        ("persistent", {"collector.queue.storage": "persistent", "collector.distribution": "contrib"}),
+        ("failing-config", {"nginx.sampling.ratio": "10%", "tempo.replicas": "3"}),
+    ],
+)
+def test_of_a_change(previewed: Stack, case: str, changed: dict[str, str], request: pytest.FixtureRequest) -> None:
+    check(previewed, case, request, changed)
+
+
+def test_without_a_cluster_a_preview_says_what_it_is_of(previewed: Stack, tmp_path: Path) -> None:
+    nowhere = tmp_path / "kubeconfig"
+    nowhere.write_text(KUBECONFIG.read_text().replace("https://", "https://127.0.0.1:1/"))
+    alone = Stack(previewed.folder, previewed.name, NAMESPACE, previewed.environment | {"KUBECONFIG": str(nowhere)})
+    said = alone.must("preview")
+    assert "warning: the cluster cannot be reached" in said
+    assert "compares with what Pulumi remembers" in said
+
+
+def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(previewed: Stack) -> None:
+    configuration = previewed.folder / f"Pulumi.{previewed.name}.yaml"
+    before = configuration.read_text()
+    previewed.configure("cluster", "https://198.51.100.1:6443")
+    previewed.configure("nginx.replicas", "2")
+    try:
+        for command in (("preview",), ("up", "--yes", "--skip-preview")):
+            refused = previewed.pulumi(*command)
+            assert refused.returncode != 0
+            assert "this is not the stack's cluster; nothing was changed." in refused.stdout
+            assert "pulumi config set kubernetes:context" in refused.stdout
+    finally:
+        configuration.write_text(before)
+    deployed = kubectl("get", "deployment/nginx", f"--namespace={NAMESPACE}", "--output=jsonpath={.spec.replicas}")
+    assert deployed.stdout == "1"
+
+
+def drift(stack: Stack) -> subprocess.CompletedProcess[str]:
+    """`make drift`, for a stack elsewhere."""
+    command = [sys.executable, "-m", "previews", "drift", f"--stack={stack.name}"]
+    path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
+    environment = stack.environment | {"PYTHONPATH": path}
+    return subprocess.run(command, check=False, cwd=stack.folder, env=environment, capture_output=True, text=True)
+
+
+def test_drift_names_what_pulumi_left_without_knowing_and_the_command_that_removes_it(previewed: Stack) -> None:
+    here = f"--namespace={NAMESPACE}"
+    for name in ("tempo-config-0a1b2c3d", "somebody-s"):
+        assert kubectl("create", "configmap", name, here).returncode == 0
+    label = "app.kubernetes.io/part-of=nginx-tracing"
+    assert kubectl("label", "configmap", "tempo-config-0a1b2c3d", here, label).returncode == 0
+    found = drift(previewed)
+    assert found.returncode == 1
+    assert found.stdout.splitlines() == [
+        "Labelled as the stack's and not known to Pulumi, 1; to remove them:",
+        f"kubectl delete configmap tempo-config-0a1b2c3d --namespace {NAMESPACE}",
+    ]
+    assert kubectl("delete", "configmap", "tempo-config-0a1b2c3d", here).returncode == 0
+    assert drift(previewed).returncode == 0
+
+
+def test_drift_names_each_object_and_field_that_was_changed(previewed: Stack) -> None:
+    untouched = drift(previewed)
+    assert (untouched.returncode, untouched.stdout) == (0, "No object drifted.\n"), untouched.stderr
+    here = f"--namespace={NAMESPACE}"
+    port = '[{"op": "replace", "path": "/spec/ports/0/targetPort", "value": 9999}]'
+    for tampering in (
+        ("scale", "deployment/nginx", "--replicas=2", here),
+        ("set", "env", "deployment/otel-collector", "GOMEMLIMIT=1MiB", here),
+        ("patch", "service", "nginx", here, "--type=json", f"--patch={port}"),
+        ("delete", "networkpolicy", "tempo", here),
+        ("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=privileged", "--overwrite"),
+    ):
+        assert kubectl(*tampering).returncode == 0
+    found = drift(previewed)
+    assert found.returncode == 1
+    assert set(found.stdout.splitlines()) >= {
+        "NetworkPolicy tempo of TempoBackend is gone",
+        "Deployment nginx of NginxOtel was changed",
+        "  - spec.replicas: 1",
+        "  + spec.replicas: 2",
+        "Deployment otel-collector of OtelCollector was changed",
+        '  + spec.template.spec.containers[0].env[0].value: "1MiB"',
+        "Service nginx of NginxOtel was changed",
+        "  + spec.ports[0].targetPort: 9999",
+        f"Namespace {NAMESPACE} was changed",
+        '  - metadata.labels["pod-security.kubernetes.io/enforce"]: "restricted"',
+        f"To put it back: PULUMI_K8S_ENABLE_PATCH_FORCE=true pulumi up --refresh --stack {previewed.name}",
+    }
+
+
+def test_the_command_that_drift_offers_puts_it_back(previewed: Stack) -> None:
+    forced = previewed.environment | {"PULUMI_K8S_ENABLE_PATCH_FORCE": "true"}
+    Stack(previewed.folder, previewed.name, NAMESPACE, forced).must("up", "--refresh", "--yes", "--skip-preview")
+    assert drift(previewed).returncode == 0

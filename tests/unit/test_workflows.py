@@ -1,0 +1,303 @@
+"""The GitHub workflows: what actionlint says of them, and what their scripts do, with stand-ins for gh and pulumi."""
+
+import base64
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.builder import build
+from lab.errors import LabError
+from lab.paths import REPOSITORY
+from lab.pieces import ACTIONLINT, compiler_version
+from lab.progress import Progress
+from previews.comment import MARKER
+from tests import golden
+
+GITHUB = REPOSITORY / ".github"
+WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yaml"))
+
+needs_jq = pytest.mark.skipif(shutil.which("jq") is None, reason="jq, which GitHub's runners have, is not here")
+
+
+@pytest.fixture(scope="module")
+def actionlint() -> Path:
+    try:
+        compiler_version("go")
+    except LabError as error:
+        pytest.skip(str(error))
+    build([ACTIONLINT], Progress())
+    return ACTIONLINT.folder / "actionlint"
+
+
+def linted(actionlint: Path, *files: Path) -> subprocess.CompletedProcess[str]:
+    # Without the linters of scripts that it finds on some machines only.
+    command = [actionlint, "-shellcheck=", "-pyflakes=", *files]
+    return subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def test_actionlint_has_nothing_to_say_of_the_workflows(actionlint: Path) -> None:
+    done = linted(actionlint, *WORKFLOWS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_actionlint_refuses_what_is_wrong(actionlint: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("on: push\njobs: {a: {needs: b, runs-on: ubuntu-24.04, steps: [{run: 'true'}]}}\n")
+    assert linted(actionlint, wrong).returncode == 1
+
+
+def jobs(workflow: str) -> dict[str, Any]:
+    return yaml.safe_load((GITHUB / "workflows" / f"{workflow}.yaml").read_text())["jobs"]
+
+
+def step(workflow: str, job: str, name: str) -> dict[str, Any]:
+    (found,) = [item for item in jobs(workflow)[job]["steps"] if item.get("name") == name]
+    return found
+
+
+def test_each_environment_is_previewed_commented_deployed_and_looked_at_for_drift() -> None:
+    environments = list(golden.ENVIRONMENTS)
+    files = {path.name for path in REPOSITORY.glob("Pulumi.*.yaml")} - {"Pulumi.quickstart.yaml"}
+    assert files == {f"Pulumi.{name}.yaml" for name in environments}
+    for workflow, job in (("preview", "preview"), ("deploy", "preview"), ("drift", "drift")):
+        assert jobs(workflow)[job]["strategy"]["matrix"]["environment"] == environments
+    assert f"in {' '.join(environments)};" in step("preview", "comment", "Write the comment")["run"]
+    order = [(name, job["needs"]) for name, job in jobs("deploy").items() if name != "preview"]
+    assert order == list(zip(environments, ["preview", *environments], strict=False))
+
+
+def test_the_environments_are_deployed_in_the_same_way() -> None:
+    dev, *others = golden.ENVIRONMENTS
+    first = json.dumps(jobs("deploy")[dev]["steps"])
+    for name in others:
+        job = jobs("deploy")[name]
+        assert json.dumps(job["steps"]) == first.replace(f"--stack {dev} ", f"--stack {name} ")
+        assert (job["environment"], job["concurrency"]["group"]) == (name, f"up-{name}")
+
+
+@dataclass
+class Runner:
+    """A machine that runs scripts of workflows."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+    def stand_in(self, program: str, script: str) -> None:
+        """Puts a program on PATH, or beside that; the arguments of its calls are kept."""
+        file = self.folder / "bin" / program
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f'#!/usr/bin/env bash\necho "$*" >> "{self.folder}/{file.name}.calls"\n{script}\n')
+        file.chmod(0o755)
+
+    def calls(self, program: str) -> list[str]:
+        """The calls of a program, with this folder as `.`."""
+        file = self.folder / f"{program}.calls"
+        return file.read_text().replace(str(self.folder), ".").splitlines() if file.exists() else []
+
+    def run(self, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command in the folder."""
+        variables = self.environment | environment
+        variables |= {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "RUNNER_TEMP": str(self.folder)}
+        return subprocess.run(command, check=False, cwd=self.folder, env=variables, capture_output=True, text=True)
+
+    def script(self, text: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs a step as GitHub does where a workflow names bash."""
+        return self.run("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", text, **environment)
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Runner:
+    return Runner(
+        tmp_path,
+        {
+            "GITHUB_OUTPUT": str(tmp_path / "outputs"),
+            "GITHUB_REPOSITORY": "team/tracing",
+            "GITHUB_SERVER_URL": "https://github.example",
+            "GITHUB_RUN_ID": "7",
+            "GITHUB_REF_NAME": "main",
+            "GITHUB_SHA": "c0ffee",
+        },
+    )
+
+
+def page(*items: tuple[int, str, str | None]) -> str:
+    """A page of comments or issues, as GitHub's API answers: number, author, text."""
+    return json.dumps(
+        [{"id": number, "number": number, "user": {"login": user}, "body": body} for number, user, body in items]
+    )
+
+
+PREVIEWS = f'cd "{REPOSITORY}" && exec "{sys.executable}" "$@"'
+FIRST_PREVIEW = REPOSITORY / "tests" / "unit" / "previews" / "fixtures" / "first.json"
+OURS = "github-actions[bot]"
+
+
+@needs_jq
+@pytest.mark.parametrize(
+    ("pages", "call"),
+    [
+        ([page()], "POST repos/team/tracing/issues/5/comments"),
+        # Somebody else's that quotes ours, and another workflow's.
+        ([page((1, "mallory", f"{MARKER}\n"), (2, OURS, "hello"))], "POST repos/team/tracing/issues/5/comments"),
+        # On the second page, and two of them.
+        (
+            [page((1, "mallory", MARKER)), page((3, OURS, f"{MARKER}\nold"), (4, OURS, f"{MARKER}\nolder"))],
+            "PATCH repos/team/tracing/issues/comments/3",
+        ),
+    ],
+)
+def test_the_comment_is_written_once_and_kept_up_to_date(pages: list[str], call: str, runner: Runner) -> None:
+    (runner.folder / "comment.md").write_text(f"{MARKER}\nnew\n")
+    (runner.folder / "pages").write_text("".join(pages))
+    runner.stand_in("gh", f'case "$*" in *--paginate*) cat "{runner.folder}/pages" ;; esac')
+    done = runner.script(step("preview", "comment", "Post the comment")["run"], NUMBER="5")
+    assert done.returncode == 0, done.stderr
+    listed, written = runner.calls("gh")
+    assert "repos/team/tracing/issues/5/comments" in listed
+    assert written == f"api --silent --method {call} --field body=@./comment.md"
+
+
+def test_the_comment_names_a_preview_that_left_nothing_as_failed(runner: Runner) -> None:
+    runner.stand_in("python", PREVIEWS)
+    done = runner.script(step("preview", "comment", "Write the comment")["run"], COMMIT="c0ffee0")
+    assert done.returncode == 0, done.stderr
+    text = (runner.folder / "comment.md").read_text()
+    assert text.startswith(MARKER)
+    assert [name for name in golden.ENVIRONMENTS if f"### `{name}`\n" in text] == list(golden.ENVIRONMENTS)
+    assert text.count("The preview left no file.") == 3
+
+
+def test_an_approval_has_the_preview_before_it(runner: Runner) -> None:
+    runner.stand_in("../.venv/bin/python", PREVIEWS)
+    runner.run("mkdir", "previews")
+    shutil.copy(FIRST_PREVIEW, runner.folder / "previews" / "prod.json")
+    summary = runner.folder / "summary"
+    script = step("deploy", "preview", "Summary")["run"]
+    done = runner.script(script, ENVIRONMENT="prod", GITHUB_SHA="c0ffee0", GITHUB_STEP_SUMMARY=str(summary))
+    assert done.returncode == 0, done.stderr
+    assert "### `prod`\n" in summary.read_text()
+    assert "app.kubernetes.io/name: tempo" in summary.read_text()
+
+
+DRIFT = "<!-- nginx-tracing drift of prod -->"
+ISSUES = "repos/team/tracing/issues"
+
+
+@needs_jq
+@pytest.mark.parametrize(
+    ("issues", "drifted", "calls"),
+    [
+        (page(), "false", []),
+        (page((4, OURS, "<!-- nginx-tracing drift of dev -->\n"), (5, OURS, None)), "false", []),
+        (
+            page((8, OURS, f"{DRIFT}\nold")),
+            "false",
+            [
+                f"api --silent --method POST {ISSUES}/8/comments --raw-field "
+                "body=Nothing drifts any more: https://github.example/team/tracing/actions/runs/7",
+                f"api --silent --method PATCH {ISSUES}/8 --raw-field state=closed",
+            ],
+        ),
+        (
+            page((8, OURS, f"{DRIFT}\nold")),
+            "true",
+            [f"api --silent --method PATCH {ISSUES}/8 --field body=@./body.md"],
+        ),
+        (
+            page((4, OURS, "<!-- nginx-tracing drift of dev -->\n")),
+            "true",
+            [
+                "label create drift --force --repo team/tracing --description A cluster is not as Pulumi left it",
+                f"api --silent --method POST {ISSUES} --raw-field title=Drift in prod --raw-field labels[]=drift "
+                "--field body=@./body.md",
+            ],
+        ),
+    ],
+)
+def test_drift_has_one_issue_which_is_closed_when_it_is_gone(
+    issues: str, drifted: str, calls: list[str], runner: Runner
+) -> None:
+    (runner.folder / "issues").write_text(issues)
+    (runner.folder / "drift").write_text("Service nginx is gone\n```\n@everyone\n" + "x" * 100_000)
+    runner.stand_in("gh", f'case "$*" in *--paginate*) cat "{runner.folder}/issues" ;; esac')
+    done = runner.script(step("drift", "drift", "Issue")["run"], ENVIRONMENT="prod", DRIFTED=drifted)
+    assert done.returncode == 0, done.stderr
+    listed, *written = runner.calls("gh")
+    assert f"{ISSUES}?state=open&labels=drift&creator=github-actions%5Bbot%5D" in listed
+    assert written == calls
+    if drifted == "true":
+        body = (runner.folder / "body.md").read_text()
+        assert body.startswith(f"{DRIFT}\n")
+        # A code block, whatever is in it.
+        assert "\n\n    Service nginx is gone\n    ```\n    @everyone\n" in body
+        assert len(body) < 65_536
+
+
+@pytest.mark.parametrize(("status", "drifted"), [(0, "drifted=false\n"), (1, "drifted=true\n"), (2, None)])
+def test_only_what_is_known_of_drift_reaches_the_issue(status: int, drifted: str | None, runner: Runner) -> None:
+    runner.stand_in("../.venv/bin/python", f"echo report; exit {status}")
+    done = runner.script(step("drift", "drift", "Look for drift")["run"], ENVIRONMENT="prod")
+    assert done.returncode == (0 if drifted else 2)
+    assert done.stdout == "report\n"
+    assert runner.calls("python") == ["-m previews drift --stack prod"]
+    outputs = runner.folder / "outputs"
+    assert (outputs.read_text() if outputs.exists() else None) == drifted
+
+
+def test_a_preview_that_fails_leaves_what_was_said_and_its_exit_code(runner: Runner) -> None:
+    runner.stand_in("pulumi", "echo 'error: no stack named dev found' >&2; exit 255")
+    done = runner.run(GITHUB / "scripts" / "preview.sh", "dev", "previews")
+    assert (done.returncode, done.stderr) == (255, "error: no stack named dev found\n")
+    assert (runner.folder / "previews" / "dev.json").read_text() == "error: no stack named dev found\n"
+
+
+def test_a_preview_is_its_json_alone_with_the_policies_event_log_beside_it(runner: Runner) -> None:
+    runner.stand_in("pulumi", 'echo "warning: $PULUMI_DEBUG_COMMANDS" >&2; echo "{}"; echo event > previews/dev.events')
+    done = runner.run(GITHUB / "scripts" / "preview.sh", "dev", "previews")
+    assert (done.returncode, done.stderr) == (0, "warning: true\n")
+    (call,) = runner.calls("pulumi")
+    assert "--stack dev " in call
+    assert "--policy-pack policy " in call
+    assert "--event-log previews/dev.events" in call
+    files = {path.name: path.read_text() for path in (runner.folder / "previews").iterdir()}
+    assert files == {"dev.json": "{}\n", "dev.events": "event\n"}
+
+
+@pytest.mark.parametrize(("newest", "status"), [("c0ffee", 0), ("f00d", 1)])
+def test_an_older_commit_than_the_newest_is_not_deployed(newest: str, status: int, runner: Runner) -> None:
+    runner.stand_in("gh", f"echo {newest}")
+    done = runner.run(GITHUB / "scripts" / "is-newest.sh")
+    assert done.returncode == status
+    assert (f"main is at {newest} by now" in done.stdout) == bool(status)
+    assert runner.calls("gh") == ["api repos/team/tracing/commits/main --jq .sha"]
+
+
+def test_the_kubeconfig_is_a_file_for_the_runner_alone(runner: Runner) -> None:
+    action = yaml.safe_load((GITHUB / "actions" / "stack" / "action.yaml").read_text())
+    (script,) = [item["run"] for item in action["runs"]["steps"] if item.get("name") == "Kubeconfig"]
+    done = runner.script(script, ENCODED=base64.b64encode(b"apiVersion: v1\n" * 20).decode())
+    assert (done.returncode, done.stdout) == (0, "")
+    file = runner.folder / "kubeconfig"
+    assert (runner.folder / "outputs").read_text() == f"file={file}\n"
+    assert file.read_bytes() == b"apiVersion: v1\n" * 20
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    missing = runner.script(script, ENCODED="")
+    assert missing.returncode == 1
+    assert "has no secret KUBECONFIG" in missing.stdout
+
+
+def test_the_pulumi_cli_is_of_the_libraries_version(runner: Runner) -> None:
+    action = yaml.safe_load((GITHUB / "actions" / "stack" / "action.yaml").read_text())
+    (script,) = [item["run"] for item in action["runs"]["steps"] if item.get("name") == "Version of Pulumi"]
+    (runner.folder / "requirements.txt").write_text((REPOSITORY / "requirements.txt").read_text())
+    assert runner.script(script).returncode == 0
+    assert (runner.folder / "outputs").read_text() == "version=3.259.0\n"
