@@ -22,7 +22,7 @@ _INSTALL_FAILURES = {
     47: "`plus.baseImage` has a user or group nginx, or 101, already: take plain Debian",
     46: "`plus.release` has no nginx-plus with nginx-plus-module-otel for the Debian of `plus.baseImage`",
 }
-"""By the exit status of `install.sh`."""
+"""By the exit status of the Dockerfile's `install.sh`."""
 
 _FAILURES = (
     (r"failed to resolve source metadata|pull access denied|manifest unknown",

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import subprocess
-import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from lab.errors import LabError
 from lab.images import REGISTRY_ADDRESS
 from lab.pieces import BUILDKIT
 from lab.plus.registry import ADDRESS
+from lab.waiting import wait_until
 
 BUILDER = "lab"
 START_LIMIT_SECONDS = 30
@@ -45,12 +45,14 @@ def builder(folder: Path) -> Generator[dict[str, str]]:
     own = ["unshare", "--pid", "--mount", "--propagation=private", "--fork", "--kill-child", "--mount-proc"]
     with log.open("w") as output:
         process = subprocess.Popen([*own, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    late = f"BuildKit did not start. Its log: {log}"
+
+    def alive() -> None:
+        if process.poll() is not None:
+            raise LabError(late)
+
     try:
-        limit = time.monotonic() + START_LIMIT_SECONDS
-        while "running server" not in log.read_text():
-            if process.poll() is not None or time.monotonic() > limit:
-                raise LabError(f"BuildKit did not start. Its log: {log}")
-            time.sleep(0.1)
+        wait_until(lambda: "running server" in log.read_text(), late, seconds=START_LIMIT_SECONDS, alive=alive)
         yield {"BUILDX_CONFIG": str(folder / "buildx")}
     finally:
         process.kill()

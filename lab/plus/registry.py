@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import httpx
 import yaml
 
 from lab.cluster import in_node
-from lab.errors import LabError
 from lab.pieces import REGISTRY
+from lab.waiting import wait_until
 
 ADDRESS = "localhost:5001"
 START_LIMIT_SECONDS = 30
@@ -51,11 +50,8 @@ def private_registry(folder: Path, username: str, password: str) -> Generator[Pa
             for where in (command, in_node(*command))
         ]
     try:
-        limit = time.monotonic() + START_LIMIT_SECONDS
-        while not _asks_for_a_login():
-            if time.monotonic() > limit:
-                raise LabError(f"The registry with a login did not start. Its log: {folder}/registry.log")
-            time.sleep(0.1)
+        late = f"The registry with a login did not start. Its log: {folder}/registry.log"
+        wait_until(_asks_for_a_login, late, seconds=START_LIMIT_SECONDS)
         yield folder / "images"
     finally:
         for process in running:

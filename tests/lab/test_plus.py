@@ -31,8 +31,7 @@ from lab.builder import build
 from lab.certificates import Authority
 from lab.cluster import in_node, kubectl
 from lab.network import HOST_ADDRESS
-from lab.paths import KUBECONFIG
-from lab.pieces import BUILDKIT, KUBERNETES, NGINX_PLUS, VEGETA
+from lab.pieces import BUILDKIT, NGINX_PLUS, VEGETA
 from lab.plus import buildkit
 from lab.plus.debian import debian_image
 from lab.plus.packages import create_signing_key, public_key, stop_agent, write_repository
@@ -41,7 +40,7 @@ from lab.plus.repository import Repository
 from lab.progress import Progress
 from reliability.traces import missing
 from reliability.traffic import Traffic
-from tests.lab.conftest import NAMESPACE, Stack, answers, connects, find_spans, objects
+from tests.lab.conftest import NAMESPACE, Stack, answers, connects, find_spans, forwarded, objects, search
 from tests.lab.marks import Marked, Search
 from tests.otlp import free_port
 from tests.waiting import wait_for
@@ -246,7 +245,10 @@ def test_pods_of_plus_reach_the_endpoint_of_their_reports_and_no_other(stack: St
         assert not connects(address, HOST_ADDRESS, other.getsockname()[1])
 
 
-def test_nothing_changes_by_itself_nor_by_a_new_certificate(stack: Stack, plant: Plant) -> None:
+def test_nothing_changes_by_itself_by_a_umask_nor_by_a_new_certificate(stack: Stack, plant: Plant) -> None:
+    assert stack.planned() == {}
+    for file in (stack.folder / "docker" / "nginx-plus").iterdir():
+        file.chmod(0o664)
     assert stack.planned() == {}
     Authority.create(plant.folder / "renewed").issue("client", "customer")
     for key, file in (("nginxRepoCrt", "client.crt"), ("nginxRepoKey", "client.key")):
@@ -394,7 +396,8 @@ def test_the_ratio_is_switched_at_run_time_through_an_api_that_only_the_pod_has(
     asked = subprocess.run(from_node, check=False, capture_output=True, text=True)
     assert "httpx.ConnectError" in asked.stderr
     httpx.get(f"{outputs['nginxUrl']}/before")
-    with forwarded(pod["metadata"]["name"]) as url:
+    with forwarded(f"pod/{pod['metadata']['name']}", 8082) as port:
+        url = f"http://127.0.0.1:{port}"
         assert httpx.get(f"{url}/{path}").json() == {}
         assert httpx.post(f"{url}/{path}", json={"ratio": "1"}).status_code == 201
         assert httpx.get(f"{url}/{path}").json() == {"ratio": "1"}
@@ -403,32 +406,9 @@ def test_the_ratio_is_switched_at_run_time_through_an_api_that_only_the_pod_has(
     assert traces_of(outputs["tempoUrl"], "/before") == []
 
 
-def traces_of(tempo: str, target: str) -> list[Any]:
-    """The traces with a request of a path."""
-    query = f'{{ span.http.target = "{target}" }}'
-    return httpx.get(f"{tempo}/api/search", params={"q": query}, timeout=5).json().get("traces", [])
-
-
-@contextlib.contextmanager
-def forwarded(pod: str) -> Generator[str]:
-    """The API of a pod, as a person with `kubectl` reaches it."""
-    port = free_port()
-    command = [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", f"--namespace={NAMESPACE}"]
-    process = subprocess.Popen([*command, "port-forward", f"pod/{pod}", f"{port}:8082"], stdout=subprocess.DEVNULL)
-    try:
-        wait_for("the forwarded port", lambda: _connects(port))
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _connects(port: int) -> bool:
-    try:
-        httpx.get(f"http://127.0.0.1:{port}/", timeout=2)
-    except httpx.TransportError:
-        return False
-    return True
+def traces_of(tempo: str, target: str) -> list[str]:
+    """The IDs of the traces with a request of a path."""
+    return search(tempo, f'{{ span.http.target = "{target}" }}')
 
 
 def test_no_secret_is_readable_outside_of_its_place(stack: Stack, plant: Plant) -> None:

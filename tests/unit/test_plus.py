@@ -3,13 +3,15 @@
 import base64
 import datetime
 import json
+import re
 from typing import Any
 
 import pulumi
 import pytest
 
 import settings
-from components.nginx_plus_image import explanation
+from components.nginx_plus_image import FOLDER, explanation
+from lab.paths import REPOSITORY
 from settings import plus_combinations
 from settings.license import certificate_end, license_end
 from tests import golden
@@ -42,6 +44,14 @@ def test_no_secret_is_outside_of_what_is_marked_as_one(case: str, run_program: R
             plain = str(unmarked(dict(resource.inputs)))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
             assert not any(secret in plain for secret in secrets), token
     assert not any(secret in str(program.outputs) for secret in secrets)
+
+
+@pytest.mark.parametrize("secret", golden.secrets_to_add((REPOSITORY / "Pulumi.prod.yaml").read_text()))
+def test_production_needs_every_secret_that_its_file_says_is_to_be_added(secret: str, run_program: Run) -> None:
+    values = golden.as_pulumi_passes_it(golden.configuration("prod"))
+    del values[secret]
+    with pytest.raises(pulumi.RunError, match=f"pulumi config set --secret {secret}"):
+        run_program(values, secrets=SECRETS)
 
 
 def test_the_image_is_built_only_where_it_is_wanted(run_program: Run) -> None:
@@ -136,3 +146,19 @@ def test_the_ends_of_license_and_certificate_are_warned_of_before_they_come(monk
 )  # fmt: skip
 def test_a_failed_build_names_the_key_to_look_at(said: str, key: str) -> None:
     assert key in explanation(said)
+
+
+def installer() -> str:
+    """What installs NGINX Plus, out of the Dockerfile."""
+    dockerfile = (REPOSITORY / FOLDER / "Dockerfile").read_text()
+    (script,) = re.findall(r'^COPY <<"INSTALL" /install\.sh\n(.*?)^INSTALL\n\n', dockerfile, re.MULTILINE | re.DOTALL)
+    return script
+
+
+def test_no_file_s_mode_makes_another_image() -> None:
+    """The provider counts modes in, which follow the umask of who cloned the program; not of what is ignored."""
+    ignored = (REPOSITORY / FOLDER / ".dockerignore").read_text().splitlines()
+    assert [line for line in ignored if not line.startswith("#")] == ["*"]
+    dockerfile = (REPOSITORY / FOLDER / "Dockerfile").read_text().replace(installer(), "")
+    assert re.findall(r"^(?:COPY|ADD) (?!<<|--from=)", dockerfile, re.MULTILINE) == []
+    assert re.findall(r"type=bind(?!,from=)", dockerfile) == []
