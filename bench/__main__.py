@@ -1,104 +1,98 @@
-"""`make bench`: what Pulumi costs beside `kubectl apply` of the same objects.
+"""`make bench`: what this program and tracing cost, as ratios, on a lab that runs and does nothing else.
 
-Five rounds, each on an empty cluster with the images present: `pulumi up` to its end (every pod Ready) and
-`kubectl apply` of the same rendered objects until every Deployment is available. An empty Python program's
-`pulumi preview` is the floor that no program with this engine can go below.
+`commands`: `pulumi up`, one with nothing to do and `pulumi preview`, beside `kubectl apply` and `diff` of the same
+objects and programs that do less. `growth`: a first preview by the number of routes, and of components. `tracing`:
+requests a second and CPU time of NGINX with none, all and a tenth of them traced. `spans`: CPU time, memory and the
+time until a request is found, beside the tutorial's stack. A quarter of an hour for all of it.
 """
 
-import json
-import statistics
-import subprocess
+import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
-from lab.paths import KUBECONFIG, REPOSITORY
-from lab.stack import lay_out
+from bench import commands, cost, growth
+from bench.processes import COMPONENTS
+from lab import cluster
+from lab.builder import build
+from lab.errors import LabError
+from lab.pieces import VEGETA
+from lab.progress import Progress
 
-ROUNDS = 5
-STACK = "bench"
-NAMESPACE = "tracing-bench"
-
-
-def run(*command: str, folder: Path, environment: dict[str, str], text: str | None = None) -> str:
-    """Runs a command that must succeed; its output is shown when it does not."""
-    done = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True, input=text)
-    if done.returncode != 0:
-        sys.exit(f"`{' '.join(command)}` exited with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """How long one call takes."""
-    start = time.monotonic()
-    work()
-    return time.monotonic() - start
-
-
-def rendered(export: dict[str, Any]) -> list[dict[str, Any]]:
-    """The stack's Kubernetes objects as a person would write them, the namespace first."""
-    objects = [
-        resource["inputs"]
-        for resource in export["deployment"]["resources"]
-        if resource["type"].startswith("kubernetes:") and "apiVersion" in resource.get("inputs", {})
-    ]
-    return sorted(objects, key=lambda item: item["kind"] != "Namespace")
+SECTIONS = ("commands", "growth", "tracing", "spans")
 
 
 def main() -> int:
-    """Measures and prints a table; needs a running lab."""
-    if not KUBECONFIG.exists():
-        sys.exit("No lab is running: `make lab-up` first.")
-    rows: dict[str, list[float]] = {"pulumi up": [], "kubectl apply + wait": [], "empty program's preview": []}
-    with tempfile.TemporaryDirectory() as scratch:
-        program, empty = Path(scratch) / "program", Path(scratch) / "empty"
-        environment = lay_out(program, STACK, NAMESPACE)
-        _make_empty_program(empty, environment)
+    """Measures and prints tables.
 
-        def pulumi(*arguments: str, folder: Path = program) -> str:
-            return run("pulumi", "--non-interactive", *arguments, folder=folder, environment=environment)
-
-        for number in range(ROUNDS):
-            print(f"round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
-            rows["pulumi up"].append(seconds(lambda: pulumi("up", "--yes", "--skip-preview")))
-            objects = rendered(json.loads(pulumi("stack", "export")))
-            pulumi("destroy", "--yes", "--skip-preview")
-            document = yaml.safe_dump_all(objects)
-
-            def apply(document: str = document) -> None:
-                run("kubectl", "apply", "--filename=-", folder=empty, environment=environment, text=document)
-                wait = ("--for=condition=Available", "deployment", "--all", "--timeout=120s")
-                run("kubectl", "wait", f"--namespace={NAMESPACE}", *wait, folder=empty, environment=environment)
-
-            rows["kubectl apply + wait"].append(seconds(apply))
-            run("kubectl", "delete", "namespace", NAMESPACE, folder=empty, environment=environment)
-            rows["empty program's preview"].append(seconds(lambda: pulumi("preview", folder=empty)))
-    _show(rows)
+    Returns:
+        0, or 2 when something could not be measured.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="NAME", help="these alone")
+    only: list[str] = parser.parse_args().only
+    progress, console = Progress(), Console()
+    try:
+        if not cluster.is_running():
+            raise LabError("No lab is running: `make lab-up`.")
+        build([VEGETA], progress)
+        with tempfile.TemporaryDirectory() as scratch:
+            for section in only:
+                with progress.step(section):
+                    _measure(section, Path(scratch), progress, console)
+    except LabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 
-def _make_empty_program(folder: Path, environment: dict[str, str]) -> None:
-    folder.mkdir()
-    runtime = {"name": "python", "options": {"virtualenv": str(REPOSITORY / ".venv")}}
-    (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "empty", "runtime": runtime}))
-    (folder / "__main__.py").touch()
-    run("pulumi", "stack", "init", STACK, folder=folder, environment=environment)
+def _measure(section: str, scratch: Path, progress: Progress, console: Console) -> None:
+    if section == "commands":
+        commands.commands(scratch, progress.say).show("Pulumi and kubectl", console)
+    elif section == "growth":
+        growth.routes(scratch, progress.say).show("First preview by routes", console)
+        growth.instances(scratch, progress.say).show("First preview by components", console)
+    elif section == "tracing":
+        _show_tracing(cost.of_tracing(scratch, progress.say), console)
+    else:
+        _show_spans(cost.of_spans(scratch, progress.say), console)
 
 
-def _show(rows: dict[str, list[float]]) -> None:
-    table = Table("what", "min", "median", "max", "÷ kubectl", title=f"seconds, {ROUNDS} rounds")
-    base = statistics.median(rows["kubectl apply + wait"])
-    for what, figures in rows.items():
-        middle = statistics.median(figures)
-        table.add_row(what, f"{min(figures):.1f}", f"{middle:.1f}", f"{max(figures):.1f}", f"{middle / base:.2f}")
-    Console().print(table)
+def _show_tracing(costs: list[cost.Cost], console: Console) -> None:
+    title = f"Tracing, the lab's module: medians of {cost.ROUNDS} rounds, {cost.CONNECTIONS} connections"
+    table = Table("traced", "requests/s", "÷ untraced", "CPU s per million requests", "÷ untraced", title=title)
+    base = costs[0]
+    for found in costs:
+        table.add_row(
+            found.name,
+            f"{found.requests_per_second:.0f}",
+            f"{found.requests_per_second / base.requests_per_second:.2f}",
+            f"{found.cpu_per_million:.1f}",
+            f"{found.cpu_per_million / base.cpu_per_million:.2f}",
+        )
+    console.print(table)
+
+
+def _show_spans(costs: list[cost.SpanCost], console: Console) -> None:
+    title = f"Spans at {cost.STEADY_RATE:.0f}/s for {cost.STEADY_SECONDS} s"
+    table = Table("", *(found.stack for found in costs), "÷", title=title)
+    ours, theirs = costs
+    for component in COMPONENTS:
+        used = [found.cpu_per_million[component] for found in costs]
+        table.add_row(
+            f"{component}: CPU s per million spans", *(f"{value:.0f}" for value in used), f"{used[0] / used[1]:.2f}"
+        )
+    for component in COMPONENTS:
+        peak = [found.peak_bytes[component] / 2**20 for found in costs]
+        table.add_row(f"{component}: peak MiB", *(f"{value:.0f}" for value in peak), f"{peak[0] / peak[1]:.2f}")
+    table.add_row("traces lost", str(ours.lost), str(theirs.lost), "")
+    table.add_row("request to searchable", ours.fresh, theirs.fresh, "")
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`make reliability`: every figure in full, on a lab that runs. Writes `reliability.json` and prints a table.
 
-About three quarters of an hour. With names (`--only`), those figures alone.
+About an hour and a quarter. With names (`--only`), those figures alone.
 """
 
 import argparse
@@ -118,7 +118,7 @@ class _Run:
 def _all(folder: Path, progress: Progress, only: list[str] | None) -> list[Figure]:
     run = _Run(progress, only)
     with _laid_out(folder / "durable", {}) as stack:
-        run.measure("killed", lambda: [interrupted.killed(stack, progress.say)])
+        run.measure("killed", lambda: interrupted.killed(stack, progress.say))
         measurements = _measurements(stack, progress.say)
         if run.wants(*measurements):
             stack.up()

@@ -76,6 +76,27 @@ def kill(pod: dict[str, Any], signal: str = "SIGKILL") -> None:
         time.sleep(0.2)
 
 
+def enlarge(namespace: str, claim: str) -> None:
+    """Gives a small volume of the lab a gigabyte, as somebody does whose disk is full."""
+    volume = must(
+        "get", "persistentvolumeclaim", claim, f"--namespace={namespace}", "--output=jsonpath={.spec.volumeName}"
+    )
+    folder = must("get", "persistentvolume", volume, "--output=jsonpath={.spec.local.path}")
+    command = in_node("mount", "-o", "remount,size=1g", folder)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise LabError(f"{volume} could not be enlarged: {done.stderr}")
+
+
+def free_volumes() -> None:
+    """Lets volumes be claimed again whose claims are gone; what is in them stays."""
+    volumes = json.loads(must("get", "persistentvolumes", "--output=json"))["items"]
+    for volume in volumes:
+        if volume["status"]["phase"] == "Released":
+            patch = '[{"op": "remove", "path": "/spec/claimRef"}]'
+            must("patch", "persistentvolume", volume["metadata"]["name"], "--type=json", f"--patch={patch}")
+
+
 @contextlib.contextmanager
 def unreachable(pods: list[dict[str, Any]], port: int) -> Generator[None]:
     """Drops every packet to a port of some pods, without an answer, as a broken network does."""

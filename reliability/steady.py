@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from lab.stack import Stack
 from reliability.faults import must
@@ -104,5 +104,5 @@ def _value(stack: Stack, tampering: Tampering) -> Any:
     found: Any = json.loads(must("get", *_object(stack, tampering), "--output=json"))
     for part in tampering.path.split("/")[1:]:
         key = part.replace("~1", "/")
-        found = found[int(key)] if isinstance(found, list) else found[key]
+        found = cast("Any", found[int(key)] if isinstance(found, list) else found[key])
     return found

@@ -75,7 +75,7 @@ class Traffic:
         """Prepares it.
 
         Args:
-            url: what is asked for; each request adds its trace ID as the query.
+            url: what is asked for.
             rate: requests a second.
             keepalive: whether connections are used again.
         """
@@ -122,9 +122,12 @@ class Traffic:
             self._scratch.cleanup()
 
     def _write_targets(self) -> None:
-        """One target a line, a few at a time: the pipe's buffer is what vegeta is ahead of its own sending."""
+        """One target a line, a few at a time: the pipe's buffer is what vegeta is ahead of its own sending.
+
+        The trace ID is the URL's fragment as well, which vegeta sends to nobody and gives back with the result.
+        """
         target = json.dumps(
-            {"method": "GET", "url": f"{self._url}?ID", "header": {"traceparent": ["00-ID-b7ad6b7169203331-01"]}}
+            {"method": "GET", "url": f"{self._url}#ID", "header": {"traceparent": ["00-ID-b7ad6b7169203331-01"]}}
         )
         number = 0
         pipe = cast("IO[bytes]", self._process.stdin)
@@ -155,7 +158,7 @@ class Traffic:
             for started, status, latency, _, _, error, _, _, _, _, url, *_ in csv.reader(
                 cast("IO[str]", encoder.stdout)
             ):
-                trace_id = url.rsplit("?", 1)[-1]
+                trace_id = url.rsplit("#", 1)[-1]
                 sent.started.append(int(started) / 1e9)
                 sent.latencies.append(int(latency) / 1e9)
                 if status.startswith("2"):

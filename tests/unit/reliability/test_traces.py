@@ -70,8 +70,13 @@ def look_up(tempo: FakeTempo, *answered: str, last: float = NOW) -> list[str]:
 
 
 def test_what_neither_way_finds_is_missing(tempo: FakeTempo) -> None:
-    assert look_up(tempo, BY_SEARCH, NOWHERE, BY_ID) == [NOWHERE]
-    assert look_up(tempo, BY_SEARCH, BY_ID) == []
+    assert look_up(tempo, BY_SEARCH, NOWHERE) == [NOWHERE]
+    assert look_up(tempo, BY_SEARCH) == []
+
+
+def test_what_search_lacks_is_no_loss_and_no_success(tempo: FakeTempo) -> None:
+    with pytest.raises(LabError, match="Tempo has 1 of 2 traces that its search did not list"):
+        look_up(tempo, BY_SEARCH, NOWHERE, BY_ID)
 
 
 def test_every_second_of_the_traffic_is_searched(tempo: FakeTempo) -> None:

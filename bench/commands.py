@@ -1,0 +1,61 @@
+"""What Pulumi's commands take beside kubectl's, of the same objects, and beside an empty program."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.programs import EMPTY, ONE_NAMESPACE, another
+from bench.tables import Rows, seconds
+from lab.cluster import kubectl
+from lab.errors import LabError
+from lab.stack import Stack
+from reliability.faults import must
+
+ROUNDS = 5
+NAMESPACE = "tracing-bench"
+
+
+def commands(scratch: Path, show: Callable[[str], None]) -> Rows:
+    """Each command several times: on an empty cluster with the images present, and then with nothing to do."""
+    stack = Stack.lay_out(scratch / "program", "bench", NAMESPACE)
+    empty = another(scratch / "empty", EMPTY)
+    one = another(scratch / "one", ONE_NAMESPACE)
+    rows = Rows("kubectl apply + wait")
+    for number in range(ROUNDS):
+        show(f"round {number + 1} of {ROUNDS}")
+        rows.add("pulumi up", seconds(stack.up))
+        rows.add("pulumi up, nothing to do", seconds(stack.up))
+        rows.add("pulumi preview, nothing to do", seconds(lambda: stack.must("preview")))
+        rows.add("pulumi preview, a program with one Namespace", seconds(lambda: one.must("preview")))
+        rows.add("pulumi preview, an empty program", seconds(lambda: empty.must("preview")))
+        rows.add("pulumi up, an empty program", seconds(empty.up))
+        document = yaml.safe_dump_all(rendered(json.loads(stack.must("stack", "export"))))
+        stack.must("destroy", "--yes", "--skip-preview")
+        rows.add("kubectl apply + wait", seconds(lambda document=document: _apply(document)))
+        rows.add("kubectl diff, nothing to do", seconds(lambda document=document: _must("diff", text=document)))
+        _must("delete", "namespace", NAMESPACE)
+    return rows
+
+
+def rendered(export: dict[str, Any]) -> list[dict[str, Any]]:
+    """The stack's Kubernetes objects as a person would write them, the namespace first."""
+    objects = [
+        resource["inputs"]
+        for resource in export["deployment"]["resources"]
+        if resource["type"].startswith("kubernetes:") and "apiVersion" in resource.get("inputs", {})
+    ]
+    return sorted(objects, key=lambda item: item["kind"] != "Namespace")
+
+
+def _apply(document: str) -> None:
+    _must("apply", text=document)
+    must("wait", f"--namespace={NAMESPACE}", "--for=condition=Available", "deployment", "--all", "--timeout=120s")
+
+
+def _must(verb: str, *arguments: str, text: str | None = None) -> None:
+    done = kubectl(verb, *arguments, *(["--filename=-"] if text else []), text=text)
+    if done.returncode != 0:
+        raise LabError(f"`kubectl {verb}` exited with {done.returncode}:\n{done.stdout}{done.stderr}")
