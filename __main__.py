@@ -3,15 +3,16 @@
 import pulumi
 
 import settings as configuration
+from components.cluster import check_cluster, node_host
 from components.nginx import NginxOtel, licensed_plus
 from components.nginx_plus_image import nginx_plus_image
-from components.nodes import node_host
 from components.otel_collector import OtelCollector
 from components.stack import stack_context
 from components.tempo import TempoBackend
 
 settings = configuration.load()
 cluster = configuration.cluster_access()
+check_cluster(settings.cluster, kubeconfig=cluster.kubeconfig, context=cluster.context)
 host = node_host(settings.node_address, kubeconfig=cluster.kubeconfig, context=cluster.context)
 
 stack = stack_context(settings, host)

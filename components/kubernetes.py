@@ -1,4 +1,8 @@
-"""What the components share: security, the shape of their objects, NodePorts and their URLs."""
+"""What the components share: security, the shape of their objects, NodePorts and their URLs.
+
+Pulumi calls an object by its component's own name, so that a program can have a component twice; Kubernetes calls it by
+what the component is, once in a namespace.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +124,7 @@ def config_object(
 ) -> ConfigMap:
     """Documents for a component's pods. Auto-named: an edit makes a new object, and so rolls the pods."""
     return ConfigMap(
-        f"{component}-config",
+        f"{parent.pulumi_resource_name}-config",
         metadata=stack.metadata(component),
         data=files,
         opts=pulumi.ResourceOptions(parent=parent),
@@ -137,7 +141,7 @@ def secret_object(
 ) -> Secret:
     """Secret documents for a component's pods, encrypted in the stack's state. Auto-named like `config_object`."""
     return Secret(
-        f"{component}-{name}",
+        f"{parent.pulumi_resource_name}-{name}",
         metadata=stack.metadata(component),
         string_data=pulumi.Output.secret(dict(files)),
         opts=pulumi.ResourceOptions(parent=parent),
@@ -147,7 +151,7 @@ def secret_object(
 def deployment(workload: Workload, *, stack: StackContext, parent: pulumi.Resource) -> Deployment:
     """Pods of the restricted standard that are replaced one by one, the new one Ready before an old one goes."""
     return Deployment(
-        workload.component,
+        parent.pulumi_resource_name,
         metadata=stack.metadata(workload.component, workload.component),
         spec=DeploymentSpecArgs(
             replicas=workload.replicas,
@@ -190,7 +194,7 @@ def stateful_set(
         ),
     )
     return StatefulSet(
-        workload.component,
+        parent.pulumi_resource_name,
         metadata=stack.metadata(workload.component, workload.component),
         spec=StatefulSetSpecArgs(
             service_name=workload.component,
@@ -250,7 +254,7 @@ def disruption_budget(component: str, replicas: int, *, stack: StackContext, par
     if replicas < 2:
         return
     PodDisruptionBudget(
-        component,
+        parent.pulumi_resource_name,
         metadata=stack.metadata(component, component),
         spec=PodDisruptionBudgetSpecArgs(
             max_unavailable=1, selector=LabelSelectorArgs(match_labels=own_labels(component))
@@ -267,7 +271,7 @@ def pod_monitor(workload: Workload, *, stack: StackContext, parent: pulumi.Resou
     from pulumi_kubernetes.apiextensions import CustomResource  # noqa: PLC0415
 
     CustomResource(
-        workload.component,
+        parent.pulumi_resource_name,
         api_version="monitoring.coreos.com/v1",
         kind="PodMonitor",
         metadata=stack.metadata(workload.component, workload.component),
@@ -292,7 +296,7 @@ def service(
     Not awaited: that costs ten seconds, and tells nothing that the awaited workload does not.
     """
     return Service(
-        component,
+        parent.pulumi_resource_name,
         metadata=stack.metadata(component, component, annotations={"pulumi.com/skipAwait": "true"}),
         spec=ServiceSpecArgs(type=kind, selector=own_labels(component), ports=ports),
         opts=pulumi.ResourceOptions(parent=parent),

@@ -45,7 +45,7 @@ def network_policy(
     if not stack.network_policies:
         return []
     policy = NetworkPolicy(
-        component,
+        parent.pulumi_resource_name,
         metadata=stack.metadata(component, component),
         spec=NetworkPolicySpecArgs(
             pod_selector=LabelSelectorArgs(match_labels=own_labels(component)),

@@ -217,7 +217,7 @@ def _autoscaler(settings: NginxSettings, autoscaling: Autoscaling, scaled: Deplo
 
     target = MetricTargetArgs(type="Utilization", average_utilization=autoscaling.cpu)
     HorizontalPodAutoscaler(
-        NGINX,
+        scaled.pulumi_resource_name,
         metadata=stack.metadata(NGINX, NGINX, annotations={"pulumi.com/skipAwait": "true"}),
         spec=HorizontalPodAutoscalerSpecArgs(
             scale_target_ref=CrossVersionObjectReferenceArgs(

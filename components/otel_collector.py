@@ -201,12 +201,12 @@ def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[s
         SubjectArgs,
     )
 
-    options = pulumi.ResourceOptions(parent=parent)
+    name, options = parent.pulumi_resource_name, pulumi.ResourceOptions(parent=parent)
     metadata = stack.metadata(COLLECTOR, COLLECTOR)
-    account = ServiceAccount(COLLECTOR, metadata=metadata, automount_service_account_token=False, opts=options)
+    account = ServiceAccount(name, metadata=metadata, automount_service_account_token=False, opts=options)
     verbs = ["get", "list", "watch"]
     role = Role(
-        COLLECTOR,
+        name,
         metadata=metadata,
         rules=[
             PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=verbs),
@@ -216,7 +216,7 @@ def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[s
         opts=options,
     )
     binding = RoleBinding(
-        COLLECTOR,
+        name,
         metadata=metadata,
         role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=role.metadata["name"]),
         subjects=[SubjectArgs(kind="ServiceAccount", name=account.metadata["name"], namespace=stack.namespace)],

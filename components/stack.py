@@ -69,11 +69,17 @@ def own_labels(component: str) -> dict[str, str]:
     return {NAME_LABEL: component, **PART_OF}
 
 
-def stack_context(settings: Settings, host: pulumi.Input[str]) -> StackContext:
-    """Makes the namespace, and the pull secret where the registry asks for a password."""
-    namespace = _restricted_namespace(settings).metadata["name"]
+def stack_context(settings: Settings, host: pulumi.Input[str], prefix: str = "") -> StackContext:
+    """Makes the namespace, and the pull secret where the registry asks for a password.
+
+    Args:
+        settings: the configuration.
+        host: the host of NodePort URLs.
+        prefix: what the names of its resources begin with, for a program with several stacks of components.
+    """
+    namespace = _restricted_namespace(settings, prefix).metadata["name"]
     if settings.network_policies:
-        _deny_all(settings, namespace)
+        _deny_all(settings, namespace, prefix)
     return StackContext(
         namespace=namespace,
         namespace_name=settings.namespace,
@@ -83,12 +89,12 @@ def stack_context(settings: Settings, host: pulumi.Input[str]) -> StackContext:
         scheduling=settings.scheduling,
         monitoring=settings.monitoring,
         network_policies=settings.network_policies,
-        pull_secret=_pull_secret(settings, namespace),
+        pull_secret=_pull_secret(settings, namespace, prefix),
         images=settings.images(),
     )
 
 
-def _restricted_namespace(settings: Settings) -> Namespace:
+def _restricted_namespace(settings: Settings, prefix: str) -> Namespace:
     """The stack's namespace, which refuses pods that violate the *restricted* Pod Security Standard."""
     standard = {
         f"pod-security.kubernetes.io/{mode}{suffix}": value
@@ -96,7 +102,7 @@ def _restricted_namespace(settings: Settings) -> Namespace:
         for suffix, value in (("", "restricted"), ("-version", "v1.32"))
     }
     return Namespace(
-        "namespace",
+        f"{prefix}namespace",
         metadata=ObjectMetaArgs(
             name=settings.namespace,
             labels={**settings.labels, **PART_OF, **standard},
@@ -105,10 +111,10 @@ def _restricted_namespace(settings: Settings) -> Namespace:
     )
 
 
-def _deny_all(settings: Settings, namespace: pulumi.Output[str]) -> None:
+def _deny_all(settings: Settings, namespace: pulumi.Output[str], prefix: str) -> None:
     """No connection to or from any pod of the namespace but by a policy that allows it."""
     NetworkPolicy(
-        "deny-all",
+        f"{prefix}deny-all",
         metadata=ObjectMetaArgs(
             name="deny-all",
             namespace=namespace,
@@ -119,12 +125,12 @@ def _deny_all(settings: Settings, namespace: pulumi.Output[str]) -> None:
     )
 
 
-def _pull_secret(settings: Settings, namespace: pulumi.Output[str]) -> pulumi.Output[str] | None:
+def _pull_secret(settings: Settings, namespace: pulumi.Output[str], prefix: str) -> pulumi.Output[str] | None:
     logins = {login.registry: _docker_login(login) for login in settings.pull_logins()}
     if not logins:
         return None
     secret = Secret(
-        "registry",
+        f"{prefix}registry",
         metadata=ObjectMetaArgs(
             namespace=namespace,
             labels={**settings.labels, **PART_OF},

@@ -16,7 +16,7 @@ from settings.capabilities import (
     module_of,
 )
 from settings.collector import DEFAULT_IMAGES
-from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, set_command
+from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, repeated, set_command
 from settings.nginx import SPAN_BYTES, WORKERS, Return
 from settings.nginx_text import unknown_variable
 from settings.plus_combinations import PLUS_RULES
@@ -145,19 +145,17 @@ def _autoscaling(settings: Settings) -> Iterator[Broken]:
 
 
 def _routes(settings: Settings) -> Iterator[Broken]:
-    seen: dict[tuple[str, str], int] = {}
-    for number, route in enumerate(settings.nginx.routes):
-        first = seen.setdefault((route.path, route.match), number)
-        if first != number:
-            place: Place = ("nginx", "routes", number)
-            yield Broken(
-                Mistake(
-                    (*place, "path"),
-                    f"is that of {path(('nginx', 'routes', first))} too: a path has one route",
-                    remove_command(place),
-                    json.dumps(route.path),
-                )
+    routes = settings.nginx.routes
+    for number, first in repeated((route.path, route.match) for route in routes):
+        place: Place = ("nginx", "routes", number)
+        yield Broken(
+            Mistake(
+                (*place, "path"),
+                f"is that of {path(('nginx', 'routes', first))} too: a path has one route",
+                remove_command(place),
+                json.dumps(routes[number].path),
             )
+        )
 
 
 def _answers(settings: Settings) -> Iterator[Broken]:
@@ -212,7 +210,15 @@ def _redirect(place: Place, answer: Return | None) -> Iterator[Broken]:
 def _variables(settings: Settings) -> Iterator[Broken]:
     nginx = settings.nginx
     snippets = [nginx.extra_config.http, nginx.extra_config.server, *(route.extra_config for route in nginx.routes)]
-    others: tuple[Place, ...] = (("nginx", "extraConfig"), ("nginx", "routes"), ("edition",))
+    if settings.edition == "plus" and settings.plus.sampling_ratios:
+        # nginx.conf itself makes it there.
+        snippets.append("$sampling_ratio")
+    others: tuple[Place, ...] = (
+        ("nginx", "extraConfig"),
+        ("nginx", "routes"),
+        ("edition",),
+        ("plus", "samplingRatios"),
+    )
     for place, text in _templates(settings):
         wrong = unknown_variable(text, snippets, plus=settings.edition == "plus")
         if wrong:
@@ -487,20 +493,18 @@ def _tolerations(settings: Settings) -> Iterator[Broken]:
 
 
 def _topology_spread(settings: Settings) -> Iterator[Broken]:
-    seen: set[tuple[str, str]] = set()
-    for number, spread in enumerate(settings.scheduling.topology_spread):
-        both = (spread.topology_key, spread.when_unsatisfiable)
-        if both in seen:
-            place: Place = ("scheduling", "topologySpread", number)
-            yield Broken(
-                Mistake(
-                    (*place, "topologyKey"),
-                    f"is there twice with `whenUnsatisfiable` {spread.when_unsatisfiable}: Kubernetes takes it once",
-                    remove_command(place),
-                    json.dumps(spread.topology_key),
-                )
+    spreads = settings.scheduling.topology_spread
+    for number, _ in repeated((spread.topology_key, spread.when_unsatisfiable) for spread in spreads):
+        place: Place = ("scheduling", "topologySpread", number)
+        spread = spreads[number]
+        yield Broken(
+            Mistake(
+                (*place, "topologyKey"),
+                f"is there twice with `whenUnsatisfiable` {spread.when_unsatisfiable}: Kubernetes takes it once",
+                remove_command(place),
+                json.dumps(spread.topology_key),
             )
-        seen.add(both)
+        )
 
 
 def _registry(settings: Settings) -> Iterator[Broken]:

@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,6 +63,15 @@ class Broken:
 def needs(place: Place, what: str, other: Place, value: object) -> Broken:
     """The rule that a setting needs another one, which has not the value that it should."""
     return Broken(Mistake(place, what, set_command(other, value)), (other,))
+
+
+def repeated(values: Iterable[Hashable]) -> Iterator[tuple[int, int]]:
+    """The numbers of each value that was there before, and of the first that is the same."""
+    seen: dict[Hashable, int] = {}
+    for number, value in enumerate(values):
+        first = seen.setdefault(value, number)
+        if first != number:
+            yield number, first
 
 
 def path(place: Place) -> str:

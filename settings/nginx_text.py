@@ -45,7 +45,7 @@ FAMILIES = (
 )
 
 # Those that NGINX Plus has besides.
-PLUS_VARIABLES = frozenset({"sampling_ratio", "session_log_id", "upstream_last_server_name", "upstream_queue_time"})
+PLUS_VARIABLES = frozenset({"session_log_id", "upstream_last_server_name", "upstream_queue_time"})
 PLUS_FAMILIES = ("jwt_claim_", "jwt_header_")
 
 # How NGINX reads directives (`ngx_conf_read_token`). Four characters are space. Within a word, quotes, `#`, `}` and
@@ -98,13 +98,18 @@ def unknown_variable(text: str, snippets: Iterable[str], *, plus: bool = False) 
     for written in _names(text):
         # NGINX's own names are in lower case, and compared without regard to it.
         name = written.lower() if written else None
-        of_family = any(str(name).startswith(family) and name != family for family in families)
-        if name is None or name in known or name in made or of_family:
+        if name is None or name in known or name in made or _is_member(name, families):
             continue
         near = difflib.get_close_matches(name, sorted(known | made), n=1)
         meant = f"did you mean `${near[0]}`?" if near else "see nginx.org/en/docs/varindex.html"
+        if name in PLUS_VARIABLES or _is_member(name, PLUS_FAMILIES):
+            meant = "NGINX Plus alone has it"
         return f"must name variables that NGINX knows; `${written}` is none, {meant}"
     return None
+
+
+def _is_member(name: str, families: Iterable[str]) -> bool:
+    return any(name.startswith(family) and name != family for family in families)
 
 
 def _without_comments(directives: str) -> str:

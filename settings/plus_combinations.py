@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 
 from settings.license import GRACE, belong_together, certificate_end, license_end
-from settings.mistakes import Broken, Mistake, Place, needs, remove_command, set_command
+from settings.mistakes import Broken, Mistake, Place, needs, remove_command, repeated, set_command
 from settings.stack import Settings
 
 _SOON = datetime.timedelta(days=30)
@@ -130,10 +130,9 @@ def _release(settings: Settings) -> Iterator[Broken]:
 
 def _ratios(settings: Settings) -> Iterator[Broken]:
     ratios = settings.plus.sampling_ratios
-    for number, ratio in enumerate(ratios):
-        if ratio in ratios[:number]:
-            place: Place = ("plus", "samplingRatios", number)
-            yield Broken(Mistake(place, "is there twice", remove_command(place), json.dumps(str(ratio))))
+    for number, _ in repeated(ratios):
+        place: Place = ("plus", "samplingRatios", number)
+        yield Broken(Mistake(place, "is there twice", remove_command(place), json.dumps(str(ratios[number]))))
 
 
 PLUS_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (

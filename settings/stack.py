@@ -22,6 +22,7 @@ from settings.values import (
     MetadataKey,
     Model,
     RegistryPrefix,
+    ServerUrl,
     Text,
     is_host,
     split_address,
@@ -78,6 +79,12 @@ class Settings(Model):
     )
     namespace: LabelName = Field(
         default="tracing", description="Namespace that is made for the stack, with everything in it."
+    )
+    cluster: ServerUrl | None = Field(
+        default=None,
+        description="API server of the cluster that the stack belongs to, as its kubeconfig has it; any other is "
+        "refused before anything is changed. Unset: whatever the context leads to.",
+        examples=["https://192.0.2.1:6443"],
     )
     node_address: Host | None = Field(
         default=None,

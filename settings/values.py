@@ -8,6 +8,7 @@ import re
 import ssl
 from decimal import Decimal
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -292,6 +293,21 @@ def is_host(text: str) -> bool:
     # Digits and points alone are an address with a mistake in it.
     is_name = re.fullmatch(HOST_NAME, text) is not None and re.fullmatch(r"[\d.]+", text) is None
     return (is_name and len(text) <= HOST_NAME_LENGTH) or is_address(text)
+
+
+def _server_url(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        valid = url.scheme in {"https", "http"} and is_host(url.hostname or "") and url.port != 0
+    except ValueError:
+        valid = False
+        url = urlsplit("")
+    if not valid or "@" in url.netloc or url.query or url.fragment or not text.isprintable() or " " in text:
+        raise ValueError("must be https://host[:port][/path]")
+    return text
+
+
+ServerUrl = Annotated[str, AfterValidator(_server_url), Kind("URL")]
 
 
 def bracketed(host: str) -> str:

@@ -11,6 +11,14 @@ OTLP_PORT = 4317
 DATA = "/var/tempo"
 """The one writable folder: the WAL and the blocks."""
 
+LATENESS = "24h"
+"""Spans that the Collector kept while Tempo was away are searched for at their own time, if they are no older.
+
+Tempo's own is two minutes for the range of a block, which leaves out what is older, and then a search of that time
+leaves out the block (`tempodb/encoding/vparquet4/wal_block.go`); and half an hour for searches that ask the ingester.
+Until it is in a block of the backend with a range that is right, such a trace is found by its ID alone.
+"""
+
 
 def tempo_document(settings: TempoSettings) -> Document:
     """Tempo, set to keep every trace and to show it within a second or two."""
@@ -35,9 +43,11 @@ def tempo_document(settings: TempoSettings) -> Document:
                 "backend": "local",
                 "blocklist_poll": settings.flush.blocklist_poll,
                 "local": {"path": f"{DATA}/blocks"},
-                "wal": {"path": f"{DATA}/wal"},
+                "wal": {"path": f"{DATA}/wal", "ingestion_time_range_slack": LATENESS},
             }
         },
+        # A search of what is older asks the backend's blocks alone; what came late is not there until it is flushed.
+        "query_frontend": {"search": {"query_ingesters_until": LATENESS}},
         "compactor": {"compaction": {"block_retention": settings.retention}},
         "overrides": {
             "defaults": {

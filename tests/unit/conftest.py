@@ -4,6 +4,7 @@ import asyncio
 import runpy
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -11,7 +12,7 @@ import pytest
 from pulumi.runtime import mocks, set_all_config
 from pulumi.runtime.stack import run_pulumi_func
 
-from components import nodes
+from components import cluster
 from lab.paths import REPOSITORY
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
@@ -103,7 +104,10 @@ def _stack() -> None:  # pyright: ignore[reportUnusedFunction]
 
 @pytest.fixture
 def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `__main__.py` with a configuration; the cluster's node has the address 192.0.2.7 unless told otherwise."""
+    """Runs `__main__.py`, or another program, with a configuration, on the cluster that it names.
+
+    A node has the address 192.0.2.7 by itself.
+    """
 
     def run(
         configuration: dict[str, str] | None = None,
@@ -111,23 +115,30 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         secrets: Collection[str] = ("registryPassword",),
         preview: bool = False,
         node: Callable[[], str] | None = None,
+        main: Path = REPOSITORY / "__main__.py",
     ) -> Program:
         def address(*_: object) -> str:
             return node() if node else "192.0.2.7"
 
+        def server(*_: object) -> str:
+            return given.get("cluster", "https://192.0.2.1:6443")
+
+        given = configuration or {}
         program = Program()
         exports: dict[str, Any] = {}
-        monkeypatch.setattr(nodes, "read_node_address", address)
+        monkeypatch.setattr(cluster, "read_node_address", address)
+        monkeypatch.setattr(cluster, "read_server", server)
         monkeypatch.setattr(pulumi, "export", exports.__setitem__)
         # Mocks have no server that an engine could call hooks on.
         monkeypatch.setattr(pulumi.resource_hooks, "register_error_hook", _registered)
         mocks.set_mocks(Recorder(program, preview=preview), project="nginx-tracing", stack="test", preview=preview)
-        given = configuration or {}
         secret_keys = [f"nginx-tracing:{key}" for key in given if key in secrets]
-        set_all_config({f"nginx-tracing:{key}": value for key, value in given.items()}, secret_keys)
+        # A key of another namespace than the project's says so.
+        named = {key if ":" in key else f"nginx-tracing:{key}": value for key, value in given.items()}
+        set_all_config(named, secret_keys)
 
         async def everything() -> None:
-            runpy.run_path(str(REPOSITORY / "__main__.py"), run_name="__main__")
+            runpy.run_path(str(main), run_name="__main__")
             for name, value in exports.items():
                 output: pulumi.Output[Any] = pulumi.Output.from_input(value)
                 program.outputs[name] = await output.future() if await output.is_known() else "unknown"

@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 import yaml
 
-from components.nodes import ClusterUnreachableError, NodeAddressError
+from bench.programs import INSTANCES
+from components.cluster import ClusterUnreachableError, NodeAddressError
 from tests import golden
 from tests.unit.conftest import SECRET_MARK, Program, Run
 
@@ -176,10 +178,27 @@ def failing(error: type[NodeAddressError]) -> Callable[[], str]:
     return fail
 
 
-def test_a_preview_without_a_cluster_has_unknown_urls_and_no_error(run_program: Run) -> None:
-    configuration = {"nginx": '{"nodePort": 30080}'}
+@pytest.mark.parametrize(
+    ("address", "url"), [({}, "unknown"), ({"nodeAddress": "192.0.2.9"}, "http://192.0.2.9:30080")]
+)
+def test_a_preview_without_a_cluster_says_so_and_has_the_urls_that_it_can_know(
+    address: dict[str, str], url: str, run_program: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    configuration = {"nginx": '{"nodePort": 30080}', **address}
     outputs = run_program(configuration, preview=True, node=failing(ClusterUnreachableError)).outputs
-    assert (outputs["nginxUrl"], outputs["nginxNodePort"]) == ("unknown", 30080)
+    assert (outputs["nginxUrl"], outputs["nginxNodePort"]) == (url, 30080)
+    (said,) = warnings
+    assert said.startswith(
+        "the cluster cannot be reached: connection refused\nThis preview compares with what Pulumi remembers"
+    )
+
+
+def test_a_preview_may_be_of_a_cluster_whose_nodes_may_not_be_read(run_program: Run) -> None:
+    configuration = {"nginx": '{"nodePort": 30080}', "nodeAddress": "192.0.2.9"}
+    outputs = run_program(configuration, preview=True, node=failing(NodeAddressError)).outputs
+    assert outputs["nginxUrl"] == "http://192.0.2.9:30080"
 
 
 def test_an_up_without_a_cluster_creates_nothing_and_says_how_to_name_one(run_program: Run) -> None:
@@ -255,3 +274,14 @@ def test_a_persistent_queue_is_a_volume_for_each_pod(run_program: Run) -> None:
     assert claim["spec"]["resources"]["requests"] == {"storage": "1Gi"}
     mounts = {mount["name"]: mount["mountPath"] for mount in spec["template"]["spec"]["containers"][0]["volumeMounts"]}
     assert mounts["queue"] == "/var/lib/otelcol"
+
+
+def test_a_program_can_have_the_components_several_times(run_program: Run, tmp_path: Path) -> None:
+    main = tmp_path / "__main__.py"
+    main.write_text(INSTANCES)
+    program = run_program({"bench:instances": "2"}, main=main)
+    # The engine refuses a second resource of a name and a type.
+    registered = [(token, resource.name) for token, found in program.resources.items() for resource in found]
+    assert len(registered) == len(set(registered)) == 2 * (2 + 3 + 3 * 4)
+    namespaces = {item["metadata"]["namespace"] for item in program.inputs("Service").values()}
+    assert namespaces == {"tracing-bench-0", "tracing-bench-1"}

@@ -10,6 +10,7 @@ from pulumi.runtime import set_all_config
 import settings
 from lab.paths import REPOSITORY
 from settings import reference
+from settings.mistakes import repeated
 from tests import golden
 
 EVERY_KNOB = "every-knob/config.yaml"
@@ -199,3 +200,7 @@ def test_docker_hub_has_one_name_whatever_an_image_calls_it() -> None:
 )
 def test_the_registry_of_the_login_is_known_or_asked_for(values: dict[str, Any], registries: set[str]) -> None:
     assert settings.Settings.model_validate(values).registries() == registries
+
+
+def test_each_repetition_is_named_with_the_first_of_its_kind() -> None:
+    assert list(repeated(["a", "b", "a", "c", "a", "b"])) == [(2, 0), (4, 0), (5, 1)]

@@ -108,7 +108,7 @@ def test_a_missing_compiler_is_named_with_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.undo()
     monkeypatch.setattr(shutil, "which", _always(None))
     pieces.compiler_version.cache_clear()
-    with pytest.raises(LabError, match=r"`go` was not found.*Go 1\.26 or later"):
+    with pytest.raises(LabError, match=r"`go` was not found.*Go 1\.26\.7 or later"):
         pieces.compiler_version("go")
 
 

@@ -1,5 +1,6 @@
 """`python -m probe --watch`: what the hops count while somebody else's traffic passes."""
 
+import asyncio
 import json
 import threading
 import time
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from probe.counters import Counters, Measured
 from tests.unit.probe.conftest import Ended
 from tests.unit.probe.fake_stack import FakeStack
 
@@ -59,3 +61,24 @@ def test_a_loss_is_named_with_its_hop(probe: Probe, stack: FakeStack, place: str
         ended = probe("--watch", "1.5", "--rounds", "1")
     assert ended.code == 1
     assert said in ended.output
+
+
+def test_a_loss_between_two_intervals_is_seen(probe: Probe, stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = Counters.finish
+    finished = 0
+
+    async def lose_after(counters: Counters, trace_ids: set[str]) -> Measured:
+        nonlocal finished
+        measured = await finish(counters, trace_ids)
+        finished += 1
+        if finished == 1:
+            # The last reading of the first interval is over.
+            stack.lose = {0: "refused"}
+            await asyncio.to_thread(httpx.get, stack.nginx.url, headers={"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"})
+        return measured
+
+    monkeypatch.setattr(Counters, "finish", lose_after)
+    ended = probe("--watch", "0.2", "--rounds", "2", "--json")
+    first, second = (json.loads(line) for line in ended.output.splitlines())
+    assert first["losses"] == []
+    assert "refused 1 span" in json.dumps(second["losses"])

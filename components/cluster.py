@@ -1,10 +1,11 @@
-"""A node's address, for URLs with a NodePort.
+"""The cluster: whether it is the stack's, and a node's address for URLs with a NodePort.
 
 The Kubernetes provider can read a node by its name but not list them, so this asks the API server itself.
 """
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import pulumi
@@ -26,10 +27,62 @@ class ClusterUnreachableError(NodeAddressError):
     """The API server did not answer, or no kubeconfig names one."""
 
 
+def check_cluster(expected: str | None, *, kubeconfig: str | None, context: str | None) -> None:
+    """Stops before anything is changed in another cluster than the stack's.
+
+    By the address of the API server, which the kubeconfig tells without a connection. A preview without a kubeconfig is
+    not stopped, since it changes nothing.
+
+    Args:
+        expected: `cluster`; none for any.
+        kubeconfig: the path or the contents; none for the default file.
+        context: none for the current one.
+
+    Raises:
+        pulumi.RunError: the kubeconfig leads to another cluster, or to none.
+    """
+    if expected is None:
+        return
+    try:
+        found = read_server(kubeconfig, context)
+    except ClusterUnreachableError as error:
+        if pulumi.runtime.is_dry_run():
+            pulumi.log.warn(f"it was not checked that the cluster is {expected}: {error}")
+            return
+        raise pulumi.RunError(f"it cannot be checked that the cluster is {expected}: {error}") from None
+    if _comparable(found) != _comparable(expected):
+        named = f"the context {context}" if context else "the current context of the kubeconfig"
+        raise pulumi.RunError(
+            f"this is not the stack's cluster; nothing was changed.\n\n"
+            f'  nginx-tracing:cluster = "{expected}"\n'
+            f"    {named} leads to {found}\n"
+            f"    pulumi config set kubernetes:context <a context of {expected}>\n"
+            f"    or, for a stack that has no resources yet: pulumi config set cluster {found}"
+        )
+
+
+def read_server(kubeconfig: str | None, context: str | None) -> str:
+    """The address of the API server that a kubeconfig leads to.
+
+    Raises:
+        ClusterUnreachableError: there is no usable kubeconfig.
+    """
+    try:
+        return _config(kubeconfig, context).cluster.server
+    except (ConfigError, yaml.YAMLError, KeyError, AttributeError, TypeError, ValueError) as error:
+        raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
+
+
+def _comparable(server: str) -> tuple[str, str | None, int | None, str]:
+    url = urlsplit(server)
+    return url.scheme, url.hostname, url.port or {"https": 443, "http": 80}.get(url.scheme), url.path.rstrip("/")
+
+
 def node_host(configured: str | None, *, kubeconfig: str | None, context: str | None) -> pulumi.Input[str]:
     """The host of the stack's URLs: the configured one, else a Ready node's.
 
-    In a preview it is unknown while the cluster cannot be reached.
+    A preview asks the cluster in any case, since the engine does not say that it could not: it shows what changes in
+    the program, then, and the host is unknown unless it is configured.
 
     Args:
         configured: `nodeAddress`, which is taken as it is.
@@ -39,23 +92,34 @@ def node_host(configured: str | None, *, kubeconfig: str | None, context: str | 
     Raises:
         pulumi.RunError: the cluster cannot be reached by `pulumi up`, or no address can be read from its nodes.
     """
-    if configured is not None:
+    preview = pulumi.runtime.is_dry_run()
+    if configured is not None and not preview:
         return configured
     try:
-        return read_node_address(kubeconfig, context)
+        found = read_node_address(kubeconfig, context)
     except ClusterUnreachableError as error:
-        if pulumi.runtime.is_dry_run():
-            # `UNKNOWN` makes the output of an `apply` unknown, as a resource's would be.
-            return pulumi.Output.from_input("").apply(lambda _: UNKNOWN)  # pyright: ignore[reportReturnType]
-        raise pulumi.RunError(
-            f"no cluster can be reached, and nothing was created: {error}\n"
-            "  Name one that is running: export KUBECONFIG=<file>, or pulumi config set kubernetes:context <context>"
-        ) from None
+        if not preview:
+            raise pulumi.RunError(
+                f"no cluster can be reached, and nothing was created: {error}\n"
+                "  Name one that is running: export KUBECONFIG=<file>, or "
+                "pulumi config set kubernetes:context <context>"
+            ) from None
+        pulumi.log.warn(
+            f"the cluster cannot be reached: {error}\n"
+            "This preview compares with what Pulumi remembers of the last `pulumi up`. What has changed in the cluster "
+            "since then, and what its API server would refuse, is not in it."
+        )
+        # `UNKNOWN` makes the output of an `apply` unknown, as a resource's would be.
+        unknown = pulumi.Output.from_input("").apply(lambda _: UNKNOWN)  # pyright: ignore[reportUnknownVariableType]
+        return configured or unknown  # pyright: ignore[reportReturnType]
     except NodeAddressError as error:
-        raise pulumi.RunError(
-            f"the address for the stack's URLs cannot be read from the cluster's nodes: {error}\n"
-            "  Give it: pulumi config set nodeAddress <host name or IP address of a node>"
-        ) from None
+        if configured is None:
+            raise pulumi.RunError(
+                f"the address for the stack's URLs cannot be read from the cluster's nodes: {error}\n"
+                "  Give it: pulumi config set nodeAddress <host name or IP address of a node>"
+            ) from None
+        return configured
+    return configured or found
 
 
 def read_node_address(kubeconfig: str | None, context: str | None) -> str:

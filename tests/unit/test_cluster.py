@@ -1,4 +1,4 @@
-"""Which kubeconfig is read for a node's address, and what is said of one that cannot be."""
+"""Which cluster a kubeconfig leads to, and what is said of one that is another, or cannot be read."""
 
 import http.server
 import json
@@ -11,7 +11,7 @@ import pulumi
 import pytest
 import yaml
 
-from components.nodes import ClusterUnreachableError, NodeAddressError, read_node_address
+from components.cluster import ClusterUnreachableError, NodeAddressError, check_cluster, read_node_address
 
 Node = dict[str, Any]
 
@@ -130,3 +130,45 @@ def test_a_file_that_is_no_kubeconfig_is_told_so(tmp_path: Path, text: str) -> N
     (tmp_path / "broken").write_text(text)
     with pytest.raises(NodeAddressError, match="the kubeconfig cannot be used"):
         read_node_address(str(tmp_path / "broken"), None)
+
+
+@pytest.mark.parametrize("server", ["https://192.0.2.1:6443", "https://192.0.2.1:6443/", "HTTPS://192.0.2.1:6443"])
+def test_the_stack_s_own_cluster_is_let_pass_however_it_is_written(server: str) -> None:
+    check_cluster(server, kubeconfig=kubeconfig("https://192.0.2.1:6443"), context=None)
+
+
+@pytest.mark.parametrize("preview", [True, False])
+@pytest.mark.parametrize(
+    "other", ["https://192.0.2.2:6443", "https://192.0.2.1", "https://192.0.2.1:6443/k8s/clusters/c-1"]
+)
+def test_another_cluster_is_refused_with_the_command_that_chooses_it(
+    other: str, preview: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: preview)
+    with pytest.raises(pulumi.RunError) as refusal:
+        check_cluster("https://192.0.2.1:6443", kubeconfig=kubeconfig(other, "staging"), context="staging")
+    assert str(refusal.value).splitlines() == [
+        "this is not the stack's cluster; nothing was changed.",
+        "",
+        '  nginx-tracing:cluster = "https://192.0.2.1:6443"',
+        f"    the context staging leads to {other}",
+        "    pulumi config set kubernetes:context <a context of https://192.0.2.1:6443>",
+        f"    or, for a stack that has no resources yet: pulumi config set cluster {other}",
+    ]
+
+
+def test_without_a_kubeconfig_a_preview_warns_and_an_up_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    nowhere = str(tmp_path / "none")
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
+    check_cluster("https://192.0.2.1:6443", kubeconfig=nowhere, context=None)
+    (said,) = warnings
+    assert said.startswith("it was not checked that the cluster is https://192.0.2.1:6443: no usable kubeconfig")
+    monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: False)
+    with pytest.raises(pulumi.RunError, match="it cannot be checked that the cluster is"):
+        check_cluster("https://192.0.2.1:6443", kubeconfig=nowhere, context=None)
+
+
+def test_a_stack_that_names_no_cluster_takes_any() -> None:
+    check_cluster(None, kubeconfig="/nowhere", context=None)
