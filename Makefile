@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/complete
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help up down probe bench reliability test lint format unit golden reference lab-up lab-down requirements
+.PHONY: help up down probe bench reliability drift test lint format unit golden reference lab-up lab-down requirements
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,20 +19,24 @@ down: $(READY) ## remove the stack, and the cluster if `make up` made it
 probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
 	@$(BIN)/python -m quickstart probe $(ARGS)
 
-bench: $(READY) ## time `pulumi up` against `kubectl apply` of the same objects, on the running lab
-	@$(BIN)/python -m bench
+bench: $(READY) ## what the program and tracing cost, as ratios, on the running lab: a quarter of an hour; ARGS="--only growth"
+	@$(BIN)/python -m bench $(ARGS)
 
-reliability: $(READY) ## what is lost, under faults and load, on the running lab: three quarters of an hour, reliability.json
+reliability: $(READY) ## what is lost, under faults and load, on the running lab: an hour and a quarter, reliability.json
 	@$(BIN)/python -m reliability $(ARGS)
+
+drift: $(READY) ## name what was changed in the cluster since the last `pulumi up`; STACK=name, else the selected one
+	@$(BIN)/python -m previews drift $(if $(STACK),--stack $(STACK))
 
 test: lint ## formatting, types, and all tests: units, the lab's NGINX module, the stack on the lab
 	$(BIN)/pytest
 
-lint: $(READY) ## formatting, types and the Dockerfile
+lint: $(READY) ## formatting, types, the Dockerfile and the workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/hadolint docker/nginx-plus/Dockerfile
+	$(BIN)/zizmor --offline --pedantic --no-progress --quiet .github
 
 format: $(READY) ## mend formatting
 	$(BIN)/ruff format .
@@ -41,8 +45,8 @@ format: $(READY) ## mend formatting
 unit: $(READY) ## the tests that need no cluster
 	$(BIN)/pytest tests/unit
 
-golden: $(READY) ## write tests/golden anew from the program
-	$(BIN)/pytest --quiet tests/unit/test_golden.py --write-golden
+golden: $(READY) ## write tests/golden anew from the program, and the expected comments on previews
+	$(BIN)/pytest --quiet tests/unit/test_golden.py tests/unit/previews/test_golden.py --write-golden
 
 reference: $(READY) ## write the configuration reference anew from the models: README.md and Pulumi.yaml
 	$(BIN)/python -m settings.reference

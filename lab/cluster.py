@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from lab.node import MADE_FOLDERS, cgroup_roots
 from lab.paths import KUBECONFIG, NODE_LOGS, REPOSITORY, STATE
 from lab.pieces import KUBERNETES
 from lab.progress import Progress
+from lab.waiting import wait_until
 
 CONTAINERD = ("ctr", "--namespace=k8s.io", "--address=/run/containerd/containerd.sock")
 """The client of the node's container runtime; to be run there."""
@@ -209,20 +209,12 @@ def _remove_cgroups() -> bool:
 
 
 def _until(what: str, done: Callable[[], bool]) -> None:
-    limit = time.monotonic() + STOP_LIMIT_SECONDS
-    while not done():
-        if time.monotonic() > limit:
-            raise LabError(f"Waited {STOP_LIMIT_SECONDS} s until {what}, in vain.")
-        time.sleep(0.1)
+    wait_until(done, f"Waited {STOP_LIMIT_SECONDS} s until {what}, in vain.", seconds=STOP_LIMIT_SECONDS)
 
 
 def _wait(what: str, ready: Callable[[], bool], alive: Callable[[], None]) -> None:
-    limit = time.monotonic() + START_LIMIT_SECONDS
-    while not ready():
-        alive()
-        if time.monotonic() > limit:
-            raise LabError(f"{what} was not ready within {START_LIMIT_SECONDS} s. The logs: {NODE_LOGS}")
-        time.sleep(0.2)
+    late = f"{what} was not ready within {START_LIMIT_SECONDS} s. The logs: {NODE_LOGS}"
+    wait_until(ready, late, seconds=START_LIMIT_SECONDS, pause=0.2, alive=alive)
 
 
 def _registry_answers() -> bool:

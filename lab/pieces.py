@@ -81,8 +81,8 @@ def compiler_version(compiler: str) -> str:
     """
     command = {"go": ["go", "env", "GOVERSION"], "cargo": ["cargo", "--version"]}[compiler]
     needed, what = {
-        "go": ((1, 26), "The lab builds Kubernetes and Pulumi with Go 1.26 or later"),
-        "cargo": ((1, 85), "The lab builds NGINX and its module with Rust 1.85 or later"),
+        "go": ((1, 26, 7), "The lab builds Kubernetes and Pulumi with Go 1.26.7 or later"),
+        "cargo": ((1, 85, 0), "The lab builds NGINX and its module with Rust 1.85 or later"),
     }[compiler]
     advice = f"{what}: install it and put `{compiler}` on PATH."
     if shutil.which(compiler) is None:
@@ -92,8 +92,9 @@ def compiler_version(compiler: str) -> str:
     printed = subprocess.run(
         command, check=True, capture_output=True, text=True, cwd=REPOSITORY, env=environment
     ).stdout.strip()
-    found = re.search(r"(\d+)\.(\d+)", printed)
-    if found is None or (int(found[1]), int(found[2])) < needed:
+    # A first release of Go has no third number.
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", printed)
+    if found is None or tuple(int(number or 0) for number in found.groups()) < needed:
         raise LabError(f"`{' '.join(command)}` says {printed!r}. {advice}")
     return printed
 
@@ -269,6 +270,13 @@ VEGETA = _go_piece("vegeta", "the load generator vegeta 12.12.0", 20, package="g
 """Not a part of the lab either: what measures it sends requests with it."""
 CROSSPLANE = _go_piece("crossplane", "F5's checker of nginx.conf", 5)
 """Not a part of the lab: the tests check what the program writes with it."""
+ACTIONLINT = _go_piece(
+    "actionlint",
+    "the checker of GitHub workflows actionlint 1.7.12",
+    10,
+    package="github.com/rhysd/actionlint/cmd/actionlint",
+)
+"""Not a part of the lab: the tests check the workflows with it."""
 NGINX = Piece(
     "nginx",
     "NGINX 1.28.3 with the lab's OpenTelemetry module",

@@ -105,7 +105,8 @@ def lay_out(folder: Path, name: str, namespace: str) -> dict[str, str]:
         # The lab's Python language host takes the interpreter from PATH.
         "PATH": f"{BIN}:{sys.prefix}/bin:{os.environ['PATH']}",
         "KUBECONFIG": str(KUBECONFIG),
-        "PULUMI_BACKEND_URL": f"file://{backend}",
+        # Without files of attributes: Pulumi writes those in place, and an empty one, after a kill, is as no state.
+        "PULUMI_BACKEND_URL": f"file://{backend}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": "protects nothing",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }

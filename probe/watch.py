@@ -30,6 +30,9 @@ async def watch(
 ) -> None:
     """Reads the counters at both ends of each interval and tells of each.
 
+    An interval begins before the one before it ends, so that no loss is between the two; one at that moment may be told
+    of twice.
+
     Args:
         outputs: the stack's.
         interval_seconds: the time between two readings.
@@ -39,10 +42,13 @@ async def watch(
     """
     number = 0
     async with Tempo(outputs.tempo_url, "{}", 1) as tempo:
+        counters = Counters(tempo, outputs.namespace, context)
+        await counters.start()
         while rounds is None or number < rounds:
-            counters = Counters(tempo, outputs.namespace, context)
-            await counters.start()
             await asyncio.sleep(interval_seconds)
+            following = Counters(tempo, outputs.namespace, context)
+            await following.start()
             measured = await counters.finish(set())
             show(Interval(seconds=interval_seconds, hops=measured.hops, losses=losses(measured)))
+            counters = following
             number += 1

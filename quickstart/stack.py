@@ -29,7 +29,8 @@ def environment(cluster: Cluster) -> dict[str, str]:
         passphrase.touch(mode=0o600)
         passphrase.write_text(secrets.token_urlsafe(32))
     own = {
-        "PULUMI_BACKEND_URL": f"file://{backend}",
+        # Without files of attributes: Pulumi writes those in place, and an empty one, after a kill, is as no state.
+        "PULUMI_BACKEND_URL": f"file://{backend}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
         "PULUMI_STACK": NAME,
         "PULUMI_SKIP_UPDATE_CHECK": "true",

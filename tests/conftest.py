@@ -5,4 +5,4 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--write-golden`, which `make golden` gives."""
-    parser.addoption("--write-golden", action="store_true", help="write tests/golden anew from the program")
+    parser.addoption("--write-golden", action="store_true", help="write the golden files anew")

@@ -4,8 +4,10 @@ Each module gets a running lab; it is removed at the end if the tests started it
 """
 
 import base64
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Generator
@@ -17,8 +19,10 @@ import pytest
 
 from lab import cluster
 from lab.cluster import in_pod, kubectl
-from lab.paths import REPOSITORY
+from lab.paths import KUBECONFIG, REPOSITORY
+from lab.pieces import KUBERNETES
 from lab.stack import Stack
+from tests.otlp import free_port
 from tests.waiting import wait_for
 
 NAMESPACE = "tracing-test"
@@ -68,6 +72,26 @@ def stack(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stac
         yield made
     finally:
         made.pulumi("destroy", "--yes", "--skip-preview")
+
+
+@contextlib.contextmanager
+def forwarded(target: str, port: int) -> Generator[int]:
+    """A port of this machine that leads to one of a pod or a Service, as a person with `kubectl` makes it."""
+    local = free_port()
+    command = [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", f"--namespace={NAMESPACE}"]
+    process = subprocess.Popen([*command, "port-forward", target, f"{local}:{port}"], stdout=subprocess.DEVNULL)
+    try:
+        wait_for("the forwarded port", lambda: _is_taken(local))
+        yield local
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _is_taken(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+        return True
+    return False
 
 
 def connects(pod: str, host: str, port: int) -> bool:
@@ -130,6 +154,13 @@ def find_spans(tempo_url: str, trace_id: str, name: str = "/") -> list[Span]:
         return [span for span in found if span.fields["name"] == name] or None
 
     return wait_for(f"trace {trace_id} in Tempo", look, seconds=30)
+
+
+def search(tempo_url: str, query: str, **window: int) -> list[str]:
+    """The IDs of the traces that a TraceQL query finds, of a window from `start` to `end` (Unix seconds) if given."""
+    answer = httpx.get(f"{tempo_url}/api/search", params={"q": query, **window}, timeout=5)
+    traces: list[dict[str, str]] = answer.json().get("traces") or []
+    return [trace["traceID"].zfill(32) for trace in traces]
 
 
 def _spans(trace: dict[str, Any]) -> list[Span]:

@@ -4,15 +4,19 @@ The tests of this module share one stack and run in the order that they are writ
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from typing import Any
 
+import grpc
 import httpx
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lab.cluster import in_node, kubectl
-from tests.lab.conftest import NAMESPACE, PARENT_ID, Span, Stack, find_spans, hexadecimal, objects, probe
+from tests.lab.conftest import NAMESPACE, PARENT_ID, Span, Stack, find_spans, forwarded, hexadecimal, objects, probe, search
 from tests.waiting import wait_for
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -62,6 +66,26 @@ def test_a_request_with_a_traceparent_keeps_its_trace_and_parent(stack: Stack) -
     span = only(find_spans(outputs["tempoUrl"], trace_id))
     assert hexadecimal(span.fields["traceId"]) == trace_id
     assert hexadecimal(span.fields["parentSpanId"]) == PARENT_ID
+
+
+def test_a_span_that_the_collector_had_to_keep_is_found_at_its_own_time(stack: Stack) -> None:
+    trace_id, at = os.urandom(16), int(time.time()) - 3600
+    request = ExportTraceServiceRequest()
+    span = (
+        request.resource_spans.add().scope_spans.add().spans.add(trace_id=trace_id, span_id=os.urandom(8), name="old")
+    )
+    span.start_time_unix_nano = span.end_time_unix_nano = at * 10**9
+    with forwarded("service/tempo", 4317) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+        # Without its generated class, which has no types.
+        channel.unary_unary(export, ExportTraceServiceRequest.SerializeToString)(request, timeout=10)
+    tempo = stack.outputs()["tempoUrl"]
+
+    # A search looks into blocks, so this one begins to find it when its block is written.
+    def found() -> bool:
+        return search(tempo, '{ name = "old" }', start=at - 60, end=at + 60) == [trace_id.hex()]
+
+    wait_for("the trace in a search of its own time", found)
 
 
 def test_the_probe_finds_every_request_and_the_hops_balance(stack: Stack) -> None:
