@@ -16,7 +16,18 @@ import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lab.cluster import in_node, kubectl
-from tests.lab.conftest import NAMESPACE, PARENT_ID, Span, Stack, find_spans, forwarded, hexadecimal, objects, probe, search
+from tests.lab.conftest import (
+    NAMESPACE,
+    PARENT_ID,
+    Span,
+    Stack,
+    find_spans,
+    forwarded,
+    hexadecimal,
+    objects,
+    probe,
+    search,
+)
 from tests.waiting import wait_for
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
