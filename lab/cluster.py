@@ -224,10 +224,14 @@ def _registry_answers() -> bool:
         return False
 
 
+def kubectl_command(*arguments: str) -> list[str]:
+    """The command that runs kubectl against the lab."""
+    return [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments]
+
+
 def kubectl(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """Runs kubectl against the lab, with `text` as its input."""
-    command = [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, input=text)
+    return subprocess.run(kubectl_command(*arguments), check=False, capture_output=True, text=True, input=text)
 
 
 def _succeeds(*arguments: str, text: str | None = None) -> bool:

@@ -38,7 +38,7 @@ def _measurements(stack: Stack, say: Say) -> dict[str, Measurement]:
         "refresh": lambda: [steady.refreshed(stack)],
         "edits": lambda: [interrupted.edits(stack, say)],
         "tampering": lambda: [steady.healed(stack, say)],
-        "nginx-rollout": lambda: [faulty.nginx_rollout(stack)],
+        "nginx-rollout": lambda: faulty.nginx_rollout(stack),
         "nginx-scale-down": lambda: [faulty.nginx_scale_down(stack)],
         "collector-rollout": lambda: [faulty.collector_rollout(stack)],
         "collector-kill": lambda: [faulty.collector_kill(stack)],

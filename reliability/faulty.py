@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from lab import cluster
 from lab.progress import Progress
 from lab.stack import Stack
 from reliability.faults import kill, must, pods, roll, scale, unreachable, wait_ready
 from reliability.figures import Figure, Number
+from reliability.logs import Complaints
 from reliability.traces import missing
 from reliability.traffic import Sent, Traffic, send_for
 
@@ -45,25 +47,47 @@ CONFIGURATION = {
 NGINX, COLLECTOR, TEMPO = "deployment/nginx", "statefulset/otel-collector", "statefulset/tempo"
 
 
+@dataclass
+class Outcome:
+    """What became of the requests around a fault."""
+
+    sent: Sent
+    lost: list[str]
+    """The traces of answered requests that Tempo does not have."""
+
+    complaints: dict[str, int]
+    """What the pods said meanwhile, to find where a lost span went."""
+
+    def details(self) -> dict[str, Number]:
+        """For a figure."""
+        return {
+            "requests": self.sent.count,
+            "failed": len(self.sent.failed),
+            "traces lost": len(self.lost),
+            "reasons": json.dumps(self.sent.reasons()),
+            "pods said": json.dumps(self.complaints),
+        }
+
+
 def during(
     stack: Stack, fault: Callable[[], object], *, keepalive: bool = True, patience_seconds: float = 15
-) -> tuple[Sent, list[str]]:
-    """Sends while a fault is made, and a little before and after; gives what was sent and the traces that are lost."""
+) -> Outcome:
+    """Sends while a fault is made, and a little before and after."""
     outputs = stack.outputs()
-    with Traffic(outputs["nginxUrl"], RATE, keepalive=keepalive) as traffic:
-        time.sleep(AROUND_SECONDS)
-        fault()
-        time.sleep(AROUND_SECONDS)
-    return traffic.sent, missing(outputs["tempoUrl"], traffic.sent, patience_seconds=patience_seconds)
+    with Complaints(stack.namespace) as complaints:
+        with Traffic(outputs["nginxUrl"], RATE, keepalive=keepalive) as traffic:
+            time.sleep(AROUND_SECONDS)
+            fault()
+            time.sleep(AROUND_SECONDS)
+        lost = missing(outputs["tempoUrl"], traffic.sent, patience_seconds=patience_seconds)
+    return Outcome(traffic.sent, lost, complaints.counts)
 
 
-def nginx_rollout(stack: Stack) -> Figure:
+def nginx_rollout(stack: Stack) -> list[Figure]:
     """Every NGINX pod is replaced; clients that keep their connections, and clients that do not."""
-    kept, lost_of_kept = during(stack, lambda: roll(stack.namespace, NGINX))
-    new, lost_of_new = during(stack, lambda: roll(stack.namespace, NGINX), keepalive=False)
-    failed = len(kept.failed) + len(new.failed)
-    lost = len(lost_of_kept) + len(lost_of_new)
-    return _lossless("NGINX rollout", kept.count + new.count, failed, lost, kept.reasons() | new.reasons())
+    kept = during(stack, lambda: roll(stack.namespace, NGINX))
+    new = during(stack, lambda: roll(stack.namespace, NGINX), keepalive=False)
+    return [_lossless("NGINX rollout", kept), _lossless("NGINX rollout, a connection a request", new)]
 
 
 def nginx_scale_down(stack: Stack) -> Figure:
@@ -73,14 +97,12 @@ def nginx_scale_down(stack: Stack) -> Figure:
         scale(stack.namespace, NGINX, 1)
         scale(stack.namespace, NGINX, 2)
 
-    sent, lost = during(stack, there_and_back)
-    return _lossless("NGINX scaled down and up", sent.count, len(sent.failed), len(lost), sent.reasons())
+    return _lossless("NGINX scaled down and up", during(stack, there_and_back))
 
 
 def collector_rollout(stack: Stack) -> Figure:
     """Both Collectors are replaced, one after the other."""
-    sent, lost = during(stack, lambda: roll(stack.namespace, COLLECTOR))
-    return _lossless("Collector rollout, two replicas", sent.count, len(sent.failed), len(lost), sent.reasons())
+    return _lossless("Collector rollout, two replicas", during(stack, lambda: roll(stack.namespace, COLLECTOR)))
 
 
 def collector_kill(stack: Stack) -> Figure:
@@ -88,14 +110,11 @@ def collector_kill(stack: Stack) -> Figure:
 
     NGINX's exports that meet the dead one are lost: the nodes leave it out a second later.
     """
-    worst: tuple[Sent, list[str]] | None = None
-    for pod in pods(stack.namespace, "otel-collector"):
-        sent, lost = during(stack, lambda pod=pod: kill(pod))
-        if worst is None or len(lost) > len(worst[1]):
-            worst = sent, lost
+    outcomes = [during(stack, lambda pod=pod: kill(pod)) for pod in pods(stack.namespace, "otel-collector")]
+    worst = max(outcomes, key=lambda outcome: len(outcome.lost))
     bar = int(RATE * (EXPORT_SECONDS + NOTICED_SECONDS))
     what = "one export of NGINX's and the second until nodes leave out the dead pod"
-    return _bounded("Collector SIGKILL, persistent queue", *(worst or (Sent(RATE), [])), bar, what)
+    return _bounded("Collector SIGKILL, persistent queue", worst, bar, what)
 
 
 def tempo_down(stack: Stack, seconds: float) -> Figure:
@@ -106,21 +125,18 @@ def tempo_down(stack: Stack, seconds: float) -> Figure:
         time.sleep(seconds)
         scale(stack.namespace, TEMPO, 1)
 
-    sent, lost = during(stack, away, patience_seconds=RECONNECTED_SECONDS)
-    return _lossless(f"Tempo away for {seconds:.0f} s", sent.count, len(sent.failed), len(lost), sent.reasons())
+    return _lossless(f"Tempo away for {seconds:.0f} s", during(stack, away, patience_seconds=RECONNECTED_SECONDS))
 
 
 def tempo_stop(stack: Stack) -> Figure:
     """Tempo is told to end, as by a rollout."""
-    sent, lost = during(stack, lambda: roll(stack.namespace, TEMPO))
-    return _lossless("Tempo SIGTERM", sent.count, len(sent.failed), len(lost), sent.reasons())
+    return _lossless("Tempo SIGTERM", during(stack, lambda: roll(stack.namespace, TEMPO)))
 
 
 def tempo_kill(stack: Stack) -> Figure:
     """Tempo is killed; what it had not written yet is lost."""
     (pod,) = pods(stack.namespace, "tempo")
-    sent, lost = during(stack, lambda: kill(pod))
-    return _bounded("Tempo SIGKILL", sent, lost, int(RATE * FLUSH_SECONDS), "one flush period")
+    return _bounded("Tempo SIGKILL", during(stack, lambda: kill(pod)), int(RATE * FLUSH_SECONDS), "one flush period")
 
 
 def collector_unreachable(stack: Stack, seconds: float) -> list[Figure]:
@@ -171,20 +187,15 @@ def node_restart(stack: Stack, seconds: float) -> Figure:
     return Figure("node killed and started: traces found", "100 %", value, not lost, {"traces lost": len(lost)})
 
 
-def _lossless(name: str, count: int, failed: int, lost: int, reasons: dict[str, int]) -> Figure:
-    details: dict[str, Number] = {
-        "requests": count,
-        "failed": failed,
-        "traces lost": lost,
-        "reasons": json.dumps(reasons),
-    }
+def _lossless(name: str, outcome: Outcome) -> Figure:
+    count, failed, lost = outcome.sent.count, len(outcome.sent.failed), len(outcome.lost)
     found = (count - failed - lost) / (count - failed) if count > failed else 0.0
     value = f"{failed} of {count} failed; {found:.2%} found"
-    return Figure(f"{name}, {RATE:.0f}/s", "0 failed; 100 % found", value, not failed and not lost, details)
+    return Figure(f"{name}, {RATE:.0f}/s", "0 failed; 100 % found", value, not failed and not lost, outcome.details())
 
 
-def _bounded(name: str, sent: Sent, lost: list[str], bar: int, what: str) -> Figure:
-    details: dict[str, Number] = {"requests": sent.count, "failed": len(sent.failed), "traces lost": len(lost)}
-    value = f"{len(sent.failed)} failed; {len(lost)} spans lost of {sent.count}"
-    met = not sent.failed and len(lost) <= bar
-    return Figure(f"{name}, {RATE:.0f}/s", f"0 failed; ≤ {bar} lost ({what})", value, met, details)
+def _bounded(name: str, outcome: Outcome, bar: int, what: str) -> Figure:
+    failed, lost = len(outcome.sent.failed), len(outcome.lost)
+    value = f"{failed} failed; {lost} spans lost of {outcome.sent.count}"
+    met = not failed and lost <= bar
+    return Figure(f"{name}, {RATE:.0f}/s", f"0 failed; ≤ {bar} lost ({what})", value, met, outcome.details())

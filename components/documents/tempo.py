@@ -37,6 +37,9 @@ def tempo_document(settings: TempoSettings) -> Document:
             "flush_check_period": settings.flush.check_period,
             "max_block_duration": settings.flush.max_block_duration,
             "complete_block_timeout": settings.flush.complete_block_timeout,
+            # A Tempo that ends writes its live traces and only then refuses spans (`markUnavailable` in
+            # `modules/ingester/ingester.go`): what it took in between is lost without this second writing.
+            "flush_all_on_shutdown": True,
         },
         "storage": {
             "trace": {

@@ -44,7 +44,8 @@ def check(figure: Figure) -> None:
 
 
 def test_a_rollout_of_nginx_fails_no_request_and_loses_no_span(durable: Stack) -> None:
-    check(faulty.nginx_rollout(durable))
+    for figure in faulty.nginx_rollout(durable):
+        check(figure)
 
 
 def test_fewer_pods_of_nginx_fail_no_request_and_lose_no_span(durable: Stack) -> None:
@@ -61,6 +62,10 @@ def test_a_collector_that_is_killed_loses_what_it_was_not_given(durable: Stack) 
 
 def test_a_tempo_that_is_away_loses_no_span(durable: Stack) -> None:
     check(faulty.tempo_down(durable, seconds=5))
+
+
+def test_a_tempo_that_is_told_to_end_loses_no_span(durable: Stack) -> None:
+    check(faulty.tempo_stop(durable))
 
 
 def test_a_tempo_that_is_killed_loses_what_was_not_on_its_disk(durable: Stack) -> None:
