@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/complete
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help up down probe bench reliability drift test lint format unit golden reference lab-up lab-down requirements
+.PHONY: help up down probe preview bench reliability drift test lint format unit golden reference lab-up lab-down requirements
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ down: $(READY) ## remove the stack, and the cluster if `make up` made it
 
 probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
 	@$(BIN)/python -m quickstart probe $(ARGS)
+
+preview: $(READY) ## what STACK=dev makes on a throw-away cluster, without its own; ARGS="--diff"
+	@$(BIN)/python -m quickstart preview $(or $(STACK),dev) $(ARGS)
 
 bench: $(READY) ## what the program and tracing cost, as ratios, on the running lab: a quarter of an hour; ARGS="--only growth"
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,11 +1,11 @@
-"""The quickstart's commands: `python -m quickstart up`, `down` and `probe` (`make up`, `make down`, `make probe`)."""
+"""The quickstart's commands: `python -m quickstart up`, `down`, `probe` and `preview` (`make up` and so on)."""
 
 import argparse
 import os
 import subprocess
 import sys
 
-from quickstart import clusters, stack
+from quickstart import clusters, stack, throwaway
 from quickstart.state import REPOSITORY, STATE, QuickstartError
 
 
@@ -73,9 +73,15 @@ def pulumi(arguments: list[str]) -> int:
     ).returncode
 
 
+def preview(arguments: list[str]) -> int:
+    """Previews a stack's configuration on a throw-away cluster: the stack's name, then options of `pulumi preview`."""
+    name, others = (arguments[0], arguments[1:]) if arguments else ("dev", [])
+    return throwaway.preview(name, others)
+
+
 def main() -> int:
     """Runs one command; 1 when it failed for a reason that the person can mend."""
-    commands = {"up": up, "down": down, "probe": probe, "pulumi": pulumi}
+    commands = {"up": up, "down": down, "probe": probe, "preview": preview, "pulumi": pulumi}
     parser = argparse.ArgumentParser(prog="python -m quickstart", description=__doc__)
     parser.add_argument("command", choices=sorted(commands))
     chosen, others = parser.parse_known_args()

@@ -1,10 +1,12 @@
 """Where the cluster comes from: one that the caller names, else kind, else the embedded lab."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -65,6 +67,24 @@ def take() -> Cluster:
     if before.source == "kind":
         return _kind() or before
     return _lab() if before.source == "lab" else before
+
+
+@contextlib.contextmanager
+def throw_away() -> Generator[Cluster]:
+    """A cluster to try something on, whatever cluster the caller names: removed at the end, unless it was there before.
+
+    Raises:
+        QuickstartError: it could not be made or removed.
+    """
+    before = {"lab"} if lab_is_running() else set[str]()
+    if shutil.which("kind") and KIND_NAME in _printed("kind", "get", "clusters").split():
+        before.add("kind")
+    cluster = _kind() or _lab()
+    try:
+        yield cluster
+    finally:
+        if cluster.source not in before:
+            remove(cluster)
 
 
 def _yours() -> Cluster | None:

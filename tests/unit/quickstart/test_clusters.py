@@ -104,7 +104,7 @@ def test_a_cluster_of_the_caller_s_own_is_never_removed(programs: Path) -> None:
 
 def test_down_twice_is_a_clean_no_op(tmp_path: Path) -> None:
     # In a copy, where nothing is up whatever runs in this checkout.
-    for package in ("quickstart", "lab"):
+    for package in ("quickstart", "lab", "settings"):
         shutil.copytree(clusters.REPOSITORY / package, tmp_path / package)
     for _ in range(2):
         down = subprocess.run(

@@ -1,0 +1,128 @@
+"""`make preview`: what a stack's configuration makes on a cluster that is there for this alone.
+
+For people and pull requests without the stack's own cluster. Every object goes to a real API server, as a dry run.
+Not a preview of a change: everything is new there; and images are not pulled, nor built.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightkube import Client
+from lightkube.config.kubeconfig import KubeConfig
+from lightkube.core.exceptions import ApiError
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Namespace
+
+from quickstart import clusters
+from quickstart.stack import PYTHON
+from quickstart.state import REPOSITORY, STATE, QuickstartError
+from settings.stack import Settings
+
+_OWN_CLUSTER = ("nginx-tracing:cluster", "kubernetes:")
+"""What the configuration says of the stack's own cluster."""
+
+
+def preview(name: str, arguments: list[str]) -> int:
+    """Previews a stack's configuration on a cluster that is made for it, or on the one of `make up`.
+
+    Args:
+        name: the stack, whose `Pulumi.<name>.yaml` is read, and neither changed nor its state read.
+        arguments: more of them for `pulumi preview`.
+
+    Returns:
+        Pulumi's exit code.
+
+    Raises:
+        QuickstartError: no such file, secrets that cannot be read here, or no cluster.
+    """
+    document = configuration(REPOSITORY / f"Pulumi.{name}.yaml")
+    STATE.mkdir(exist_ok=True, mode=0o700)
+    with clusters.throw_away() as cluster, tempfile.TemporaryDirectory(prefix="preview-") as scratch:
+        folder = Path(scratch)
+        for entry in REPOSITORY.iterdir():
+            if not (entry.name.startswith("Pulumi.") and entry.name != "Pulumi.yaml"):
+                (folder / entry.name).symlink_to(entry)
+        (folder / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(document))
+        environment = _environment(folder, cluster)
+        if shutil.which("pulumi", path=environment["PATH"]) is None:
+            raise QuickstartError("The Pulumi CLI (`pulumi`) is not on PATH. Install it as its documentation says.")
+        made = subprocess.run(
+            ["pulumi", "--non-interactive", "stack", "init", name],
+            check=False,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        if made.returncode != 0:
+            raise QuickstartError(f"Pulumi cannot use Pulumi.{name}.yaml: {made.stderr.strip()}")
+        print(f"Cluster: {cluster.description}, not the stack's own; images are neither pulled nor built.", flush=True)
+        namespace = document["config"].get("nginx-tracing:namespace", Settings.model_fields["namespace"].default)
+        with _namespace(cluster, namespace):
+            command = ["pulumi", "--non-interactive", "preview", f"--stack={name}", *arguments]
+            return subprocess.run(command, check=False, cwd=folder, env=environment).returncode
+
+
+def configuration(file: Path) -> dict[str, Any]:
+    """A stack's configuration without what ties it to its own cluster.
+
+    Raises:
+        QuickstartError: there is none, or its secrets are not encrypted with a passphrase that is at hand.
+    """
+    if not file.exists():
+        there = sorted(path.name.split(".")[1] for path in REPOSITORY.glob("Pulumi.*.yaml"))
+        raise QuickstartError(f"There is no {file.name}. Stacks with a file: {', '.join(there)}.")
+    document: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
+    values: dict[str, Any] = document.get("config") or {}
+    document["config"] = {key: value for key, value in values.items() if not key.startswith(_OWN_CLUSTER)}
+    secret = [key for key, value in document["config"].items() if isinstance(value, dict) and "secure" in value]
+    if not secret:
+        # Then no passphrase is needed.
+        document.pop("encryptionsalt", None)
+    elif "encryptionsalt" not in document:
+        raise QuickstartError(
+            f"{file.name} has secrets that only its backend decrypts: {', '.join(secret)}.\n"
+            "Preview it there: pulumi preview\n"
+            "or give them a passphrase: pulumi stack change-secrets-provider passphrase"
+        )
+    elif not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & set(os.environ):
+        raise QuickstartError(
+            f"{file.name} has secrets ({', '.join(secret)}): export PULUMI_CONFIG_PASSPHRASE_FILE=<file>"
+        )
+    return document
+
+
+def _environment(folder: Path, cluster: clusters.Cluster) -> dict[str, str]:
+    backend = folder / "backend"
+    backend.mkdir()
+    own = {
+        "PULUMI_BACKEND_URL": f"file://{backend}",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PATH": os.pathsep.join(filter(None, [PYTHON, cluster.path, os.environ["PATH"]])),
+    }
+    # Without secrets any passphrase will do, and nothing is kept.
+    return {"PULUMI_CONFIG_PASSPHRASE": "nothing"} | os.environ | own | cluster.environment
+
+
+@contextlib.contextmanager
+def _namespace(cluster: clusters.Cluster, name: str) -> Generator[None]:
+    """The objects' namespace, where it is not there yet: without it the API server looks at none of them."""
+    client = Client(config=KubeConfig.from_file(cluster.environment["KUBECONFIG"]))
+    try:
+        client.create(Namespace(metadata=ObjectMeta(name=name)))
+    except ApiError as error:
+        if error.status.reason != "AlreadyExists":
+            raise QuickstartError(f"The namespace {name} could not be made: {error}") from error
+        yield
+        return
+    try:
+        yield
+    finally:
+        client.delete(Namespace, name)
