@@ -1,7 +1,7 @@
 """`make bench`: what this program and tracing cost, as ratios, on a lab that runs and does nothing else.
 
-`commands`: `pulumi up`, one with nothing to do and `pulumi preview`, beside `kubectl apply` and `diff` of the same
-objects and programs that do less. `growth`: a first preview by the number of routes, and of components. `tracing`:
+`commands`: `pulumi up`, and one with nothing to do, beside `kubectl apply` and `diff` of the same objects and an empty
+program. `previews`: `pulumi preview` beside those of programs that do less. `growth`: a first preview by the number of routes, and of components. `tracing`:
 requests a second and CPU time of NGINX with none, all and a tenth of them traced. `spans`: CPU time, memory and the
 time until a request is found, beside the tutorial's stack. A quarter of an hour for all of it.
 """
@@ -22,7 +22,7 @@ from lab.errors import LabError
 from lab.pieces import VEGETA
 from lab.progress import Progress
 
-SECTIONS = ("commands", "growth", "tracing", "spans")
+SECTIONS = ("commands", "previews", "growth", "tracing", "spans")
 
 
 def main() -> int:
@@ -54,6 +54,8 @@ def main() -> int:
 def _measure(section: str, scratch: Path, progress: Progress, console: Console) -> None:
     if section == "commands":
         commands.commands(scratch, progress.say).show("Pulumi and kubectl", console)
+    elif section == "previews":
+        commands.previews(scratch, progress.say).show("pulumi preview", console)
     elif section == "growth":
         growth.routes(scratch, progress.say).show("First preview by routes", console)
         growth.instances(scratch, progress.say).show("First preview by components", console)

@@ -83,6 +83,17 @@ def test_without_a_cluster_a_preview_says_what_it_is_of(previewed: Stack, tmp_pa
     assert "compares with what Pulumi remembers" in said
 
 
+def test_on_a_throw_away_cluster_each_object_is_looked_at_by_its_api_server(lab: None) -> None:
+    before = sorted(path.name for path in REPOSITORY.glob("Pulumi.*.yaml"))
+    command = [sys.executable, "-m", "quickstart", "preview", "staging"]
+    said = subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert "Cluster: the embedded lab, not the stack's own" in said.stdout
+    assert "tempo-0" not in said.stdout
+    assert " + 2" in said.stdout and "to create" in said.stdout
+    assert sorted(path.name for path in REPOSITORY.glob("Pulumi.*.yaml")) == before
+
+
 def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(previewed: Stack) -> None:
     configuration = previewed.folder / f"Pulumi.{previewed.name}.yaml"
     before = configuration.read_text()
