@@ -22,7 +22,7 @@ probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
 preview: $(READY) ## what STACK=dev makes on a throw-away cluster, without its own; ARGS="--diff"
 	@$(BIN)/python -m quickstart preview $(or $(STACK),dev) $(ARGS)
 
-bench: $(READY) ## what the program and tracing cost, as ratios, on the running lab: a quarter of an hour; ARGS="--only growth"
+bench: $(READY) ## what the program and tracing cost, as ratios, on the running lab: twenty minutes; ARGS="--only growth"
 	@$(BIN)/python -m bench $(ARGS)
 
 reliability: $(READY) ## what is lost, under faults and load, on the running lab: an hour and a quarter, reliability.json

@@ -1,9 +1,9 @@
 """`make bench`: what this program and tracing cost, as ratios, on a lab that runs and does nothing else.
 
 `commands`: `pulumi up`, and one with nothing to do, beside `kubectl apply` and `diff` of the same objects and an empty
-program. `previews`: `pulumi preview` beside those of programs that do less. `growth`: a first preview by the number of routes, and of components. `tracing`:
-requests a second and CPU time of NGINX with none, all and a tenth of them traced. `spans`: CPU time, memory and the
-time until a request is found, beside the tutorial's stack. A quarter of an hour for all of it.
+program. `previews`: `pulumi preview` beside those of programs that do less. `growth`: a first preview by the number of
+routes, and of components. `tracing`: requests a second and CPU time of NGINX with none, all and a tenth of them traced.
+`spans`: CPU time, memory and the time until a request is found, beside the tutorial's stack. Twenty minutes for all.
 """
 
 import argparse

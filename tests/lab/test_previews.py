@@ -89,8 +89,7 @@ def test_on_a_throw_away_cluster_each_object_is_looked_at_by_its_api_server(lab:
     said = subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
     assert said.returncode == 0, said.stdout + said.stderr
     assert "Cluster: the embedded lab, not the stack's own" in said.stdout
-    assert "tempo-0" not in said.stdout
-    assert " + 2" in said.stdout and "to create" in said.stdout
+    assert "to create" in said.stdout
     assert sorted(path.name for path in REPOSITORY.glob("Pulumi.*.yaml")) == before
 
 
