@@ -336,9 +336,16 @@ def go_memory_limit(configured: Resources) -> EnvVarArgs:
     return EnvVarArgs(name="GOMEMLIMIT", value=f"{mebibytes}MiB")
 
 
-def ready_when(path: str, port: int) -> ProbeArgs:
-    """Readiness by HTTP, asked each second: it decides how long a rollout takes."""
-    return ProbeArgs(http_get=HTTPGetActionArgs(path=path, port=port), period_seconds=1, failure_threshold=3)
+def ready_when(path: str, port: int, *, after_seconds: int | None = None) -> ProbeArgs:
+    """Readiness by HTTP, asked each second: it decides how long a rollout takes.
+
+    Args:
+        path: what is asked for.
+        port: where.
+        after_seconds: how long a new pod is left out, ready or not.
+    """
+    get = HTTPGetActionArgs(path=path, port=port)
+    return ProbeArgs(http_get=get, period_seconds=1, failure_threshold=3, initial_delay_seconds=after_seconds)
 
 
 def alive_while(path: str, port: int) -> ProbeArgs:

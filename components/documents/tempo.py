@@ -31,14 +31,19 @@ def tempo_document(settings: TempoSettings) -> Document:
             "retry_after_on_resource_exhausted": "1s",
         },
         "ingester": {
-            # /ready is 503 for that long after a start; the default costs every rollout 15 s.
-            "lifecycler": {"min_ready_duration": "1s"},
+            "lifecycler": {
+                # /ready is 503 for that long after a start; the default costs every rollout 15 s.
+                "min_ready_duration": "1s",
+                # From telling the distributor that it leaves to refusing what the distributor sends. Without it what is
+                # on its way is refused with a code that the Collector takes for final, and drops (grafana/tempo#4493).
+                "final_sleep": "2s",
+            },
             "trace_idle_period": settings.flush.trace_idle_period,
             "flush_check_period": settings.flush.check_period,
             "max_block_duration": settings.flush.max_block_duration,
             "complete_block_timeout": settings.flush.complete_block_timeout,
-            # A Tempo that ends writes its live traces and only then refuses spans (`markUnavailable` in
-            # `modules/ingester/ingester.go`): what it took in between is lost without this second writing.
+            # A Tempo that ends writes its live traces before it refuses more (`markUnavailable` in
+            # `modules/ingester/ingester.go`): what it takes in between is lost without this second writing.
             "flush_all_on_shutdown": True,
         },
         "storage": {
