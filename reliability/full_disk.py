@@ -1,5 +1,6 @@
 """A disk that is full: what is lost then, what is said of it, and what happens when somebody has enlarged it."""
 
+import json
 import time
 
 from lab.stack import Stack
@@ -8,6 +9,7 @@ from probe.counters import REFUSED, parse_metrics
 from reliability.faults import enlarge, must, pods, scale
 from reliability.faulty import RECONNECTED_SECONDS, TEMPO
 from reliability.figures import Figure, Number
+from reliability.logs import Complaints
 from reliability.traces import missing
 from reliability.traffic import send_for
 
@@ -63,10 +65,12 @@ def tempo(stack: Stack) -> list[Figure]:
 
 def _recovered(stack: Stack, name: str) -> Figure:
     outputs = stack.outputs()
-    sent = send_for(5, outputs["nginxUrl"], 200)
-    lost = missing(outputs["tempoUrl"], sent, patience_seconds=30)
+    with Complaints(stack.namespace) as complaints:
+        sent = send_for(5, outputs["nginxUrl"], 200)
+        lost = missing(outputs["tempoUrl"], sent, patience_seconds=30)
     value = f"{sent.count - len(lost)} of {sent.count} found"
-    return Figure(f"{name}: afterwards", "all found", value, not lost and not sent.failed)
+    details: dict[str, Number] = {"traces lost": len(lost), "pods said": json.dumps(complaints.counts)}
+    return Figure(f"{name}: afterwards", "all found", value, not lost and not sent.failed, details)
 
 
 def _refused(stack: Stack) -> int:
