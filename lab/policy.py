@@ -1,4 +1,4 @@
-"""A preview of a stack on the lab with the policy pack: `python -m lab.policy FOLDER STACK`.
+"""A preview of a stack on the lab with the policy pack: `python -m lab.policy FOLDER STACK [EVENT LOG]`.
 
 The lab's Python language host is too old to start a policy pack, and the CLI starts packs with nothing else where it
 finds one. So this runs without: the program inline, and the pack with the older starter, a shell script. Not for other
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from pulumi.automation import CommandError, LocalWorkspace, Stack
+from pulumi.automation import CommandError, CommandResult, LocalWorkspace, OnOutput, PulumiCommand, Stack
 
 from lab.paths import REPOSITORY
 from lab.pieces import KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI, module_folder
@@ -21,20 +21,23 @@ from lab.pieces import KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI, module_folder
 STARTER = "pulumi-analyzer-policy-python"
 
 
-def preview(folder: Path, stack: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def preview(
+    folder: Path, stack: str, environment: Mapping[str, str], event_log: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Previews a stack that `lay_out` made, with the checkout's policy pack; the exit code is 0 if all policies agree.
 
     Args:
         folder: the copy of the program; the pack and its programs are put there.
         stack: the stack.
         environment: what `lay_out` returned.
+        event_log: as of `--event-log`, and then what is printed is that of `--json`.
     """
     # Beside the program: its virtual environment is the pack's, as in the checkout.
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "policy", folder / "policy", ignore=ignored, dirs_exist_ok=True)
     path = [str(_programs(folder)), *_without_language_host(environment["PATH"])]
     return subprocess.run(
-        [sys.executable, "-m", "lab.policy", str(folder), stack],
+        [sys.executable, "-m", "lab.policy", str(folder), stack, *([str(event_log)] if event_log else [])],
         check=False,
         cwd=REPOSITORY,
         env=dict(environment) | {"PATH": os.pathsep.join(path)},
@@ -64,26 +67,51 @@ def _without_language_host(path: str) -> list[str]:
     return [folder for folder in path.split(os.pathsep) if not (Path(folder) / "pulumi-language-python").exists()]
 
 
-def main(folder: Path, stack: str) -> int:
+class _Command(PulumiCommand):
+    """Has the engine write its events to a file; Automation API would take them for itself."""
+
+    event_log: str | None = None
+
+    def run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: OnOutput | None = None,
+        on_error: OnOutput | None = None,
+    ) -> CommandResult:
+        if self.event_log and "--event-log" in args:
+            args[args.index("--event-log") + 1] = self.event_log
+        return super().run(args, cwd, additional_env, on_output, on_error)
+
+
+def main(folder: Path, stack: str, event_log: str | None = None) -> int:
     """The preview itself, in a process of its own: the program's modules are those of the folder."""
 
     def program() -> None:
         runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
 
     sys.path.insert(0, str(folder))
-    workspace = LocalWorkspace(work_dir=str(folder), program=program)
+    command = _Command()
+    command.event_log = event_log
+    workspace = LocalWorkspace(work_dir=str(folder), program=program, pulumi_command=command)
     try:
         Stack.select(stack, workspace).preview(
             policy_packs=[str(folder / "policy")],
             color="never",
+            json=event_log is not None,
             on_output=print,
             on_error=lambda line: print(line, file=sys.stderr),
         )
     except CommandError:
         # What it says was printed.
         return 1
+    except RuntimeError:
+        # It misses the events, which went to the file.
+        if event_log is None:
+            raise
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))

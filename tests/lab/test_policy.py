@@ -1,11 +1,15 @@
 """The policy pack in a real preview: the engine starts it, and asks it about what the provider made of each object."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from lab.policy import preview
 from lab.stack import lay_out
+from tests.unit.previews.trim import FIXTURES, shape, trimmed, trimmed_log
 
 NAMESPACE = "policy-test"
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of nothing
@@ -22,11 +26,11 @@ ConfigMap("elsewhere", data={{"app.ini": "password={PASSWORD}"}})
 """
 
 
-def previewed(folder: Path, addition: str = "") -> subprocess.CompletedProcess[str]:
+def previewed(folder: Path, addition: str = "", event_log: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = lay_out(folder, "policy", NAMESPACE)
     with (folder / "__main__.py").open("a") as program:
         program.write(addition)
-    return preview(folder, "policy", environment)
+    return preview(folder, "policy", environment, event_log)
 
 
 def refusals(done: subprocess.CompletedProcess[str]) -> set[tuple[str, str]]:
@@ -57,3 +61,28 @@ def test_a_stack_with_faulty_objects_is_refused_by_the_policies_that_they_break(
     assert 'the key "app.ini" has the value of the key "password" of Secret "login' in done.stdout
     assert f'it is in the namespace "default", where objects land that name none; allowed: "{NAMESPACE}"' in done.stdout
     assert PASSWORD not in done.stdout + done.stderr
+
+
+def test_the_fixture_of_a_refused_preview_is_what_the_engine_writes(
+    lab: None, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    events = tmp_path / "events"
+    done = previewed(tmp_path / "program", FAULTY, events)
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = json.dumps(trimmed(json.loads(done.stdout)), indent=1, ensure_ascii=False) + "\n"
+    log = trimmed_log(events.read_text())
+    # The preview itself has it, in the ConfigMap that is refused for it.
+    assert PASSWORD not in log
+    preview_file, log_file = FIXTURES / "refused.json", FIXTURES / "refused.events"
+    if request.config.getoption("--write-golden"):
+        preview_file.write_text(found)
+        log_file.write_text(log)
+    kept = preview_file.read_text()
+    assert shape(json.loads(found)) == shape(json.loads(kept)), "`--write-golden`, then `make golden`, write it anew"
+    assert violations(log) == violations(log_file.read_text())
+
+
+def violations(log: str) -> list[tuple[str, ...]]:
+    """What a comment is made of; the messages name objects with random ends."""
+    events = [json.loads(line).get("policyEvent") for line in log.splitlines()]
+    return sorted((event["policyName"], event["enforcementLevel"], event["resourceUrn"]) for event in events if event)

@@ -9,14 +9,13 @@ import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab.cluster import kubectl
 from lab.paths import KUBECONFIG, REPOSITORY
 from lab.stack import Stack
-from tests.unit.previews.trim import FIXTURES, trimmed
+from tests.unit.previews.trim import FIXTURES, shape, trimmed
 
 NAMESPACE = "tracing-fixtures"
 """That of the fixtures."""
@@ -45,13 +44,6 @@ def check(stack: Stack, case: str, request: pytest.FixtureRequest, changed: dict
         file.write_text(f"{json.dumps(found, indent=1, ensure_ascii=False)}\n")
     kept = json.loads(file.read_text())
     assert shape(found) == shape(kept), f"`pytest {__file__} --write-golden`, then `make golden`, write it anew"
-
-
-def shape(preview: dict[str, Any]) -> Any:
-    """What a comment is made of, but for names with a random end."""
-    steps = sorted((step["op"], step["urn"], sorted(step.get("detailedDiff") or {})) for step in preview["steps"])
-    errors = [message["message"] for message in preview["diagnostics"] if message["severity"] == "error"]
-    return steps, errors, preview["changeSummary"]
 
 
 def test_of_a_stack_that_is_not_there(previewed: Stack, request: pytest.FixtureRequest) -> None:

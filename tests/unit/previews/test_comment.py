@@ -105,7 +105,7 @@ def test_an_error_is_said_once_without_colours_and_what_follows_from_it_is_not(t
 
 
 def test_a_failure_that_the_json_does_not_explain_is_said_to_be_one(tmp_path: Path) -> None:
-    text = rendered(tmp_path, fixture("refused.hand-made"))
+    text = rendered(tmp_path, fixture("refused"))
     assert "```\npreview failed\n```" in text
     assert "It names no violations of policies" in text
 

@@ -29,6 +29,20 @@ def trimmed(preview: dict[str, Any]) -> dict[str, Any]:
     return _kept(preview | {"steps": steps, "diagnostics": messages}, _PREVIEW)
 
 
+def shape(preview: dict[str, Any]) -> Any:
+    """What a comment is made of, but for names with a random end."""
+    steps = sorted((step["op"], step["urn"], sorted(step.get("detailedDiff") or {})) for step in preview["steps"])
+    errors = [message["message"] for message in preview["diagnostics"] if message["severity"] == "error"]
+    return steps, errors, preview["changeSummary"]
+
+
+def trimmed_log(text: str) -> str:
+    """An event log without what the comment never reads: the policies' events stay, and that there were others."""
+    events = [json.loads(line) for line in text.splitlines()]
+    kept = [event for event in events if {"policyEvent", "cancelEvent"} & event.keys()]
+    return "".join(f"{json.dumps(event, ensure_ascii=False)}\n" for event in kept)
+
+
 def _kept(part: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     return {key: part[key] for key in keys if key in part}
 
