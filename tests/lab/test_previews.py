@@ -75,14 +75,30 @@ def test_without_a_cluster_a_preview_says_what_it_is_of(previewed: Stack, tmp_pa
     assert "compares with what Pulumi remembers" in said
 
 
-def test_on_a_throw_away_cluster_each_object_is_looked_at_by_its_api_server(lab: None) -> None:
-    before = sorted(path.name for path in REPOSITORY.glob("Pulumi.*.yaml"))
-    command = [sys.executable, "-m", "quickstart", "preview", "staging"]
-    said = subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert "Cluster: the embedded lab, not the stack's own" in said.stdout
-    assert "to create" in said.stdout
-    assert sorted(path.name for path in REPOSITORY.glob("Pulumi.*.yaml")) == before
+def throw_away(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`make preview STACK=staging`."""
+    command = [sys.executable, "-m", "quickstart", "preview", "staging", *arguments]
+    return subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def test_on_a_throw_away_cluster_a_stack_s_file_is_previewed_and_left_as_it_is(lab: None) -> None:
+    before = {path: path.read_text() for path in REPOSITORY.glob("Pulumi.*.yaml")}
+    done = throw_away()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Cluster: the embedded lab, not the stack's own" in done.stdout
+    assert "to create" in done.stdout
+    assert {path: path.read_text() for path in REPOSITORY.glob("Pulumi.*.yaml")} == before
+
+
+def test_on_a_throw_away_cluster_the_api_server_looks_at_each_object(lab: None) -> None:
+    here = "--namespace=default"
+    assert kubectl("create", "service", "nodeport", "taken", "--tcp=80", "--node-port=32767", here).returncode == 0
+    try:
+        done = throw_away("--config-path", "--config=nginx-tracing:nginx.nodePort=32767")
+    finally:
+        kubectl("delete", "service", "taken", here)
+    assert done.returncode != 0
+    assert "provided port is already allocated" in done.stdout
 
 
 def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(previewed: Stack) -> None:
