@@ -14,6 +14,8 @@ from probe.counters import DROPPED_TEXT, FAILURE_TEXT
 
 _SELECTOR = "--selector=app.kubernetes.io/part-of=nginx-tracing"
 _MOST_PODS = "--max-log-requests=20"
+_OPTIONS = ("--prefix", "--ignore-errors", "--timestamps")
+"""With times, since a worker may say the same twice in a second."""
 _COMPLAINT = re.compile(
     rf"(?P<nginx>({DROPPED_TEXT}|{FAILURE_TEXT}).*)|level=(warn|error) .*msg=(?P<tempo>\"[^\"]*\"|\S+)"
     r"|\t(warn|error)\t\S+\t(?P<collector>[^\t]*)"
@@ -21,6 +23,7 @@ _COMPLAINT = re.compile(
 """NGINX's two, and what Tempo (logfmt) and the Collector (tabs) log as a warning or an error."""
 
 _MOST_KINDS = 8
+_MOST_CHARACTERS = 120
 
 
 class Complaints:
@@ -33,7 +36,7 @@ class Complaints:
 
     def __init__(self, namespace: str) -> None:
         """Prepares it."""
-        self._arguments = ("logs", f"--namespace={namespace}", _SELECTOR, _MOST_PODS, "--prefix", "--ignore-errors")
+        self._arguments = ("logs", f"--namespace={namespace}", _SELECTOR, _MOST_PODS, *_OPTIONS)
         self._scratch = tempfile.TemporaryDirectory(prefix="logs-")
         self._followed = Path(self._scratch.name) / "followed"
 
@@ -63,6 +66,6 @@ def count(lines: set[str]) -> dict[str, int]:
     for line in lines:
         if match := _COMPLAINT.search(line):
             component, message = next((name, text) for name, text in match.groupdict().items() if text)
-            text = message.strip().strip('"')
+            text = message.strip().strip('"')[:_MOST_CHARACTERS]
             found[f"{component}: {text}"] += 1
     return dict(found.most_common(_MOST_KINDS))
