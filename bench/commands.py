@@ -1,5 +1,6 @@
 """What Pulumi's commands take beside kubectl's, of the same objects, and beside programs that do less."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,16 +26,18 @@ def commands(scratch: Path, show: Callable[[str], None]) -> Rows:
     stack = Stack.lay_out(scratch / "program", "bench", NAMESPACE)
     empty = another(scratch / "empty", EMPTY)
     rows = Rows("kubectl apply + wait")
-    for number in range(ROUNDS):
-        show(f"round {number + 1} of {ROUNDS}")
-        rows.add("pulumi up", seconds(stack.up))
-        rows.add("pulumi up, nothing to do", seconds(stack.up))
-        rows.add("pulumi up, an empty program", seconds(empty.up))
-        document = yaml.safe_dump_all(rendered(json.loads(stack.must("stack", "export"))))
-        stack.must("destroy", "--yes", "--skip-preview")
-        rows.add("kubectl apply + wait", seconds(lambda document=document: _apply(document)))
-        rows.add("kubectl diff, nothing to do", seconds(lambda document=document: _must("diff", text=document)))
-        _must("delete", "namespace", NAMESPACE)
+    with contextlib.ExitStack() as ends:
+        ends.callback(stack.pulumi, "destroy", "--yes", "--skip-preview")
+        for number in range(ROUNDS):
+            show(f"round {number + 1} of {ROUNDS}")
+            rows.add("pulumi up", seconds(stack.up))
+            rows.add("pulumi up, nothing to do", seconds(stack.up))
+            rows.add("pulumi up, an empty program", seconds(empty.up))
+            document = yaml.safe_dump_all(rendered(json.loads(stack.must("stack", "export"))))
+            stack.must("destroy", "--yes", "--skip-preview")
+            rows.add("kubectl apply + wait", seconds(lambda document=document: _apply(document)))
+            rows.add("kubectl diff, nothing to do", seconds(lambda document=document: _must("diff", text=document)))
+            _must("delete", "namespace", NAMESPACE)
     return rows
 
 
@@ -45,14 +48,15 @@ def previews(scratch: Path, show: Callable[[str], None]) -> Rows:
     one = another(scratch / "one", ONE_NAMESPACE)
     empty = another(scratch / "nothing", EMPTY)
     rows = Rows(_ONE)
-    stack.up()
-    for number in range(PREVIEW_ROUNDS):
-        show(f"round {number + 1} of {PREVIEW_ROUNDS}")
-        rows.add("the whole program, everything new", seconds(lambda: new.must("preview")))
-        rows.add("the whole program, nothing to do", seconds(lambda: stack.must("preview")))
-        rows.add(_ONE, seconds(lambda: one.must("preview")))
-        rows.add("an empty program", seconds(lambda: empty.must("preview")))
-    stack.must("destroy", "--yes", "--skip-preview")
+    with contextlib.ExitStack() as ends:
+        ends.callback(stack.pulumi, "destroy", "--yes", "--skip-preview")
+        stack.up()
+        for number in range(PREVIEW_ROUNDS):
+            show(f"round {number + 1} of {PREVIEW_ROUNDS}")
+            rows.add("the whole program, everything new", seconds(lambda: new.must("preview")))
+            rows.add("the whole program, nothing to do", seconds(lambda: stack.must("preview")))
+            rows.add(_ONE, seconds(lambda: one.must("preview")))
+            rows.add("an empty program", seconds(lambda: empty.must("preview")))
     return rows
 
 

@@ -30,8 +30,8 @@ from settings import TempoSettings
 
 METRICS = Metrics("http", HTTP_PORT)
 GRACE_SECONDS = 15
-"""Tempo writes what it holds to its disk within a second of being told to end. Once it was queried its query front end
-goes on for as long as it may, which is time that spans wait in the Collector for the next Tempo."""
+"""For two of them Tempo takes what is on its way (`final_sleep`); then it writes that to its disk within a second.
+Completing a block may take longer: cut off, it is done at the next start. Meanwhile spans wait in the Collector."""
 
 USER = 10001
 """The image's own user."""

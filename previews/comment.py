@@ -215,7 +215,7 @@ def _messages(diagnostics: Sequence[Diagnostic], severity: str) -> list[str]:
 
 def _resource(urn: str) -> str:
     kind, name = short_name(urn)
-    return "the stack" if not urn or kind == "Stack" else f"{kind} {markdown.code(name)}"
+    return "the stack" if not urn or kind == "Stack" else f"{markdown.code(kind)} {markdown.code(name)}"
 
 
 def _danger(change: Change) -> str:
@@ -245,7 +245,7 @@ def _size(change: Change) -> str:
 
 
 def _named(change: Change) -> str:
-    return f"{change.kind} {markdown.code(change.name)} ({change.action})"
+    return f"{markdown.code(change.kind)} {markdown.code(change.name)} ({change.action})"
 
 
 def _count(number: int, noun: str) -> str:

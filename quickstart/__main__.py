@@ -92,7 +92,8 @@ def main() -> int:
     except PermissionError as error:
         print(f"error: {error}. Was `make up` run as root? Run this as root, too.", file=sys.stderr)
     except KeyboardInterrupt:
-        print("Interrupted. `make up` goes on from here; `make down` removes what there is.", file=sys.stderr)
+        after = "`make up` goes on from here; `make down` removes what there is."
+        print("Interrupted." if chosen.command == "preview" else f"Interrupted. {after}", file=sys.stderr)
         return 130
     return 1
 

@@ -79,12 +79,14 @@ def throw_away() -> Generator[Cluster]:
     before = {"lab"} if lab_is_running() else set[str]()
     if shutil.which("kind") and KIND_NAME in _printed("kind", "get", "clusters").split():
         before.add("kind")
-    cluster = _kind() or _lab()
     try:
-        yield cluster
+        yield _kind() or _lab()
     finally:
-        if cluster.source not in before:
-            remove(cluster)
+        # Also one that was not made to its end.
+        for source in ("kind", "lab"):
+            cluster = Cluster(source, f"the {source} cluster", "")
+            if source not in before and (source != "kind" or shutil.which("kind")) and is_reachable(cluster):
+                remove(cluster)
 
 
 def _yours() -> Cluster | None:
@@ -181,6 +183,8 @@ def remove(cluster: Cluster) -> None:
     command = commands.get(cluster.source)
     if command and subprocess.run(command, check=False, cwd=REPOSITORY, env=_kind_environment()).returncode != 0:
         raise QuickstartError(f"{cluster.description} could not be removed; why is said above.")
+    if cluster.source == "kind":
+        (STATE / "kind.kubeconfig").unlink(missing_ok=True)
 
 
 def is_reachable(cluster: Cluster) -> bool:

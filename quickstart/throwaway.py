@@ -6,13 +6,17 @@ Not a preview of a change: everything is new there; and images are not pulled, n
 
 import contextlib
 import os
+import secrets
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import httpx2
 import yaml
 from lightkube import Client
 from lightkube.config.kubeconfig import KubeConfig
@@ -23,10 +27,11 @@ from lightkube.resources.core_v1 import Namespace
 from quickstart import clusters
 from quickstart.stack import PYTHON
 from quickstart.state import REPOSITORY, STATE, QuickstartError
-from settings.stack import Settings
 
-_OWN_CLUSTER = ("nginx-tracing:cluster", "kubernetes:")
-"""What the configuration says of the stack's own cluster."""
+_OWN_CLUSTER = ("nginx-tracing:cluster", "nginx-tracing:namespace", "kubernetes:")
+"""What the configuration says of the stack's own cluster, and the namespace, which may be that of `make up` here."""
+
+_PASSPHRASE = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
 
 
 def preview(name: str, arguments: list[str]) -> int:
@@ -44,17 +49,21 @@ def preview(name: str, arguments: list[str]) -> int:
     """
     document = configuration(REPOSITORY / f"Pulumi.{name}.yaml")
     STATE.mkdir(exist_ok=True, mode=0o700)
+    # What is made is removed, also when a job is cancelled.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with clusters.throw_away() as cluster, tempfile.TemporaryDirectory(prefix="preview-") as scratch:
+        namespace = f"preview-{secrets.token_hex(4)}"
+        document["config"]["nginx-tracing:namespace"] = namespace
         folder = Path(scratch)
         for entry in REPOSITORY.iterdir():
             if not (entry.name.startswith("Pulumi.") and entry.name != "Pulumi.yaml"):
                 (folder / entry.name).symlink_to(entry)
         (folder / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(document))
-        environment = _environment(folder, cluster)
+        environment = _environment(folder, cluster, has_secrets="encryptionsalt" in document)
         if shutil.which("pulumi", path=environment["PATH"]) is None:
             raise QuickstartError("The Pulumi CLI (`pulumi`) is not on PATH. Install it as its documentation says.")
         made = subprocess.run(
-            ["pulumi", "--non-interactive", "stack", "init", name],
+            ["pulumi", "--non-interactive", "stack", "init", "--no-select", name],
             check=False,
             cwd=folder,
             env=environment,
@@ -63,11 +72,21 @@ def preview(name: str, arguments: list[str]) -> int:
         )
         if made.returncode != 0:
             raise QuickstartError(f"Pulumi cannot use Pulumi.{name}.yaml: {made.stderr.strip()}")
-        print(f"Cluster: {cluster.description}, not the stack's own; images are neither pulled nor built.", flush=True)
-        namespace = document["config"].get("nginx-tracing:namespace", Settings.model_fields["namespace"].default)
+        print(
+            f"Cluster: {cluster.description}, not the stack's own, and the namespace {namespace}; "
+            "images are neither pulled nor built.",
+            flush=True,
+        )
         with _namespace(cluster, namespace):
             command = ["pulumi", "--non-interactive", "preview", f"--stack={name}", *arguments]
-            return subprocess.run(command, check=False, cwd=folder, env=environment).returncode
+            started = subprocess.Popen(command, cwd=folder, env=environment)
+            try:
+                return started.wait()
+            except KeyboardInterrupt:
+                # It was interrupted as well, and ends by itself with its plugins.
+                started.send_signal(signal.SIGINT)
+                started.wait()
+                raise
 
 
 def configuration(file: Path) -> dict[str, Any]:
@@ -79,10 +98,13 @@ def configuration(file: Path) -> dict[str, Any]:
     if not file.exists():
         there = sorted(path.name.split(".")[1] for path in REPOSITORY.glob("Pulumi.*.yaml"))
         raise QuickstartError(f"There is no {file.name}. Stacks with a file: {', '.join(there)}.")
-    document: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
+    try:
+        document: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise QuickstartError(f"{file.name} is no YAML: {error}") from error
     values: dict[str, Any] = document.get("config") or {}
     document["config"] = {key: value for key, value in values.items() if not key.startswith(_OWN_CLUSTER)}
-    secret = [key for key, value in document["config"].items() if isinstance(value, dict) and "secure" in value]
+    secret = [key for key, value in document["config"].items() if _has_secret(value)]
     if not secret:
         # Then no passphrase is needed.
         document.pop("encryptionsalt", None)
@@ -92,37 +114,48 @@ def configuration(file: Path) -> dict[str, Any]:
             "Preview it there: pulumi preview\n"
             "or give them a passphrase: pulumi stack change-secrets-provider passphrase"
         )
-    elif not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & set(os.environ):
+    elif not set(_PASSPHRASE) & set(os.environ):
         raise QuickstartError(
             f"{file.name} has secrets ({', '.join(secret)}): export PULUMI_CONFIG_PASSPHRASE_FILE=<file>"
         )
     return document
 
 
-def _environment(folder: Path, cluster: clusters.Cluster) -> dict[str, str]:
+def _has_secret(value: object) -> bool:
+    if isinstance(value, dict):
+        inner = cast("dict[str, object]", value)
+        return "secure" in inner or any(map(_has_secret, inner.values()))
+    return isinstance(value, list) and any(map(_has_secret, cast("list[object]", value)))
+
+
+def _environment(folder: Path, cluster: clusters.Cluster, *, has_secrets: bool) -> dict[str, str]:
     backend = folder / "backend"
     backend.mkdir()
+    inherited = dict(os.environ)
+    if not has_secrets:
+        # Any passphrase will do, and nothing is kept.
+        inherited = {key: value for key, value in inherited.items() if key not in _PASSPHRASE}
+        inherited["PULUMI_CONFIG_PASSPHRASE"] = "nothing"  # noqa: S105 - protects nothing
     own = {
         "PULUMI_BACKEND_URL": f"file://{backend}",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PATH": os.pathsep.join(filter(None, [PYTHON, cluster.path, os.environ["PATH"]])),
     }
-    # Without secrets any passphrase will do, and nothing is kept.
-    return {"PULUMI_CONFIG_PASSPHRASE": "nothing"} | os.environ | own | cluster.environment
+    return inherited | own | cluster.environment
 
 
 @contextlib.contextmanager
 def _namespace(cluster: clusters.Cluster, name: str) -> Generator[None]:
-    """The objects' namespace, where it is not there yet: without it the API server looks at none of them."""
+    """The objects' namespace: without it the API server looks at none of them."""
     client = Client(config=KubeConfig.from_file(cluster.environment["KUBECONFIG"]))
     try:
         client.create(Namespace(metadata=ObjectMeta(name=name)))
-    except ApiError as error:
-        if error.status.reason != "AlreadyExists":
-            raise QuickstartError(f"The namespace {name} could not be made: {error}") from error
-        yield
-        return
+    except (ApiError, httpx2.HTTPError) as error:
+        raise QuickstartError(f"The namespace {name} could not be made: {error}") from error
     try:
         yield
     finally:
-        client.delete(Namespace, name)
+        try:
+            client.delete(Namespace, name)
+        except (ApiError, httpx2.HTTPError) as error:
+            print(f"The namespace {name} could not be removed: {error}", file=sys.stderr)

@@ -248,7 +248,7 @@ def test_the_longest_updates_are_left_out_first(tmp_path: Path) -> None:
         one["newState"]["inputs"]["metadata"] = one["oldState"]["inputs"]["metadata"]
     text = rendered(tmp_path, preview(*steps))
     assert "**1 of 4 differences are left out here**" in text
-    assert "- ConfigMap `n50000` (updated)" in text
+    assert "- `ConfigMap` `n50000` (updated)" in text
 
 
 def test_a_character_that_counts_twice_is_counted_twice(tmp_path: Path) -> None:

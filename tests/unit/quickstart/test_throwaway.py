@@ -35,8 +35,9 @@ def test_a_stack_without_a_file_is_refused_with_those_that_have_one() -> None:
         configuration(Path("Pulumi.nowhere.yaml"))
 
 
-def test_secrets_that_cannot_be_read_are_named_with_what_to_do(tmp_path: Path) -> None:
-    config = "config: {nginx-tracing:registryPassword: {secure: AAA}}\n"
+@pytest.mark.parametrize("value", ["{secure: AAA}", "{headers: [{api-key: {secure: AAA}}]}"])
+def test_secrets_that_cannot_be_read_are_named_with_what_to_do(value: str, tmp_path: Path) -> None:
+    config = f"config: {{nginx-tracing:registryPassword: {value}}}\n"
     with pytest.raises(QuickstartError, match=r"registryPassword\.\n.*\n.*change-secrets-provider passphrase"):
         configuration(write(tmp_path, config))
     with pytest.raises(QuickstartError, match=r"registryPassword\): export PULUMI_CONFIG_PASSPHRASE_FILE"):
@@ -44,20 +45,26 @@ def test_secrets_that_cannot_be_read_are_named_with_what_to_do(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("ran", "removed"), [(True, []), (False, ["lab"])])
-def test_a_lab_that_ran_before_is_left_alone(
+def test_a_lab_is_removed_though_it_was_not_made_to_its_end_unless_it_ran_before(
     ran: bool,
     removed: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gone: list[str] = []
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr(clusters, "lab_is_running", lambda: ran)
-    monkeypatch.setattr(clusters, "_lab", lambda: clusters.Cluster("lab", "the embedded lab", ""))
+    running = [ran]
+    monkeypatch.setattr(clusters, "lab_is_running", lambda: running[0])
+
+    def make() -> clusters.Cluster:
+        running[0] = True
+        raise QuickstartError("The images were not pushed.")
+
+    monkeypatch.setattr(clusters, "_lab", make)
 
     def remove(cluster: clusters.Cluster) -> None:
         gone.append(cluster.source)
 
     monkeypatch.setattr(clusters, "remove", remove)
-    with clusters.throw_away() as cluster:
-        assert cluster.source == "lab"
+    with pytest.raises(QuickstartError, match="not pushed"), clusters.throw_away():
+        pass
     assert gone == removed
