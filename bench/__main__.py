@@ -21,6 +21,7 @@ from lab.builder import build
 from lab.errors import LabError
 from lab.pieces import VEGETA
 from lab.progress import Progress
+from lab.stack import take_interrupts
 
 SECTIONS = ("commands", "previews", "growth", "tracing", "spans")
 
@@ -36,6 +37,7 @@ def main() -> int:
     )
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="NAME", help="these alone")
     only: list[str] = parser.parse_args().only
+    take_interrupts()
     progress, console = Progress(), Console()
     try:
         if not cluster.is_running():

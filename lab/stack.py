@@ -6,6 +6,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,6 +19,14 @@ from lab.errors import LabError
 from lab.paths import BIN, KUBECONFIG, REPOSITORY
 
 PROGRAM = ("Pulumi.yaml", "__main__.py", "settings", "components", "docker", "requirements.txt")
+
+
+def take_interrupts() -> None:
+    """Undoes, for this process and those that it starts, that a job in the background ignores SIGINT.
+
+    The engine ends its plugins with that signal, and waits five seconds for those that do not hear it: in each command.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass

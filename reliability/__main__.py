@@ -18,7 +18,7 @@ from lab.builder import build
 from lab.errors import LabError
 from lab.pieces import VEGETA
 from lab.progress import Progress
-from lab.stack import Stack
+from lab.stack import Stack, take_interrupts
 from reliability import baseline, faulty, full_disk, interrupted, steady
 from reliability.figures import Figure, show, write
 from reliability.ladder import RATES, freshness, ladder
@@ -77,6 +77,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m reliability", description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these figures alone")
     only: list[str] | None = parser.parse_args().only
+    take_interrupts()
     progress, figures = Progress(), list[Figure]()
     try:
         if not cluster.is_running():
