@@ -1,6 +1,5 @@
 """What Pulumi's commands take beside kubectl's, of the same objects, and beside programs that do less."""
 
-import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,6 @@ import yaml
 
 from bench.programs import EMPTY, ONE_NAMESPACE, another
 from bench.tables import Rows, seconds
-from lab.cluster import kubectl
-from lab.errors import LabError
 from lab.stack import Stack
 from reliability.faults import must
 
@@ -26,8 +23,7 @@ def commands(scratch: Path, show: Callable[[str], None]) -> Rows:
     stack = Stack.lay_out(scratch / "program", "bench", NAMESPACE)
     empty = another(scratch / "empty", EMPTY)
     rows = Rows("kubectl apply + wait")
-    with contextlib.ExitStack() as ends:
-        ends.callback(stack.pulumi, "destroy", "--yes", "--skip-preview")
+    try:
         for number in range(ROUNDS):
             show(f"round {number + 1} of {ROUNDS}")
             rows.add("pulumi up", seconds(stack.up))
@@ -36,8 +32,13 @@ def commands(scratch: Path, show: Callable[[str], None]) -> Rows:
             document = yaml.safe_dump_all(rendered(json.loads(stack.must("stack", "export"))))
             stack.must("destroy", "--yes", "--skip-preview")
             rows.add("kubectl apply + wait", seconds(lambda document=document: _apply(document)))
-            rows.add("kubectl diff, nothing to do", seconds(lambda document=document: _must("diff", text=document)))
-            _must("delete", "namespace", NAMESPACE)
+            rows.add(
+                "kubectl diff, nothing to do",
+                seconds(lambda document=document: must("diff", "--filename=-", text=document)),
+            )
+            must("delete", "namespace", NAMESPACE)
+    finally:
+        stack.pulumi("destroy", "--yes", "--skip-preview")
     return rows
 
 
@@ -48,8 +49,7 @@ def previews(scratch: Path, show: Callable[[str], None]) -> Rows:
     one = another(scratch / "one", ONE_NAMESPACE)
     empty = another(scratch / "nothing", EMPTY)
     rows = Rows(_ONE)
-    with contextlib.ExitStack() as ends:
-        ends.callback(stack.pulumi, "destroy", "--yes", "--skip-preview")
+    try:
         stack.up()
         for number in range(PREVIEW_ROUNDS):
             show(f"round {number + 1} of {PREVIEW_ROUNDS}")
@@ -57,6 +57,8 @@ def previews(scratch: Path, show: Callable[[str], None]) -> Rows:
             rows.add("the whole program, nothing to do", seconds(lambda: stack.must("preview")))
             rows.add(_ONE, seconds(lambda: one.must("preview")))
             rows.add("an empty program", seconds(lambda: empty.must("preview")))
+    finally:
+        stack.pulumi("destroy", "--yes", "--skip-preview")
     return rows
 
 
@@ -71,11 +73,5 @@ def rendered(export: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _apply(document: str) -> None:
-    _must("apply", text=document)
+    must("apply", "--filename=-", text=document)
     must("wait", f"--namespace={NAMESPACE}", "--for=condition=Available", "deployment", "--all", "--timeout=120s")
-
-
-def _must(verb: str, *arguments: str, text: str | None = None) -> None:
-    done = kubectl(verb, *arguments, *(["--filename=-"] if text else []), text=text)
-    if done.returncode != 0:
-        raise LabError(f"`kubectl {verb}` exited with {done.returncode}:\n{done.stdout}{done.stderr}")

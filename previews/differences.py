@@ -76,10 +76,10 @@ def difference(old: Object, new: Object, reported: Mapping[str, JsonValue] | Non
 
 def as_yaml(inputs: Object) -> str:
     """A new object as a whole."""
-    return yaml.dump(inputs, Dumper=_Dumper, allow_unicode=True, width=1000)
+    return yaml.dump(inputs, Dumper=BlockDumper, allow_unicode=True, width=1000)
 
 
-class _Dumper(yaml.SafeDumper):
+class BlockDumper(yaml.SafeDumper):
     """Documents as blocks, not as one quoted line."""
 
 
@@ -88,7 +88,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)  # pyright: ignore[reportUnknownMemberType]
 
 
-_Dumper.add_representer(str, _text)
+BlockDumper.add_representer(str, _text)
 
 
 def _masked(value: JsonValue) -> JsonValue:

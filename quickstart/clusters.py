@@ -76,17 +76,14 @@ def throw_away() -> Generator[Cluster]:
     Raises:
         QuickstartError: it could not be made or removed.
     """
-    before = {"lab"} if lab_is_running() else set[str]()
-    if shutil.which("kind") and KIND_NAME in _printed("kind", "get", "clusters").split():
-        before.add("kind")
+    made = [Cluster("kind", f"kind cluster {KIND_NAME}", ""), Cluster("lab", "the embedded lab", "")]
+    not_there = [cluster for cluster in made if not is_reachable(cluster)]
     try:
         yield _kind() or _lab()
     finally:
         # Also one that was not made to its end.
-        for source in ("kind", "lab"):
-            cluster = Cluster(source, f"the {source} cluster", "")
-            if source not in before and (source != "kind" or shutil.which("kind")) and is_reachable(cluster):
-                remove(cluster)
+        for cluster in filter(is_reachable, not_there):
+            remove(cluster)
 
 
 def _yours() -> Cluster | None:
@@ -192,7 +189,7 @@ def is_reachable(cluster: Cluster) -> bool:
     if cluster.source == "lab":
         return lab_is_running()
     if cluster.source == "kind":
-        return KIND_NAME in _printed("kind", "get", "clusters").split()
+        return shutil.which("kind") is not None and KIND_NAME in _printed("kind", "get", "clusters").split()
     return True
 
 

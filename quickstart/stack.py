@@ -5,6 +5,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,18 @@ def environment(cluster: Cluster) -> dict[str, str]:
     return inherited | own | cluster.environment
 
 
+def require_cli(environment: Mapping[str, str], command: str) -> None:
+    """Stops where there is no Pulumi CLI.
+
+    Raises:
+        QuickstartError: there is none; names the command to repeat.
+    """
+    if shutil.which("pulumi", path=environment["PATH"]) is None:
+        raise QuickstartError(
+            f"The Pulumi CLI (`pulumi`) is not on PATH. Install it as its documentation says, and `{command}` again."
+        )
+
+
 @dataclass(frozen=True)
 class Stack:
     """The stack on one cluster."""
@@ -53,10 +66,7 @@ class Stack:
         Raises:
             QuickstartError: no Pulumi CLI, or `pulumi up` failed.
         """
-        if shutil.which("pulumi", path=environment(self.cluster)["PATH"]) is None:
-            raise QuickstartError(
-                "The Pulumi CLI (`pulumi`) is not on PATH. Install it as its documentation says, and `make up` again."
-            )
+        require_cli(environment(self.cluster), "make up")
         self._configure()
         self._pulumi("stack", "select", "--create", NAME, quiet=True)
         # Refreshed: the cluster may be a new one, with nothing of what the state says.

@@ -7,7 +7,6 @@ Not a preview of a change: everything is new there; and images are not pulled, n
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace
 
 from quickstart import clusters
-from quickstart.stack import PYTHON
+from quickstart.stack import PYTHON, require_cli
 from quickstart.state import REPOSITORY, STATE, QuickstartError
 
 _OWN_CLUSTER = ("nginx-tracing:cluster", "nginx-tracing:namespace", "kubernetes:")
@@ -60,8 +59,7 @@ def preview(name: str, arguments: list[str]) -> int:
                 (folder / entry.name).symlink_to(entry)
         (folder / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(document))
         environment = _environment(folder, cluster, has_secrets="encryptionsalt" in document)
-        if shutil.which("pulumi", path=environment["PATH"]) is None:
-            raise QuickstartError("The Pulumi CLI (`pulumi`) is not on PATH. Install it as its documentation says.")
+        require_cli(environment, "make preview")
         made = subprocess.run(
             ["pulumi", "--non-interactive", "stack", "init", "--no-select", name],
             check=False,

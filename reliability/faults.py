@@ -3,25 +3,25 @@
 import contextlib
 import json
 import subprocess
-import time
 from collections.abc import Generator
 from typing import Any
 
 from lab.cluster import CONTAINERD, in_node, in_pod, kubectl
 from lab.errors import LabError
+from lab.waiting import wait_until
 
 LIMIT_SECONDS = 120
 
 
-def must(*arguments: str) -> str:
-    """Runs kubectl.
+def must(*arguments: str, text: str | None = None) -> str:
+    """Runs kubectl, with `text` as its input.
 
     Raises:
         LabError: it failed; with what it printed.
     """
-    done = kubectl(*arguments)
+    done = kubectl(*arguments, text=text)
     if done.returncode != 0:
-        raise LabError(f"`kubectl {' '.join(arguments)}` exited with {done.returncode}:\n{done.stderr}")
+        raise LabError(f"`kubectl {' '.join(arguments)}` exited with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
@@ -47,12 +47,9 @@ def scale(namespace: str, workload: str, replicas: int) -> None:
     """Sets the number of pods; waits for the end of those that are too many, or for the new ones to be Ready."""
     must("scale", workload, f"--namespace={namespace}", f"--replicas={replicas}")
     component = workload.rsplit("/", maxsplit=1)[-1]
-    limit = time.monotonic() + LIMIT_SECONDS
-    selector = f"--selector=app.kubernetes.io/name={component}"
-    while len(must("get", "pods", f"--namespace={namespace}", selector, "--output=name").split()) > replicas:
-        if time.monotonic() > limit:
-            raise LabError(f"{workload} still had more than {replicas} pods after {LIMIT_SECONDS} s.")
-        time.sleep(0.5)
+    listing = ("get", "pods", f"--namespace={namespace}", f"--selector=app.kubernetes.io/name={component}")
+    late = f"{workload} still had more than {replicas} pods after {LIMIT_SECONDS} s."
+    wait_until(lambda: len(must(*listing, "--output=name").split()) <= replicas, late, seconds=LIMIT_SECONDS, pause=0.5)
     if replicas:
         wait_ready(namespace, workload)
 
@@ -65,15 +62,14 @@ def kill(pod: dict[str, Any], signal: str = "SIGKILL") -> None:
     done = subprocess.run(in_node(*command), check=False, capture_output=True, text=True)
     if done.returncode != 0:
         raise LabError(f"{name} could not be sent {signal}: {done.stderr}")
-    limit = time.monotonic() + LIMIT_SECONDS
-    while True:
+
+    def is_ready_again() -> bool:
         now = json.loads(must("get", "pod", name, f"--namespace={namespace}", "--output=json"))["status"]
         (status,) = now["containerStatuses"]
-        if status["restartCount"] > container["restartCount"] and status["ready"]:
-            return
-        if time.monotonic() > limit:
-            raise LabError(f"{name} was not Ready again within {LIMIT_SECONDS} s of {signal}.")
-        time.sleep(0.2)
+        return status["restartCount"] > container["restartCount"] and status["ready"]
+
+    late = f"{name} was not Ready again within {LIMIT_SECONDS} s of {signal}."
+    wait_until(is_ready_again, late, seconds=LIMIT_SECONDS, pause=0.2)
 
 
 def enlarge(namespace: str, claim: str) -> None:

@@ -8,21 +8,10 @@ import pytest
 import yaml
 
 from lab.paths import REPOSITORY
+from previews.differences import BlockDumper
 from settings.reference import keys as reference_keys
 from tests import golden
 from tests.unit.conftest import SECRET_MARK, Program, Run
-
-
-class _Dumper(yaml.SafeDumper):
-    """Documents as blocks, so that a difference is one of lines."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)  # pyright: ignore[reportUnknownMemberType]
-
-
-_Dumper.add_representer(str, _text)
 
 
 def plain(value: Any) -> Any:
@@ -58,7 +47,7 @@ def rendered(program: Program) -> dict[str, str]:
             inputs["metadata"].setdefault("name", f"{resource.name}-1a2b3c4d")
             head = {key: inputs.pop(key) for key in ("apiVersion", "kind", "metadata")}
             files[f"{head['kind']}-{resource.name}.yaml"] = yaml.dump(
-                head | inputs, Dumper=_Dumper, sort_keys=False, allow_unicode=True
+                head | inputs, Dumper=BlockDumper, sort_keys=False, allow_unicode=True
             )
     return files
 
