@@ -3,7 +3,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/complete
-export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help up down probe preview bench reliability drift test lint format unit golden reference lab-up lab-down requirements
 

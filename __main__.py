@@ -1,5 +1,11 @@
 """The stack: settings → namespace → Tempo → Collector → NGINX → outputs."""
 
+import gc
+
+# Nothing that is imported is ever garbage. Looking for garbage among it, during the imports and at the end of the
+# program, took 0.3 s of each command's 2.3 s.
+gc.disable()
+
 import pulumi
 
 import settings as configuration
@@ -9,6 +15,9 @@ from components.nginx_plus_image import nginx_plus_image
 from components.otel_collector import OtelCollector
 from components.stack import stack_context
 from components.tempo import TempoBackend
+
+gc.freeze()
+gc.enable()
 
 settings = configuration.load()
 cluster = configuration.cluster_access()

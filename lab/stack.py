@@ -111,6 +111,8 @@ def lay_out(folder: Path, name: str, namespace: str) -> dict[str, str]:
     backend = folder / "backend"
     backend.mkdir()
     environment = os.environ | {
+        # As a person's shell: Python keeps what it compiled for the next command, whatever these tests run with.
+        "PYTHONDONTWRITEBYTECODE": "",
         # The lab's Python language host takes the interpreter from PATH.
         "PATH": f"{BIN}:{sys.prefix}/bin:{os.environ['PATH']}",
         "KUBECONFIG": str(KUBECONFIG),
