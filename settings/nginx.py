@@ -346,6 +346,7 @@ class NginxSettings(Model):
     )
     access_log: bool = Field(
         default=True,
-        description="A line of JSON for each request, with `trace_id` and `span_id` to join it to its trace.",
+        description="A line of JSON for each request, within 100 ms of it, with `trace_id` and `span_id` to join it "
+        "to its trace.",
     )
     extra_config: ExtraConfig = Field(default_factory=ExtraConfig, description="The way around all that has no key.")
