@@ -243,6 +243,11 @@ def _own_cgroup() -> None:
         for setting in ("cpuset.cpus", "cpuset.mems"):
             if (group / setting).exists() and not (group / setting).read_text().strip():
                 (group / setting).write_text((controller / setting).read_text())
+        # The weight of as many programs as there are cores, in cgroup v1 and v2: the threads of a single load generator
+        # outside would weigh more than the whole cluster, and what is measured would be their taking turns.
+        for setting, of_one in (("cpu.shares", 1024), ("cpu.weight", 100)):
+            if (group / setting).exists():
+                (group / setting).write_text(str(of_one * (os.cpu_count() or 1)))
 
 
 def cgroup_roots() -> list[Path]:

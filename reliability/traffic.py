@@ -23,6 +23,12 @@ from probe.result import percentile
 _CHUNK = 64
 _TIMEOUT = "10s"
 _STARTED_WITHIN_SECONDS = 10
+_CONNECTIONS = 256
+"""At most, as a load balancer's pool is bounded: a request waits for one, and that counts as its answer's time.
+
+Without a bound a moment's delay opens a connection for each request that is due, thousands at 5000 a second, and their
+handshakes make the delay longer on a machine that the sender shares with what it measures.
+"""
 
 
 @dataclass
@@ -90,6 +96,7 @@ class Traffic:
         command = [str(VEGETA.folder / "vegeta"), "attack", "-targets=stdin", "-format=json", "-lazy", "-duration=0"]
         command += [f"-rate={round(self._rate * 10)}/10s", f"-timeout={_TIMEOUT}", f"-output={self._results}"]
         command += [f"-keepalive={str(self._keepalive).lower()}", "-max-body=0", "-redirects=-1"]
+        command += [f"-max-connections={_CONNECTIONS}"]
         # The proxies of the environment are not used: a node's address is reached directly.
         environment = os.environ | {"NO_PROXY": "*", "no_proxy": "*"}
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
