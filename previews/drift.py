@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from previews.changes import Action, Change, changes
 from previews.digest import Digest
 from previews.errors import PreviewsError
+from previews.kubectl import Access, context_name
 from previews.strangers import Stranger, known, strangers
 
 _REFRESH = ("pulumi", "refresh", "--preview-only", "--run-program", "--json", "--non-interactive")
@@ -26,6 +27,11 @@ class Drift:
 
     changes: list[Change]
     strangers: list[Stranger]
+    """What Pulumi does not know, claims of volumes that no replica uses included."""
+    access: Access
+    """How the stack's cluster is reached."""
+    context: str | None
+    """The context that was looked at; none where the kubeconfig chooses none."""
 
     def __bool__(self) -> bool:
         """Whether there is any."""
@@ -53,33 +59,79 @@ def drift(stack: str | None) -> Drift:
         raise PreviewsError(
             f"`{' '.join(command)}` exited with {done.returncode}; nothing is known of drift.\n{reason}"
         )
-    # Without a value it fails, and kubectl takes the current one, as Pulumi does.
-    context = _run(["pulumi", "config", "get", "kubernetes:context", *option]).stdout.strip()
-    return Drift(changes(digest), strangers(known(digest), context or None))
+    access = Access(kubeconfig=_configured("kubeconfig", option), context=_configured("context", option))
+    return Drift(changes(digest), strangers(known(digest), access), access, context_name(access))
 
 
 def report(found: Drift, stack: str | None) -> str:
     """What drifted, for a person and for the text of an issue."""
-    option = f" --stack {stack}" if stack else ""
-    lines: list[str] = []
+    claims = [item for item in found.strangers if item.is_claim]
+    others = [item for item in found.strangers if not item.is_claim]
+    paragraphs = [[_heading(found)]]
     if found.changes:
-        lines.append(f"Not as Pulumi left them, {len(found.changes)} of the stack's objects:")
-        for change in found.changes:
-            part = f" of {change.component}" if change.component else ""
-            lines.append(f"{change.kind} {change.name}{part} {_WORDS.get(change.action, change.action)}")
-            if change.action == Action.UPDATED:
-                lines += [f"  {line}" for line in change.details.splitlines()]
-        lines += [
-            # Without force a field that another program set, `kubectl scale` say, is a conflict.
-            f"To put it back: PULUMI_K8S_ENABLE_PATCH_FORCE=true pulumi up --refresh{option}",
-            "To keep it: set it in the configuration, where there is a key for it.",
-        ]
-    if found.strangers:
-        lines.append(f"Labelled as the stack's and not known to Pulumi, {len(found.strangers)}; to remove them:")
-        lines += [
-            f"kubectl delete {item.kind.lower()} {item.name} --namespace {item.namespace}" for item in found.strangers
-        ]
-    return "\n".join(lines)
+        paragraphs.append(_changed(found.changes, stack))
+    if others:
+        heading = f"Labelled as the stack's and not known to Pulumi, {len(others)}; to remove them"
+        paragraphs.append([f"{heading}{_with_kubeconfig(found.access)}:", *_removal(others, found.access)])
+    if claims:
+        paragraphs.append(
+            [
+                f"Claims of volumes that no replica uses, {len(claims)}. They may hold spans that were never sent "
+                "(otel-collector) or traces (tempo);",
+                "a replica that comes back takes up its own again. "
+                f"To remove them for good, with what they hold{_with_kubeconfig(found.access)}:",
+                *_removal(claims, found.access),
+            ]
+        )
+    return "\n\n".join("\n".join(lines) for lines in paragraphs)
+
+
+def _heading(found: Drift) -> str:
+    where = f"the context {found.context}" if found.context else "the kubeconfig, which has no current context"
+    return f"Drift in the cluster of {where}."
+
+
+def _changed(found: Sequence[Change], stack: str | None) -> list[str]:
+    option = f" --stack {stack}" if stack else ""
+    lines = [f"Not as Pulumi left them, {len(found)} of the stack's objects:"]
+    for change in found:
+        part = f" of {change.component}" if change.component else ""
+        lines.append(f"{change.kind} {change.name}{part} {_WORDS.get(change.action, change.action)}")
+        if change.action == Action.UPDATED:
+            lines += [f"  {line}" for line in change.details.splitlines()]
+    return [
+        *lines,
+        # Without force a field that another program set, `kubectl scale` say, is a conflict.
+        f"To put it back: PULUMI_K8S_ENABLE_PATCH_FORCE=true pulumi up --refresh{option}",
+        "To keep it: set it in the configuration, where there is a key for it.",
+    ]
+
+
+def _removal(found: Sequence[Stranger], access: Access) -> list[str]:
+    return [
+        f"kubectl delete {item.kind.lower()} {item.name} --namespace {item.namespace}{access.options()}"
+        for item in found
+    ]
+
+
+def _with_kubeconfig(access: Access) -> str:
+    # Contents may be secret, and are no option of kubectl's.
+    return ", with the kubeconfig of the stack's configuration" if access.has_contents else ""
+
+
+def _configured(key: str, option: Sequence[str]) -> str | None:
+    """A setting of the Kubernetes provider, decrypted; none where the stack has none.
+
+    Raises:
+        PreviewsError: it could not be read. Without it another cluster might be looked at.
+    """
+    command = ["pulumi", "config", "get", f"kubernetes:{key}", *option]
+    done = _run(command)
+    if done.returncode == 0:
+        return done.stdout.strip() or None
+    if f"'kubernetes:{key}' not found" in done.stderr:
+        return None
+    raise PreviewsError(f"`{' '.join(command)}` exited with {done.returncode}.\n{done.stderr.strip()}")
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -107,7 +107,9 @@ def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(
     previewed.configure("cluster", "https://198.51.100.1:6443")
     previewed.configure("nginx.replicas", "2")
     try:
-        for command in (("preview",), ("up", "--yes", "--skip-preview")):
+        # As README says, `destroy` runs the program, and so checks the cluster, where it is told to.
+        destroy = ("destroy", "--yes", "--skip-preview", "--run-program")
+        for command in (("preview",), ("up", "--yes", "--skip-preview"), destroy):
             refused = previewed.pulumi(*command)
             assert refused.returncode != 0
             assert "this is not the stack's cluster; nothing was changed." in refused.stdout
@@ -135,6 +137,8 @@ def test_drift_names_what_pulumi_left_without_knowing_and_the_command_that_remov
     found = drift(previewed)
     assert found.returncode == 1
     assert found.stdout.splitlines() == [
+        "Drift in the cluster of the context nginx-tracing-lab.",
+        "",
         "Labelled as the stack's and not known to Pulumi, 1; to remove them:",
         f"kubectl delete configmap tempo-config-0a1b2c3d --namespace {NAMESPACE}",
     ]
@@ -151,7 +155,7 @@ def test_drift_names_each_object_and_field_that_was_changed(previewed: Stack) ->
         ("scale", "deployment/nginx", "--replicas=2", here),
         ("set", "env", "deployment/otel-collector", "GOMEMLIMIT=1MiB", here),
         ("patch", "service", "nginx", here, "--type=json", f"--patch={port}"),
-        ("delete", "networkpolicy", "tempo", here),
+        ("delete", "networkpolicy", "--selector=app.kubernetes.io/name=tempo", here),
         ("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=privileged", "--overwrite"),
     ):
         assert kubectl(*tampering).returncode == 0
