@@ -10,6 +10,7 @@ import pulumi
 
 import settings as configuration
 from components.cluster import check_cluster, node_host
+from components.network import deny_all
 from components.nginx import NginxOtel, licensed_plus
 from components.nginx_plus_image import nginx_plus_image
 from components.otel_collector import OtelCollector
@@ -37,6 +38,7 @@ exporter = collector.otlp_endpoint if collector else None
 plus = licensed_plus(settings)
 image = nginx_plus_image("nginx-plus", settings).reference if settings.builds_image else stack.images["nginx"]
 nginx = NginxOtel("nginx", settings.nginx, stack, image=image, exporter=exporter, plus=plus)
+deny_all(stack, after=[policy for component in (tempo, collector, nginx) if component for policy in component.policies])
 
 pulumi.export("nginxUrl", nginx.url)
 pulumi.export("nginxNodePort", nginx.node_port)

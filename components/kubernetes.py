@@ -186,7 +186,8 @@ def stateful_set(
         parent: the component's resource.
     """
     claim = PersistentVolumeClaimArgs(
-        metadata=ObjectMetaArgs(name=volume, labels={**stack.labels, **own_labels(workload.component)}),
+        # Without the stack's own labels: a claim template is never edited, only a StatefulSet made anew.
+        metadata=ObjectMetaArgs(name=volume, labels=own_labels(workload.component)),
         spec=PersistentVolumeClaimSpecArgs(
             access_modes=["ReadWriteOnce"],
             resources=VolumeResourceRequirementsArgs(requests={"storage": size}),
@@ -250,7 +251,14 @@ def _pod_template(workload: Workload, stack: StackContext) -> PodTemplateSpecArg
 
 
 def disruption_budget(component: str, replicas: int, *, stack: StackContext, parent: pulumi.Resource) -> None:
-    """Lets a drain take one pod at a time. Nothing for a single pod, whose node could never be drained then."""
+    """Lets a drain take one pod at a time.
+
+    Args:
+        component: the component whose pods these are.
+        replicas: how many there may be; nothing is made for a single one, which has no other to wait for.
+        stack: what holds for all components.
+        parent: the component's resource.
+    """
     if replicas < 2:
         return
     PodDisruptionBudget(

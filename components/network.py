@@ -6,7 +6,7 @@ A policy knows addresses and labels, never names: where a name is configured, wh
 from collections.abc import Iterable, Sequence
 
 import pulumi
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs, ObjectMetaArgs
 from pulumi_kubernetes.networking.v1 import (
     IPBlockArgs,
     NetworkPolicy,
@@ -17,7 +17,7 @@ from pulumi_kubernetes.networking.v1 import (
     NetworkPolicySpecArgs,
 )
 
-from components.stack import StackContext, own_labels
+from components.stack import PART_OF, StackContext, own_labels
 from settings.values import is_address
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
@@ -40,22 +40,45 @@ def network_policy(
 ) -> list[pulumi.Resource]:
     """What a component's pods may do; gives what the pods must wait for: nothing where policies are off.
 
-    Kubelet's probes are not in it: a node always reaches its own pods.
+    Auto-named, and an edit makes a new one: the old one goes when no pod of before the edit is left, which needs what
+    it allows. Together they allow what either does. Kubelet's probes are not in it: a node always reaches its own pods.
     """
     if not stack.network_policies:
         return []
     policy = NetworkPolicy(
         parent.pulumi_resource_name,
-        metadata=stack.metadata(component, component),
+        metadata=stack.metadata(component),
         spec=NetworkPolicySpecArgs(
             pod_selector=LabelSelectorArgs(match_labels=own_labels(component)),
             policy_types=["Ingress", "Egress"],
             ingress=ingress,
             egress=egress,
         ),
-        opts=pulumi.ResourceOptions(parent=parent),
+        opts=pulumi.ResourceOptions(parent=parent, replace_on_changes=["spec"]),
     )
     return [policy]
+
+
+def deny_all(stack: StackContext, *, after: Sequence[pulumi.Resource]) -> None:
+    """No connection to or from any pod of the namespace but by a policy that allows it.
+
+    Args:
+        stack: what holds for all components.
+        after: those policies. Pods that are there already are to be cut off from nothing that they need.
+    """
+    if not stack.network_policies:
+        return
+    NetworkPolicy(
+        "deny-all",
+        metadata=ObjectMetaArgs(
+            name="deny-all",
+            namespace=stack.namespace,
+            labels={**stack.labels, **PART_OF},
+            annotations=stack.annotations or None,
+        ),
+        spec=NetworkPolicySpecArgs(pod_selector=LabelSelectorArgs(), policy_types=["Ingress", "Egress"]),
+        opts=pulumi.ResourceOptions(depends_on=list(after)),
+    )
 
 
 def from_anywhere(*ports: int) -> NetworkPolicyIngressRuleArgs:

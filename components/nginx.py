@@ -90,6 +90,9 @@ class NginxOtel(pulumi.ComponentResource):
     image: pulumi.Output[str]
     """The image that runs."""
 
+    policies: list[pulumi.Resource]
+    """The network policies that its pods need; none where they are off."""
+
     def __init__(
         self,
         name: str,
@@ -145,7 +148,7 @@ class NginxOtel(pulumi.ComponentResource):
                 VolumeMountArgs(name="license", mount_path=LICENSE_FOLDER, read_only=True),
                 VolumeMountArgs(name="state", mount_path=STATE_FOLDER),
             ]
-        policies = network_policy(
+        self.policies = network_policy(
             NGINX,
             ingress=[from_anywhere(HTTP_PORT, METRICS.port)],
             egress=[
@@ -169,13 +172,14 @@ class NginxOtel(pulumi.ComponentResource):
             METRICS,
             grace_seconds=_grace_seconds(settings),
             replicas=None if settings.autoscaling else settings.replicas,
-            depends_on=policies,
+            depends_on=self.policies,
         )
         scaled = deployment(workload, stack=stack, parent=self)
         if settings.autoscaling:
             _autoscaler(settings, settings.autoscaling, scaled, stack=stack)
         pod_monitor(workload, stack=stack, parent=self)
-        disruption_budget(NGINX, settings.replicas, stack=stack, parent=self)
+        most = settings.autoscaling.max_replicas if settings.autoscaling else settings.replicas
+        disruption_budget(NGINX, most, stack=stack, parent=self)
         ports = [ServicePortArgs(name="http", port=80, target_port="http", node_port=settings.node_port)]
         exposed = service(NGINX, ports, kind="NodePort", stack=stack, parent=self)
         self.node_port = node_port_of(exposed, "http", settings.node_port)

@@ -75,6 +75,9 @@ class OtelCollector(pulumi.ComponentResource):
     otlp_endpoint: Endpoint
     """Where spans are received, OTLP over gRPC without TLS."""
 
+    policies: list[pulumi.Resource]
+    """The network policies that its pods need; none where they are off."""
+
     def __init__(
         self,
         name: str,
@@ -115,7 +118,7 @@ class OtelCollector(pulumi.ComponentResource):
             mounts.append(VolumeMountArgs(name="secrets", mount_path=SECRETS_FOLDER, read_only=True))
         account = _pod_reader(stack, self) if settings.kubernetes_attributes else None
         container = _container(settings, stack.images["collector"], mounts)
-        policies = network_policy(
+        self.policies = network_policy(
             COLLECTOR,
             ingress=_ingress(settings),
             egress=_egress(settings, backend, stack.namespace_name),
@@ -131,7 +134,7 @@ class OtelCollector(pulumi.ComponentResource):
             grace_seconds=GRACE_SECONDS,
             replicas=settings.replicas,
             service_account=account,
-            depends_on=policies,
+            depends_on=self.policies,
         )
         if settings.queue.storage == "persistent":
             queue = settings.queue

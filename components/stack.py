@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace, Secret
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
-from pulumi_kubernetes.networking.v1 import NetworkPolicy, NetworkPolicySpecArgs
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from settings import Settings
 from settings.general import Monitoring, Scheduling
@@ -78,8 +77,6 @@ def stack_context(settings: Settings, host: pulumi.Input[str], prefix: str = "")
         prefix: what the names of its resources begin with, for a program with several stacks of components.
     """
     namespace = _restricted_namespace(settings, prefix).metadata["name"]
-    if settings.network_policies:
-        _deny_all(settings, namespace, prefix)
     return StackContext(
         namespace=namespace,
         namespace_name=settings.namespace,
@@ -108,20 +105,6 @@ def _restricted_namespace(settings: Settings, prefix: str) -> Namespace:
             labels={**settings.labels, **PART_OF, **standard},
             annotations=settings.annotations or None,
         ),
-    )
-
-
-def _deny_all(settings: Settings, namespace: pulumi.Output[str], prefix: str) -> None:
-    """No connection to or from any pod of the namespace but by a policy that allows it."""
-    NetworkPolicy(
-        f"{prefix}deny-all",
-        metadata=ObjectMetaArgs(
-            name="deny-all",
-            namespace=namespace,
-            labels={**settings.labels, **PART_OF},
-            annotations=settings.annotations or None,
-        ),
-        spec=NetworkPolicySpecArgs(pod_selector=LabelSelectorArgs(), policy_types=["Ingress", "Egress"]),
     )
 
 

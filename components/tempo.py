@@ -56,6 +56,9 @@ class TempoBackend(pulumi.ComponentResource):
 
     node_port: pulumi.Output[int]
 
+    policies: list[pulumi.Resource]
+    """The network policies that its pods need; none where they are off."""
+
     def __init__(
         self,
         name: str,
@@ -78,7 +81,7 @@ class TempoBackend(pulumi.ComponentResource):
         config = config_object(TEMPO, {"tempo.yaml": dump(tempo_document(settings))}, stack=stack, parent=self)
         volumes = [config_volume(config), empty_volume("tmp")]
         container = _container(settings, stack.images["tempo"])
-        policies = network_policy(
+        self.policies = network_policy(
             TEMPO,
             ingress=[
                 from_anywhere(HTTP_PORT),
@@ -91,7 +94,7 @@ class TempoBackend(pulumi.ComponentResource):
         persistence = settings.persistence
         if persistence.size is None:
             volumes.append(empty_volume("data"))
-        workload = Workload(TEMPO, container, volumes, USER, METRICS, GRACE_SECONDS, depends_on=policies)
+        workload = Workload(TEMPO, container, volumes, USER, METRICS, GRACE_SECONDS, depends_on=self.policies)
         if persistence.size is None:
             deployment(workload, stack=stack, parent=self)
         else:

@@ -71,7 +71,7 @@ def served(
         "error_log /dev/stderr": f"error_log {folder}/error.log",
         "listen 8080;": f"listen 127.0.0.1:{nginx.port};",
         "listen 8081;": f"listen 127.0.0.1:{free_port()};",
-        "access_log /dev/stdout traced;": "access_log off;",
+        "access_log /dev/stdout traced buffer=4k flush=100ms;": "access_log off;",
     }.items():
         assert old in text, old
         text = text.replace(old, new)

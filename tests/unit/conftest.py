@@ -1,6 +1,7 @@
 """The program under Pulumi's mocks: fresh for each test, every registration recorded."""
 
 import asyncio
+import gc
 import runpy
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -145,6 +146,8 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
 
         # Also waits for the registrations that go on after the program's last line.
         _loop.run_until_complete(run_pulumi_func(everything))
+        # The program keeps what was there from being looked at; here that was of other tests, too.
+        gc.unfreeze()
         return program
 
     return run

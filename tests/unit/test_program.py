@@ -282,6 +282,6 @@ def test_a_program_can_have_the_components_several_times(run_program: Run, tmp_p
     program = run_program({"bench:instances": "2"}, main=main)
     # The engine refuses a second resource of a name and a type.
     registered = [(token, resource.name) for token, found in program.resources.items() for resource in found]
-    assert len(registered) == len(set(registered)) == 2 * (2 + 3 + 3 * 4)
+    assert len(registered) == len(set(registered)) == 2 * (1 + 3 + 3 * 4)
     namespaces = {item["metadata"]["namespace"] for item in program.inputs("Service").values()}
     assert namespaces == {"tracing-bench-0", "tracing-bench-1"}
