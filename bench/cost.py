@@ -1,6 +1,7 @@
 """What tracing costs: NGINX's requests, and the CPU time and memory of what takes the spans."""
 
 import json
+import os
 import statistics
 import subprocess
 from collections.abc import Callable
@@ -69,8 +70,12 @@ def _load(url: str) -> tuple[float, float]:
     """Requests a second, and NGINX's CPU seconds per million."""
     before = usage(NAMESPACE, "nginx").cpu_seconds
     vegeta = str(VEGETA.folder / "vegeta")
+    # The proxies of the environment are not used: a node's address is reached directly.
+    environment = os.environ | {"NO_PROXY": "*", "no_proxy": "*"}
     attack = [vegeta, "attack", "-rate=0", f"-max-workers={CONNECTIONS}", f"-duration={LOAD_SECONDS}s", "-max-body=0"]
-    sent = subprocess.run(attack, input=f"GET {url}\n".encode(), capture_output=True, check=True).stdout
+    sent = subprocess.run(
+        attack, input=f"GET {url}\n".encode(), capture_output=True, check=True, env=environment
+    ).stdout
     report = subprocess.run([vegeta, "report", "-type=json"], input=sent, capture_output=True, check=True).stdout
     result = json.loads(report)
     if result["success"] != 1:

@@ -219,7 +219,7 @@ def _wait(what: str, ready: Callable[[], bool], alive: Callable[[], None]) -> No
 
 def _registry_answers() -> bool:
     try:
-        return httpx.get(f"http://{images.REGISTRY_ADDRESS}/v2/", timeout=1).is_success
+        return httpx.get(f"http://{images.REGISTRY_ADDRESS}/v2/", timeout=1, trust_env=False).is_success
     except httpx.HTTPError:
         return False
 

@@ -247,7 +247,8 @@ def _own_cgroup() -> None:
         # outside would weigh more than the whole cluster, and what is measured would be their taking turns.
         for setting, of_one in (("cpu.shares", 1024), ("cpu.weight", 100)):
             if (group / setting).exists():
-                (group / setting).write_text(str(of_one * (os.cpu_count() or 1)))
+                # 10000 is the most that cgroup v2 takes.
+                (group / setting).write_text(str(min(of_one * (os.cpu_count() or 1), 10_000)))
 
 
 def cgroup_roots() -> list[Path]:
