@@ -1,5 +1,6 @@
 """The whole program under mocks: what it registers and how the parts are wired."""
 
+import gc
 import json
 import re
 from collections.abc import Callable
@@ -245,6 +246,28 @@ def test_a_drain_takes_one_pod_at_a_time_and_the_only_pod_of_a_component_too(run
         "maxUnavailable": 1,
         "selector": program.inputs("Deployment")["nginx"]["spec"]["selector"],
     }
+
+
+def test_a_drain_takes_one_at_a_time_of_the_pods_that_an_autoscaler_made(run_program: Run) -> None:
+    program = run_program({"nginx": '{"autoscaling": {"maxReplicas": 5}}'})
+    assert set(program.inputs("PodDisruptionBudget")) == {"nginx"}
+
+
+def test_the_labels_of_a_claim_are_not_the_configuration_s(run_program: Run) -> None:
+    program = run_program({"tempo": '{"persistence": {"size": "1Gi"}}', "labels": '{"team": "platform"}'})
+    stateful_set = program.inputs("StatefulSet")["tempo"]
+    assert stateful_set["metadata"]["labels"]["team"] == "platform"
+    # Kubernetes allows no edit of a claim template.
+    (claim,) = stateful_set["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["labels"] == stateful_set["spec"]["selector"]["matchLabels"]
+
+
+def test_imports_are_left_out_of_garbage_collection_which_goes_on(run_program: Run) -> None:
+    frozen: list[int] = []
+    gc.disable()
+    run_program(node=lambda: frozen.append(gc.get_freeze_count()) or "192.0.2.7")
+    assert frozen[0] > 0
+    assert gc.isenabled()
 
 
 def test_pods_are_spread_over_nodes_unless_it_is_said_how(run_program: Run) -> None:
