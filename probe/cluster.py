@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, cast
 
 PART_OF = "nginx-tracing"
@@ -24,11 +25,13 @@ class Pod:
 class Cluster:
     """The stack's namespace in the cluster that a context of the kubeconfig names: the current one by default.
 
+    The kubeconfig is the one that KUBECONFIG names, or the user's own, unless a file is given.
+
     Raises:
         ClusterError: there is no kubeconfig, or it cannot be used.
     """
 
-    def __init__(self, namespace: str, context: str | None) -> None:
+    def __init__(self, namespace: str, context: str | None, kubeconfig: Path | None = None) -> None:
         # Imported here because it takes half a second that a probe without a kubeconfig need not spend.
         import httpx2  # noqa: PLC0415
         from lightkube import KubeConfig  # noqa: PLC0415
@@ -38,7 +41,7 @@ class Cluster:
         self._path = f"/api/v1/namespaces/{namespace}/pods"
         self._namespace = namespace
         try:
-            config = KubeConfig.from_env().get(context)
+            config = (KubeConfig.from_file(kubeconfig) if kubeconfig else KubeConfig.from_env()).get(context)
             if config is None:
                 raise ClusterError("the kubeconfig names no current context")
             self._client = Client(config, ConnectionParams(timeout=httpx2.Timeout(10, connect=3)))

@@ -1,7 +1,8 @@
 """What each hop on the way of a span counted while the probe ran.
 
 The hops count all traffic, not only the probe's: a number that is too low proves a loss, one that is high enough
-proves nothing. Only NGINX's access log tells the probe's own requests apart.
+proves nothing. Only NGINX's access log tells the probe's own requests apart. A watch, which has none of its own, counts
+every line of it that carries a trace ID.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from probe.cluster import Cluster, ClusterError
@@ -27,7 +29,7 @@ QUEUE_SIZE = "otelcol_exporter_queue_size"
 RECEIVED = "tempo_distributor_spans_received_total"
 DISCARDED = "tempo_discarded_spans_total"
 TO_TEMPO = "otlp/tempo"
-# A gauge: its value after the run counts, not the difference.
+# A gauge: its value after the run counts, not the difference. In exports, not in spans, and with those under way.
 GAUGES = {QUEUE_SIZE}
 # In the order of a span's way.
 COLLECTOR_METRICS = (ACCEPTED, REFUSED, SENT, SEND_FAILED, ENQUEUE_FAILED, QUEUE_SIZE)
@@ -44,6 +46,8 @@ _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<
 _REASON = re.compile(r'(?:^|,)(reason="(?:[^"\\]|\\.)*")')
 _EXPORTER = re.compile(r'(?:^|,)exporter="([^"]*)"')
 _TRACE_ID = re.compile(r"\b[0-9a-f]{32}\b")
+# As the access log's format has it: empty for a request without a trace.
+_LOGGED_TRACE_ID = re.compile(r'"trace_id":"[0-9a-f]{32}"')
 
 Samples = dict[str, float]
 
@@ -84,15 +88,18 @@ class Measured:
 
     hops: list[HopCounters]
     logged: set[str] | None
+    waiting_at_start: float
+    """Exports in the Collectors' queues at the first reading, those under way among them."""
 
 
 class Counters:
     """Reads the counters before the run (`start`) and after it (`finish`); what cannot be read is said, not raised."""
 
-    def __init__(self, tempo: Tempo, namespace: str, context: str | None) -> None:
+    def __init__(self, tempo: Tempo, namespace: str, context: str | None, kubeconfig: Path | None = None) -> None:
         self._tempo = tempo
         self._namespace = namespace
         self._context = context
+        self._kubeconfig = kubeconfig
         self._cluster: Cluster | None = None
         self._no_cluster = "the cluster was not asked yet"
         self._collectors = Reading()
@@ -102,7 +109,7 @@ class Counters:
     async def start(self) -> None:
         """Reads the counters that the differences start from."""
         try:
-            self._cluster = await asyncio.to_thread(Cluster, self._namespace, self._context)
+            self._cluster = await asyncio.to_thread(Cluster, self._namespace, self._context, self._kubeconfig)
         except ClusterError as error:
             self._no_cluster = str(error)
         # Against the spans' way here and along it in `finish`: so a hop counts over a longer time than the one before
@@ -111,20 +118,26 @@ class Counters:
         self._collectors = await asyncio.to_thread(self._read_collectors)
         self._started_at = time.monotonic()
 
-    async def finish(self, trace_ids: set[str]) -> Measured:
-        """The differences since the start, hop by hop."""
+    async def finish(self, trace_ids: set[str] | None) -> Measured:
+        """The differences since the start, hop by hop.
+
+        Args:
+            trace_ids: what is looked for in the access log; with None, every line with a trace ID is counted.
+        """
         nginx, logged = await asyncio.to_thread(self._read_nginx, trace_ids)
+        collector, tempo = await self.finish_without_log()
+        waiting = sum(samples.get(QUEUE_SIZE, 0.0) for samples in self._collectors.pods.values())
+        return Measured([nginx, collector, tempo], logged, waiting)
+
+    async def finish_without_log(self) -> tuple[HopCounters, HopCounters]:
+        """The differences of the Collectors and of Tempo since the start: NGINX's log may be long."""
         collectors = await asyncio.to_thread(self._read_collectors)
         tempos = await self._read_tempo()
         if self._cluster:
             self._cluster.close()
-        return Measured(
-            hops=[
-                nginx,
-                difference("Collector", COLLECTOR_METRICS, self._collectors, collectors),
-                difference("Tempo", TEMPO_METRICS, self._tempos, tempos),
-            ],
-            logged=logged,
+        return (
+            difference("Collector", COLLECTOR_METRICS, self._collectors, collectors),
+            difference("Tempo", TEMPO_METRICS, self._tempos, tempos),
         )
 
     def _open_cluster(self) -> Cluster:
@@ -150,23 +163,29 @@ class Counters:
         except LookUpError as error:
             return Reading(unreadable=f"Tempo's /metrics: {error}")
 
-    def _read_nginx(self, trace_ids: set[str]) -> tuple[HopCounters, set[str] | None]:
-        # Counted back from the cluster's own now, since its clock may differ from this machine's.
+    def _read_nginx(self, trace_ids: set[str] | None) -> tuple[HopCounters, set[str] | None]:
+        # Counted back from the cluster's own now, since its clock may differ from this machine's. In whole seconds, and
+        # NGINX writes a line up to 100 ms late (`flush` of its access_log): of two intervals of a watch, both may count
+        # a line at their border, or the later one a line of the earlier one.
         last_seconds = math.ceil(time.monotonic() - self._started_at)
         logged: set[str] = set()
+        traced = 0
         told: dict[str, list[str]] = {DROPPED_TEXT: [], FAILURE_TEXT: []}
         try:
             cluster = self._open_cluster()
             for pod in cluster.pods("nginx"):
                 for line in cluster.log_lines(pod, last_seconds):
-                    logged.update(trace_ids.intersection(_TRACE_ID.findall(line)))
+                    if trace_ids is None:
+                        traced += _LOGGED_TRACE_ID.search(line) is not None
+                    else:
+                        logged.update(trace_ids.intersection(_TRACE_ID.findall(line)))
                     for text, lines in told.items():
                         if text in line:
                             lines.append(f"{pod.name}: {line.strip()}")
         except ClusterError as error:
             return HopCounters(hop="NGINX", counters={}, unreadable=str(error)), None
         counters = {
-            LOGGED: float(len(logged)),
+            LOGGED: float(traced if trace_ids is None else len(logged)),
             DROPPED_LINES: float(len(told[DROPPED_TEXT])),
             FAILURE_LINES: float(len(told[FAILURE_TEXT])),
         }

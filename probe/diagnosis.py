@@ -38,7 +38,10 @@ def diagnose(missing: Missing, measured: Measured) -> Verdict:
     if missing.by_id:
         nginx, collector, tempo = measured.hops
         findings += _nginx(missing, nginx, measured.logged)
-        findings += _collector(nginx, collector, tempo)
+        findings += _unsent(nginx, collector)
+        findings += _collector(collector)
+        findings += _waiting(collector)
+        findings += _elsewhere(measured)
         findings += _tempo(tempo)
         if missing.look_up_errors:
             findings.append(_failed_look_ups(missing))
@@ -50,10 +53,21 @@ def diagnose(missing: Missing, measured: Measured) -> Verdict:
 
 
 def losses(measured: Measured) -> list[Finding]:
-    """What the hops' counters say was lost, of all traffic, in the order of a span's way."""
+    """What the hops' counters say was lost in an interval of a watch, of all traffic, in the order of a span's way.
+
+    Two pairs of counters are not compared, since a difference proves nothing:
+
+    - NGINX's log with what the Collector accepted: a request that is not sampled is logged with its trace ID and has no
+      span, what other services send is accepted and not logged, and the log may be off.
+    - What the Collector accepted with what it sent: sampling drops spans by design, and what waits is known in exports,
+      not in spans. Where the Collector itself loses a span, it counts it as refused or given up.
+    """
     nginx, collector, tempo = measured.hops
-    exports = [] if measured.logged is None else _exports(nginx)
-    return [*exports, *_collector(nginx, collector, tempo), *_tempo(tempo)]
+    exports = [] if nginx.unreadable else _exports(nginx)
+    # At any reading an export may be under way. One that nothing was sent beside for the whole interval is held up.
+    held_up = not collector.unreadable and measured.waiting_at_start and not collector.counters[names.SENT]
+    waiting = _waiting(collector) if held_up else []
+    return [*exports, *_collector(collector), *waiting, *_elsewhere(measured), *_tempo(tempo)]
 
 
 def _nginx(missing: Missing, nginx: HopCounters, logged: set[str] | None) -> list[Finding]:
@@ -84,41 +98,66 @@ def _exports(nginx: HopCounters) -> list[Finding]:
     return findings
 
 
-def _collector(nginx: HopCounters, collector: HopCounters, tempo: HopCounters) -> list[Finding]:
+def _unsent(nginx: HopCounters, collector: HopCounters) -> list[Finding]:
+    """Only for the probe's own requests, each of which is sampled."""
+    if nginx.unreadable or collector.unreadable:
+        return []
+    logged = nginx.counters[names.LOGGED]
+    reached = collector.counters[names.ACCEPTED] + collector.counters[names.REFUSED]
+    if reached >= logged:
+        return []
+    why = (
+        f"NGINX logged {logged:.0f} of the requests, but only {_spans(reached)} "
+        "reached the Collector. Is otel_trace on for this path, and otel_exporter's endpoint this Collector?"
+    )
+    return [Finding(hop="NGINX → Collector", why=why)]
+
+
+def _collector(collector: HopCounters) -> list[Finding]:
     if collector.unreadable:
         return []
     count = collector.counters
-    accepted, refused, sent = count[names.ACCEPTED], count[names.REFUSED], count[names.SENT]
-    failed = count[names.SEND_FAILED] + count[names.ENQUEUE_FAILED]
     findings: list[Finding] = []
-    if not nginx.unreadable and accepted + refused < nginx.counters[names.LOGGED]:
-        why = (
-            f"NGINX logged {nginx.counters[names.LOGGED]:.0f} of the requests, but only {_spans(accepted + refused)} "
-            "reached the Collector. Is otel_trace on for this path, and otel_exporter's endpoint this Collector?"
-        )
-        findings.append(Finding(hop="NGINX → Collector", why=why))
-    if refused:
+    if refused := count[names.REFUSED]:
         why = (
             f"it refused {_spans(refused)}, which NGINX does not send again: its memory limit is reached "
             "(memory_limiter), or a processor or the exporter's queue does not take them."
         )
         findings.append(Finding(hop="Collector", why=why))
-    if failed:
+    if failed := count[names.SEND_FAILED] + count[names.ENQUEUE_FAILED]:
         why = f"the Collector gave up {_spans(failed)} that it could not send to Tempo; its log says why."
         findings.append(Finding(hop="Collector → Tempo", why=why))
-    if queue := count[names.QUEUE_SIZE]:
-        why = (
-            f"the Collector still holds {_many(queue, 'batch', 'batches')} that it could not send to Tempo; it tries "
-            "again. Its log says why."
-        )
-        findings.append(Finding(hop="Collector → Tempo", why=why))
-    if not tempo.unreadable and tempo.counters[names.RECEIVED] < sent:
-        why = (
-            f"the Collector sent {_spans(sent)}, this Tempo received {tempo.counters[names.RECEIVED]:.0f}. "
-            "Does the Collector's exporter send to the Tempo of tempoUrl?"
-        )
-        findings.append(Finding(hop="Collector → Tempo", why=why))
     return findings
+
+
+def _waiting(collector: HopCounters) -> list[Finding]:
+    if collector.unreadable or not (queue := collector.counters[names.QUEUE_SIZE]):
+        return []
+    why = (
+        f"the Collector still holds {_many(queue, 'batch', 'batches')} that it could not send to Tempo; it tries "
+        "again. Its log says why."
+    )
+    return [Finding(hop="Collector → Tempo", why=why)]
+
+
+def _elsewhere(measured: Measured) -> list[Finding]:
+    """What the Collector sent and this Tempo did not receive.
+
+    Tempo counts an export when it comes, the Collector when it is answered. One that was under way at the first reading
+    may be in the Collector's difference alone: compared is only what began with empty queues, which hold it until then.
+    """
+    _, collector, tempo = measured.hops
+    # A Tempo that restarted has forgotten what it received.
+    if collector.unreadable or tempo.unreadable or tempo.notes or measured.waiting_at_start:
+        return []
+    sent, received = collector.counters[names.SENT], tempo.counters[names.RECEIVED]
+    if received >= sent:
+        return []
+    why = (
+        f"the Collector sent {_spans(sent)}, this Tempo received {received:.0f}. "
+        "Does the Collector's exporter send to the Tempo of tempoUrl?"
+    )
+    return [Finding(hop="Collector → Tempo", why=why)]
 
 
 def _held_back(collector: HopCounters) -> Finding | None:

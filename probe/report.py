@@ -147,6 +147,7 @@ def _attributes(span: Span) -> Table:
 
 
 SHORT = {
+    names.LOGGED: "traced requests",
     names.DROPPED_LINES: "drops",
     names.FAILURE_LINES: "failed exports",
     names.ACCEPTED: "accepted",

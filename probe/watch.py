@@ -31,7 +31,7 @@ async def watch(
     """Reads the counters at both ends of each interval and tells of each.
 
     An interval begins before the one before it ends, so that no loss is between the two; one at that moment may be told
-    of twice.
+    of twice, and so may a line of NGINX's log within a second of it.
 
     Args:
         outputs: the stack's.
@@ -48,7 +48,7 @@ async def watch(
             await asyncio.sleep(interval_seconds)
             following = Counters(tempo, outputs.namespace, context)
             await following.start()
-            measured = await counters.finish(set())
+            measured = await counters.finish(None)
             show(Interval(seconds=interval_seconds, hops=measured.hops, losses=losses(measured)))
             counters = following
             number += 1

@@ -19,7 +19,7 @@ from lab.errors import LabError
 from lab.pieces import VEGETA
 from lab.progress import Progress
 from lab.stack import Stack, take_interrupts
-from reliability import baseline, faulty, full_disk, interrupted, steady
+from reliability import baseline, edited, faulty, full_disk, interrupted, steady
 from reliability.figures import Figure, show, write
 from reliability.ladder import RATES, freshness, ladder
 
@@ -39,6 +39,8 @@ def _measurements(stack: Stack, say: Say) -> dict[str, Measurement]:
         "edits": lambda: [interrupted.edits(stack, say)],
         "tampering": lambda: [steady.healed(stack, say)],
         "nginx-rollout": lambda: faulty.nginx_rollout(stack),
+        "nginx-edited": lambda: [edited.upstream_edited(stack)],
+        "nginx-evicted": lambda: [edited.evicted(stack)],
         "nginx-scale-down": lambda: [faulty.nginx_scale_down(stack)],
         "collector-rollout": lambda: [faulty.collector_rollout(stack)],
         "collector-kill": lambda: [faulty.collector_kill(stack)],

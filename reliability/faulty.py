@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lab import cluster
 from lab.progress import Progress
 from lab.stack import Stack
+from reliability.balance import Balance, Counting
 from reliability.faults import kill, must, pods, roll, scale, unreachable, wait_ready
 from reliability.figures import Figure, Number
 from reliability.logs import Complaints
@@ -58,6 +59,9 @@ class Outcome:
     complaints: dict[str, int]
     """What the pods said meanwhile, to find where a lost span went."""
 
+    balance: Balance
+    """What the hops counted."""
+
     def details(self) -> dict[str, Number]:
         """For a figure."""
         return {
@@ -66,6 +70,7 @@ class Outcome:
             "traces lost": len(self.lost),
             "reasons": json.dumps(self.sent.reasons()),
             "pods said": json.dumps(self.complaints),
+            **self.balance.details,
         }
 
 
@@ -74,20 +79,21 @@ def during(
 ) -> Outcome:
     """Sends while a fault is made, and a little before and after."""
     outputs = stack.outputs()
-    with Complaints(stack.namespace) as complaints:
+    with Counting(stack.namespace, outputs["tempoUrl"]) as counting, Complaints(stack.namespace) as complaints:
         with Traffic(outputs["nginxUrl"], RATE, keepalive=keepalive) as traffic:
             time.sleep(AROUND_SECONDS)
             fault()
             time.sleep(AROUND_SECONDS)
         lost = missing(outputs["tempoUrl"], traffic.sent, patience_seconds=patience_seconds)
-    return Outcome(traffic.sent, lost, complaints.counts)
+        balance = counting.balance(traffic.sent, len(lost))
+    return Outcome(traffic.sent, lost, complaints.counts, balance)
 
 
 def nginx_rollout(stack: Stack) -> list[Figure]:
     """Every NGINX pod is replaced; clients that keep their connections, and clients that do not."""
     kept = during(stack, lambda: roll(stack.namespace, NGINX))
     new = during(stack, lambda: roll(stack.namespace, NGINX), keepalive=False)
-    return [_lossless("NGINX rollout", kept), _lossless("NGINX rollout, a connection a request", new)]
+    return [lossless("NGINX rollout", kept), lossless("NGINX rollout, a connection a request", new)]
 
 
 def nginx_scale_down(stack: Stack) -> Figure:
@@ -97,12 +103,12 @@ def nginx_scale_down(stack: Stack) -> Figure:
         scale(stack.namespace, NGINX, 1)
         scale(stack.namespace, NGINX, 2)
 
-    return _lossless("NGINX scaled down and up", during(stack, there_and_back))
+    return lossless("NGINX scaled down and up", during(stack, there_and_back))
 
 
 def collector_rollout(stack: Stack) -> Figure:
     """Both Collectors are replaced, one after the other."""
-    return _lossless("Collector rollout, two replicas", during(stack, lambda: roll(stack.namespace, COLLECTOR)))
+    return lossless("Collector rollout, two replicas", during(stack, lambda: roll(stack.namespace, COLLECTOR)))
 
 
 def collector_kill(stack: Stack) -> Figure:
@@ -125,12 +131,12 @@ def tempo_down(stack: Stack, seconds: float) -> Figure:
         time.sleep(seconds)
         scale(stack.namespace, TEMPO, 1)
 
-    return _lossless(f"Tempo away for {seconds:.0f} s", during(stack, away, patience_seconds=RECONNECTED_SECONDS))
+    return lossless(f"Tempo away for {seconds:.0f} s", during(stack, away, patience_seconds=RECONNECTED_SECONDS))
 
 
 def tempo_stop(stack: Stack) -> Figure:
     """Tempo is told to end, as by a rollout."""
-    return _lossless("Tempo SIGTERM", during(stack, lambda: roll(stack.namespace, TEMPO)))
+    return lossless("Tempo SIGTERM", during(stack, lambda: roll(stack.namespace, TEMPO)))
 
 
 def tempo_kill(stack: Stack) -> Figure:
@@ -187,15 +193,17 @@ def node_restart(stack: Stack, seconds: float) -> Figure:
     return Figure("node killed and started: traces found", "100 %", value, not lost, {"traces lost": len(lost)})
 
 
-def _lossless(name: str, outcome: Outcome) -> Figure:
+def lossless(name: str, outcome: Outcome) -> Figure:
+    """The figure of what is to fail no request and to lose no span."""
     count, failed, lost = outcome.sent.count, len(outcome.sent.failed), len(outcome.lost)
     found = (count - failed - lost) / (count - failed) if count > failed else 0.0
     value = f"{failed} of {count} failed; {found:.2%} found"
-    return Figure(f"{name}, {RATE:.0f}/s", "0 failed; 100 % found", value, not failed and not lost, outcome.details())
+    met = not failed and not lost and outcome.balance.holds
+    return Figure(f"{name}, {RATE:.0f}/s", "0 failed; 100 % found", value, met, outcome.details())
 
 
 def _bounded(name: str, outcome: Outcome, bar: int, what: str) -> Figure:
     failed, lost = len(outcome.sent.failed), len(outcome.lost)
     value = f"{failed} failed; {lost} spans lost of {outcome.sent.count}"
-    met = not failed and lost <= bar
+    met = not failed and lost <= bar and outcome.balance.holds
     return Figure(f"{name}, {RATE:.0f}/s", f"0 failed; ≤ {bar} lost ({what})", value, met, outcome.details())

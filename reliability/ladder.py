@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import httpx
 
 from lab.errors import LabError
+from reliability.balance import Counting
 from reliability.figures import Figure
 from reliability.traces import missing
 from reliability.traffic import send_for
@@ -31,7 +32,7 @@ def ladder(
 
     Args:
         name: the stack, for people.
-        outputs: its `nginxUrl` and `tempoUrl`.
+        outputs: its `nginxUrl` and `tempoUrl`; with its `namespace`, its counters are balanced, too.
         rates: requests a second, one after the other.
         seconds: for how long each.
         has_bar: whether it is to lose nothing, or is what that is compared with.
@@ -40,9 +41,11 @@ def ladder(
     figures: list[Figure] = []
     for rate in rates:
         show(f"{name}: {rate:.0f} requests a second for {seconds:.0f} s")
-        # As clients of a service do: connections are used again.
-        sent = send_for(seconds, outputs["nginxUrl"], rate)
-        lost = len(missing(outputs["tempoUrl"], sent, show=show))
+        with Counting(outputs.get("namespace"), outputs["tempoUrl"]) as counting:
+            # As clients of a service do: connections are used again.
+            sent = send_for(seconds, outputs["nginxUrl"], rate)
+            lost = len(missing(outputs["tempoUrl"], sent, show=show))
+            balance = counting.balance(sent, lost)
         share = lost / len(sent.answered) if sent.answered else 1.0
         kept_up = sent.achieved_rate >= 0.98 * rate
         figures.append(
@@ -50,7 +53,7 @@ def ladder(
                 f"{name}: {rate:.0f}/s for {seconds:.0f} s, traces lost",
                 "0" if has_bar else "no bar",
                 f"{lost} of {len(sent.answered)} ({share:.1%})",
-                not has_bar or (not lost and not sent.failed and kept_up),
+                not has_bar or (not lost and not sent.failed and kept_up and balance.holds),
                 {
                     "requests": sent.count,
                     "failed": len(sent.failed),
@@ -58,6 +61,7 @@ def ladder(
                     "requests a second sent": round(sent.achieved_rate, 1),
                     "p50, ms": round(sent.latency(50) * 1000, 2),
                     "p99, ms": round(sent.latency(99) * 1000, 2),
+                    **balance.details,
                 },
             )
         )
@@ -75,7 +79,8 @@ def freshness(name: str, outputs: Mapping[str, str]) -> Figure:
 
 
 def _one(outputs: Mapping[str, str]) -> float:
-    with httpx.Client(timeout=30) as client:
+    # The proxies of the environment are not used: a node's address is reached directly.
+    with httpx.Client(timeout=30, trust_env=False) as client:
         name = f"freshness-{time.monotonic_ns()}"
         client.get(outputs["nginxUrl"], params={"name": name}).raise_for_status()
         start = time.monotonic()

@@ -93,10 +93,10 @@ def _object(stack: Stack, tampering: Tampering) -> list[str]:
     if tampering.kind == "namespace":
         return ["namespace", stack.namespace]
     name = tampering.name
-    if tampering.kind == "configmap":
-        # Auto-named: the one that runs now.
-        listed = must("get", "configmaps", f"--namespace={stack.namespace}", "--output=name").split()
-        (name,) = (item.split("/")[1] for item in listed if item.startswith(f"configmap/{name}-"))
+    if tampering.kind in {"configmap", "networkpolicy"}:
+        # Auto-named: the one that is there now.
+        listed = must("get", tampering.kind, f"--namespace={stack.namespace}", "--output=name").split()
+        (name,) = (found for found in (item.split("/")[1] for item in listed) if found.startswith(f"{name}-"))
     return [tampering.kind, name, f"--namespace={stack.namespace}"]
 
 

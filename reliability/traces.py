@@ -35,7 +35,8 @@ def missing(
     pending = set(sent.answered)
     last_found_at = time.monotonic()
     first, last = int(min(sent.started)) - _MARGIN_SECONDS, int(max(sent.started)) + _MARGIN_SECONDS
-    with httpx.Client(base_url=tempo_url, timeout=120) as client:
+    # The proxies of the environment are not used: a node's address is reached directly.
+    with httpx.Client(base_url=tempo_url, timeout=120, trust_env=False) as client:
         while pending:
             before = len(pending)
             error = _search(client, pending, first, last)

@@ -12,7 +12,7 @@ from lab.builder import build
 from lab.pieces import VEGETA
 from lab.progress import Progress
 from lab.stack import Stack
-from reliability import faulty
+from reliability import edited, faulty
 from reliability.figures import Figure
 from reliability.traffic import send_for
 from tests.lab.conftest import answers
@@ -46,6 +46,14 @@ def check(figure: Figure) -> None:
 def test_a_rollout_of_nginx_fails_no_request_and_loses_no_span(durable: Stack) -> None:
     for figure in faulty.nginx_rollout(durable):
         check(figure)
+
+
+def test_an_edit_of_an_upstream_fails_no_request_and_loses_no_span(durable: Stack) -> None:
+    check(edited.upstream_edited(durable))
+
+
+def test_a_drain_of_nginx_fails_no_request_and_loses_no_span(durable: Stack) -> None:
+    check(edited.evicted(durable))
 
 
 def test_fewer_pods_of_nginx_fail_no_request_and_lose_no_span(durable: Stack) -> None:

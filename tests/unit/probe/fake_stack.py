@@ -133,7 +133,8 @@ class FakeStack:
 
     def _follow(self, seen: Seen, place: str) -> None:
         if place != "unlogged":
-            self.log.append(f'127.0.0.1 "GET / HTTP/1.1" {self.nginx_status} trace_id={seen.trace_id} span_id=00aa')
+            ids = f'"trace_id":"{seen.trace_id}","span_id":"00f067aa0ba902b7"'
+            self.log.append(f'{{"request":"GET / HTTP/1.1","status":{self.nginx_status},{ids}}}')
         if place == "dropped":
             self.log.append("2026/01/01 00:00:00 [notice] 7#7: OTel dropped records: 3")
         elif place == "export":

@@ -10,7 +10,10 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from probe import counters as names
 from probe.counters import Counters, Measured
+from probe.diagnosis import losses
+from probe.result import HopCounters
 from tests.unit.probe.conftest import Ended
 from tests.unit.probe.fake_stack import FakeStack
 
@@ -40,6 +43,7 @@ def test_hops_that_balance_are_counted_and_nothing_else_is_said(probe: Probe, st
     (line,) = ended.output.splitlines()
     interval = json.loads(line)
     counted = {hop["hop"]: hop["counters"] for hop in interval["hops"]}
+    assert counted["NGINX"]["requests_in_access_log"] == 4
     assert counted["Collector"]["otelcol_receiver_accepted_spans"] == 4
     assert counted["Tempo"]["tempo_distributor_spans_received_total"] == 4
     assert interval["losses"] == []
@@ -50,6 +54,7 @@ def test_hops_that_balance_are_counted_and_nothing_else_is_said(probe: Probe, st
     [
         ("refused", "Collector: it refused 1 span"),
         ("collector", "Collector → Tempo: the Collector gave up 1 span"),
+        ("elsewhere", "Collector → Tempo: the Collector sent 4 spans, this Tempo received 3"),
         ("discarded", "Tempo: it discarded 1 span"),
         ("dropped", "NGINX: its export buffer was full"),
         ("export", "NGINX → Collector: exports failed"),
@@ -63,11 +68,89 @@ def test_a_loss_is_named_with_its_hop(probe: Probe, stack: FakeStack, place: str
     assert said in ended.output
 
 
+def test_logged_requests_are_counted_by_their_trace_ids_and_are_no_loss_without_spans(
+    probe: Probe, stack: FakeStack
+) -> None:
+    # As a route that is not traced, a message of NGINX, and a request that is not sampled.
+    stack.log = [
+        '{"request":"GET /healthz HTTP/1.1","status":200,"trace_id":"","span_id":""}',
+        f"2026/01/01 00:00:00 [notice] 7#7: reload {'a' * 32}",
+    ]
+    stack.lose = {1: "unsent"}
+    with passing(stack, 4):
+        ended = probe("--watch", "1.5", "--rounds", "1")
+    assert "NGINX: traced requests 4, drops 0" in ended.output
+    assert "accepted 3" in ended.output
+    assert ended.code == 0
+
+
+def measured(*, waiting_at_start: float = 0, waiting: float = 0, sent: float = 0, received: float = 0) -> Measured:
+    """An interval in which 100 spans were accepted."""
+    collector = {names.ACCEPTED: 100.0, names.REFUSED: 0.0, names.SENT: sent, names.SEND_FAILED: 0.0}
+    collector |= {names.ENQUEUE_FAILED: 0.0, names.QUEUE_SIZE: waiting}
+    hops = [
+        HopCounters(hop="NGINX", counters={names.LOGGED: 1000, names.DROPPED_LINES: 0, names.FAILURE_LINES: 0}),
+        HopCounters(hop="Collector", counters=collector),
+        HopCounters(hop="Tempo", counters={names.RECEIVED: received, names.DISCARDED: 0}),
+    ]
+    return Measured(hops, set(), waiting_at_start)
+
+
+@pytest.mark.parametrize(
+    "interval",
+    [
+        # The Collector counts an export when it is answered, Tempo when it comes: at either end one may be between.
+        measured(waiting_at_start=1, sent=100, received=60),
+        measured(waiting=1, sent=60, received=100),
+        # The first export of a burst is under way.
+        measured(waiting=1),
+        # Tempo slows down and goes on.
+        measured(waiting_at_start=3, waiting=9, sent=40, received=40),
+        # A batch is being gathered, or sampling drops what was accepted.
+        measured(sent=40, received=40),
+        # Others send to Tempo, too.
+        measured(sent=100, received=900),
+    ],
+)
+def test_what_is_on_its_way_is_no_loss(interval: Measured) -> None:
+    assert losses(interval) == []
+
+
+def test_spans_that_wait_for_a_whole_interval_are_told() -> None:
+    (finding,) = losses(measured(waiting_at_start=2, waiting=5))
+    assert finding.hop == "Collector → Tempo"
+    assert "still holds 5 batches" in finding.why
+
+
+def test_a_tempo_that_forgot_what_it_received_is_no_loss() -> None:
+    interval = measured(sent=100, received=60)
+    assert len(losses(interval)) == 1
+    interval.hops[2].notes.append("tempo restarted during the run; what it counted before is not included")
+    assert losses(interval) == []
+
+
+def test_an_export_that_is_under_way_when_the_watch_begins_is_no_loss(
+    probe: Probe, stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.collector = {names.SENT: 10, names.QUEUE_SIZE: 1}
+    finish = Counters.finish
+
+    async def answer_before(counters: Counters, trace_ids: set[str] | None) -> Measured:
+        # Tempo had received it before its counters were read for the first time.
+        stack.collector = {names.SENT: 13, names.QUEUE_SIZE: 0}
+        return await finish(counters, trace_ids)
+
+    monkeypatch.setattr(Counters, "finish", answer_before)
+    ended = probe("--watch", "0.2", "--rounds", "1")
+    assert "sent 3" in ended.output
+    assert ended.code == 0
+
+
 def test_a_loss_between_two_intervals_is_seen(probe: Probe, stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
     finish = Counters.finish
     finished = 0
 
-    async def lose_after(counters: Counters, trace_ids: set[str]) -> Measured:
+    async def lose_after(counters: Counters, trace_ids: set[str] | None) -> Measured:
         nonlocal finished
         measured = await finish(counters, trace_ids)
         finished += 1

@@ -89,3 +89,9 @@ def test_an_error_is_not_taken_for_a_loss(tempo: FakeTempo) -> None:
     tempo.status = 500
     with pytest.raises(LabError, match="1 of 1 traces could not be looked up: HTTP 500"):
         look_up(tempo, NOWHERE)
+
+
+def test_a_proxy_of_the_environment_is_not_asked(tempo: FakeTempo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    assert look_up(tempo, BY_SEARCH) == []
