@@ -12,7 +12,18 @@ from types import TracebackType
 from typing import Self
 
 from lab.paths import KUBECONFIG
-from probe.counters import ACCEPTED, DISCARDED, ENQUEUE_FAILED, RECEIVED, REFUSED, SEND_FAILED, SENT, Counters
+from lab.waiting import wait_until
+from probe.counters import (
+    ACCEPTED,
+    DISCARDED,
+    ENQUEUE_FAILED,
+    QUEUE_SIZE,
+    RECEIVED,
+    REFUSED,
+    SEND_FAILED,
+    SENT,
+    Counters,
+)
 from probe.result import HopCounters
 from probe.tempo import Tempo
 from reliability.faults import pods
@@ -21,6 +32,9 @@ from reliability.traffic import Sent
 
 SETTLED_SECONDS = 1.0
 """Longer than spans are gathered for on their way: 0.5 s in NGINX, 0.2 s in the Collector."""
+
+QUIET_LIMIT_SECONDS = 180
+"""gRPC, which the Collector exports with, waits for up to 144 s before it dials a Tempo again that was away."""
 
 _NAMES = {
     ACCEPTED: "spans the Collectors accepted",
@@ -62,18 +76,32 @@ class Counting:
         """Lets what was sent before arrive, and reads.
 
         Raises:
-            LabError: the pods cannot be listed.
+            LabError: the pods cannot be listed, or spans go on arriving.
         """
         if self._namespace is not None:
-            time.sleep(SETTLED_SECONDS)
-            # One event loop for both readings, as the client's connections belong to it.
+            # One event loop for all readings, as the client's connections belong to it.
             self._runner = self._ends.enter_context(asyncio.Runner())
             tempo = Tempo(self._tempo_url, "{}", 1)
             self._ends.callback(lambda: self._runner.run(tempo.__aexit__()))
+
+            def is_quiet() -> bool:
+                return self._is_quiet(Counters(tempo, self._namespace or "", None, KUBECONFIG))
+
+            wait_until(is_quiet, f"Spans were under way for {QUIET_LIMIT_SECONDS} s.", seconds=QUIET_LIMIT_SECONDS)
             self._counters = Counters(tempo, self._namespace, None, KUBECONFIG)
             self._pods = _lives(self._namespace)
             self._runner.run(self._counters.start())
         return self
+
+    def _is_quiet(self, counters: Counters) -> bool:
+        """Whether no span arrives anywhere, and none waits. The first ones of a new stack may take seconds."""
+        self._runner.run(counters.start())
+        time.sleep(SETTLED_SECONDS)
+        collector, tempo = self._runner.run(counters.finish_without_log())
+        # Counters that cannot be read are said so by `balance`.
+        return not any(
+            (collector.counters | tempo.counters).get(name) for name in (ACCEPTED, SENT, RECEIVED, QUEUE_SIZE)
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

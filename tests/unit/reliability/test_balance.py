@@ -1,5 +1,7 @@
 """The counters beside what was sent, read from a stack on loopback."""
 
+import threading
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,20 @@ def test_what_no_lost_trace_explains_does_not_balance(stack: FakeStack, lives: L
     assert said in str(found.details["balance"])
     stack.lose = {6: place}
     assert counted(stack, lost=1).details["balance"] == "holds"
+
+
+def test_counting_begins_when_nothing_of_before_is_under_way(stack: FakeStack, lives: Lives) -> None:
+    def send_of_before() -> None:
+        for _ in range(8):
+            send(stack, 1)
+            time.sleep(0.2)
+
+    before = threading.Thread(target=send_of_before)
+    before.start()
+    found = counted(stack)
+    before.join()
+    assert found.holds
+    assert found.details["spans the Collectors accepted"] == 4
 
 
 def test_spans_of_nobody_s_requests_do_not_balance(stack: FakeStack, lives: Lives) -> None:
