@@ -19,8 +19,8 @@ KINDS = "configmaps,secrets,services,deployments,statefulsets,poddisruptionbudge
 AUTO_NAMED = ("ConfigMap", "Secret", "NetworkPolicy")
 """An edit of one makes a new one, by design: pods of before keep the old one for as long as they are there."""
 
-REFUSED = "in the configuration of stack"
-"""What the program says of a configuration with mistakes."""
+REFUSED = "nothing was changed"
+"""What the program says of a configuration with mistakes, and of another cluster than the stack's."""
 
 NEEDED = ("namespace", "tempo.persistence", "collector.queue", "collector.distribution")
 """Keys that cannot change what is there: a namespace has one name, a StatefulSet keeps its volumes."""
