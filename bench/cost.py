@@ -1,7 +1,6 @@
 """What tracing costs: NGINX's requests, and the CPU time and memory of what takes the spans."""
 
 import json
-import os
 import statistics
 import subprocess
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from lab.stack import Stack
 from reliability import baseline
 from reliability.ladder import freshness
 from reliability.traces import missing
-from reliability.traffic import send_for
+from reliability.traffic import send_for, without_proxies
 
 NAMESPACE = "tracing-bench"
 ROUNDS = 3
@@ -70,11 +69,9 @@ def _load(url: str) -> tuple[float, float]:
     """Requests a second, and NGINX's CPU seconds per million."""
     before = usage(NAMESPACE, "nginx").cpu_seconds
     vegeta = str(VEGETA.folder / "vegeta")
-    # The proxies of the environment are not used: a node's address is reached directly.
-    environment = os.environ | {"NO_PROXY": "*", "no_proxy": "*"}
     attack = [vegeta, "attack", "-rate=0", f"-max-workers={CONNECTIONS}", f"-duration={LOAD_SECONDS}s", "-max-body=0"]
     sent = subprocess.run(
-        attack, input=f"GET {url}\n".encode(), capture_output=True, check=True, env=environment
+        attack, input=f"GET {url}\n".encode(), capture_output=True, check=True, env=without_proxies()
     ).stdout
     report = subprocess.run([vegeta, "report", "-type=json"], input=sent, capture_output=True, check=True).stdout
     result = json.loads(report)

@@ -40,8 +40,9 @@ def network_policy(
 ) -> list[pulumi.Resource]:
     """What a component's pods may do; gives what the pods must wait for: nothing where policies are off.
 
-    Auto-named, and an edit makes a new one: the old one goes when no pod of before the edit is left, which needs what
-    it allows. Together they allow what either does. Kubelet's probes are not in it: a node always reaches its own pods.
+    Auto-named, and an edit makes a new one: the old one, which pods of before the edit need, goes after new pods have
+    taken their place, some seconds before they have ended. Until then the two allow together what either does.
+    Kubelet's probes are not in it: a node always reaches its own pods.
     """
     if not stack.network_policies:
         return []

@@ -97,9 +97,7 @@ class Traffic:
         command += [f"-rate={round(self._rate * 10)}/10s", f"-timeout={_TIMEOUT}", f"-output={self._results}"]
         command += [f"-keepalive={str(self._keepalive).lower()}", "-max-body=0", "-redirects=-1"]
         command += [f"-max-connections={_CONNECTIONS}"]
-        # The proxies of the environment are not used: a node's address is reached directly.
-        environment = os.environ | {"NO_PROXY": "*", "no_proxy": "*"}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=without_proxies())
         self._writer = threading.Thread(target=self._write_targets, daemon=True)
         self._writer.start()
         limit = time.monotonic() + _STARTED_WITHIN_SECONDS
@@ -173,6 +171,11 @@ class Traffic:
                 else:
                     sent.failed[trace_id] = error or f"status {status}"
         return sent
+
+
+def without_proxies() -> dict[str, str]:
+    """The environment for vegeta, which would use its proxies: a node's address is reached directly."""
+    return os.environ | {"NO_PROXY": "*", "no_proxy": "*"}
 
 
 def send_for(seconds: float, url: str, rate: float, *, keepalive: bool = True) -> Sent:

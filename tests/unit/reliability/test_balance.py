@@ -101,11 +101,16 @@ def test_what_no_lost_trace_explains_does_not_balance(stack: FakeStack, lives: L
     assert counted(stack, lost=1).details["balance"] == "holds"
 
 
-def test_counting_begins_when_nothing_of_before_is_under_way(stack: FakeStack, lives: Lives) -> None:
+def test_counting_begins_when_nothing_of_before_is_under_way(
+    stack: FakeStack, lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Far longer than the time between two requests: what is quiet in it has ended.
+    monkeypatch.setattr(balance, "SETTLED_SECONDS", 2.0)
+
     def send_of_before() -> None:
         for _ in range(8):
             send(stack, 1)
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     before = threading.Thread(target=send_of_before)
     before.start()
