@@ -108,7 +108,7 @@ def test_counting_begins_when_nothing_of_before_is_under_way(
     monkeypatch.setattr(balance, "SETTLED_SECONDS", 2.0)
 
     def send_of_before() -> None:
-        for _ in range(8):
+        for _ in range(30):
             send(stack, 1)
             time.sleep(0.1)
 
