@@ -17,7 +17,7 @@ PASSWORD = "correct-horse-battery"  # noqa: S105 - of nothing
 FAULTY = f"""
 from pulumi_kubernetes.core.v1 import ConfigMap, Pod, Secret, Service
 
-place = {{"namespace": stack.namespace}}
+place = {{"namespace": "{NAMESPACE}"}}
 # As the tutorial has them: without a selector, with a floating tag, and in whatever namespace there is.
 Service("unselecting", metadata=place, spec={{"ports": [{{"port": 80}}], "type": "NodePort"}})
 Pod("floating", metadata=place, spec={{"containers": [{{"name": "main", "image": "nginx:latest"}}]}})

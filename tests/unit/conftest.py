@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import runpy
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,10 +126,11 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
 
         given = configuration or {}
         program = Program()
-        exports: dict[str, Any] = {}
+        mains: list[Callable[[], Awaitable[pulumi.Inputs]]] = []
         monkeypatch.setattr(cluster, "read_node_address", address)
         monkeypatch.setattr(cluster, "read_server", server)
-        monkeypatch.setattr(pulumi, "export", exports.__setitem__)
+        # Mocks have no stack that the SDK could run it in.
+        monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server that an engine could call hooks on.
         monkeypatch.setattr(pulumi.resource_hooks, "register_error_hook", _registered)
         mocks.set_mocks(Recorder(program, preview=preview), project="nginx-tracing", stack="test", preview=preview)
@@ -140,14 +141,16 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
 
         async def everything() -> None:
             runpy.run_path(str(main), run_name="__main__")
-            for name, value in exports.items():
+            outputs = [await main() for main in mains]
+            for name, value in (item for exports in outputs for item in exports.items()):
                 output: pulumi.Output[Any] = pulumi.Output.from_input(value)
                 program.outputs[name] = await output.future() if await output.is_known() else "unknown"
 
         # Also waits for the registrations that go on after the program's last line.
         _loop.run_until_complete(run_pulumi_func(everything))
-        # The program keeps what was there from being looked at; here that was of other tests, too.
+        # The program ends here; the process does not.
         gc.unfreeze()
+        gc.enable()
         return program
 
     return run

@@ -3,7 +3,7 @@
 import gc
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from bench.programs import INSTANCES
+from components import network
 from components.cluster import ClusterUnreachableError, NodeAddressError
 from tests import golden
 from tests.unit.conftest import SECRET_MARK, Program, Run
@@ -262,12 +263,15 @@ def test_the_labels_of_a_claim_are_not_the_configuration_s(run_program: Run) -> 
     assert claim["metadata"]["labels"] == stateful_set["spec"]["selector"]["matchLabels"]
 
 
-def test_imports_are_left_out_of_garbage_collection_which_goes_on(run_program: Run) -> None:
-    frozen: list[int] = []
-    gc.disable()
-    run_program(node=lambda: frozen.append(gc.get_freeze_count()) or "192.0.2.7")
-    assert frozen[0] > 0
-    assert gc.isenabled()
+def test_the_program_never_looks_for_garbage(run_program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def last(*_: object, after: Sequence[pulumi.Resource]) -> None:
+        seen.append((gc.isenabled(), gc.get_freeze_count() > 0))
+
+    monkeypatch.setattr(network, "deny_all", last)
+    run_program()
+    assert seen == [(False, True)]
 
 
 def test_pods_are_spread_over_nodes_unless_it_is_said_how(run_program: Run) -> None:
