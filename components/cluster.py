@@ -68,9 +68,13 @@ def read_server(kubeconfig: str | None, context: str | None) -> str:
         ClusterUnreachableError: there is no usable kubeconfig.
     """
     try:
-        return _config(kubeconfig, context).cluster.server
-    except (ConfigError, yaml.YAMLError, KeyError, AttributeError, TypeError, ValueError) as error:
+        server = _config(kubeconfig, context).cluster.server
+        _comparable(server)
+    except yaml.YAMLError as error:
+        raise ClusterUnreachableError(f"no usable kubeconfig: {_where(error)}") from None
+    except (ConfigError, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
+    return server
 
 
 def _comparable(server: str) -> tuple[str, str | None, int | None, str]:
@@ -134,7 +138,9 @@ def read_node_address(kubeconfig: str | None, context: str | None) -> str:
         nodes = list(client.list(Node))  # pyright: ignore[reportUnknownMemberType]
     except ConfigError as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
-    except (yaml.YAMLError, KeyError, AttributeError, TypeError, ValueError) as error:
+    except yaml.YAMLError as error:
+        raise ClusterUnreachableError(f"no usable kubeconfig: {_where(error)}") from None
+    except (KeyError, AttributeError, TypeError, ValueError, httpx2.InvalidURL) as error:
         # kubectl may understand what this library does not, a newer exec plugin say.
         raise NodeAddressError(f"the kubeconfig cannot be used for it ({type(error).__name__}: {error})") from error
     except ApiError as error:
@@ -151,6 +157,12 @@ def read_node_address(kubeconfig: str | None, context: str | None) -> str:
             if kind == wanted:
                 return address
     raise NodeAddressError(f"none of its {len(nodes)} nodes is Ready and has an address")
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """What is wrong with a file that is no YAML; what is written there may be a token or a password."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    return f"it is no YAML from line {mark.line + 1} on" if mark else "it is no YAML"
 
 
 def _has_condition(node: Node, kind: str) -> bool:

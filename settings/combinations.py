@@ -7,6 +7,8 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
+from pydantic.alias_generators import to_camel
+
 from settings.capabilities import (
     COMPONENTS,
     FIRST_WITH_HEADERS,
@@ -543,6 +545,36 @@ def _secrets_in_plain_text(settings: Settings, is_secret: IsSecret) -> Iterator[
 
     Pulumi tells which top-level keys have a secret in them, not where.
     """
+    for place in _secret_places(settings):
+        if not is_secret(str(place[0])):
+            yield Broken(
+                Mistake(
+                    place,
+                    "must be a secret: it is in plain text in the stack's file",
+                    set_command(place, "", secret=True),
+                    "[secret]",
+                )
+            )
+
+
+def secrets_made_plain(settings: Settings, is_secret: IsSecret) -> Iterator[str]:
+    """Warnings of values that are encrypted in the stack's file, and nowhere else.
+
+    Pulumi tells which top-level keys have a secret in them, not where: a key that also has one of the stack's own secrets
+    says nothing of its other values.
+    """
+    kept = {str(place[0]) for place in _secret_places(settings)}
+    for name in settings.model_fields_set:
+        key = to_camel(name)
+        if key not in kept and is_secret(key):
+            yield (
+                f"{key} is encrypted in the stack's file, and nothing in it stays secret: its values are plain text in "
+                "the cluster's objects, in previews and in the state. What stays secret is `registryPassword`, the "
+                "three secrets of NGINX Plus and what is in `headers`"
+            )
+
+
+def _secret_places(settings: Settings) -> list[Place]:
     places: list[Place] = [("nginx", "exporter", "headers", name) for name in settings.nginx.exporter.headers]
     places += [
         ("collector", "exporters", name, "headers", header)
@@ -555,17 +587,7 @@ def _secrets_in_plain_text(settings: Settings, is_secret: IsSecret) -> Iterator[
         "nginxRepoCrt": settings.nginx_repo_crt,
         "nginxRepoKey": settings.nginx_repo_key,
     }
-    places += [(key,) for key, secret in of_stack.items() if secret]
-    for place in places:
-        if not is_secret(str(place[0])):
-            yield Broken(
-                Mistake(
-                    place,
-                    "must be a secret: it is in plain text in the stack's file",
-                    set_command(place, "", secret=True),
-                    "[secret]",
-                )
-            )
+    return places + [(key,) for key, secret in of_stack.items() if secret]
 
 
 _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (

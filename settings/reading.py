@@ -8,7 +8,7 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from settings.combinations import mistakes_of
+from settings.combinations import mistakes_of, secrets_made_plain
 from settings.mistakes import PROJECT, Mistake, Place, explain, masked
 from settings.plus_combinations import plus_warnings
 from settings.schema import aliased, bare_type, is_model, item_type
@@ -39,7 +39,7 @@ def load() -> Settings:
             f"{count} in the configuration of stack {pulumi.get_stack()}; nothing was changed.\n\n"
             + "\n\n".join(str(masked(mistake, _is_secret)) for mistake in mistakes)
         )
-    for warning in plus_warnings(settings):
+    for warning in (*plus_warnings(settings), *secrets_made_plain(settings, _is_secret)):
         pulumi.log.warn(warning)
     return settings
 

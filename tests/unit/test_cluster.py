@@ -3,6 +3,7 @@
 import http.server
 import json
 import threading
+import traceback
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
+from lightkube.config.kubeconfig import KubeConfig
 
-from components.cluster import ClusterUnreachableError, NodeAddressError, check_cluster, read_node_address
+from components.cluster import ClusterUnreachableError, NodeAddressError, check_cluster, read_node_address, read_server
 
 Node = dict[str, Any]
 
@@ -118,6 +120,41 @@ def test_a_server_that_does_not_answer_is_no_cluster() -> None:
         read_node_address(kubeconfig("http://127.0.0.1:1"), None)
 
 
+@pytest.mark.parametrize(
+    ("broken", "where"),
+    [('users: [{name: u, user: {token: "hunter2}}]\n', "it is no YAML"), ("user: *hunter2\n", "it is no YAML from line 1")],
+)
+def test_of_a_kubeconfig_that_is_no_yaml_the_place_is_said_and_nothing_that_is_written_there(
+    broken: str, where: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text(broken)
+    for given in (str(tmp_path / "config"), f"{broken}\n"):
+        for read in (read_server, read_node_address):
+            with pytest.raises(ClusterUnreachableError) as refusal:
+                read(given, None)
+            assert where in str(refusal.value)
+            assert "hunter2" not in "".join(traceback.format_exception(refusal.value))
+
+
+def test_a_server_that_is_no_address_and_a_file_that_may_not_be_read_are_no_cluster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(ClusterUnreachableError, match="no usable kubeconfig: Port could not be cast"):
+        read_server(kubeconfig("https://10.0.0.1:64x43"), None)
+    with pytest.raises(NodeAddressError, match="the kubeconfig cannot be used for it"):
+        read_node_address(kubeconfig("https://10.0.0.1:64x43"), None)
+    (tmp_path / "config").write_text(kubeconfig("https://10.0.0.1:6443"))
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # Nobody refuses the root user, whom tests may be run as.
+    monkeypatch.setattr(KubeConfig, "from_file", refused)
+    for read in (read_server, read_node_address):
+        with pytest.raises(ClusterUnreachableError, match="Permission denied"):
+            read(str(tmp_path / "config"), None)
+
+
 def test_a_missing_file_and_context_are_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterUnreachableError, match="missing cannot be read"):
         read_node_address(str(tmp_path / "missing"), None)
@@ -128,7 +165,7 @@ def test_a_missing_file_and_context_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "just text", "{", "clusters: []\ncontexts: [{name: a}]\ncurrent-context: a\n"])
 def test_a_file_that_is_no_kubeconfig_is_told_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "broken").write_text(text)
-    with pytest.raises(NodeAddressError, match="the kubeconfig cannot be used"):
+    with pytest.raises(NodeAddressError, match="kubeconfig cannot be used|no usable kubeconfig: it is no YAML"):
         read_node_address(str(tmp_path / "broken"), None)
 
 

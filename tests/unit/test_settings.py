@@ -31,6 +31,24 @@ def test_without_configuration_there_are_the_tutorial_s_versions() -> None:
     assert loaded.tempo.image == "grafana/tempo:2.7.2"
 
 
+def test_a_key_that_is_encrypted_and_stays_no_secret_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    values = golden.as_pulumi_passes_it(
+        {
+            "nginx": {"extraConfig": {"server": "proxy_set_header Authorization hunter2;"}},
+            "collector": {"exporters": {"vendor": {"endpoint": "v.example:4317", "headers": {"key": "hunter3"}}}},
+            "namespace": "tracing",
+        }
+    )
+    named = {f"nginx-tracing:{key}": value for key, value in values.items()}
+    set_all_config(named, ["nginx-tracing:nginx", "nginx-tracing:collector"])
+    settings.load()
+    (warning,) = said
+    assert warning.startswith("nginx is encrypted in the stack's file, and nothing in it stays secret")
+    assert "hunter" not in warning
+
+
 def test_structured_keys_are_read_by_their_names_in_the_configuration() -> None:
     configure(nginx={"replicas": 3, "nodePort": 30080, "serviceName": "shop"}, tempo={"nodePort": 30310})
     loaded = settings.load()
