@@ -5,8 +5,8 @@ import re
 import sys
 from pathlib import Path
 
-from previews.comment import MARKER, comment
-from previews.digest import read
+from previews.comment import LIMIT, MARKER, SUMMARY_LIMIT, comment
+from previews.digest import Environment, read
 from previews.drift import drift, report
 from previews.errors import PreviewsError
 
@@ -28,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run_comment(options: argparse.Namespace) -> int:
-    text = _comment(options.previews, options.event_log, options.commit)
+    limit = SUMMARY_LIMIT if options.summary else LIMIT
+    text = comment(_environments(options.previews, options.event_log), options.commit, options.run_address, limit)
     if options.output is None:
         print(text)
     else:
@@ -42,11 +43,11 @@ def _run_drift(options: argparse.Namespace) -> int:
     return DRIFTED if found else DONE
 
 
-def _comment(previews: list[tuple[str, Path]], event_logs: list[tuple[str, Path]], commit: str | None) -> str:
+def _environments(previews: list[tuple[str, Path]], event_logs: list[tuple[str, Path]]) -> list[Environment]:
     files, logs = _by_name("PREVIEW", previews), _by_name("--event-log", event_logs)
     for name in logs.keys() - files.keys():
         raise PreviewsError(f"--event-log {name}={logs[name]}: there is no preview {name}=FILE for it.")
-    return comment([read(name, file, logs.get(name)) for name, file in files.items()], commit)
+    return [read(name, file, logs.get(name)) for name, file in files.items()]
 
 
 def _by_name(argument: str, pairs: list[tuple[str, Path]]) -> dict[str, Path]:
@@ -92,6 +93,14 @@ def _parser() -> argparse.ArgumentParser:
         "policies, which the JSON lacks",
     )
     command.add_argument("--commit", metavar="SHA", type=_commit, help="the commit that was previewed")
+    command.add_argument(
+        "--run", metavar="URL", type=_address, dest="run_address", help="the workflow's run, for what has no room"
+    )
+    command.add_argument(
+        "--summary",
+        action="store_true",
+        help=f"up to {SUMMARY_LIMIT:,} characters, for the summary of a run; a comment has {LIMIT:,}",
+    )
     command.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of standard output")
     command.set_defaults(run=_run_comment)
     command = commands.add_parser(
@@ -112,6 +121,12 @@ def _named_file(text: str) -> tuple[str, Path]:
             f"{text!r} is not NAME=FILE, such as dev=dev.json; a name has letters, digits, '.', '_' and '-'"
         )
     return name, Path(file)
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s()<>]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address such as https://github.com/o/r/actions/runs/1")
+    return text
 
 
 def _commit(text: str) -> str:

@@ -12,7 +12,7 @@ _LOSSES = {
     "PersistentVolumeClaim": "the data on its volume is lost, unless the volume's reclaim policy keeps it",
     "StatefulSet": "its pods' data is lost, except on claims that its retention policy keeps",
 }
-_VERSIONED = {"ConfigMap", "Secret"}
+_VERSIONED = {"ConfigMap", "Secret", "NetworkPolicy"}
 
 
 class Action(StrEnum):

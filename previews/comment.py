@@ -20,7 +20,9 @@ from previews.errors import PreviewsError
 MARKER = "<!-- nginx-tracing preview -->"
 """The first line, by which a workflow finds the comment that it wrote before."""
 LIMIT = 65_536 - 1_536
-"""Characters: GitHub's limit, less a margin for line ends that count twice and for what a workflow adds."""
+"""Characters: GitHub's limit of a comment, less a margin for line ends that count twice and for what a workflow adds."""
+SUMMARY_LIMIT = 300_000
+"""Characters: three bytes each are less than GitHub's MiB for what a step adds to the summary of a run."""
 
 _COLUMNS = ("create", "update", "replace", "delete", "same")
 _IMPORTANCE = (Action.CREATED, Action.NEW_VERSION, Action.UPDATED, Action.REPLACED)
@@ -28,6 +30,8 @@ _FAILED, _NOTHING, _CHANGES, _DANGEROUS = "**failed**", "no changes", "changes",
 # What the engine adds when something else has gone wrong.
 _CONSEQUENCES = {"preview failed", "an unhandled error occurred: program exited with non-zero exit code: 1"}
 _FROM_PATH = re.compile(r"using pulumi-\S+ from \$PATH at ")
+# What `components/cluster.py` says when a preview is of less than it seems.
+_UNSEEN = re.compile(r"(?:\A|: )(?:the cluster cannot be reached|it was not checked that the cluster is)\b")
 _PREFIX = re.compile(r"\A(?:(?:error|warning): )+")
 
 
@@ -65,14 +69,15 @@ class _Section:
     dangers: Sequence[Change] = ()
     details: Sequence[Change] = ()
     left_out: Sequence[Change] = ()
+    unseen: str = ""
     warnings: str = ""
     warning_title: str = ""
 
     @property
     def has_content(self) -> bool:
         """Whether there is more to say than the table does."""
-        parts = (self.failure, self.advice, self.violations, self.dangers, self.details, self.left_out, self.warnings)
-        return any(parts)
+        changes = (self.dangers, self.details, self.left_out)
+        return any((self.failure, self.advice, self.violations, *changes, self.unseen, self.warnings))
 
     @property
     def danger_title(self) -> str:
@@ -94,8 +99,16 @@ class _Section:
         )
 
 
-def comment(environments: Sequence[Environment], commit: str | None = None) -> str:
-    """The comment as Markdown, of at most LIMIT characters.
+def comment(
+    environments: Sequence[Environment], commit: str | None = None, run: str | None = None, limit: int = LIMIT
+) -> str:
+    """The comment as Markdown.
+
+    Args:
+        environments: the previews.
+        commit: what was previewed.
+        run: the address of the workflow's run, whose summary has what is left out here.
+        limit: the most characters.
 
     Raises:
         PreviewsError: there are more environments than one comment can name.
@@ -103,17 +116,17 @@ def comment(environments: Sequence[Environment], commit: str | None = None) -> s
     sections = [_section(environment) for environment in environments]
     for limits in _LIMITS:
         left_out = set[int]()
-        text = _rendered(sections, commit, limits)
+        text = _rendered(sections, commit, run, limits)
         queue = [change for section in sections for change in section.details]
         queue.sort(key=lambda change: (_IMPORTANCE.index(change.action), -len(change.details)))
-        while queue and _length(text) > LIMIT:
-            excess = _length(text) - LIMIT
+        while queue and _length(text) > limit:
+            excess = _length(text) - limit
             while queue and excess > 0:
                 change = queue.pop(0)
                 left_out.add(id(change))
                 excess -= len(change.details) + len(_summary(change)) - len(_named(change))
-            text = _rendered([section.without(left_out) for section in sections], commit, limits)
-        if _length(text) <= LIMIT:
+            text = _rendered([section.without(left_out) for section in sections], commit, run, limits)
+        if _length(text) <= limit:
             return text
     raise PreviewsError(f"{len(environments)} environments are too many for one comment. Write several.")
 
@@ -123,8 +136,9 @@ def _length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def _rendered(sections: Sequence[_Section], commit: str | None, limits: _Limits) -> str:
-    body = _template.render(sections=sections, commit=commit, limits=limits)
+def _rendered(sections: Sequence[_Section], commit: str | None, run: str | None, limits: _Limits) -> str:
+    whole = f"[the run's summary]({run}) has them" if run else "`pulumi preview --diff` has them"
+    body = _template.render(sections=sections, commit=commit, run=run, whole=whole, limits=limits)
     return f"{MARKER}\n{markdown.without(body, MARKER)}"
 
 
@@ -155,17 +169,20 @@ def _section(environment: Environment) -> _Section:
     dangers = sorted((change for change in found if change.is_dangerous), key=lambda change: not change.loss)
     failure = _failure(is_refused, bool(causes), bool(errors) or digest.change_summary is None)
     warnings = [text for text in _messages(digest.diagnostics, "warning") if not _FROM_PATH.match(text)]
+    unseen = [text for text in warnings if _UNSEEN.search(text)]
+    warnings = [text for text in warnings if text not in unseen]
     summary = digest.change_summary or {}
     return _Section(
         environment.name,
         [summary.get(column, 0) + (summary.get("import", 0) if column == "create" else 0) for column in _COLUMNS],
-        _verdict(failure, found),
+        _verdict(failure, found) + (", **cluster not seen**" if unseen else ""),
         failure=failure,
         errors="\n\n".join(causes or ([] if is_refused else errors)),
         advice=_advice(environment, is_unexplained=bool(failure) and not causes and not is_refused),
         violations=violations,
         dangers=dangers,
         details=[change for change in found if change.details],
+        unseen="\n\n".join(unseen),
         warnings="\n\n".join(warnings),
         warning_title=_count(len(warnings), "warning"),
     )
@@ -193,8 +210,8 @@ def _advice(environment: Environment, *, is_unexplained: bool) -> str:
         return f"Whether policies are violated is not known: the event log {environment.event_log_problem}."
     if is_unexplained and not environment.has_event_log:
         return (
-            "Pulumi's JSON has no reason for it. It names no violations of policies; the workflow's log does, and so "
-            "does this comment when it is given `pulumi preview`'s `--event-log`."
+            "Pulumi's JSON has no reason for it. It names no violations of policies; this comment does when it is given "
+            "`pulumi preview`'s `--event-log`."
         )
     return ""
 

@@ -12,6 +12,8 @@ from typing import cast
 import yaml
 from pydantic import JsonValue
 
+from previews import markdown
+
 SECRET = "[secret]"  # noqa: S105 - what the engine writes instead of one
 KNOWN_LATER = "known after deployment"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
@@ -85,6 +87,9 @@ class BlockDumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text else None
+    if style:
+        # YAML has no block for a text with tabs, control characters or blanks at a line's end.
+        text = "\n".join(line.expandtabs(8).rstrip() for line in markdown.clean(text).split("\n"))
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)  # pyright: ignore[reportUnknownMemberType]
 
 

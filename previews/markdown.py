@@ -53,7 +53,7 @@ def shorten(text: str, limit: int) -> str:
     missing = len(text) - limit
     if missing <= 0:
         return text
-    note = f"… {missing} characters are left out here: see the workflow's log …"
+    note = f"… {missing} characters are left out here …"
     head, tail = text[: limit - limit // 2], text[len(text) - limit // 2 :]
     return "\n".join(part for part in (head, note, tail) if part)
 

@@ -168,20 +168,41 @@ def test_the_comment_is_written_once_and_kept_up_to_date(pages: list[str], call:
 
 def test_the_comment_names_a_preview_that_left_nothing_as_failed(runner: Runner) -> None:
     runner.stand_in("python", PREVIEWS)
-    done = runner.script(step("preview", "comment", "Write the comment")["run"], COMMIT="c0ffee0")
+    run = "https://github.example/team/tracing/actions/runs/7"
+    done = runner.script(step("preview", "comment", "Write the comment")["run"], COMMIT="c0ffee0", RUN=run)
     assert done.returncode == 0, done.stderr
     text = (runner.folder / "comment.md").read_text()
     assert text.startswith(MARKER)
     assert [name for name in golden.ENVIRONMENTS if f"### `{name}`\n" in text] == list(golden.ENVIRONMENTS)
     assert text.count("The preview left no file.") == 3
+    assert f"## Pulumi preview of c0ffee0 ([run]({run}))\n" in text
 
 
-def test_an_approval_has_the_preview_before_it(runner: Runner) -> None:
+def test_a_comment_that_cannot_be_written_says_so_in_the_place_of_the_one_before(runner: Runner) -> None:
+    done = runner.script(step("preview", "comment", "Write why there is none")["run"], COMMIT="c0ffee0", RUN="https://r")
+    assert done.returncode == 0, done.stderr
+    text = (runner.folder / "comment.md").read_text()
+    assert text.startswith(f"{MARKER}\n## Pulumi preview of c0ffee0\n")
+    assert "[the run](https://r) says why" in text
+    # Whatever failed before it; and it is posted then.
+    assert step("preview", "comment", "Write why there is none")["if"] == "${{ failure() }}"
+    assert step("preview", "comment", "Post the comment")["if"] == "${{ !cancelled() }}"
+
+
+def test_a_fork_is_told_that_it_is_not_previewed_though_it_sees_no_variables() -> None:
+    # Nothing here evaluates GitHub's expressions.
+    fork, _, other = jobs("preview")["skipped"]["if"].partition(" || ")
+    assert fork == "github.event.pull_request.head.repo.full_name != github.repository"
+    assert "vars." in other
+
+
+@pytest.mark.parametrize("workflow", ["preview", "deploy"])
+def test_the_summary_of_a_run_has_the_preview(workflow: str, runner: Runner) -> None:
     runner.stand_in("../.venv/bin/python", PREVIEWS)
     runner.run("mkdir", "previews")
     shutil.copy(FIRST_PREVIEW, runner.folder / "previews" / "prod.json")
     summary = runner.folder / "summary"
-    script = step("deploy", "preview", "Summary")["run"]
+    script = step(workflow, "preview", "Summary")["run"]
     done = runner.script(script, ENVIRONMENT="prod", GITHUB_SHA="c0ffee0", GITHUB_STEP_SUMMARY=str(summary))
     assert done.returncode == 0, done.stderr
     assert "### `prod`\n" in summary.read_text()
