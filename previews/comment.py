@@ -20,7 +20,7 @@ from previews.errors import PreviewsError
 MARKER = "<!-- nginx-tracing preview -->"
 """The first line, by which a workflow finds the comment that it wrote before."""
 LIMIT = 65_536 - 1_536
-"""Characters: GitHub's limit of a comment, less a margin for line ends that count twice and for what a workflow adds."""
+"""Characters: GitHub's for a comment, less a margin for line ends that count twice and for what a workflow adds."""
 SUMMARY_LIMIT = 300_000
 """Characters: three bytes each are less than GitHub's MiB for what a step adds to the summary of a run."""
 
@@ -210,8 +210,8 @@ def _advice(environment: Environment, *, is_unexplained: bool) -> str:
         return f"Whether policies are violated is not known: the event log {environment.event_log_problem}."
     if is_unexplained and not environment.has_event_log:
         return (
-            "Pulumi's JSON has no reason for it. It names no violations of policies; this comment does when it is given "
-            "`pulumi preview`'s `--event-log`."
+            "Pulumi's JSON has no reason for it. It names no violations of policies; this comment does when it is "
+            "given `pulumi preview`'s `--event-log`."
         )
     return ""
 

@@ -7,11 +7,11 @@ stack's own, which would look like the loss of every object.
 import json
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from previews.changes import Action, Change, changes
+from previews.changes import Action, Change, changes, short_name
 from previews.digest import Digest
 from previews.errors import PreviewsError
 from previews.kubectl import Access, context_name
@@ -32,6 +32,8 @@ class Drift:
     """How the stack's cluster is reached."""
     context: str | None
     """The context that was looked at; none where the kubeconfig chooses none."""
+    in_the_making: Sequence[str] = ()
+    """What Pulumi remembers as being made: by an update that is under way, or by one that was killed."""
 
     def __bool__(self) -> bool:
         """Whether there is any."""
@@ -41,7 +43,9 @@ class Drift:
 def drift(stack: str | None) -> Drift:
     """The objects that are not as Pulumi left them, and those that it left without knowing.
 
-    Fields that Pulumi did not set, and objects that are not labelled as the stack's, are nobody's drift.
+    Fields that Pulumi did not set, and objects that are not labelled as the stack's, are nobody's drift. Neither is the
+    work of an update that is under way, which a look without a lock may see: what is found is looked for once more, and
+    is not drift while Pulumi's state has something under way.
 
     Args:
         stack: its name; none for the one that is selected.
@@ -50,6 +54,55 @@ def drift(stack: str | None) -> Drift:
         PreviewsError: it could not be determined, with what Pulumi says of it.
     """
     option = ["--stack", stack] if stack else []
+    found = _look(option) and _look(option)
+    return replace(found, in_the_making=_in_the_making(option)) if found else found
+
+
+class _Resource(BaseModel):
+    urn: str
+
+
+class _Operation(BaseModel):
+    type: str
+    resource: _Resource
+
+
+class _Deployment(BaseModel):
+    pending_operations: list[_Operation] = Field(default_factory=list[_Operation])
+
+
+class _Export(BaseModel):
+    """Of what `pulumi stack export` writes, what is under way; `pkg/resource/operation.go` of Pulumi 3.259."""
+
+    deployment: _Deployment
+
+
+def _in_the_making(option: Sequence[str]) -> list[str]:
+    """The objects that Pulumi remembers as being made; it does so after an update that was killed as well, for ever.
+
+    Raises:
+        PreviewsError: an update is under way. After a killed one the next one ends all but the making of objects.
+    """
+    command = ["pulumi", "stack", "export", *option]
+    done = _run(command)
+    try:
+        pending = _Export.model_validate_json(done.stdout).deployment.pending_operations
+    except ValidationError:
+        raise PreviewsError(f"`{' '.join(command)}` exited with {done.returncode}.\n{done.stderr.strip()}") from None
+    others = [_name(item) for item in pending if item.type != "creating"]
+    if others:
+        raise PreviewsError(
+            f"an update of the stack is under way, or was killed, at {', '.join(others)}; nothing is known of drift.\n"
+            f"Look again when it has ended. After one that was killed: {' '.join(['pulumi', 'up', *option])}"
+        )
+    return [_name(item) for item in pending]
+
+
+def _name(operation: _Operation) -> str:
+    return " ".join(short_name(operation.resource.urn))
+
+
+def _look(option: Sequence[str]) -> Drift:
     command = [*_REFRESH, *option]
     done = _run(command)
     digest = _digest(done.stdout)
@@ -68,8 +121,17 @@ def report(found: Drift, stack: str | None) -> str:
     claims = [item for item in found.strangers if item.is_claim]
     others = [item for item in found.strangers if not item.is_claim]
     paragraphs = [[_heading(found)]]
+    option = f" --stack {stack}" if stack else ""
+    if found.in_the_making:
+        paragraphs.append(
+            [
+                f"Pulumi remembers these as being made: {', '.join(found.in_the_making)}.",
+                "If an update is under way, what follows may be its work: look again when it has ended.",
+                f"If one was killed, after what follows: pulumi refresh --clear-pending-creates{option}",
+            ]
+        )
     if found.changes:
-        paragraphs.append(_changed(found.changes, stack))
+        paragraphs.append(_changed(found.changes, option))
     if others:
         heading = f"Labelled as the stack's and not known to Pulumi, {len(others)}; to remove them"
         paragraphs.append([f"{heading}{_with_kubeconfig(found.access)}:", *_removal(others, found.access)])
@@ -91,8 +153,7 @@ def _heading(found: Drift) -> str:
     return f"Drift in the cluster of {where}."
 
 
-def _changed(found: Sequence[Change], stack: str | None) -> list[str]:
-    option = f" --stack {stack}" if stack else ""
+def _changed(found: Sequence[Change], option: str) -> list[str]:
     lines = [f"Not as Pulumi left them, {len(found)} of the stack's objects:"]
     for change in found:
         part = f" of {change.component}" if change.component else ""

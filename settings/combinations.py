@@ -560,8 +560,8 @@ def _secrets_in_plain_text(settings: Settings, is_secret: IsSecret) -> Iterator[
 def secrets_made_plain(settings: Settings, is_secret: IsSecret) -> Iterator[str]:
     """Warnings of values that are encrypted in the stack's file, and nowhere else.
 
-    Pulumi tells which top-level keys have a secret in them, not where: a key that also has one of the stack's own secrets
-    says nothing of its other values.
+    Pulumi tells which top-level keys have a secret in them, not where: of a key that has one which stays secret,
+    nothing is known of the others.
     """
     kept = {str(place[0]) for place in _secret_places(settings)}
     for name in settings.model_fields_set:

@@ -5,17 +5,22 @@ The tests of this module share one stack and run in the order that they are writ
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lab.cluster import kubectl
 from lab.paths import KUBECONFIG, REPOSITORY
 from lab.stack import Stack
+from previews.comment import comment
+from previews.digest import read
 from tests.unit.previews.trim import FIXTURES, shape, trimmed
+from tests.waiting import wait_for
 
 NAMESPACE = "tracing-fixtures"
 """That of the fixtures."""
@@ -31,12 +36,20 @@ def previewed(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[
         made.pulumi("destroy", "--yes", "--skip-preview")
 
 
-def check(stack: Stack, case: str, request: pytest.FixtureRequest, changed: dict[str, str]) -> None:
+def check(stack: Stack, case: str, request: pytest.FixtureRequest, changed: dict[str, str], routes: int = 0) -> None:
     """Previews a change of the configuration, which is undone; the fixture has the same steps and messages."""
     configuration = stack.folder / f"Pulumi.{stack.name}.yaml"
     before = configuration.read_text()
     for key, value in changed.items():
         stack.configure(key, value)
+    if routes:
+        document = yaml.safe_load(configuration.read_text())
+        attributes = {"service.version": "$upstream_http_x_version", "url.path": "$uri", "shop.cart": "$cookie_cart"}
+        document["config"].setdefault("nginx-tracing:nginx", {})["routes"] = [
+            {"path": f"/shop/{number}/", "upstream": "192.0.2.20:8080", "spanAttributes": attributes}
+            for number in range(routes)
+        ]
+        configuration.write_text(yaml.safe_dump(document))
     found = trimmed(json.loads(stack.pulumi("preview", "--json").stdout))
     configuration.write_text(before)
     file = FIXTURES / f"{case}.json"
@@ -55,6 +68,7 @@ def test_of_a_stack_that_is_not_there(previewed: Stack, request: pytest.FixtureR
     ("case", "changed"),
     [
         ("same", {}),
+        ("route", {"nginx.routes[0].path": "/shop/", "nginx.routes[0].upstream": "192.0.2.20:8080"}),
         ("edit", {"nginx.sampling.ratio": "0.1", "collector.resources.memoryLimit": "768Mi"}),
         ("replacement", {"namespace": "tracing-elsewhere"}),
         ("deletion", {"networkPolicies": "false"}),
@@ -66,6 +80,10 @@ def test_of_a_change(previewed: Stack, case: str, changed: dict[str, str], reque
     check(previewed, case, request, changed)
 
 
+def test_of_a_change_too_large_for_a_comment(previewed: Stack, request: pytest.FixtureRequest) -> None:
+    check(previewed, "large", request, {"labels.team": "platform"}, routes=250)
+
+
 def test_without_a_cluster_a_preview_says_what_it_is_of(previewed: Stack, tmp_path: Path) -> None:
     nowhere = tmp_path / "kubeconfig"
     nowhere.write_text(KUBECONFIG.read_text().replace("https://", "https://127.0.0.1:1/"))
@@ -73,6 +91,11 @@ def test_without_a_cluster_a_preview_says_what_it_is_of(previewed: Stack, tmp_pa
     said = alone.must("preview")
     assert "warning: the cluster cannot be reached" in said
     assert "compares with what Pulumi remembers" in said
+    file = tmp_path / "preview.json"
+    file.write_text(alone.must("preview", "--json"))
+    text = comment([read("dev", file)])
+    assert "| no changes, **cluster not seen** |" in text
+    assert "the cluster cannot be reached" in text.partition("<details>")[0]
 
 
 def throw_away(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -180,3 +203,21 @@ def test_the_command_that_drift_offers_puts_it_back(previewed: Stack) -> None:
     forced = previewed.environment | {"PULUMI_K8S_ENABLE_PATCH_FORCE": "true"}
     Stack(previewed.folder, previewed.name, NAMESPACE, forced).must("up", "--refresh", "--yes", "--skip-preview")
     assert drift(previewed).returncode == 0
+
+
+def test_while_an_update_is_under_way_nothing_is_called_drift(previewed: Stack) -> None:
+    """The module's last: it leaves an update that was interrupted, which `destroy` removes with all the rest."""
+    # No pod of it is ever Ready, so the update waits until it is interrupted.
+    previewed.configure("nginx.image", "localhost:5000/lab/missing:1.27.4-otel")
+    command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", f"--stack={previewed.name}"]
+    images = ("get", "deployment/nginx", f"--namespace={NAMESPACE}", "--output=jsonpath={..image}")
+    with subprocess.Popen(
+        command, cwd=previewed.folder, env=dict(previewed.environment), stdout=subprocess.DEVNULL
+    ) as update:
+        try:
+            wait_for("the Deployment's update", lambda: "lab/missing" in kubectl(*images).stdout or None, 60)
+            found = drift(previewed)
+        finally:
+            update.send_signal(signal.SIGINT)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "under way, or was killed, at Deployment nginx; nothing is known of drift" in found.stderr

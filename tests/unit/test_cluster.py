@@ -122,7 +122,10 @@ def test_a_server_that_does_not_answer_is_no_cluster() -> None:
 
 @pytest.mark.parametrize(
     ("broken", "where"),
-    [('users: [{name: u, user: {token: "hunter2}}]\n', "it is no YAML"), ("user: *hunter2\n", "it is no YAML from line 1")],
+    [
+        ('users: [{name: u, user: {token: "hunter2}}]\n', "it is no YAML"),
+        ("user: *hunter2\n", "it is no YAML from line 1"),
+    ],
 )
 def test_of_a_kubeconfig_that_is_no_yaml_the_place_is_said_and_nothing_that_is_written_there(
     broken: str, where: str, tmp_path: Path
@@ -165,7 +168,7 @@ def test_a_missing_file_and_context_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "just text", "{", "clusters: []\ncontexts: [{name: a}]\ncurrent-context: a\n"])
 def test_a_file_that_is_no_kubeconfig_is_told_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "broken").write_text(text)
-    with pytest.raises(NodeAddressError, match="kubeconfig cannot be used|no usable kubeconfig: it is no YAML"):
+    with pytest.raises(NodeAddressError, match=r"kubeconfig cannot be used|no usable kubeconfig: it is no YAML"):
         read_node_address(str(tmp_path / "broken"), None)
 
 

@@ -179,7 +179,9 @@ def test_the_comment_names_a_preview_that_left_nothing_as_failed(runner: Runner)
 
 
 def test_a_comment_that_cannot_be_written_says_so_in_the_place_of_the_one_before(runner: Runner) -> None:
-    done = runner.script(step("preview", "comment", "Write why there is none")["run"], COMMIT="c0ffee0", RUN="https://r")
+    done = runner.script(
+        step("preview", "comment", "Write why there is none")["run"], COMMIT="c0ffee0", RUN="https://r"
+    )
     assert done.returncode == 0, done.stderr
     text = (runner.folder / "comment.md").read_text()
     assert text.startswith(f"{MARKER}\n## Pulumi preview of c0ffee0\n")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from previews.comment import LIMIT, MARKER
+from previews.comment import LIMIT, MARKER, SUMMARY_LIMIT, comment
 from previews.differences import SECRET_MARK, UNKNOWN
+from previews.digest import read
 from tests.unit.previews.making import Object, error, fixture, multiplied, parsed, preview, rendered, state, step
 
 SECRETS = [f"canary-{number}" for number in range(12)]
@@ -239,6 +240,44 @@ def test_a_change_too_large_for_a_comment_is_cut_where_it_is_missed_least(tmp_pa
     assert len(caution(text)) == 3 * 14, "what goes away is never left out"
 
 
+def test_where_the_rest_is_it_is_said_and_there_is_room_for_it_there(tmp_path: Path) -> None:
+    (tmp_path / "dev.json").write_text(json.dumps(fixture("large")))
+    environments = [read("dev", tmp_path / "dev.json")]
+    assert "`pulumi preview --diff` has them:" in comment(environments)
+    said = comment(environments, run="https://github.example/o/r/actions/runs/7")
+    assert "no room for more; [the run's summary](https://github.example/o/r/actions/runs/7) has them:" in said
+    summary = comment(environments, limit=SUMMARY_LIMIT)
+    assert LIMIT < len(summary.encode()) < 2**20, "GitHub's limit of a summary"
+    assert "left out" not in summary
+
+
+def test_a_preview_that_saw_no_cluster_is_told_from_one_that_did(tmp_path: Path) -> None:
+    diagnostics = [
+        error("it was not checked that the cluster is https://192.0.2.1:6443: no usable kubeconfig", "warning"),
+        error("the cluster cannot be reached: no usable kubeconfig\nThis preview compares with …", "warning"),
+        error("the node has no address", "warning"),
+    ]
+    text = rendered(tmp_path, preview(diagnostics=diagnostics))
+    assert "| no changes, **cluster not seen** |" in text
+    seen, _, folded = text.partition("<details>")
+    assert "it was not checked that the cluster is https://192.0.2.1:6443" in seen
+    assert "the cluster cannot be reached" in seen
+    assert folded.startswith("<summary>1 warning</summary>\n\n```\nthe node has no address\n```")
+
+
+def test_a_new_version_of_a_policy_is_no_danger_and_a_named_one_that_is_replaced_is(tmp_path: Path) -> None:
+    auto_named = {"metadata": {"name": "nginx-0a1b2c3d", "annotations": {"pulumi.com/autonamed": "true"}}}
+    for inputs, verdict in ((auto_named, "changes"), ({}, "**replaces or deletes**")):
+        replaced = step("replace", "NetworkPolicy", old=inputs, new=inputs, replaceReasons=["spec"])
+        assert f"| {verdict} |" in rendered(tmp_path, preview(replaced))
+
+
+def test_a_new_document_is_a_block_whatever_its_blanks_are(tmp_path: Path) -> None:
+    data = {"nginx.conf": "server {\t\n\tlisten 80; \n\n}\n"}
+    text = rendered(tmp_path, preview(step("create", "ConfigMap", new={"data": data})))
+    assert "  nginx.conf: |\n    server {\n            listen 80;\n\n    }\n" in text
+
+
 def test_the_longest_updates_are_left_out_first(tmp_path: Path) -> None:
     steps = [
         step("update", "ConfigMap", old={"metadata": {"name": f"n{size}"}}, new={"data": {"a": "x" * size}})
@@ -283,6 +322,7 @@ def test_even_a_comment_of_dangers_alone_is_short_enough(tmp_path: Path, count: 
     assert text.count(f"> **{count // 14 * 14} resources are replaced.**") == 4
     listed = len(caution(text)) - 4
     more = [
-        int(number) for number in re.findall(r"^> - …and (\d+) more: `pulumi preview --diff` has them\.$", text, re.MULTILINE)
+        int(number)
+        for number in re.findall(r"^> - …and (\d+) more: `pulumi preview --diff` has them\.$", text, re.MULTILINE)
     ]
     assert listed + sum(more) == 4 * (count // 14 * 14)

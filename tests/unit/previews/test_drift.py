@@ -44,12 +44,17 @@ class Programs:
     folder: Path
 
     def pulumi(self, text: str, code: int = 0, error: str = "", config_error: str = "") -> None:
-        """What `pulumi refresh` answers, and `pulumi config get` of what is not configured."""
+        """What `pulumi refresh` answers, and `pulumi config get` of what is not configured; nothing is under way."""
         config_error = config_error or "error: configuration key '$3' not found for stack 'dev'"
         (self.folder / "answer").write_text(text)
+        self.under_way()
         self._program(
             "pulumi",
             f"""
+            [ "$1" = stack ] && exec cat {self.folder}/state
+            if [ -f "{self.folder}/later" ] && [ "$1" = refresh ] && [ -f {self.folder}/asked-pulumi ]; then
+                exec cat {self.folder}/later
+            fi
             if [ "$1" = config ]; then
                 [ -f "{self.folder}/$3" ] && exec cat "{self.folder}/$3"
                 echo "{config_error}" >&2
@@ -61,6 +66,17 @@ class Programs:
             exit {code}
             """,
         )
+
+    def later(self, text: str) -> None:
+        """What `pulumi refresh` answers from the second time on."""
+        (self.folder / "later").write_text(text)
+
+    def under_way(self, **operations: str) -> None:
+        """What Pulumi's state has under way, by the objects' names."""
+        urns = {name: f"urn:pulumi:dev::nginx-tracing::kubernetes:apps/v1:Deployment::{name}" for name in operations}
+        pending = [{"resource": {"urn": urns[name]}, "type": kind} for name, kind in operations.items()]
+        state: Object = {"version": 3, "deployment": {"pending_operations": pending} if pending else {}}
+        (self.folder / "state").write_text(json.dumps(state))
 
     def configuration(self, **values: str) -> None:
         """The Kubernetes provider's part of the stack's configuration."""
@@ -125,6 +141,42 @@ def test_no_drift_is_said_and_nothing_is_changed_for_it(programs: Programs, caps
     assert capsys.readouterr().out == "No object drifted.\n"
     assert programs.kept("asked-pulumi").split() == [
         *("refresh", "--preview-only", "--run-program", "--json", "--non-interactive", "--stack", "dev")
+    ]
+
+
+def test_what_a_second_look_does_not_find_was_an_update_s_work(
+    programs: Programs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = stateful_set("tempo", "data", 1) | {"op": "delete"}
+    del gone["newState"]
+    programs.pulumi(json.dumps(preview(NAMESPACE, gone)))
+    programs.later(json.dumps(preview(NAMESPACE)))
+    assert main(["drift"]) == 0
+    assert capsys.readouterr().out == "No object drifted.\n"
+
+
+def test_while_an_update_is_under_way_nothing_is_called_drift(
+    programs: Programs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs.kubectl([LEFT])
+    programs.under_way(nginx="updating", tempo="creating")
+    assert main(["drift", "--stack", "dev"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "under way, or was killed, at Deployment nginx; nothing is known of drift" in said.err
+    assert said.err.endswith("After one that was killed: pulumi up --stack dev\n")
+
+
+def test_what_pulumi_remembers_as_being_made_is_said_before_what_may_be_its_work(
+    programs: Programs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs.kubectl([LEFT])
+    programs.under_way(tempo="creating")
+    assert lines(capsys)[2:6] == [
+        "Pulumi remembers these as being made: Deployment tempo.",
+        "If an update is under way, what follows may be its work: look again when it has ended.",
+        "If one was killed, after what follows: pulumi refresh --clear-pending-creates",
+        "",
     ]
 
 

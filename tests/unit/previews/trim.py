@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from previews.differences import is_auto_named
+
 FIXTURES = Path(__file__).parent / "fixtures"
 _STATE = ("type", "inputs", "parent")
 _STEP = ("op", "urn", "oldState", "newState", "replaceReasons", "detailedDiff")
@@ -31,7 +33,20 @@ def trimmed(preview: dict[str, Any]) -> dict[str, Any]:
 
 def shape(preview: dict[str, Any]) -> Any:
     """What a comment is made of, but for names with a random end."""
-    steps = sorted((step["op"], step["urn"], sorted(step.get("detailedDiff") or {})) for step in preview["steps"])
+    steps = sorted(
+        (
+            step["op"],
+            step["urn"],
+            sorted(step.get("detailedDiff") or {}),
+            sorted(step.get("replaceReasons") or []),
+            [
+                is_auto_named(step[name]["inputs"])
+                for name in ("oldState", "newState")
+                if "inputs" in step.get(name, {})
+            ],
+        )
+        for step in preview["steps"]
+    )
     errors = [message["message"] for message in preview["diagnostics"] if message["severity"] == "error"]
     return steps, errors, preview["changeSummary"]
 
