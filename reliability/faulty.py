@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
 
 from lab import cluster
 from lab.progress import Progress
@@ -145,37 +146,46 @@ def tempo_kill(stack: Stack) -> Figure:
     return _bounded("Tempo SIGKILL", during(stack, lambda: kill(pod)), int(RATE * FLUSH_SECONDS), "one flush period")
 
 
-def collector_unreachable(stack: Stack, seconds: float) -> list[Figure]:
-    """Packets to the Collectors are dropped: what requests notice, and how long NGINX takes to end."""
+def collector_unreachable(stack: Stack, seconds: float, turns: int) -> list[Figure]:
+    """Packets to the Collectors are dropped: what requests notice, and how long NGINX takes to end.
+
+    Reachable and not take turns, since one p99 differs from the next by more than the bar.
+    """
     url = stack.outputs()["nginxUrl"]
     collectors = pods(stack.namespace, "otel-collector")
-    before = send_for(seconds, url, RATE)
+    reachable: list[float] = []
+    dropped: list[float] = []
+    failed = 0
+    for _ in range(turns):
+        reachable.append(send_for(seconds, url, RATE).latency(99) * 1000)
+        with unreachable(collectors, 4317):
+            sent = send_for(seconds, url, RATE)
+            dropped.append(sent.latency(99) * 1000)
+            failed += len(sent.failed)
     with unreachable(collectors, 4317):
-        # The first seconds belong to connections that are not known to be dead yet.
-        meanwhile = send_for(seconds, url, RATE)
-        pod = pods(stack.namespace, "nginx")[0]
-        grace = int(pod["spec"]["terminationGracePeriodSeconds"])
-        start = time.monotonic()
-        must("delete", "pod", pod["metadata"]["name"], f"--namespace={stack.namespace}", f"--timeout={grace + 30}s")
-        ended = time.monotonic() - start
-    after = send_for(seconds, url, RATE)
-    usual = (before.latency(99) + after.latency(99)) / 2
-    ratio = meanwhile.latency(99) / usual
-    milliseconds = {
-        "p99 before, ms": round(before.latency(99) * 1000, 2),
-        "p99 meanwhile, ms": round(meanwhile.latency(99) * 1000, 2),
-        "p99 after, ms": round(after.latency(99) * 1000, 2),
-        "failed": len(meanwhile.failed),
+        # There are spans to export when the pod ends.
+        failed += len(send_for(AROUND_SECONDS, url, RATE).failed)
+        grace, ended = _end_of_nginx(stack)
+    ratio = median(dropped) / median(reachable)
+    details: dict[str, Number] = {
+        "p99 while reachable, ms": json.dumps([round(value, 2) for value in reachable]),
+        "p99 while not, ms": json.dumps([round(value, 2) for value in dropped]),
+        "failed": failed,
     }
-    change = Figure(
-        "Collector unreachable: p99 of requests",
-        "at most 5 % more",
-        f"{ratio - 1:+.0%}",
-        ratio <= 1.05,
-        {**milliseconds},
-    )
-    end = Figure("Collector unreachable: NGINX ends", f"≤ {grace} s", f"{ended:.0f} s", ended <= grace)
-    return [change, end]
+    change = f"{ratio - 1:+.0%}, of the medians of {turns} turns"
+    return [
+        Figure("Collector unreachable: p99 of requests", "at most 5 % more", change, ratio <= 1.05, details),
+        Figure("Collector unreachable: NGINX ends", f"≤ {grace} s", f"{ended:.0f} s", ended <= grace),
+    ]
+
+
+def _end_of_nginx(stack: Stack) -> tuple[int, float]:
+    """The grace period of a pod, and the time that it takes to end, in seconds."""
+    pod = pods(stack.namespace, "nginx")[0]
+    grace = int(pod["spec"]["terminationGracePeriodSeconds"])
+    start = time.monotonic()
+    must("delete", "pod", pod["metadata"]["name"], f"--namespace={stack.namespace}", f"--timeout={grace + 30}s")
+    return grace, time.monotonic() - start
 
 
 def node_restart(stack: Stack, seconds: float) -> Figure:
