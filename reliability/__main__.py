@@ -47,7 +47,7 @@ def _measurements(stack: Stack, say: Say) -> dict[str, Measurement]:
         "tempo-down": lambda: [faulty.tempo_down(stack, DOWN_SECONDS)],
         "tempo-stop": lambda: [faulty.tempo_stop(stack)],
         "tempo-kill": lambda: [faulty.tempo_kill(stack)],
-        "collector-unreachable": lambda: faulty.collector_unreachable(stack, STEP_SECONDS / 3, turns=5),
+        "collector-unreachable": lambda: faulty.collector_unreachable(stack, STEP_SECONDS / 4, turns=10),
         "node-restart": lambda: [faulty.node_restart(stack, 10)],
         "ladder": lambda: _ladders(stack, say),
         "destroy": lambda: [steady.removed(stack)],
