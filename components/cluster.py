@@ -70,8 +70,6 @@ def read_server(kubeconfig: str | None, context: str | None) -> str:
     try:
         server = _config(kubeconfig, context).cluster.server
         _comparable(server)
-    except yaml.YAMLError as error:
-        raise ClusterUnreachableError(f"no usable kubeconfig: {_where(error)}") from None
     except (ConfigError, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
     return server
@@ -138,8 +136,6 @@ def read_node_address(kubeconfig: str | None, context: str | None) -> str:
         nodes = list(client.list(Node))  # pyright: ignore[reportUnknownMemberType]
     except ConfigError as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
-    except yaml.YAMLError as error:
-        raise ClusterUnreachableError(f"no usable kubeconfig: {_where(error)}") from None
     except (KeyError, AttributeError, TypeError, ValueError, httpx2.InvalidURL) as error:
         # kubectl may understand what this library does not, a newer exec plugin say.
         raise NodeAddressError(f"the kubeconfig cannot be used for it ({type(error).__name__}: {error})") from error
@@ -157,12 +153,6 @@ def read_node_address(kubeconfig: str | None, context: str | None) -> str:
             if kind == wanted:
                 return address
     raise NodeAddressError(f"none of its {len(nodes)} nodes is Ready and has an address")
-
-
-def _where(error: yaml.YAMLError) -> str:
-    """What is wrong with a file that is no YAML; what is written there may be a token or a password."""
-    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-    return f"it is no YAML from line {mark.line + 1} on" if mark else "it is no YAML"
 
 
 def _has_condition(node: Node, kind: str) -> bool:
@@ -187,11 +177,20 @@ def _warn_of_pressure(ready: list[Node]) -> None:
 
 
 def _config(kubeconfig: str | None, context: str | None) -> SingleConfig:
-    """The chosen context of a kubeconfig, read as kubectl and the Kubernetes provider read it.
+    """The chosen context of a kubeconfig.
 
     Raises:
-        ConfigError: no such file or context.
+        ConfigError: no such file or context, or no YAML: then not with what is written there, a token or a password.
     """
+    try:
+        return _chosen(kubeconfig, context)
+    except yaml.YAMLError as error:
+        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+        raise ConfigError(f"it is no YAML from line {mark.line + 1} on" if mark else "it is no YAML") from None
+
+
+def _chosen(kubeconfig: str | None, context: str | None) -> SingleConfig:
+    """Reads it as kubectl and the Kubernetes provider do."""
     if kubeconfig and ("\n" in kubeconfig or kubeconfig.lstrip().startswith("{")):
         config = KubeConfig.from_dict(yaml.safe_load(kubeconfig))  # pyright: ignore[reportUnknownMemberType]
     else:

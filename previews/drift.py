@@ -54,7 +54,9 @@ def drift(stack: str | None) -> Drift:
         PreviewsError: it could not be determined, with what Pulumi says of it.
     """
     option = ["--stack", stack] if stack else []
-    found = _look(option) and _look(option)
+    digest = _refreshed(option)
+    access = Access(kubeconfig=_configured("kubeconfig", option), context=_configured("context", option))
+    found = _found(digest, access) and _found(_refreshed(option), access)
     return replace(found, in_the_making=_in_the_making(option)) if found else found
 
 
@@ -102,7 +104,11 @@ def _name(operation: _Operation) -> str:
     return " ".join(short_name(operation.resource.urn))
 
 
-def _look(option: Sequence[str]) -> Drift:
+def _found(digest: Digest, access: Access) -> Drift:
+    return Drift(changes(digest), strangers(known(digest), access), access, context_name(access))
+
+
+def _refreshed(option: Sequence[str]) -> Digest:
     command = [*_REFRESH, *option]
     done = _run(command)
     digest = _digest(done.stdout)
@@ -112,8 +118,7 @@ def _look(option: Sequence[str]) -> Drift:
         raise PreviewsError(
             f"`{' '.join(command)}` exited with {done.returncode}; nothing is known of drift.\n{reason}"
         )
-    access = Access(kubeconfig=_configured("kubeconfig", option), context=_configured("context", option))
-    return Drift(changes(digest), strangers(known(digest), access), access, context_name(access))
+    return digest
 
 
 def report(found: Drift, stack: str | None) -> str:

@@ -564,8 +564,8 @@ def secrets_made_plain(settings: Settings, is_secret: IsSecret) -> Iterator[str]
     nothing is known of the others.
     """
     kept = {str(place[0]) for place in _secret_places(settings)}
-    for name in settings.model_fields_set:
-        key = to_camel(name)
+    # In the order of the model: that of the set differs from run to run.
+    for key in (to_camel(name) for name in type(settings).model_fields if name in settings.model_fields_set):
         if key not in kept and is_secret(key):
             yield (
                 f"{key} is encrypted in the stack's file, and nothing in it stays secret: its values are plain text in "

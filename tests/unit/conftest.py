@@ -141,10 +141,10 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
 
         async def everything() -> None:
             runpy.run_path(str(main), run_name="__main__")
-            outputs = [await main() for main in mains]
-            for name, value in (item for exports in outputs for item in exports.items()):
-                output: pulumi.Output[Any] = pulumi.Output.from_input(value)
-                program.outputs[name] = await output.future() if await output.is_known() else "unknown"
+            for entry in mains:
+                for name, value in (await entry()).items():
+                    output: pulumi.Output[Any] = pulumi.Output.from_input(value)
+                    program.outputs[name] = await output.future() if await output.is_known() else "unknown"
 
         # Also waits for the registrations that go on after the program's last line.
         _loop.run_until_complete(run_pulumi_func(everything))

@@ -124,7 +124,8 @@ def test_a_server_that_does_not_answer_is_no_cluster() -> None:
     ("broken", "where"),
     [
         ('users: [{name: u, user: {token: "hunter2}}]\n', "it is no YAML"),
-        ("user: *hunter2\n", "it is no YAML from line 1"),
+        ("user: *hunter2\n", "it is no YAML from line 1 on"),
+        ("{", "it is no YAML from line"),
     ],
 )
 def test_of_a_kubeconfig_that_is_no_yaml_the_place_is_said_and_nothing_that_is_written_there(
@@ -165,10 +166,10 @@ def test_a_missing_file_and_context_are_named(tmp_path: Path) -> None:
         read_node_address(kubeconfig("http://127.0.0.1:1"), "other")
 
 
-@pytest.mark.parametrize("text", ["", "just text", "{", "clusters: []\ncontexts: [{name: a}]\ncurrent-context: a\n"])
+@pytest.mark.parametrize("text", ["", "just text", "clusters: []\ncontexts: [{name: a}]\ncurrent-context: a\n"])
 def test_a_file_that_is_no_kubeconfig_is_told_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "broken").write_text(text)
-    with pytest.raises(NodeAddressError, match=r"kubeconfig cannot be used|no usable kubeconfig: it is no YAML"):
+    with pytest.raises(NodeAddressError, match="the kubeconfig cannot be used"):
         read_node_address(str(tmp_path / "broken"), None)
 
 

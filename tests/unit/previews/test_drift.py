@@ -32,6 +32,11 @@ def stateful_set(name: str, volume: str, replicas: int | None, *, found: int | N
     return step("refresh", "StatefulSet", old=inputs(replicas), new=new)
 
 
+def deleted(one: Object) -> Object:
+    """A step on an object that the refresh did not find."""
+    return {key: value for key, value in one.items() if key != "newState"} | {"op": "delete"}
+
+
 def claims(*names: str) -> list[Object]:
     """Claims of volumes, as the cluster lists them."""
     return [{"kind": "PersistentVolumeClaim", "metadata": {"name": name}} for name in names]
@@ -147,9 +152,7 @@ def test_no_drift_is_said_and_nothing_is_changed_for_it(programs: Programs, caps
 def test_what_a_second_look_does_not_find_was_an_update_s_work(
     programs: Programs, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    gone = stateful_set("tempo", "data", 1) | {"op": "delete"}
-    del gone["newState"]
-    programs.pulumi(json.dumps(preview(NAMESPACE, gone)))
+    programs.pulumi(json.dumps(preview(NAMESPACE, deleted(stateful_set("tempo", "data", 1)))))
     programs.later(json.dumps(preview(NAMESPACE)))
     assert main(["drift"]) == 0
     assert capsys.readouterr().out == "No object drifted.\n"
@@ -353,9 +356,7 @@ def test_claims_in_use_are_no_drift(programs: Programs, left: int, found: int) -
 def test_claims_of_a_stateful_set_that_somebody_deleted_are_in_use(
     programs: Programs, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    gone = stateful_set("tempo", "data", 1) | {"op": "delete"}
-    del gone["newState"]
-    programs.pulumi(json.dumps(preview(NAMESPACE, gone)))
+    programs.pulumi(json.dumps(preview(NAMESPACE, deleted(stateful_set("tempo", "data", 1)))))
     programs.kubectl(claims("data-tempo-0"))
     said = lines(capsys)
     assert "StatefulSet tempo of NginxOtel is gone" in said
