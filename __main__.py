@@ -2,11 +2,16 @@
 
 import asyncio
 import gc
+import signal
 from importlib import import_module
 
 # Nothing that is imported is ever garbage, and the program ends within seconds. Looking for garbage, during the imports
 # and at the program's end, took 0.3 s of each command's 2.3 s.
 gc.disable()
+
+# The engine interrupts the program when a resource failed, as the terminal does at Ctrl-C. Python would answer with a
+# traceback, under which the reason is lost, and wait five seconds for the engine, which waits for it.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import pulumi
 

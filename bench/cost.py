@@ -43,15 +43,14 @@ def of_tracing(scratch: Path, show: Callable[[str], None]) -> list[Cost]:
     """
     stack = Stack.lay_out(scratch / "tracing", "bench", NAMESPACE)
     for number, (path, traced) in enumerate((("/", "true"), ("/untraced/", "false"))):
-        stack.configure(f"nginx.routes[{number}].path", path)
-        stack.configure(f"nginx.routes[{number}].return.status", "200")
-        stack.configure(f"nginx.routes[{number}].return.body", "hello")
-        stack.configure(f"nginx.routes[{number}].traced", traced)
+        route = f"nginx.routes[{number}]"
+        answer = {f"{route}.return.status": "200", f"{route}.return.body": "hello"}
+        stack.configure({f"{route}.path": path, f"{route}.traced": traced} | answer)
     costs: dict[str, list[tuple[float, float]]] = {}
     try:
         for _ in range(ROUNDS):
             for ratio, measured in (("1", {"untraced": "untraced/", "100 %": ""}), ("0.1", {"10 %": ""})):
-                stack.configure("nginx.sampling.ratio", ratio)
+                stack.configure({"nginx.sampling.ratio": ratio})
                 stack.up()
                 for name, path in measured.items():
                     wait_until_idle(NAMESPACE)

@@ -19,8 +19,8 @@ def routes(scratch: Path, show: Callable[[str], None]) -> Rows:
     for count in ROUTES:
         show(_routes(count))
         for number in range(written, count):
-            stack.configure(f"nginx.routes[{number}].path", f"/{number}/")
-            stack.configure(f"nginx.routes[{number}].return.status", "204")
+            route = f"nginx.routes[{number}]"
+            stack.configure({f"{route}.path": f"/{number}/", f"{route}.return.status": "204"})
         written = count
         for _ in range(ROUNDS):
             rows.add(_routes(count), seconds(lambda: stack.must("preview")))
@@ -33,7 +33,7 @@ def instances(scratch: Path, show: Callable[[str], None]) -> Rows:
     rows = Rows(_instances(TIMES[0]))
     for count in TIMES:
         show(_instances(count))
-        stack.configure("bench:instances", str(count))
+        stack.configure({"bench:instances": str(count)})
         for _ in range(ROUNDS):
             rows.add(_instances(count), seconds(lambda: stack.must("preview")))
     return rows

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,9 @@ class Stack:
         named = {"::".join(step["urn"].split("::")[-2:]).split("$")[-1]: step["op"] for step in steps}
         return {name: operation for name, operation in named.items() if operation != "same"}
 
-    def configure(self, key: str, value: str) -> None:
-        """Sets a configuration value by its path."""
-        self.must("config", "set", "--path", key, value)
+    def configure(self, values: Mapping[str, str]) -> None:
+        """Sets configuration values by their paths."""
+        self.must("config", "set-all", "--path", *(f"--plaintext={key}={value}" for key, value in values.items()))
 
 
 def lay_out(folder: Path, name: str, namespace: str) -> dict[str, str]:

@@ -143,8 +143,7 @@ def _laid_out(folder: Path, changed: Mapping[str, str]) -> Generator[Stack]:
     """A stack that is to lose nothing, with some more configuration; not deployed, and removed at the end."""
     folder.parent.mkdir(exist_ok=True)
     stack = Stack.lay_out(folder, "reliability", "tracing-reliability")
-    for key, value in (faulty.CONFIGURATION | dict(changed)).items():
-        stack.configure(key, value)
+    stack.configure(faulty.CONFIGURATION | dict(changed))
     try:
         yield stack
     finally:

@@ -29,7 +29,7 @@ def upstream_edited(stack: Stack) -> Figure:
 
             def edit() -> None:
                 _lead_to(stack, new)
-                stack.configure("nginx.egress[0]", f"{HOST_ADDRESS}:{old}")
+                stack.configure({"nginx.egress[0]": f"{HOST_ADDRESS}:{old}"})
                 stack.up()
 
             outcome = during(stack, edit)
@@ -65,8 +65,7 @@ def _evict_all(namespace: str) -> None:
 
 
 def _lead_to(stack: Stack, port: int) -> None:
-    stack.configure("nginx.routes[0].path", "/")
-    stack.configure("nginx.routes[0].upstream", f"{HOST_ADDRESS}:{port}")
+    stack.configure({"nginx.routes[0].path": "/", "nginx.routes[0].upstream": f"{HOST_ADDRESS}:{port}"})
 
 
 class _Upstream(http.server.BaseHTTPRequestHandler):

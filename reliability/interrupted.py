@@ -99,7 +99,7 @@ def edits(stack: Stack, show: Callable[[str], None]) -> Figure:
     for key, value in _leaves(yaml.safe_load(text)):
         if key.startswith(NEEDED):
             continue
-        stack.configure(key, value)
+        stack.configure({key: value})
         show(key)
         try:
             operations = stack.planned()

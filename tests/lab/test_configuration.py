@@ -62,24 +62,25 @@ def upstream() -> Generator[str]:
 @pytest.fixture(scope="module", autouse=True)
 def _configured(stack: Stack, backend: Receiver, upstream: str) -> None:  # pyright: ignore[reportUnusedFunction]
     """Every part that the tests need, set as people do."""
-    for key, value in {
-        "nginx.routes[0].path": "/",
-        "nginx.routes[0].root": "/usr/share/nginx/html",
-        "nginx.routes[1].path": "/fail",
-        "nginx.routes[1].return.status": "503",
-        "nginx.routes[2].path": "/shop/",
-        "nginx.routes[2].upstream": upstream,
-        "nginx.routes[2].spanName": "$request_method /shop/",
-        "nginx.routes[2].spanAttributes.upstream": "$upstream_addr",
-        "nginx.routes[3].path": "/healthz",
-        "nginx.routes[3].match": "exact",
-        "nginx.routes[3].return.status": "204",
-        "nginx.routes[3].traced": "false",
-        "nginx.resourceAttributes.team": "platform",
-        "collector.exporters.second.endpoint": f"{HOST_ADDRESS}:{backend.port}",
-        "collector.exporters.second.tls.enabled": "false",
-    }.items():
-        stack.configure(key, value)
+    stack.configure(
+        {
+            "nginx.routes[0].path": "/",
+            "nginx.routes[0].root": "/usr/share/nginx/html",
+            "nginx.routes[1].path": "/fail",
+            "nginx.routes[1].return.status": "503",
+            "nginx.routes[2].path": "/shop/",
+            "nginx.routes[2].upstream": upstream,
+            "nginx.routes[2].spanName": "$request_method /shop/",
+            "nginx.routes[2].spanAttributes.upstream": "$upstream_addr",
+            "nginx.routes[3].path": "/healthz",
+            "nginx.routes[3].match": "exact",
+            "nginx.routes[3].return.status": "204",
+            "nginx.routes[3].traced": "false",
+            "nginx.resourceAttributes.team": "platform",
+            "collector.exporters.second.endpoint": f"{HOST_ADDRESS}:{backend.port}",
+            "collector.exporters.second.tls.enabled": "false",
+        }
+    )
     stack.must("config", "set", "--secret", "--path", "collector.exporters.second.headers.x-key", HEADER)
     stack.up()
     settle(stack)
@@ -100,9 +101,12 @@ def settle(stack: Stack) -> None:
 
     def is_settled() -> bool:
         pods = objects("pods", f"--namespace={NAMESPACE}")
-        return answers(f"{url(stack, 'nginxUrl')}/healthz") and not any(
-            "deletionTimestamp" in pod["metadata"] for pod in pods
+        wanted = sum(
+            owner["spec"]["replicas"] for owner in objects("deployments,statefulsets", f"--namespace={NAMESPACE}")
         )
+        # One more than wanted: an old one that nothing has ended yet.
+        is_alone = len(pods) == wanted and not any("deletionTimestamp" in pod["metadata"] for pod in pods)
+        return is_alone and answers(f"{url(stack, 'nginxUrl')}/healthz")
 
     wait_for("the rollout's end", is_settled, seconds=60)
 
@@ -113,17 +117,16 @@ def get(stack: Stack, path: str = "/", trace_id: str = "", flags: str = "01") ->
     return httpx.get(f"{url(stack, 'nginxUrl')}{path}", headers=headers, timeout=10)
 
 
-def drained(stack: Stack, backend: Receiver) -> set[str]:
-    """The traces that the second backend has, once a request that is always traced has followed all others."""
+def received(stack: Stack, backend: Receiver, mark: str) -> set[str]:
+    """The traces that the second backend has of the requests to targets that end with a mark.
+
+    All of them: a request that is always traced has followed, and has arrived.
+    """
     last = os.urandom(16).hex()
-    _MARKERS.add(last)
     # An error, which every kind of sampling here keeps.
     assert get(stack, "/fail", last).status_code == 503
     wait_for("the last span", lambda: last in {span.trace_id for span in backend.spans}, seconds=30)
-    return {span.trace_id for span in backend.spans} - _MARKERS
-
-
-_MARKERS: set[str] = set()
+    return {span.trace_id for span in backend.spans if span.attributes["http.target"].endswith(mark)}
 
 
 def test_what_was_configured_is_deployed_whole(stack: Stack) -> None:
@@ -133,14 +136,15 @@ def test_what_was_configured_is_deployed_whole(stack: Stack) -> None:
 def test_a_preview_with_five_mistakes_names_all_five_and_no_line_of_the_program(stack: Stack) -> None:
     file = stack.folder / f"Pulumi.{stack.name}.yaml"
     before = file.read_text()
-    for key, value in {
-        "nginx.replicsa": "3",
-        "nginx.sampling.ratio": "10%",
-        "nginx.exporter.interval": "5",
-        "collector.sampling.tail.latency": "1s",
-        "tempo.retention": "1m",
-    }.items():
-        stack.configure(key, value)
+    stack.configure(
+        {
+            "nginx.replicsa": "3",
+            "nginx.sampling.ratio": "10%",
+            "nginx.exporter.interval": "5",
+            "collector.sampling.tail.latency": "1s",
+            "tempo.retention": "1m",
+        }
+    )
     try:
         failed = stack.pulumi("preview")
     finally:
@@ -155,8 +159,8 @@ def test_a_preview_with_five_mistakes_names_all_five_and_no_line_of_the_program(
 def test_a_second_backend_gets_the_same_spans_with_its_header_as_it_was_set(stack: Stack, backend: Receiver) -> None:
     trace_ids = [os.urandom(16).hex() for _ in range(20)]
     for trace_id in trace_ids:
-        get(stack, "/", trace_id)
-    assert set(trace_ids) <= drained(stack, backend)
+        get(stack, "/?second", trace_id)
+    assert received(stack, backend, "?second") == set(trace_ids)
     for trace_id in trace_ids[:3]:
         assert find_spans(url(stack, "tempoUrl"), trace_id)
     assert {metadata["x-key"] for metadata in backend.metadata} == {HEADER}
@@ -207,53 +211,51 @@ def test_a_line_of_the_log_joins_its_trace(stack: Stack) -> None:
 
 def test_a_route_that_is_not_traced_makes_no_span(stack: Stack, backend: Receiver) -> None:
     trace_id = os.urandom(16).hex()
-    assert get(stack, "/healthz", trace_id).status_code == 204
-    assert trace_id not in drained(stack, backend)
+    assert get(stack, "/healthz?untraced", trace_id).status_code == 204
+    assert received(stack, backend, "?untraced") == set()
 
 
 def test_a_ratio_of_a_tenth_traces_a_tenth(stack: Stack, backend: Receiver) -> None:
-    stack.configure("nginx.sampling.ratio", "0.1")
+    stack.configure({"nginx.sampling.ratio": "0.1"})
     stack.up()
     settle(stack)
-    address = url(stack, "nginxUrl")
-    before = drained(stack, backend)
+    address = f"{url(stack, 'nginxUrl')}/?tenth"
     with httpx.Client() as client:
         for _ in range(2000):
             client.get(address)
-    found = len(drained(stack, backend) - before)
+    found = len(received(stack, backend, "?tenth"))
     # 200 expected; within four standard deviations (13.4), which a fair draw leaves once in 16 000 runs.
     assert 147 <= found <= 253
 
 
 def test_a_parent_decides_and_the_ratio_only_without_one(stack: Stack, backend: Receiver) -> None:
-    stack.configure("nginx.sampling.ratio", "0")
+    stack.configure({"nginx.sampling.ratio": "0"})
     stack.up()
     settle(stack)
-    before = drained(stack, backend)
     sampled, unsampled = os.urandom(16).hex(), os.urandom(16).hex()
-    get(stack, "/", sampled, "01")
-    get(stack, "/", unsampled, "00")
+    get(stack, "/?parent", sampled, "01")
+    get(stack, "/?parent", unsampled, "00")
     for _ in range(50):
-        get(stack, "/")
-    assert drained(stack, backend) - before == {sampled}
+        get(stack, "/?parent")
+    assert received(stack, backend, "?parent") == {sampled}
 
 
 def test_tail_sampling_keeps_every_error_and_nothing_else(stack: Stack, backend: Receiver) -> None:
-    for key, value in {
-        "nginx.sampling.ratio": "1",
-        "collector.distribution": "k8s",
-        "collector.kubernetesAttributes": "true",
-        "collector.sampling.tail.decisionWait": "1s",
-    }.items():
-        stack.configure(key, value)
+    stack.configure(
+        {
+            "nginx.sampling.ratio": "1",
+            "collector.distribution": "k8s",
+            "collector.kubernetesAttributes": "true",
+            "collector.sampling.tail.decisionWait": "1s",
+        }
+    )
     stack.up()
     settle(stack)
-    before = drained(stack, backend)
     errors = {os.urandom(16).hex() for _ in range(25)}
     for trace_id in errors:
-        get(stack, "/", os.urandom(16).hex())
-        get(stack, "/fail", trace_id)
-    assert drained(stack, backend) - before == errors
+        get(stack, "/?tail", os.urandom(16).hex())
+        get(stack, "/fail?tail", trace_id)
+    assert received(stack, backend, "?tail") == errors
 
 
 def test_spans_name_the_pod_that_they_come_from(stack: Stack, backend: Receiver) -> None:
@@ -299,8 +301,7 @@ def volume(tmp_path: Path) -> Generator[str]:
 
 
 def test_traces_on_a_volume_outlive_their_pod(stack: Stack, volume: str) -> None:
-    stack.configure("tempo.persistence.size", "1Gi")
-    stack.configure("tempo.persistence.storageClass", volume)
+    stack.configure({"tempo.persistence.size": "1Gi", "tempo.persistence.storageClass": volume})
     stack.up()
     settle(stack)
     tempo = url(stack, "tempoUrl")

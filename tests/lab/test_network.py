@@ -124,7 +124,7 @@ def test_a_pod_of_nobody_s_in_the_namespace_is_cut_off(stack: Stack) -> None:
 
 def test_an_address_that_is_configured_is_let_through_and_it_alone(stack: Stack) -> None:
     with listening() as port, listening() as other:
-        stack.configure("nginx.egress[0]", f"{HOST_ADDRESS}:{port}")
+        stack.configure({"nginx.egress[0]": f"{HOST_ADDRESS}:{port}"})
         # The new one comes first: an update in place would take from old pods what a new configuration does not need.
         assert stack.planned() == {"kubernetes:networking.k8s.io/v1:NetworkPolicy::nginx": "replace"}
         stack.up()
@@ -134,7 +134,7 @@ def test_an_address_that_is_configured_is_let_through_and_it_alone(stack: Stack)
 
 
 def test_a_namespace_of_applications_may_send_spans(stack: Stack, stranger: str) -> None:
-    stack.configure("collector.receivers.namespaces[0]", STRANGER)
+    stack.configure({"collector.receivers.namespaces[0]": STRANGER})
     stack.up()
     collector = address("otel-collector")
     wait_for("the stranger at the receiver", lambda: connects(stranger, collector, 4317), seconds=30)
@@ -148,7 +148,7 @@ def test_every_request_is_still_found(stack: Stack) -> None:
 
 
 def test_without_them_a_stranger_gets_through(stack: Stack, stranger: str) -> None:
-    stack.configure("networkPolicies", "false")
+    stack.configure({"networkPolicies": "false"})
     stack.up()
     collector = address("otel-collector")
     wait_for("the stranger at the Collector's health", lambda: connects(stranger, collector, 13133), seconds=30)

@@ -40,8 +40,7 @@ def check(stack: Stack, case: str, request: pytest.FixtureRequest, changed: dict
     """Previews a change of the configuration, which is undone; the fixture has the same steps and messages."""
     configuration = stack.folder / f"Pulumi.{stack.name}.yaml"
     before = configuration.read_text()
-    for key, value in changed.items():
-        stack.configure(key, value)
+    stack.configure(changed)
     if routes:
         document = yaml.safe_load(configuration.read_text())
         attributes = {"service.version": "$upstream_http_x_version", "url.path": "$uri", "shop.cart": "$cookie_cart"}
@@ -127,8 +126,7 @@ def test_on_a_throw_away_cluster_the_api_server_looks_at_each_object(lab: None) 
 def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(previewed: Stack) -> None:
     configuration = previewed.folder / f"Pulumi.{previewed.name}.yaml"
     before = configuration.read_text()
-    previewed.configure("cluster", "https://198.51.100.1:6443")
-    previewed.configure("nginx.replicas", "2")
+    previewed.configure({"cluster": "https://198.51.100.1:6443", "nginx.replicas": "2"})
     try:
         # As README says, `destroy` runs the program, and so checks the cluster, where it is told to.
         destroy = ("destroy", "--yes", "--skip-preview", "--run-program")
@@ -208,7 +206,7 @@ def test_the_command_that_drift_offers_puts_it_back(previewed: Stack) -> None:
 def test_while_an_update_is_under_way_nothing_is_called_drift(previewed: Stack) -> None:
     """The module's last: it leaves an update that was interrupted, which `destroy` removes with all the rest."""
     # No pod of it is ever Ready, so the update waits until it is interrupted.
-    previewed.configure("nginx.image", "localhost:5000/lab/missing:1.27.4-otel")
+    previewed.configure({"nginx.image": "localhost:5000/lab/missing:1.27.4-otel"})
     command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", f"--stack={previewed.name}"]
     images = ("get", "deployment/nginx", f"--namespace={NAMESPACE}", "--output=jsonpath={..image}")
     with subprocess.Popen(

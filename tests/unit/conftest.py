@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import runpy
+import signal
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,11 +147,13 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
                     output: pulumi.Output[Any] = pulumi.Output.from_input(value)
                     program.outputs[name] = await output.future() if await output.is_known() else "unknown"
 
+        at_interrupt = signal.getsignal(signal.SIGINT)
         # Also waits for the registrations that go on after the program's last line.
         _loop.run_until_complete(run_pulumi_func(everything))
         # The program ends here; the process does not.
         gc.unfreeze()
         gc.enable()
+        signal.signal(signal.SIGINT, at_interrupt)
         return program
 
     return run

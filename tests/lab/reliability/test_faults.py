@@ -26,8 +26,7 @@ def durable(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.
     with capture.global_and_fixture_disabled():
         build([VEGETA], Progress())
     stack = Stack.lay_out(tmp_path_factory.mktemp("durable") / "program", "durable", "tracing-durable")
-    for key, value in faulty.CONFIGURATION.items():
-        stack.configure(key, value)
+    stack.configure(faulty.CONFIGURATION)
     try:
         stack.up()
         outputs = stack.outputs()
