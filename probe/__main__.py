@@ -18,6 +18,8 @@ from probe.run import probe
 from probe.watch import Interval, watch
 
 ALL_FOUND, MISSING, NO_PROBE, INTERRUPTED = 0, 1, 2, 130
+# Of a watch: a look that did not see everything is no proof.
+NOT_SEEN = NO_PROBE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,13 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _watch(stack: outputs.StackOutputs, options: argparse.Namespace) -> int:
-    """Until it is interrupted; then whether the hops balanced all the time."""
-    lost = False
+    """Until it is interrupted; then whether the hops balanced all the time, as far as they could be seen."""
+    lost = unseen = False
     console = Console(highlight=False)
 
     def show(interval: Interval) -> None:
-        nonlocal lost
+        nonlocal lost, unseen
         lost = lost or bool(interval.losses)
+        unseen = unseen or bool(interval.blind_spots)
         if options.json:
             print(interval.model_dump_json(), flush=True)
         else:
@@ -63,7 +66,7 @@ def _watch(stack: outputs.StackOutputs, options: argparse.Namespace) -> int:
         asyncio.run(
             watch(stack, interval_seconds=options.watch, context=options.context, show=show, rounds=options.rounds)
         )
-    return MISSING if lost else ALL_FOUND
+    return MISSING if lost else NOT_SEEN if unseen else ALL_FOUND
 
 
 def _probe(stack: outputs.StackOutputs, options: argparse.Namespace, errors: Console) -> ProbeResult:
@@ -118,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         const=10.0,
         type=_seconds,
         help="send nothing; print what the hops count in each interval (default: 10 seconds), and what they lose, "
-        "until Ctrl-C. Exit code: 1 when anything was lost",
+        "until Ctrl-C. Exit code: 1 when anything was lost, 2 when nothing was seen to be, but not all could be seen",
     )
     parser.add_argument("--rounds", metavar="N", type=_count, help="with --watch, end after so many intervals")
     parser.add_argument(

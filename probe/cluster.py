@@ -34,6 +34,7 @@ class Cluster:
     def __init__(self, namespace: str, context: str | None, kubeconfig: Path | None = None) -> None:
         # Imported here because it takes half a second that a probe without a kubeconfig need not spend.
         import httpx2  # noqa: PLC0415
+        import yaml  # noqa: PLC0415
         from lightkube import KubeConfig  # noqa: PLC0415
         from lightkube.config.client_adapter import Client, ConnectionParams  # noqa: PLC0415
 
@@ -47,6 +48,12 @@ class Cluster:
             self._client = Client(config, ConnectionParams(timeout=httpx2.Timeout(10, connect=3)))
         except ClusterError:
             raise
+        except yaml.YAMLError as error:
+            # Without the library's own words, which repeat the line: it may be the one with the token.
+            mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+            raise ClusterError(f"the kubeconfig is no YAML{f' from line {mark.line + 1} on' if mark else ''}") from None
+        except AttributeError:
+            raise ClusterError("the kubeconfig is not one: its YAML is no mapping") from None
         except Exception as error:
             # A kubeconfig can be wrong in more ways than there are types of errors, and the counters that are read
             # with it are an extra: whatever it is, it is told and the probe goes on.

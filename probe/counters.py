@@ -6,16 +6,17 @@ every line of it that carries a trace ID.
 """
 
 import asyncio
+import contextlib
 import math
 import re
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from probe.cluster import Cluster, ClusterError
+from probe.cluster import Cluster, ClusterError, Pod
 from probe.result import HopCounters
 from probe.tempo import LookUpError, Tempo
 
@@ -38,13 +39,18 @@ TEMPO_METRICS = (RECEIVED, DISCARDED)
 LOGGED = "requests_in_access_log"
 DROPPED_LINES = "dropped_records_lines"
 FAILURE_LINES = "export_failure_lines"
+FULL_LINES = "disk_full_lines"
 # The texts of ngx_otel_module in NGINX's error log.
 DROPPED_TEXT = "OTel dropped records"
 FAILURE_TEXT = "OTel export failure"
+# The operating system's, in Tempo's log.
+FULL_TEXT = "no space left on device"
+NO_TEMPO = "the stack has no Tempo of its own"
 
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
 _REASON = re.compile(r'(?:^|,)(reason="(?:[^"\\]|\\.)*")')
 _EXPORTER = re.compile(r'(?:^|,)exporter="([^"]*)"')
+_OF_EXPORTER = re.compile(r'\{exporter="([^"]*)"\}$')
 _TRACE_ID = re.compile(r"\b[0-9a-f]{32}\b")
 # As the access log's format has it: empty for a request without a trace.
 _LOGGED_TRACE_ID = re.compile(r'"trace_id":"[0-9a-f]{32}"')
@@ -55,7 +61,8 @@ Samples = dict[str, float]
 def parse_metrics(text: str, names: Collection[str]) -> Samples:
     """The named metrics of a page in the Prometheus text format, summed over all labels.
 
-    Of the Collector's exporters only the one to the stack's own Tempo counts: others get the same spans once more.
+    Of the Collector's exporters the one to the stack's own Tempo is what a metric's plain name stands for: others get
+    the same spans once more. What those count has their name in its key.
 
     A label `reason` stays in the key, after the sum: it is what tells one way of losing spans from another.
     """
@@ -64,14 +71,25 @@ def parse_metrics(text: str, names: Collection[str]) -> Samples:
         match = _SAMPLE.match(line)
         if match is None or match["name"] not in names:
             continue
+        value = float(match["value"])
         exporter = _EXPORTER.search(match["labels"] or "")
         if exporter and exporter[1] != TO_TEMPO:
+            samples[of_exporter(match["name"], exporter[1])] += value
             continue
-        value = float(match["value"])
         samples[match["name"]] += value
         if reason := _REASON.search(match["labels"] or ""):
             samples[f"{match['name']}{{{reason[1]}}}"] += value
     return dict(samples)
+
+
+def of_exporter(name: str, exporter: str) -> str:
+    """The key of what an exporter counts that is not the one to the stack's own Tempo."""
+    return f'{name}{{exporter="{exporter}"}}'
+
+
+def exporters(counters: Mapping[str, float]) -> list[str]:
+    """The exporters that have keys of their own among the counters."""
+    return sorted({match[1] for key in counters if (match := _OF_EXPORTER.search(key))})
 
 
 @dataclass
@@ -79,6 +97,9 @@ class Reading:
     """The counters of a hop at one time, pod by pod; or why they could not be read."""
 
     pods: dict[str, Samples] = field(default_factory=dict[str, Samples])
+    silent: dict[str, str] = field(default_factory=dict[str, str])
+    """Pods that could not be read, and why."""
+
     unreadable: str | None = None
 
 
@@ -87,15 +108,22 @@ class Measured:
     """The hops' counters, and which of the probe's trace IDs NGINX logged (None where its log was unreadable)."""
 
     hops: list[HopCounters]
+    """NGINX, the Collectors, and Tempo, which a stack without its own has as unreadable: `NO_TEMPO`."""
+
     logged: set[str] | None
     waiting_at_start: float
     """Exports in the Collectors' queues at the first reading, those under way among them."""
+
+    log_is_off: bool = False
+    """No line of NGINX's log has a trace ID, anybody's."""
 
 
 class Counters:
     """Reads the counters before the run (`start`) and after it (`finish`); what cannot be read is said, not raised."""
 
-    def __init__(self, tempo: Tempo, namespace: str, context: str | None, kubeconfig: Path | None = None) -> None:
+    def __init__(
+        self, tempo: Tempo | None, namespace: str, context: str | None, kubeconfig: Path | None = None
+    ) -> None:
         self._tempo = tempo
         self._namespace = namespace
         self._context = context
@@ -104,6 +132,7 @@ class Counters:
         self._no_cluster = "the cluster was not asked yet"
         self._collectors = Reading()
         self._tempos = Reading()
+        self._nginx_pods = set[str]()
         self._started_at = 0.0
 
     async def start(self) -> None:
@@ -116,18 +145,25 @@ class Counters:
         # it, and other traffic that passes between two readings never looks like a loss.
         self._tempos = await self._read_tempo()
         self._collectors = await asyncio.to_thread(self._read_collectors)
+        with contextlib.suppress(ClusterError):
+            # `finish` says why, if it cannot list them either.
+            self._nginx_pods = {pod.name for pod in await asyncio.to_thread(self._pods, "nginx")}
         self._started_at = time.monotonic()
 
     async def finish(self, trace_ids: set[str] | None) -> Measured:
-        """The differences since the start, hop by hop.
+        """The differences since the start, hop by hop, with what the logs tell.
 
         Args:
             trace_ids: what is looked for in the access log; with None, every line with a trace ID is counted.
         """
-        nginx, logged = await asyncio.to_thread(self._read_nginx, trace_ids)
+        log = await asyncio.to_thread(self._read_nginx, trace_ids)
+        full = await asyncio.to_thread(self._read_tempo_log)
         collector, tempo = await self.finish_without_log()
+        if not tempo.unreadable:
+            tempo.counters |= {FULL_LINES: float(full.count)}
+            tempo.notes += full.notes
         waiting = sum(samples.get(QUEUE_SIZE, 0.0) for samples in self._collectors.pods.values())
-        return Measured([nginx, collector, tempo], logged, waiting)
+        return Measured([log.nginx, collector, tempo], log.logged, waiting, log_is_off=log.is_off)
 
     async def finish_without_log(self) -> tuple[HopCounters, HopCounters]:
         """The differences of the Collectors and of Tempo since the start: NGINX's log may be long."""
@@ -145,52 +181,100 @@ class Counters:
             raise ClusterError(self._no_cluster)
         return self._cluster
 
+    def _pods(self, component: str) -> list[Pod]:
+        return self._open_cluster().pods(component)
+
+    def _last_seconds(self) -> int:
+        # Counted back from the cluster's own now, since its clock may differ from this machine's. In whole seconds, and
+        # NGINX writes a line up to 100 ms late (`flush` of its access_log): of two intervals of a watch, both may count
+        # a line at their border, or the later one a line of the earlier one.
+        return math.ceil(time.monotonic() - self._started_at)
+
     def _read_collectors(self) -> Reading:
         try:
             cluster = self._open_cluster()
-            return Reading(
-                {
-                    pod.name: parse_metrics(cluster.metrics(pod, COLLECTOR_METRICS_PORT), COLLECTOR_METRICS)
-                    for pod in cluster.pods("otel-collector")
-                }
-            )
+            found = cluster.pods("otel-collector")
         except ClusterError as error:
             return Reading(unreadable=str(error))
+        reading = Reading()
+        for pod in found:
+            try:
+                reading.pods[pod.name] = parse_metrics(cluster.metrics(pod, COLLECTOR_METRICS_PORT), COLLECTOR_METRICS)
+            except ClusterError as error:
+                reading.silent[pod.name] = str(error)
+        if not reading.pods:
+            reading.unreadable = "; ".join(f"{pod}: {why}" for pod, why in reading.silent.items())
+        return reading
 
     async def _read_tempo(self) -> Reading:
+        if self._tempo is None:
+            return Reading(unreadable=NO_TEMPO)
         try:
             return Reading({"tempo": parse_metrics(await self._tempo.metrics(), TEMPO_METRICS)})
         except LookUpError as error:
             return Reading(unreadable=f"Tempo's /metrics: {error}")
 
-    def _read_nginx(self, trace_ids: set[str] | None) -> tuple[HopCounters, set[str] | None]:
-        # Counted back from the cluster's own now, since its clock may differ from this machine's. In whole seconds, and
-        # NGINX writes a line up to 100 ms late (`flush` of its access_log): of two intervals of a watch, both may count
-        # a line at their border, or the later one a line of the earlier one.
-        last_seconds = math.ceil(time.monotonic() - self._started_at)
+    def _read_nginx(self, trace_ids: set[str] | None) -> "_NginxLog":
         logged: set[str] = set()
         traced = 0
         told: dict[str, list[str]] = {DROPPED_TEXT: [], FAILURE_TEXT: []}
         try:
-            cluster = self._open_cluster()
-            for pod in cluster.pods("nginx"):
-                for line in cluster.log_lines(pod, last_seconds):
-                    if trace_ids is None:
-                        traced += _LOGGED_TRACE_ID.search(line) is not None
-                    else:
+            cluster, found = self._open_cluster(), self._pods("nginx")
+        except ClusterError as error:
+            return _NginxLog(HopCounters(hop="NGINX", counters={}, unreadable=str(error)), None, is_off=False)
+        ended = sorted(self._nginx_pods - {pod.name for pod in found})
+        gaps = [f"{pod} ended during the run; its log is gone with it" for pod in ended]
+        silent: dict[str, str] = {}
+        for pod in found:
+            try:
+                for line in cluster.log_lines(pod, self._last_seconds()):
+                    traced += _LOGGED_TRACE_ID.search(line) is not None
+                    if trace_ids is not None:
                         logged.update(trace_ids.intersection(_TRACE_ID.findall(line)))
                     for text, lines in told.items():
                         if text in line:
                             lines.append(f"{pod.name}: {line.strip()}")
-        except ClusterError as error:
-            return HopCounters(hop="NGINX", counters={}, unreadable=str(error)), None
+            except ClusterError as error:
+                silent[pod.name] = str(error)
+        if len(silent) == len(found):
+            why = "; ".join(f"{pod}: {why}" for pod, why in silent.items())
+            return _NginxLog(HopCounters(hop="NGINX", counters={}, unreadable=why), None, is_off=False)
         counters = {
             LOGGED: float(traced if trace_ids is None else len(logged)),
             DROPPED_LINES: float(len(told[DROPPED_TEXT])),
             FAILURE_LINES: float(len(told[FAILURE_TEXT])),
         }
         notes = [lines[-1] for lines in told.values() if lines]
-        return HopCounters(hop="NGINX", counters=counters, notes=notes), logged
+        gaps += _unread(silent)
+        nginx = HopCounters(hop="NGINX", counters=counters, notes=notes, gaps=gaps, blind=bool(silent))
+        return _NginxLog(nginx, logged, is_off=not traced)
+
+    def _read_tempo_log(self) -> "_TempoLog":
+        """What Tempo takes and cannot write it counts nowhere: its log alone tells."""
+        if self._tempo is None or self._cluster is None:
+            return _TempoLog(0, [])
+        lines: list[str] = []
+        try:
+            for pod in self._pods("tempo"):
+                for line in self._open_cluster().log_lines(pod, self._last_seconds()):
+                    if FULL_TEXT in line:
+                        lines.append(f"{pod.name}: {line.strip()}")
+        except ClusterError as error:
+            return _TempoLog(0, [f"its log could not be read: {error}"])
+        return _TempoLog(len(lines), lines[-1:])
+
+
+@dataclass(frozen=True)
+class _NginxLog:
+    nginx: HopCounters
+    logged: set[str] | None
+    is_off: bool
+
+
+@dataclass(frozen=True)
+class _TempoLog:
+    count: int
+    notes: list[str]
 
 
 def difference(
@@ -201,17 +285,42 @@ def difference(
         return HopCounters(hop=hop, counters={}, unreadable=unreadable)
     # A counter that has not counted yet is not on the page.
     counters = dict.fromkeys(names, 0.0)
-    notes = [
-        f"{pod} ended during the run; what it counted is not included" for pod in before.pods if pod not in after.pods
-    ]
+    silent = before.silent | after.silent
+    gaps, waited = _unread(silent), False
+    for pod, earlier in before.pods.items():
+        if pod not in after.pods and pod not in silent:
+            gaps.append(f"{pod} ended during the run; what it counted {_with_queue(earlier)}is not included")
+            waited = waited or _waiting(earlier) > 0
     for pod, samples in after.pods.items():
+        if pod in silent:
+            continue
         earlier = before.pods.get(pod, {})
-        if any(value < earlier.get(key, 0) for key, value in samples.items() if key not in GAUGES):
-            notes.append(f"{pod} restarted during the run; what it counted before is not included")
+        # One that was there and is missing counts from 0 again, and has not counted yet.
+        if any(samples.get(key, 0.0) < value for key, value in earlier.items() if not _is_gauge(key)):
+            gaps.append(f"{pod} restarted during the run; what it counted before {_with_queue(earlier)}is not included")
+            waited = waited or _waiting(earlier) > 0
             earlier = {}
         for key, value in samples.items():
-            change = value if key in GAUGES else value - earlier.get(key, 0)
-            # Series of a single reason are shown only when they tell something.
+            change = value if _is_gauge(key) else value - earlier.get(key, 0)
+            # Series of a single reason, or of another exporter, are shown only when they tell something.
             if change or key in names:
                 counters[key] = counters.get(key, 0) + change
-    return HopCounters(hop=hop, counters=counters, notes=notes)
+    return HopCounters(hop=hop, counters=counters, gaps=gaps, blind=bool(silent) or waited)
+
+
+def _unread(silent: Mapping[str, str]) -> list[str]:
+    return [f"{pod} could not be read, and is not included: {why}" for pod, why in silent.items()]
+
+
+def _is_gauge(key: str) -> bool:
+    return key.partition("{")[0] in GAUGES
+
+
+def _waiting(samples: Samples) -> float:
+    return sum(value for key, value in samples.items() if _is_gauge(key))
+
+
+def _with_queue(samples: Samples) -> str:
+    """What a pod held at the last look: with it go the exports of a queue in memory that it could not send any more."""
+    waiting = _waiting(samples)
+    return f"and what became of {waiting:.0f} waiting exports " if waiting else ""

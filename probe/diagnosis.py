@@ -37,7 +37,7 @@ def diagnose(missing: Missing, measured: Measured) -> Verdict:
         )
     if missing.by_id:
         nginx, collector, tempo = measured.hops
-        findings += _nginx(missing, nginx, measured.logged)
+        findings += _nginx(missing, measured)
         findings += _unsent(nginx, collector)
         findings += _collector(collector)
         findings += _waiting(collector)
@@ -46,7 +46,7 @@ def diagnose(missing: Missing, measured: Measured) -> Verdict:
         if missing.look_up_errors:
             findings.append(_failed_look_ups(missing))
         if not findings:
-            findings.append(_held_back(collector) or _nothing_found(measured.hops))
+            findings.append(_held_back(collector) or _nothing_found(measured))
     elif missing.by_search:
         findings.append(_failed_look_ups(missing) if missing.look_up_errors else _not_searchable(missing))
     return Verdict(hop=findings[0].hop, findings=findings)
@@ -67,14 +67,28 @@ def losses(measured: Measured) -> list[Finding]:
     # At any reading an export may be under way. One that nothing was sent beside for the whole interval is held up.
     held_up = not collector.unreadable and measured.waiting_at_start and not collector.counters[names.SENT]
     waiting = _waiting(collector) if held_up else []
-    return [*exports, *_collector(collector), *waiting, *_elsewhere(measured), *_tempo(tempo)]
+    others = _other_exporters(collector)
+    return [*exports, *_collector(collector), *waiting, *_elsewhere(measured), *_tempo(tempo), *others]
 
 
-def _nginx(missing: Missing, nginx: HopCounters, logged: set[str] | None) -> list[Finding]:
+def blind_spots(measured: Measured) -> list[str]:
+    """Why no loss that the counters show is no proof that there was none: what an interval of a watch could not see."""
+    unread = [
+        f"{hop.hop} could not be read: {hop.unreadable}"
+        for hop in measured.hops
+        if hop.unreadable and hop.unreadable != names.NO_TEMPO
+    ]
+    return unread + [f"{hop.hop}: {gap}" for hop in measured.hops if hop.blind for gap in hop.gaps]
+
+
+def _nginx(missing: Missing, measured: Measured) -> list[Finding]:
+    nginx, logged = measured.hops[0], measured.logged
     if logged is None:
         return []
     findings: list[Finding] = []
-    if unlogged := missing.by_id - logged:
+    # Without a single line of this time, or with a part of the log gone, a line that is missing proves nothing.
+    unlogged = frozenset[str]() if measured.log_is_off or nginx.gaps else missing.by_id - logged
+    if unlogged:
         why = (
             f"the access log has no line with the trace IDs of {_many(len(unlogged), 'missing trace')}. Either "
             "something else than this NGINX answers at nginxUrl, or it does not take over the trace ID of a "
@@ -141,14 +155,14 @@ def _waiting(collector: HopCounters) -> list[Finding]:
 
 
 def _elsewhere(measured: Measured) -> list[Finding]:
-    """What the Collector sent and this Tempo did not receive.
+    """What the Collector sent to Tempo and this Tempo did not receive.
 
     Tempo counts an export when it comes, the Collector when it is answered. One that was under way at the first reading
     may be in the Collector's difference alone: compared is only what began with empty queues, which hold it until then.
     """
     _, collector, tempo = measured.hops
     # A Tempo that restarted has forgotten what it received.
-    if collector.unreadable or tempo.unreadable or tempo.notes or measured.waiting_at_start:
+    if collector.unreadable or tempo.unreadable or tempo.gaps or measured.waiting_at_start:
         return []
     sent, received = collector.counters[names.SENT], tempo.counters[names.RECEIVED]
     if received >= sent:
@@ -173,11 +187,34 @@ def _held_back(collector: HopCounters) -> Finding | None:
 
 
 def _tempo(tempo: HopCounters) -> list[Finding]:
-    if tempo.unreadable or not tempo.counters[names.DISCARDED]:
+    if tempo.unreadable:
         return []
-    reasons = ", ".join(_reasons(tempo.counters)) or "no reason given"
-    why = f"it discarded {_spans(tempo.counters[names.DISCARDED])} ({reasons}); its limits are set under `overrides`."
-    return [Finding(hop="Tempo", why=why)]
+    findings: list[Finding] = []
+    if discarded := tempo.counters[names.DISCARDED]:
+        reasons = ", ".join(_reasons(tempo.counters)) or "no reason given"
+        why = f"it discarded {_spans(discarded)} ({reasons}); its limits are set under `overrides`."
+        findings.append(Finding(hop="Tempo", why=why))
+    if tempo.counters.get(names.FULL_LINES):
+        why = (
+            "its disk is full; what it took and could not write it counts nowhere: "
+            f"{_last(tempo, names.FULL_TEXT)}. Raise `tempo.persistence.size`, or lower `tempo.retention`."
+        )
+        findings.append(Finding(hop="Tempo", why=why))
+    return findings
+
+
+def _other_exporters(collector: HopCounters) -> list[Finding]:
+    """What the Collector gave up on the way to backends that are not the stack's Tempo."""
+    findings: list[Finding] = []
+    for exporter in names.exporters(collector.counters):
+        given_up = sum(
+            collector.counters.get(names.of_exporter(name, exporter), 0.0)
+            for name in (names.SEND_FAILED, names.ENQUEUE_FAILED)
+        )
+        if given_up:
+            why = f"the Collector gave up {_spans(given_up)} that it could not send with {exporter}; its log says why."
+            findings.append(Finding(hop="Collector → exporter", why=why))
+    return findings
 
 
 def _reasons(count: Mapping[str, float]) -> list[str]:
@@ -198,9 +235,17 @@ def _not_searchable(missing: Missing) -> Finding:
     return Finding(hop="Tempo", why=why)
 
 
-def _nothing_found(hops: list[HopCounters]) -> Finding:
-    if unreadable := [hop.hop for hop in hops if hop.unreadable]:
+def _nothing_found(measured: Measured) -> Finding:
+    if unreadable := [hop.hop for hop in measured.hops if hop.unreadable]:
         why = f"the counters that could be read show no loss; those of {' and '.join(unreadable)} could not be read."
+        return Finding(hop="unknown", why=why)
+    if gaps := [gap for hop in measured.hops for gap in hop.gaps]:
+        return Finding(hop="unknown", why=f"no counter shows a loss, but they are not whole: {'; '.join(gaps)}.")
+    if measured.log_is_off:
+        why = (
+            "no counter shows a loss, and NGINX's log has no line with a trace ID. Either `nginx.accessLog` is off, or "
+            "something else than this NGINX answers at nginxUrl."
+        )
         return Finding(hop="unknown", why=why)
     why = (
         "no counter shows a loss: Tempo received as many spans as NGINX logged requests. Either Tempo does not answer "

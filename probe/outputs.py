@@ -22,7 +22,10 @@ class StackOutputs(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel)
 
     nginx_url: Url = Field(description="the URL of NGINX, such as http://192.0.2.10:30080")
-    tempo_url: Url = Field(description="the URL of Tempo's HTTP API, such as http://192.0.2.10:31000")
+    tempo_url: Url | None = Field(
+        default=None,
+        description="the URL of Tempo's HTTP API, such as http://192.0.2.10:31000; none without `tempo.enabled`",
+    )
     namespace: str = Field(min_length=1, description="the namespace of the pods")
 
 

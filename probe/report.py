@@ -1,5 +1,6 @@
 """The probe's result for a person at a terminal."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -35,7 +36,7 @@ def render(result: ProbeResult, console: Console) -> None:
     console.print()
     console.print(_hops(result.hops))
     for hop in result.hops:
-        for note in hop.notes:
+        for note in (*hop.notes, *hop.gaps):
             console.print(Text(f"{hop.hop}: {note}", style="dim"), soft_wrap=True)
     console.print()
     _verdict(result, console)
@@ -48,11 +49,27 @@ def render_interval(interval: Interval, console: Console) -> None:
         if hop.unreadable:
             parts.append(Text(f"{hop.hop} could not be read: {hop.unreadable}", style="yellow"))
         else:
-            counted = [f"{SHORT[key]} {value:.0f}" for key, value in hop.counters.items() if key in SHORT]
-            parts.append(Text(f"{hop.hop}: {', '.join(counted)}"))
+            parts.append(Text(f"{hop.hop}: {_counted(hop.counters)}"))
+            parts += [
+                Text(f"{exporter}: {_counted(_of_exporter(hop.counters, exporter))}")
+                for exporter in names.exporters(hop.counters)
+            ]
     console.print(Text("  ").join(parts), soft_wrap=True)
+    for hop in interval.hops:
+        for gap in hop.gaps:
+            console.print(Text(f"  {hop.hop}: {gap}", style="yellow"), soft_wrap=True)
     for finding in interval.losses:
         console.print(Text.assemble((f"  {finding.hop}: ", "bold red"), finding.why), soft_wrap=True)
+
+
+def _counted(counters: Mapping[str, float]) -> str:
+    return ", ".join(f"{SHORT[key]} {value:.0f}" for key, value in counters.items() if key in SHORT)
+
+
+def _of_exporter(counters: Mapping[str, float], exporter: str) -> dict[str, float]:
+    """What one of the Collector's exporters beside Tempo's counts, under the plain names."""
+    keys = {key: names.of_exporter(key, exporter) for key in names.COLLECTOR_METRICS}
+    return {key: counters[labelled] for key, labelled in keys.items() if labelled in counters}
 
 
 def _requests(result: ProbeResult) -> Text:
@@ -158,12 +175,14 @@ SHORT = {
     names.QUEUE_SIZE: "waiting",
     names.RECEIVED: "received",
     names.DISCARDED: "discarded",
+    names.FULL_LINES: "disk full",
 }
 LABELS = {
     names.LOGGED: "requests of this run in the access log",
     names.DROPPED_LINES: f"log lines “{names.DROPPED_TEXT}”",
     names.FAILURE_LINES: f"log lines “{names.FAILURE_TEXT}”",
     names.QUEUE_SIZE: f"{names.QUEUE_SIZE} (now)",
+    names.FULL_LINES: f"log lines “{names.FULL_TEXT}”",
 }
 
 

@@ -6,7 +6,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-HopName = Literal["probe → NGINX", "NGINX", "NGINX → Collector", "Collector", "Collector → Tempo", "Tempo", "unknown"]
+HopName = Literal[
+    "probe → NGINX",
+    "NGINX",
+    "NGINX → Collector",
+    "Collector",
+    "Collector → Tempo",
+    "Collector → exporter",
+    "Tempo",
+    "unknown",
+]
 
 
 class Document(BaseModel):
@@ -63,7 +72,11 @@ class HopCounters(Document):
 
     hop: Literal["NGINX", "Collector", "Tempo"]
     counters: dict[str, float]
-    notes: list[str] = Field(default_factory=list, description="what to know before believing the counters")
+    notes: list[str] = Field(
+        default_factory=list, description="what its log tells of losses: the last line of each kind"
+    )
+    gaps: list[str] = Field(default_factory=list, description="what the counters do not include, and why")
+    blind: bool = Field(default=False, description="whether a loss may be hidden in the gaps")
     unreadable: str | None = None
 
 

@@ -65,13 +65,19 @@ async def probe(
     of progress now and then.
 
     Raises:
-        ProbeError: NGINX or Tempo cannot be reached, or NGINX answers no request at all.
+        ProbeError: the stack has no Tempo, NGINX or Tempo cannot be reached, or NGINX answers no request at all.
     """
+    tempo_url = outputs.tempo_url
+    if tempo_url is None:
+        raise ProbeError(
+            "This stack has no Tempo of its own (`tempo.enabled` is false), which the probe finds its traces in: look "
+            'in your own backend. What the hops count and lose is told by `make probe ARGS="--watch"`.'
+        )
     run_id = secrets.token_hex(4)
     user_agent = f"{USER_AGENT}/{run_id}"
     query = f'{{ span.http.user_agent = "{user_agent}" }}'
     run = Run(make_requests(count))
-    async with Tempo(outputs.tempo_url, query, count) as tempo:
+    async with Tempo(tempo_url, query, count) as tempo:
         show("waiting for NGINX and Tempo to answer")
         await asyncio.gather(_reach_nginx(outputs), _reach_tempo(outputs, tempo))
         counters = Counters(tempo, outputs.namespace, context)
@@ -89,7 +95,7 @@ async def probe(
         return ProbeResult(
             run=run_id,
             nginx_url=outputs.nginx_url,
-            tempo_url=outputs.tempo_url,
+            tempo_url=tempo_url,
             namespace=outputs.namespace,
             search_query=query,
             limit_seconds=limit_seconds,

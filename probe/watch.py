@@ -1,12 +1,13 @@
 """The counters of all hops, interval after interval, while the stack's own traffic passes: no request is sent."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from pydantic import Field
 
-from probe.counters import Counters
-from probe.diagnosis import losses
+from probe.counters import NO_TEMPO, Counters
+from probe.diagnosis import blind_spots, losses
 from probe.outputs import StackOutputs
 from probe.result import Document, Finding, HopCounters
 from probe.tempo import Tempo
@@ -18,6 +19,7 @@ class Interval(Document):
     seconds: float
     hops: list[HopCounters]
     losses: list[Finding] = Field(description="in the order of a span's way; empty when the hops balance")
+    blind_spots: list[str] = Field(description="what could not be seen, and may hide losses")
 
 
 async def watch(
@@ -41,7 +43,8 @@ async def watch(
         rounds: how many; none for ever.
     """
     number = 0
-    async with Tempo(outputs.tempo_url, "{}", 1) as tempo:
+    async with contextlib.AsyncExitStack() as opened:
+        tempo = await opened.enter_async_context(Tempo(outputs.tempo_url, "{}", 1)) if outputs.tempo_url else None
         counters = Counters(tempo, outputs.namespace, context)
         await counters.start()
         while rounds is None or number < rounds:
@@ -49,6 +52,13 @@ async def watch(
             following = Counters(tempo, outputs.namespace, context)
             await following.start()
             measured = await counters.finish(None)
-            show(Interval(seconds=interval_seconds, hops=measured.hops, losses=losses(measured)))
+            show(
+                Interval(
+                    seconds=interval_seconds,
+                    hops=[hop for hop in measured.hops if hop.unreadable != NO_TEMPO],
+                    losses=losses(measured),
+                    blind_spots=blind_spots(measured),
+                )
+            )
             counters = following
             number += 1

@@ -76,6 +76,14 @@ class FakeStack:
     trace_answer: Answer | None = None
     """What Tempo answers to each look-up by ID, instead of the trace."""
     api_status: int = 200
+    has_tempo: bool = True
+    access_log: bool = True
+    more_pods: dict[str, str] = field(default_factory=dict[str, str])
+    """Pods beside the one of each component, by name, to what is wrong with them: `broken` ones answer with 503,
+    `ended` ones are there until the probe has asked for pods of their component once."""
+    exporters: dict[str, int] = field(default_factory=dict[str, int])
+    """Counters of the Collector with the exporter among the labels, as they stand on its page."""
+    tempo_log: list[str] = field(default_factory=list[str])
     received: list[Seen] = field(default_factory=list[Seen])
     stored: list[Seen] = field(default_factory=list[Seen])
     collector: dict[str, int] = field(default_factory=dict[str, int])
@@ -97,7 +105,9 @@ class FakeStack:
 
     def write_outputs(self, folder: Path) -> str:
         """Writes what `pulumi stack output --json` prints, and returns the file's name."""
-        outputs = {"nginxUrl": self.nginx.url, "tempoUrl": self.tempo.url, "namespace": "tracing", "edition": "oss"}
+        outputs = {"nginxUrl": self.nginx.url, "namespace": "tracing", "edition": "oss"}
+        if self.has_tempo:
+            outputs["tempoUrl"] = self.tempo.url
         file = folder / "outputs.json"
         file.write_text(json.dumps(outputs))
         return str(file)
@@ -132,7 +142,7 @@ class FakeStack:
         return self.nginx_status, "hello"
 
     def _follow(self, seen: Seen, place: str) -> None:
-        if place != "unlogged":
+        if place != "unlogged" and self.access_log:
             ids = f'"trace_id":"{seen.trace_id}","span_id":"00f067aa0ba902b7"'
             self.log.append(f'{{"request":"GET / HTTP/1.1","status":{self.nginx_status},{ids}}}')
         if place == "dropped":
@@ -215,19 +225,31 @@ class FakeStack:
             return self.api_status, json.dumps({"kind": "Status", "message": "pods is forbidden"})
         pods = "/api/v1/namespaces/tracing/pods"
         if path == pods:
-            labels = dict(label.split("=") for label in query["labelSelector"].split(","))
-            assert labels.pop("app.kubernetes.io/part-of") == "nginx-tracing"
-            component = labels["app.kubernetes.io/name"]
-            pod = {"metadata": {"name": f"{component}-1"}, "spec": {"containers": [{"name": component}]}}
-            return 200, json.dumps({"items": [pod]})
+            return self._list_pods(query)
+        if any(name in path for name in self.more_pods):
+            return 503, json.dumps({"kind": "Status", "message": "connection refused"})
         with self._lock:
             if path == f"{pods}/otel-collector-1:8888/proxy/metrics":
                 label = 'receiver="otlp",transport="grpc"'
                 page = "".join(f"{name}{{{label}}} {value}\n" for name, value in self.collector.items())
+                page += "".join(f"{series} {value}\n" for series, value in self.exporters.items())
                 return 200, self._read_by_probe(page)
-            assert path == f"{pods}/nginx-1/log"
-            assert query["container"] == "nginx"
-            return 200, "".join(f"{line}\n" for line in self.log)
+            component, log = {
+                f"{pods}/tempo-1/log": ("tempo", self.tempo_log),
+                f"{pods}/nginx-1/log": ("nginx", self.log),
+            }[path]
+            assert query["container"] == component
+            return 200, "".join(f"{line}\n" for line in log)
+
+    def _list_pods(self, query: dict[str, str]) -> Answer:
+        labels = dict(label.split("=") for label in query["labelSelector"].split(","))
+        assert labels.pop("app.kubernetes.io/part-of") == "nginx-tracing"
+        component = labels["app.kubernetes.io/name"]
+        names = [f"{component}-1", *(name for name in self.more_pods if name.startswith(f"{component}-"))]
+        for name in [name for name in names if self.more_pods.get(name) == "ended"]:
+            del self.more_pods[name]
+        found = [{"metadata": {"name": name}, "spec": {"containers": [{"name": component}]}} for name in names]
+        return 200, json.dumps({"items": found})
 
 
 def trace_document(seen: Seen) -> dict[str, object]:

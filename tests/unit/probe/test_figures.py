@@ -44,7 +44,7 @@ def test_metrics_are_summed_over_labels_and_keep_reasons_apart() -> None:
 
 def difference(before: dict[str, counters.Samples], after: dict[str, counters.Samples]) -> tuple[float, list[str]]:
     hop = counters.difference("Collector", (counters.ACCEPTED, counters.QUEUE_SIZE), Reading(before), Reading(after))
-    return hop.counters[counters.ACCEPTED], hop.notes
+    return hop.counters[counters.ACCEPTED], hop.gaps
 
 
 def test_differences_add_up_over_pods_that_came_during_the_run() -> None:
@@ -64,14 +64,36 @@ def test_a_pod_that_ended_is_noted() -> None:
     assert notes == ["a ended during the run; what it counted is not included"]
 
 
+def test_a_pod_that_counts_again_and_has_counted_nothing_yet_has_restarted() -> None:
+    changed, notes = difference({"a": {counters.ACCEPTED: 10.0}}, {"a": {}})
+    assert (changed, len(notes)) == (0, 1)
+    assert "restarted" in notes[0]
+
+
+@pytest.mark.parametrize("after", [{"a": {counters.ACCEPTED: 4.0}}, {"b": {counters.ACCEPTED: 4.0}}])
+def test_what_a_pod_held_when_it_ended_may_be_lost_and_is_told(after: dict[str, counters.Samples]) -> None:
+    before = {"a": {counters.ACCEPTED: 10.0, counters.QUEUE_SIZE: 300.0}}
+    hop = counters.difference("Collector", (counters.ACCEPTED,), Reading(before), Reading(after))
+    assert "what became of 300 waiting exports is not included" in hop.gaps[0]
+    assert hop.blind
+
+
+def test_of_a_pod_that_could_not_be_read_once_nothing_is_counted() -> None:
+    page = {"a": {counters.ACCEPTED: 10.0}}
+    hop = counters.difference("Collector", (counters.ACCEPTED,), Reading({}, {"a": "HTTP 503"}), Reading(page))
+    assert hop.counters == {counters.ACCEPTED: 0}
+    assert hop.gaps == ["a could not be read, and is not included: HTTP 503"]
+    assert hop.blind
+
+
 def test_a_queue_that_became_shorter_is_no_restart() -> None:
     before = {"a": {counters.ACCEPTED: 10.0, counters.QUEUE_SIZE: 5.0}}
     assert difference(before, {"a": {counters.ACCEPTED: 11.0, counters.QUEUE_SIZE: 1.0}}) == (1, [])
 
 
-def test_of_the_collector_s_exporters_only_the_one_to_the_stack_s_tempo_is_counted() -> None:
+def test_the_exporter_to_the_stack_s_tempo_is_told_from_others() -> None:
     page = 'sent{exporter="otlp/tempo",service="a"} 3\nsent{exporter="otlp/vendor",service="a"} 4\n'
-    assert parse_metrics(page, {"sent"}) == {"sent": 3}
+    assert parse_metrics(page, {"sent"}) == {"sent": 3, 'sent{exporter="otlp/vendor"}': 4}
     settings = CollectorSettings.model_validate({"exporters": {"vendor": {"endpoint": "a:1"}}})
     document = collector_document(settings, backend="tempo:4317", namespace="tracing", export_spans=512)
     assert TO_TEMPO in document["exporters"]

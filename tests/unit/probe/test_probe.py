@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -99,7 +100,11 @@ def test_counters_are_differences_over_the_run(probe: Probe, stack: FakeStack) -
     assert hops["NGINX"]["requests_in_access_log"] == 3
     assert hops["Collector"]["otelcol_receiver_accepted_spans"] == 3
     assert hops["Collector"]["otelcol_exporter_sent_spans"] == 3
-    assert hops["Tempo"] == {"tempo_distributor_spans_received_total": 3, "tempo_discarded_spans_total": 0}
+    assert hops["Tempo"] == {
+        "tempo_distributor_spans_received_total": 3,
+        "tempo_discarded_spans_total": 0,
+        "disk_full_lines": 0,
+    }
 
 
 def test_a_trace_that_search_does_not_show_is_missing_too(probe: Probe, stack: FakeStack) -> None:
@@ -146,6 +151,60 @@ def test_counters_that_cannot_be_read_are_named_with_the_reason(
     assert reason in ended.output
     assert "lost at: unknown" in ended.output
     assert "those of NGINX and Collector could not be read" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("users:\n- user:\n    token: canary: x\n", "the kubeconfig is no YAML from line 3 on"),
+        ("canary", "the kubeconfig is not one"),
+    ],
+)
+def test_a_kubeconfig_that_is_none_is_told_without_what_is_in_it(
+    probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, said: str
+) -> None:
+    file = tmp_path / "wrong"
+    file.write_text(content)
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    for arguments in (("--json",), ("--watch", "0.1", "--rounds", "1")):
+        ended = probe("--requests", "1", *arguments)
+        assert said in ended.output
+        assert "canary" not in ended.output + ended.errors
+
+
+def test_without_an_access_log_nginx_is_not_blamed_for_what_tempo_discards(probe: Probe, stack: FakeStack) -> None:
+    stack.access_log = False
+    stack.lose = {2: "discarded"}
+    ended = probe("--requests", "4", "--timeout", "0.5")
+    assert "lost at: Tempo\n" in ended.output
+
+
+def test_without_an_access_log_a_loss_that_nobody_counts_is_told_with_both_reasons(
+    probe: Probe, stack: FakeStack
+) -> None:
+    stack.access_log = False
+    stack.lose = {2: "forgotten"}
+    ended = probe("--requests", "4", "--timeout", "0.5")
+    assert "lost at: unknown" in ended.output
+    assert "Either `nginx.accessLog` is off, or something else than this NGINX answers at nginxUrl" in ended.output
+
+
+def test_a_pod_of_nginx_whose_log_is_gone_is_named_and_a_missing_line_proves_nothing(
+    probe: Probe, stack: FakeStack
+) -> None:
+    stack.more_pods = {"nginx-0": "ended"}
+    stack.lose = {2: "unlogged"}
+    ended = probe("--requests", "4", "--timeout", "0.5")
+    assert "lost at: unknown" in ended.output
+    assert "nginx-0 ended during the run; its log is gone with it" in ended.output
+
+
+def test_a_stack_without_a_tempo_of_its_own_is_told_what_goes_without(probe: Probe, stack: FakeStack) -> None:
+    stack.has_tempo = False
+    ended = probe()
+    assert ended.code == 2
+    assert "no Tempo of its own" in ended.errors
+    assert "--watch" in ended.errors
 
 
 def test_answers_that_are_not_2xx_are_counted_and_still_found(probe: Probe, stack: FakeStack) -> None:

@@ -122,10 +122,57 @@ def test_spans_that_wait_for_a_whole_interval_are_told() -> None:
     assert "still holds 5 batches" in finding.why
 
 
+def test_a_watch_that_sees_nothing_is_no_proof(probe: Probe, stack: FakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "no-such-file")
+    stack.tempo.stop()
+    ended = probe("--watch", "0.1", "--rounds", "1")
+    assert ended.code == 2
+    assert ended.output.count("could not be read") == 3
+
+
+@pytest.mark.parametrize(("place", "code"), [("refused", 1), ("", 2)])
+def test_a_pod_that_cannot_be_read_hides_no_other(probe: Probe, stack: FakeStack, place: str, code: int) -> None:
+    stack.more_pods = {"otel-collector-2": "broken"}
+    stack.lose = {2: place}
+    with passing(stack, 4):
+        ended = probe("--watch", "1.5", "--rounds", "1")
+    assert ended.code == code
+    assert ("it refused 1 span" in ended.output) == (code == 1)
+    assert "Collector: otel-collector-2 could not be read, and is not included: " in ended.output
+
+
+def test_a_disk_of_tempo_that_is_full_is_told_by_its_log(probe: Probe, stack: FakeStack) -> None:
+    stack.tempo_log = ['level=error msg="failed to cut traces" err="write: no space left on device"']
+    ended = probe("--watch", "0.1", "--rounds", "1")
+    assert ended.code == 1
+    assert "Tempo: its disk is full" in ended.output
+    assert "tempo-1: level=error" in ended.output
+
+
+def test_exporters_beside_the_stack_s_tempo_are_told_by_their_names(
+    probe: Probe, stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.has_tempo = False
+    failed, sent = (f'{name}{{exporter="otlp/vendor"}}' for name in (names.SEND_FAILED, names.SENT))
+    stack.exporters = {failed: 7, sent: 10, f'{names.QUEUE_SIZE}{{exporter="otlp/vendor"}}': 3}
+    finish = Counters.finish
+
+    async def give_up_before(counters: Counters, trace_ids: set[str] | None) -> Measured:
+        stack.exporters |= {failed: 9, sent: 15}
+        return await finish(counters, trace_ids)
+
+    monkeypatch.setattr(Counters, "finish", give_up_before)
+    ended = probe("--watch", "0.1", "--rounds", "1")
+    assert ended.code == 1
+    assert "otlp/vendor: sent 5, given up 2, waiting 3" in ended.output
+    assert "gave up 2 spans that it could not send with otlp/vendor" in ended.output
+    assert "Tempo" not in ended.output
+
+
 def test_a_tempo_that_forgot_what_it_received_is_no_loss() -> None:
     interval = measured(sent=100, received=60)
     assert len(losses(interval)) == 1
-    interval.hops[2].notes.append("tempo restarted during the run; what it counted before is not included")
+    interval.hops[2].gaps.append("tempo restarted during the run; what it counted before is not included")
     assert losses(interval) == []
 
 
