@@ -109,8 +109,10 @@ class Workload:
     grace_seconds: int
     """Time from a pod's end being decided to its processes being killed."""
 
-    replicas: int | None = 1
-    """None where an autoscaler decides."""
+    replicas: int = 1
+
+    autoscaled: bool = False
+    """An autoscaler decides about the replicas, once they are there."""
 
     service_account: pulumi.Output[str] | None = None
     """The account with which the pods speak to the API server; they do not without one."""
@@ -162,7 +164,8 @@ def deployment(workload: Workload, *, stack: StackContext, parent: pulumi.Resour
             selector=LabelSelectorArgs(match_labels=own_labels(workload.component)),
             template=_pod_template(workload, stack),
         ),
-        opts=_workload_options(workload, parent),
+        # Sent all the same until the autoscaler has taken them over: left out, they would be one, under traffic.
+        opts=_workload_options(workload, parent, ignore_changes=["spec.replicas"] if workload.autoscaled else None),
     )
 
 
@@ -210,9 +213,14 @@ def stateful_set(
     )
 
 
-def _workload_options(workload: Workload, parent: pulumi.Resource) -> pulumi.ResourceOptions:
+def _workload_options(
+    workload: Workload, parent: pulumi.Resource, ignore_changes: list[str] | None = None
+) -> pulumi.ResourceOptions:
     return pulumi.ResourceOptions(
-        parent=parent, custom_timeouts=WORKLOAD_TIMEOUTS, depends_on=list(workload.depends_on)
+        parent=parent,
+        custom_timeouts=WORKLOAD_TIMEOUTS,
+        depends_on=list(workload.depends_on),
+        ignore_changes=ignore_changes,
     )
 
 

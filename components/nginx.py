@@ -171,7 +171,8 @@ class NginxOtel(pulumi.ComponentResource):
             USER,
             METRICS,
             grace_seconds=_grace_seconds(settings),
-            replicas=None if settings.autoscaling else settings.replicas,
+            replicas=settings.replicas,
+            autoscaled=settings.autoscaling is not None,
             depends_on=self.policies,
         )
         scaled = deployment(workload, stack=stack, parent=self)

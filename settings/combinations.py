@@ -366,9 +366,10 @@ def _backends(settings: Settings) -> Iterator[Broken]:
 
 def _batch(settings: Settings) -> Iterator[Broken]:
     collector = settings.collector
-    if collector.queue.storage == "persistent" and "batch" in collector.model_fields_set:
+    gathers = collector.queue.storage == "memory" or collector.sampling.tail is not None
+    if not gathers and "batch" in collector.model_fields_set:
         place: Place = ("collector", "batch")
-        wrong = "is for a queue in memory: a persistent one keeps each export as it came"
+        wrong = "is for a queue in memory or behind tail sampling: a persistent one keeps each export as it came"
         yield Broken(Mistake(place, wrong, remove_command(place)), (("collector", "queue", "storage"),))
 
 

@@ -39,13 +39,16 @@ def collector_document(
         receivers["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}"}
     processors = _processors(settings, namespace)
     exporters: Document = {}
+    # An entry of the queue is what comes out of the last processor: an export as it came, or a batch.
+    entry_spans = settings.batch.size if "batch" in processors else export_spans
+    queues = len(settings.exporters) + (backend is not None)
     if backend is not None:
         exporters["otlp/tempo"] = {"endpoint": backend, "tls": {"insecure": True}} | _kept_until_taken(
-            settings, export_spans
+            settings, entry_spans, queues
         )
     for name, exporter in settings.exporters.items():
         kind = "otlp" if exporter.protocol == "grpc" else "otlphttp"
-        exporters[f"{kind}/{name}"] = _exporter(name, exporter) | _kept_until_taken(settings, export_spans)
+        exporters[f"{kind}/{name}"] = _exporter(name, exporter) | _kept_until_taken(settings, entry_spans, queues)
     extensions: Document = {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}}
     if settings.queue.storage == "persistent":
         extensions["file_storage"] = {"directory": QUEUE_FOLDER}
@@ -108,9 +111,11 @@ def _processors(settings: CollectorSettings, namespace: str) -> Document:
         processors["k8sattributes"] = _kubernetes_attributes(namespace)
     if settings.sampling.tail is not None:
         processors["tail_sampling"] = _tail_sampling(settings.sampling.tail)
-    if settings.queue.storage == "memory":
+    if settings.queue.storage == "memory" or settings.sampling.tail is not None:
         # A message of over 4 MiB is refused for good: the maximum is the size, not twice as much.
         # Not before a persistent queue: what is being gathered here has been answered for, and would die with the pod.
+        # But behind tail sampling, which keeps all in memory for longer and passes each trace on by itself: the queue
+        # would be full of single traces.
         processors["batch"] = {
             "timeout": settings.batch.timeout,
             "send_batch_size": settings.batch.size,
@@ -152,15 +157,20 @@ def _exporter(name: str, exporter: OtlpExporter) -> Document:
     return {"endpoint": endpoint} | ({"tls": tls} if tls else {}) | ({"headers": headers} if headers else {})
 
 
-def _kept_until_taken(settings: CollectorSettings, export_spans: int) -> Document:
-    """What keeps a batch until its backend takes it."""
+def _kept_until_taken(settings: CollectorSettings, entry_spans: int, queues: int) -> Document:
+    """What keeps a batch until its backend takes it.
+
+    Args:
+        settings: what can be configured.
+        entry_spans: the spans of a full entry of the queue.
+        queues: how many share the volume: each exporter has its own.
+    """
     # 1000 by default, which a batch each 200 ms fills in minutes: in memory, the limiter is to be the bound.
     queue: Document = {"queue_size": 50_000}
     if settings.queue.storage == "persistent":
-        # The volume is to be never full: as many exports of NGINX as it holds of full ones, in the queues of all
-        # exporters. It knows no other measure than their number.
-        exporters = len(settings.exporters) + 1
-        queue_size = int(amount(settings.queue.size)) // (export_spans * SPAN_BYTES * exporters)
+        # The volume is to be never full: as many entries as it holds of full ones, in the queues of all exporters. It
+        # knows no other measure than their number.
+        queue_size = int(amount(settings.queue.size)) // (entry_spans * SPAN_BYTES * queues)
         queue = {"queue_size": queue_size, "storage": "file_storage"}
     return {
         # 300 s by default, after which the batch is dropped. 0 is for ever.

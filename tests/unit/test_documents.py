@@ -79,11 +79,24 @@ def test_a_persistent_queue_holds_an_export_before_anything_gathers_it() -> None
     assert "file_storage" in document["service"]["extensions"]
 
 
-def test_the_volume_is_shared_by_the_queues_of_all_exporters() -> None:
+def test_single_traces_of_tail_sampling_are_gathered_before_a_persistent_queue() -> None:
+    document = collector(
+        queue={"storage": "persistent", "size": "1Gi"},
+        distribution="k8s",
+        sampling={"tail": {"errors": True}},
+        batch={"size": 1024},
+    )
+    assert document["service"]["pipelines"]["traces"]["processors"] == ["memory_limiter", "tail_sampling", "batch"]
+    assert document["exporters"]["otlp/tempo"]["sending_queue"]["queue_size"] == 2**30 // (1024 * 1024)
+
+
+@pytest.mark.parametrize("backend", ["tempo:4317", None])
+def test_the_volume_is_shared_by_the_queues_of_all_exporters(backend: str | None) -> None:
     exporters = {"vendor": {"endpoint": "otlp.vendor.example:4317"}}
-    document = collector(queue={"storage": "persistent", "size": "1Gi"}, distribution="k8s", exporters=exporters)
+    settings = {"queue": {"storage": "persistent", "size": "1Gi"}, "distribution": "k8s", "exporters": exporters}
+    document = collector(backend=backend, **settings)
     sizes = [exporter["sending_queue"]["queue_size"] for exporter in document["exporters"].values()]
-    assert sizes == [2**30 // (512 * 1024) // 2] * 2
+    assert sizes == [2**30 // (512 * 1024) // len(sizes)] * (2 if backend else 1)
 
 
 def test_connections_age_where_another_replica_could_take_them() -> None:
