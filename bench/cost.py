@@ -22,7 +22,7 @@ ROUNDS = 3
 LOAD_SECONDS = 10
 CONNECTIONS = 32
 STEADY_RATE = 500.0
-"""A rate at which the tutorial's stack keeps all."""
+"""The lowest of `make reliability`'s ladder."""
 STEADY_SECONDS = 60
 
 

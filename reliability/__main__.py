@@ -44,6 +44,7 @@ def _measurements(stack: Stack, say: Say) -> dict[str, Measurement]:
         "nginx-scale-down": lambda: [faulty.nginx_scale_down(stack)],
         "collector-rollout": lambda: [faulty.collector_rollout(stack)],
         "collector-kill": lambda: [faulty.collector_kill(stack)],
+        "collector-queues": lambda: [faulty.collectors_with_full_queues(stack, 30)],
         "tempo-down": lambda: [faulty.tempo_down(stack, DOWN_SECONDS)],
         "tempo-stop": lambda: [faulty.tempo_stop(stack)],
         "tempo-kill": lambda: [faulty.tempo_kill(stack)],

@@ -11,7 +11,10 @@ from lab.cluster import kubectl
 from lab.errors import LabError
 from lab.network import NODE_ADDRESS
 from lab.paths import REPOSITORY
+from lab.waiting import wait_until
 from reliability.faults import LIMIT_SECONDS, must
+from reliability.traces import missing
+from reliability.traffic import send_for
 
 NAMESPACE = "tracing-baseline"
 MANIFESTS = ("tempo.yaml", "otel-collector.yaml", "nginx.yaml")
@@ -52,9 +55,18 @@ def deployed() -> Generator[dict[str, str]]:
             raise LabError(f"The baseline could not be deployed:\n{applied.stderr}")
         wait = ("--for=condition=Available", "deployment", "--all", f"--timeout={LIMIT_SECONDS}s")
         must("wait", f"--namespace={NAMESPACE}", *wait)
-        yield {"nginxUrl": _url("nginx-opentelemetry-svc"), "tempoUrl": _url("tempo-svc")}
+        urls = {"nginxUrl": _url("nginx-opentelemetry-svc"), "tempoUrl": _url("tempo-svc")}
+        # Without probes it counts as available before anything listens. What it loses until then is not its rate's.
+        wait_until(lambda: _keeps(urls), "The baseline lost spans of its first requests.", seconds=LIMIT_SECONDS)
+        yield urls
     finally:
         kubectl("delete", "namespace", NAMESPACE)
+
+
+def _keeps(urls: dict[str, str]) -> bool:
+    """Whether spans arrive, all of a few."""
+    sent = send_for(2, urls["nginxUrl"], 20)
+    return not sent.failed and not missing(urls["tempoUrl"], sent, patience_seconds=15)
 
 
 def _url(service: str) -> str:

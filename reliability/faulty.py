@@ -124,6 +124,26 @@ def collector_kill(stack: Stack) -> Figure:
     return _bounded("Collector SIGKILL, persistent queue", worst, bar, what)
 
 
+def collectors_with_full_queues(stack: Stack, seconds: float) -> Figure:
+    """Tempo is away, and nothing else holds the spans, while each Collector is killed and both are replaced.
+
+    No request comes meanwhile: what is lost is lost by the queues.
+    """
+    outputs = stack.outputs()
+    scale(stack.namespace, TEMPO, 0)
+    sent = send_for(seconds, outputs["nginxUrl"], RATE)
+    time.sleep(EXPORT_SECONDS + NOTICED_SECONDS)
+    for pod in pods(stack.namespace, "otel-collector"):
+        kill(pod)
+    roll(stack.namespace, COLLECTOR)
+    scale(stack.namespace, TEMPO, 1)
+    lost = len(missing(outputs["tempoUrl"], sent, patience_seconds=RECONNECTED_SECONDS))
+    name = f"Collectors SIGKILLed, then replaced, {seconds:.0f} s of spans in their queues"
+    value = f"{len(sent.failed)} of {sent.count} failed; {(sent.count - lost) / sent.count:.2%} found"
+    details: dict[str, Number] = {"requests": sent.count, "traces lost": lost}
+    return Figure(name, "0 failed; 100 % found", value, not lost and not sent.failed, details)
+
+
 def tempo_down(stack: Stack, seconds: float) -> Figure:
     """Tempo is away for some time."""
 

@@ -251,6 +251,37 @@ def test_a_node_port_that_is_taken_is_named_with_its_service(stack: Stack) -> No
     stack.up()
 
 
+def nginx_pods() -> set[str]:
+    """The names of the pods, those that are ending among them."""
+    selector = "--selector=app.kubernetes.io/name=nginx"
+    return {pod["metadata"]["name"] for pod in objects("pods", f"--namespace={NAMESPACE}", selector)}
+
+
+def test_an_autoscaler_takes_the_replicas_over_and_gives_them_back_without_ending_a_pod(stack: Stack) -> None:
+    def replicas() -> int:
+        (nginx,) = objects("deployments", f"--namespace={NAMESPACE}", "--selector=app.kubernetes.io/name=nginx")
+        return nginx["spec"]["replicas"]
+
+    stack.configure({"nginx.replicas": "3"})
+    stack.up()
+    three = nginx_pods()
+    stack.configure({"nginx.autoscaling.maxReplicas": "5"})
+    stack.up()
+    assert (replicas(), nginx_pods()) == (3, three)
+    # It raises what is below its minimum without any metrics, which the lab does not have.
+    stack.configure({"nginx.replicas": "4"})
+    stack.up()
+    wait_for("the autoscaler's fourth pod", lambda: replicas() == 4, seconds=60)
+    # The field is the autoscaler's now: an edit of anything else leaves it alone.
+    stack.configure({"nginx.replicas": "3", "labels.team": "platform"})
+    stack.up()
+    assert replicas() == 4
+    stack.must("config", "rm", "--path", "nginx.autoscaling")
+    stack.up()
+    assert replicas() == 3
+    stack.must("preview", "--expect-no-changes")
+
+
 def test_destroy_leaves_no_object_of_the_stack(stack: Stack) -> None:
     stack.must("destroy", "--yes", "--skip-preview")
     kinds = kubectl("api-resources", "--verbs=list", "--output=name").stdout.split()

@@ -67,6 +67,10 @@ def test_a_collector_that_is_killed_loses_what_it_was_not_given(durable: Stack) 
     check(faulty.collector_kill(durable))
 
 
+def test_what_waits_for_tempo_outlives_the_collectors(durable: Stack) -> None:
+    check(faulty.collectors_with_full_queues(durable, seconds=5))
+
+
 def test_a_tempo_that_is_away_loses_no_span(durable: Stack) -> None:
     check(faulty.tempo_down(durable, seconds=5))
 
