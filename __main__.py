@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import threading
 from importlib import import_module
 
 # Nothing that is imported is ever garbage, and the program ends within seconds. Looking for garbage, during the imports
@@ -10,8 +11,10 @@ from importlib import import_module
 gc.disable()
 
 # The engine interrupts the program when a resource failed, as the terminal does at Ctrl-C. Python would answer with a
-# traceback, under which the reason is lost, and wait five seconds for the engine, which waits for it.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+# traceback, under which the reason is lost, and wait five seconds for the engine, which waits for it. An inline program
+# of the Automation API runs in a thread of another program, whose signals these are.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import pulumi
 

@@ -304,7 +304,9 @@ class NginxSettings(Model):
         default=1, description="Pods. From two on, one at a time is taken from its node, by a drain say."
     )
     autoscaling: Autoscaling | None = Field(
-        default=None, description="More pods under load. Unset: always `nginx.replicas`."
+        default=None,
+        description="More pods under load. Unset: always `nginx.replicas`, which "
+        "`PULUMI_K8S_ENABLE_PATCH_FORCE=true pulumi up` takes back from an autoscaler that there was.",
     )
     resources: NginxResources = Field(default_factory=NginxResources, description="Resources of the container.")
     node_port: Port | None = Field(
