@@ -27,19 +27,17 @@ from components.documents.nginx import (
 from components.documents.nginx import FOLDER as NGINX_FOLDER
 from lab.builder import build
 from lab.cluster import kubectl
-from lab.paths import REPOSITORY
-from lab.pieces import COLLECTOR, CROSSPLANE, NGINX, NGINX_PLUS, PROMTOOL, TEMPO
+from lab.pieces import COLLECTOR, CROSSPLANE, NGINX, NGINX_PLUS, TEMPO
 from lab.progress import Progress
 from settings import Settings
 from tests import golden
 
-ALERTS = REPOSITORY / "monitoring" / "alerts.yaml"
 CASES = golden.cases()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _readers(lab: None) -> None:  # pyright: ignore[reportUnusedFunction]
-    build([CROSSPLANE, NGINX_PLUS, PROMTOOL], Progress())
+    build([CROSSPLANE, NGINX_PLUS], Progress())
 
 
 def documents(case: str, component: str) -> dict[str, str]:
@@ -207,56 +205,3 @@ def test_the_api_server_takes_every_object_without_a_warning(case: str, namespac
     taken = kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", text=everything)
     assert (taken.returncode, taken.stderr) == (0, ""), taken.stderr
     assert len(taken.stdout.splitlines()) == len(objects)
-
-
-def test_prometheus_reads_the_alerts() -> None:
-    checked = run(PROMTOOL.folder / "promtool", "check", "rules", "--lint=all", "--lint-fatal", ALERTS)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-
-
-def series(metric: str, values: str) -> dict[str, str]:
-    labels = 'namespace="tracing",pod="otel-collector-0",exporter="otlp/tempo",reason="trace_too_large"'
-    return {"series": f"{metric}{{{labels}}}", "values": values}
-
-
-# What each alert is about: the metrics, minute by minute, with which it fires, and some with which it does not.
-FIRING = {
-    "CollectorRefusesSpans": ({"otelcol_receiver_refused_spans": "0+5x30"}, {"otelcol_receiver_refused_spans": "7x30"}),
-    "CollectorQueueIsFull": (
-        {"otelcol_exporter_enqueue_failed_spans": "0+5x30"},
-        {"otelcol_exporter_enqueue_failed_spans": "7x30"},
-    ),
-    "CollectorGivesUpSpans": (
-        {"otelcol_exporter_send_failed_spans": "0+5x30"},
-        {"otelcol_exporter_send_failed_spans": "7x30"},
-    ),
-    "CollectorQueueFills": (
-        {"otelcol_exporter_queue_size": "60x30", "otelcol_exporter_queue_capacity": "100x30"},
-        {"otelcol_exporter_queue_size": "40x30", "otelcol_exporter_queue_capacity": "100x30"},
-    ),
-    "TempoDiscardsSpans": ({"tempo_discarded_spans_total": "0+5x30"}, {"tempo_discarded_spans_total": "7x30"}),
-    "SpansDoNotArrive": (
-        {"otelcol_exporter_sent_spans": "0+100x30", "tempo_distributor_spans_received_total": "0+90x30"},
-        {"otelcol_exporter_sent_spans": "0+100x30", "tempo_distributor_spans_received_total": "0+100x30"},
-    ),
-    "CollectorDown": ({"up": "0x30"}, {"up": "1x30"}),
-}
-
-
-def test_each_alert_fires_when_it_is_to_and_not_else(tmp_path: Path) -> None:
-    names = [rule["alert"] for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
-    assert sorted(names) == sorted(FIRING)
-    for name, (bad, good) in FIRING.items():
-        for metrics, fires in ((bad, True), (good, False)):
-            command: dict[str, Any] = {"eval_time": "25m", "alertname": name}
-            test: dict[str, Any] = {
-                "interval": "1m",
-                "input_series": [series(metric, values) for metric, values in metrics.items()],
-                "alert_rule_test": [command | ({} if fires else {"exp_alerts": []})],
-            }
-            file = tmp_path / "test.yaml"
-            document: dict[str, Any] = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [test]}
-            file.write_text(yaml.safe_dump(document))
-            tested = run(PROMTOOL.folder / "promtool", "test", "rules", file)
-            # What is expected is none: where the alert fires, the check fails and shows it.
-            assert (tested.returncode != 0) == fires, (name, fires, tested.stdout + tested.stderr)

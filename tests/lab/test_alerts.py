@@ -1,0 +1,243 @@
+"""The alerts, tried with Prometheus' own promtool: no cluster is needed."""
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.builder import build
+from lab.paths import REPOSITORY
+from lab.pieces import PROMTOOL
+from lab.progress import Progress
+from tests import golden
+
+ALERTS = REPOSITORY / "monitoring" / "alerts.yaml"
+
+NAMESPACE = 'namespace="tracing"'
+POD = f'{NAMESPACE},pod="otel-collector-0"'
+EXPORTER = f'exporter="otlp/tempo",{POD}'
+REASON = f'{NAMESPACE},reason="trace_too_large"'
+NGINX_RUNS = {'nginx_connections{namespace="tracing",pod="nginx-0",state="active"}': "3x2000"}
+SENT = f"otelcol_exporter_sent_spans{{{EXPORTER}}}"
+RECEIVED = 'tempo_distributor_spans_received_total{namespace="tracing",pod="tempo-0"}'
+UP = f"up{{{POD}}}"
+
+LOSSES = {
+    "CollectorRefusesSpans": ("otelcol_receiver_refused_spans", POD),
+    "CollectorQueueIsFull": ("otelcol_exporter_enqueue_failed_spans", EXPORTER),
+    "CollectorGivesUpSpans": ("otelcol_exporter_send_failed_spans", EXPORTER),
+    "TempoDiscardsSpans": ("tempo_discarded_spans_total", REASON),
+}
+"""The alerts on counters that count losses alone: the counter, and the labels that the alert's text needs."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What Prometheus reads, minute by minute, and which alerts fire of all that there are."""
+
+    series: dict[str, str]
+    fires: dict[int, str]
+    """The alert that fires, with its labels, at each of these minutes."""
+    silent: Sequence[int] = ()
+    """The minutes at which none does."""
+
+
+def of_losses(alert: str) -> dict[str, Story]:
+    """The stories of an alert on a counter of losses."""
+    metric, labels = LOSSES[alert]
+    fires = f'{{alertname="{alert}",{labels}}}'
+
+    def story(values: str, firing: Sequence[int], silent: Sequence[int]) -> Story:
+        return Story({f"{metric}{{{labels}}}": values}, dict.fromkeys(firing, fires), silent)
+
+    stories = {
+        "grows": story("0+5x40", (2, 25), (0,)),
+        "grows once": story("7x20 9x40", (21, 29), (20, 31, 60)),
+        "is born above zero": story("_x10 5000x40", (10, 11, 19), (9, 20, 50)),
+        "is born at zero": story("_x10 0x40", (), range(50)),
+        "stands still": story("7x300", (), range(10, 300)),
+        # Prometheus cannot know when what it reads first was counted.
+        "is old when Prometheus first reads it": story("7x300", (0, 9), (10,)),
+        "goes unread for a minute": story("7x20 stale 7x40", (), range(10, 60)),
+        "goes unread for five minutes": story("7x20 stale _x3 7x40", (), range(10, 60)),
+    }
+    # A process that begins anew counts from nothing, maybe less than the one before it, which is remembered for up to
+    # fifteen minutes: some losses are told five minutes late.
+    for minutes, firing in ((4, (24, 29)), (9, (29,)), (12, (35, 41)), (30, (50, 59))):
+        values = f"7x20 stale _x{minutes - 2} 3x60"
+        stories[f"is born again after {minutes} minutes"] = story(values, firing, (20, 20 + minutes + 10, 80))
+    return {f"{alert}: the counter {name}": told for name, told in stories.items()}
+
+
+def of_a_volume(claim: str) -> Story:
+    """The story of a volume that fills."""
+    labels = f'{NAMESPACE},persistentvolumeclaim="{claim}"'
+    return Story(
+        {
+            f"kubelet_volume_stats_available_bytes{{{labels}}}": "11x20 9x40",
+            f"kubelet_volume_stats_capacity_bytes{{{labels}}}": "100x60",
+        },
+        dict.fromkeys((26, 60), f'{{alertname="VolumeIsNearlyFull",{labels}}}'),
+        range(26),
+    )
+
+
+CLAIMS = {
+    f"{template['metadata']['name']}-{item['metadata']['name']}-{ordinal}"
+    for case in golden.cases()
+    for item in golden.objects(case).values()
+    if item["kind"] == "StatefulSet"
+    for template in item["spec"]["volumeClaimTemplates"]
+    for ordinal in range(item["spec"]["replicas"])
+}
+"""The claims that Kubernetes makes for what the program makes, by their names."""
+
+STORIES = {
+    **{name: story for alert in LOSSES for name, story in of_losses(alert).items()},
+    **{f"the volume {claim} is nearly full": of_a_volume(claim) for claim in sorted(CLAIMS)},
+    "nothing is wrong": Story(
+        NGINX_RUNS
+        | {
+            UP: "1x60",
+            SENT: "_x5 40+100x60",
+            RECEIVED: "_x5 40+100x60",
+            f"otelcol_receiver_refused_spans{{{POD}}}": "0x60",
+            f"otelcol_exporter_queue_size{{{EXPORTER}}}": "0x60",
+            f"otelcol_exporter_queue_capacity{{{EXPORTER}}}": "100x60",
+        },
+        {},
+        range(60),
+    ),
+    "a queue is over half full": Story(
+        {
+            f"otelcol_exporter_queue_size{{{EXPORTER}}}": "40x10 60x30",
+            f"otelcol_exporter_queue_capacity{{{EXPORTER}}}": "100x40",
+        },
+        {13: f'{{alertname="CollectorQueueFills",{EXPORTER}}}'},
+        range(13),
+    ),
+    "a tenth of what is sent does not arrive": Story(
+        {SENT: "0+100x40", RECEIVED: "0+90x40"}, {25: f'{{alertname="SpansDoNotArrive",{NAMESPACE}}}'}
+    ),
+    "Tempo's counter stands still while spans are sent": Story(
+        {SENT: "0+100x40", RECEIVED: "7x40"}, {25: f'{{alertname="SpansDoNotArrive",{NAMESPACE}}}'}
+    ),
+    "Tempo is replaced, with a minute's spans that were never read": Story(
+        {SENT: "0+100x60", RECEIVED: "0+100x18 stale", RECEIVED.replace("-0", "-1"): "_x21 100+100x60"}, {}, range(60)
+    ),
+    "Tempo is away for half an hour, and gets all at once": Story(
+        {SENT: "0+100x19 1900x30 5000+100x60", RECEIVED: "0+100x19 stale _x29 3100+100x60"}, {}, range(100)
+    ),
+    "spans are sent, and Tempo has no counter": Story(
+        {SENT: "0+100x60"}, dict.fromkeys((10, 30, 60), f'{{alertname="TempoCountsNoSpans",{NAMESPACE}}}'), (0, 5)
+    ),
+    "spans are sent once, and Tempo has no counter": Story(
+        {SENT: "_x10 5000x60"}, dict.fromkeys((15, 19), f'{{alertname="TempoCountsNoSpans",{NAMESPACE}}}'), (14, 20, 60)
+    ),
+    "spans are sent, and only another namespace's Tempo has a counter": Story(
+        {SENT: "0+100x60", RECEIVED.replace("tracing", "other"): "0+100x60"},
+        {30: f'{{alertname="TempoCountsNoSpans",{NAMESPACE}}}'},
+    ),
+    "Tempo's counter disappears while spans are sent": Story(
+        {SENT: "0+100x90", RECEIVED: "0+100x19 stale"},
+        dict.fromkeys((45, 90), f'{{alertname="TempoCountsNoSpans",{NAMESPACE}}}'),
+        range(35),
+    ),
+    "Tempo's counter disappears with the last spans": Story(
+        {SENT: "0+100x19 1900x60", RECEIVED: "0+100x19 stale"}, {}, range(80)
+    ),
+    "Tempo has no counter, and no span was sent": Story({SENT: "0x60"}, {}, range(60)),
+    "spans are sent to other backends than the stack's Tempo": Story(
+        {
+            SENT.replace("otlp/tempo", "otlp/vendor"): "0+100x60",
+            SENT.replace("otlp/tempo", "otlphttp/tempo-cloud"): "_x10 5000x60",
+        },
+        {},
+        range(60),
+    ),
+    "spans are sent to the stack's Tempo and to another backend": Story(
+        {SENT: "0+100x60", SENT.replace("otlp/tempo", "otlp/vendor"): "0+100x60", RECEIVED: "0+100x60"}, {}, range(60)
+    ),
+    "a Collector is down": Story(
+        NGINX_RUNS | {UP: "1x10 0x40", UP.replace("-0", "-1"): "1x50"},
+        dict.fromkeys((12, 50), f'{{alertname="CollectorDown",{POD}}}'),
+        range(12),
+    ),
+    "a Collector is down, and NGINX too": Story(
+        {UP: "1x10 0x90", **dict.fromkeys(NGINX_RUNS, "3x10 stale")}, {50: f'{{alertname="CollectorDown",{POD}}}'}, [80]
+    ),
+    "a Collector that is not this stack's is down": Story(
+        NGINX_RUNS | {UP.replace("tracing", "other"): "1x10 0x40"}, {}, range(50)
+    ),
+    "something else than a Collector is down": Story(
+        NGINX_RUNS | {UP: "1x50", UP.replace("otel-collector-0", "nginx-0"): "1x10 0x40"}, {}, range(50)
+    ),
+    "the Collector is gone": Story(
+        NGINX_RUNS | {UP: "1x10 stale", UP.replace("tracing", "other"): "1x2000"},
+        dict.fromkeys((13, 60, 600, 1440), f'{{alertname="NoCollector",{NAMESPACE}}}'),
+        (0, 10, 1460),
+    ),
+    "the Collectors are replaced": Story(
+        NGINX_RUNS | {UP: "1x10 stale", UP.replace("-0", "-1"): "_x9 1x50"}, {}, range(60)
+    ),
+    "there never was a Collector": Story(NGINX_RUNS, {}, range(0, 2000, 100)),
+    "the stack is removed": Story({UP: "1x10 stale", **dict.fromkeys(NGINX_RUNS, "3x10 stale")}, {}, range(60)),
+    "another stack's Collector is gone": Story(
+        NGINX_RUNS | {UP.replace("tracing", "other"): "1x10 stale", UP: "1x50"}, {}, range(50)
+    ),
+    "other volumes are nearly full": Story(
+        {
+            f'kubelet_volume_stats_{what}_bytes{{{NAMESPACE},persistentvolumeclaim="{claim}"}}': values
+            for claim in ("data-postgres-0", "old-data-tempo-0", "queue-otel-collector-0-copy")
+            for what, values in (("available", "5x60"), ("capacity", "100x60"))
+        },
+        {},
+        range(60),
+    ),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _promtool() -> None:  # pyright: ignore[reportUnusedFunction]
+    build([PROMTOOL], Progress())
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [PROMTOOL.folder / "promtool", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def test_prometheus_reads_the_alerts() -> None:
+    checked = promtool("check", "rules", "--lint=all", "--lint-fatal", ALERTS)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_each_alert_fires_when_it_is_to_and_not_else(name: str, tmp_path: Path) -> None:
+    story = STORIES[name]
+    expected = [(minute, [{"labels": labels, "value": 1}]) for minute, labels in story.fires.items()]
+    expected += [(minute, []) for minute in story.silent]
+    # Prometheus' own record of all alerts.
+    firing = 'max without (alertstate, severity) (ALERTS{alertstate="firing"})'
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": series, "values": values} for series, values in story.series.items()],
+        "promql_expr_test": [
+            {"expr": firing, "eval_time": f"{minute}m", "exp_samples": samples} for minute, samples in expected
+        ],
+    }
+    file = tmp_path / "test.yaml"
+    document: dict[str, Any] = {"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": [test]}
+    file.write_text(yaml.safe_dump(document))
+    tested = promtool("test", "rules", file)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_every_alert_fires_in_a_story() -> None:
+    told = " ".join(labels for story in STORIES.values() for labels in story.fires.values())
+    names = [rule["alert"] for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    assert [name for name in names if f'alertname="{name}"' not in told] == []
