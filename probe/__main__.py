@@ -121,7 +121,8 @@ def _parser() -> argparse.ArgumentParser:
         const=10.0,
         type=_seconds,
         help="send nothing; print what the hops count in each interval (default: 10 seconds), and what they lose, "
-        "until Ctrl-C. Exit code: 1 when anything was lost, 2 when nothing was seen to be, but not all could be seen",
+        "until Ctrl-C. Exit code: 1 when anything was lost, 2 when nothing was seen to be, but a hop or pod could "
+        "not be read, or one ended with exports waiting",
     )
     parser.add_argument("--rounds", metavar="N", type=_count, help="with --watch, end after so many intervals")
     parser.add_argument(

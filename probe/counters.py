@@ -112,7 +112,13 @@ class Measured:
 
     logged: set[str] | None
     waiting_at_start: float
-    """Exports in the Collectors' queues at the first reading, those under way among them."""
+    """Exports for Tempo in the Collectors' queues at the first reading, those under way among them."""
+
+    others_waiting_at_start: set[str] = field(default_factory=set[str])
+    """The other exporters that had some."""
+
+    tempo_forgot: bool = False
+    """Tempo restarted meanwhile, and counts anew."""
 
     log_is_off: bool = False
     """No line of NGINX's log has a trace ID, anybody's."""
@@ -159,11 +165,27 @@ class Counters:
         log = await asyncio.to_thread(self._read_nginx, trace_ids)
         full = await asyncio.to_thread(self._read_tempo_log)
         collector, tempo = await self.finish_without_log()
-        if not tempo.unreadable:
-            tempo.counters |= {FULL_LINES: float(full.count)}
-            tempo.notes += full.notes
-        waiting = sum(samples.get(QUEUE_SIZE, 0.0) for samples in self._collectors.pods.values())
-        return Measured([log.nginx, collector, tempo], log.logged, waiting, log_is_off=log.is_off)
+        at_start = self._collectors.pods.values()
+        measured = Measured(
+            [log.nginx, collector, tempo],
+            log.logged,
+            sum(samples.get(QUEUE_SIZE, 0.0) for samples in at_start),
+            others_waiting_at_start={
+                exporter
+                for samples in at_start
+                for exporter in exporters(samples)
+                if samples.get(of_exporter(QUEUE_SIZE, exporter))
+            },
+            tempo_forgot=bool(tempo.gaps),
+            log_is_off=log.is_off,
+        )
+        # Also of a Tempo whose metrics cannot be read: a full disk is what may have ended it.
+        if full.lines is not None:
+            tempo.counters |= {FULL_LINES: float(len(full.lines))}
+            tempo.notes += full.lines[-1:]
+        tempo.gaps += full.gaps
+        tempo.blind = tempo.blind or bool(full.gaps)
+        return measured
 
     async def finish_without_log(self) -> tuple[HopCounters, HopCounters]:
         """The differences of the Collectors and of Tempo since the start: NGINX's log may be long."""
@@ -251,17 +273,24 @@ class Counters:
 
     def _read_tempo_log(self) -> "_TempoLog":
         """What Tempo takes and cannot write it counts nowhere: its log alone tells."""
+        # Without a cluster, the other hops say why it cannot be read.
         if self._tempo is None or self._cluster is None:
-            return _TempoLog(0, [])
-        lines: list[str] = []
+            return _TempoLog(None, [])
         try:
-            for pod in self._pods("tempo"):
-                for line in self._open_cluster().log_lines(pod, self._last_seconds()):
+            found = self._pods("tempo")
+        except ClusterError as error:
+            return _TempoLog(None, [f"its log could not be read: {error}"])
+        lines: list[str] = []
+        silent: dict[str, str] = {}
+        for pod in found:
+            try:
+                for line in self._cluster.log_lines(pod, self._last_seconds()):
                     if FULL_TEXT in line:
                         lines.append(f"{pod.name}: {line.strip()}")
-        except ClusterError as error:
-            return _TempoLog(0, [f"its log could not be read: {error}"])
-        return _TempoLog(len(lines), lines[-1:])
+            except ClusterError as error:
+                silent[pod.name] = str(error)
+        gaps = [f"the log of {pod} could not be read: {why}" for pod, why in silent.items()]
+        return _TempoLog(None if len(silent) == len(found) else lines, gaps)
 
 
 @dataclass(frozen=True)
@@ -273,8 +302,10 @@ class _NginxLog:
 
 @dataclass(frozen=True)
 class _TempoLog:
-    count: int
-    notes: list[str]
+    lines: list[str] | None
+    """Those that tell of a full disk; None where nothing could be read."""
+
+    gaps: list[str]
 
 
 def difference(

@@ -1,6 +1,6 @@
 """Names the hop that lost the missing traces, from the counters of all hops. Pure: it reads nothing itself."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from probe import counters as names
@@ -67,7 +67,7 @@ def losses(measured: Measured) -> list[Finding]:
     # At any reading an export may be under way. One that nothing was sent beside for the whole interval is held up.
     held_up = not collector.unreadable and measured.waiting_at_start and not collector.counters[names.SENT]
     waiting = _waiting(collector) if held_up else []
-    others = _other_exporters(collector)
+    others = _other_exporters(collector, measured.others_waiting_at_start)
     return [*exports, *_collector(collector), *waiting, *_elsewhere(measured), *_tempo(tempo), *others]
 
 
@@ -114,7 +114,7 @@ def _exports(nginx: HopCounters) -> list[Finding]:
 
 def _unsent(nginx: HopCounters, collector: HopCounters) -> list[Finding]:
     """Only for the probe's own requests, each of which is sampled."""
-    if nginx.unreadable or collector.unreadable:
+    if nginx.unreadable or collector.unreadable or collector.gaps:
         return []
     logged = nginx.counters[names.LOGGED]
     reached = collector.counters[names.ACCEPTED] + collector.counters[names.REFUSED]
@@ -162,7 +162,7 @@ def _elsewhere(measured: Measured) -> list[Finding]:
     """
     _, collector, tempo = measured.hops
     # A Tempo that restarted has forgotten what it received.
-    if collector.unreadable or tempo.unreadable or tempo.gaps or measured.waiting_at_start:
+    if collector.unreadable or tempo.unreadable or measured.tempo_forgot or measured.waiting_at_start:
         return []
     sent, received = collector.counters[names.SENT], tempo.counters[names.RECEIVED]
     if received >= sent:
@@ -187,10 +187,8 @@ def _held_back(collector: HopCounters) -> Finding | None:
 
 
 def _tempo(tempo: HopCounters) -> list[Finding]:
-    if tempo.unreadable:
-        return []
     findings: list[Finding] = []
-    if discarded := tempo.counters[names.DISCARDED]:
+    if discarded := tempo.counters.get(names.DISCARDED):
         reasons = ", ".join(_reasons(tempo.counters)) or "no reason given"
         why = f"it discarded {_spans(discarded)} ({reasons}); its limits are set under `overrides`."
         findings.append(Finding(hop="Tempo", why=why))
@@ -203,16 +201,22 @@ def _tempo(tempo: HopCounters) -> list[Finding]:
     return findings
 
 
-def _other_exporters(collector: HopCounters) -> list[Finding]:
-    """What the Collector gave up on the way to backends that are not the stack's Tempo."""
+def _other_exporters(collector: HopCounters, waiting_at_start: Collection[str]) -> list[Finding]:
+    """What the Collector gave up, or holds up, on the way to backends that are not the stack's Tempo."""
     findings: list[Finding] = []
     for exporter in names.exporters(collector.counters):
-        given_up = sum(
-            collector.counters.get(names.of_exporter(name, exporter), 0.0)
-            for name in (names.SEND_FAILED, names.ENQUEUE_FAILED)
+        given_up, sent, waiting = (
+            sum(collector.counters.get(names.of_exporter(name, exporter), 0.0) for name in counted)
+            for counted in ((names.SEND_FAILED, names.ENQUEUE_FAILED), (names.SENT,), (names.QUEUE_SIZE,))
         )
         if given_up:
             why = f"the Collector gave up {_spans(given_up)} that it could not send with {exporter}; its log says why."
+            findings.append(Finding(hop="Collector → exporter", why=why))
+        if waiting and not sent and exporter in waiting_at_start:
+            why = (
+                f"the Collector still holds {_many(waiting, 'batch', 'batches')} that it could not send with "
+                f"{exporter}; it tries again. Its log says why."
+            )
             findings.append(Finding(hop="Collector → exporter", why=why))
     return findings
 

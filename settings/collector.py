@@ -41,7 +41,7 @@ TraceRatio = Annotated[Ratio, AfterValidator(_countable)]
 
 
 class Batch(Model):
-    """How spans are gathered before they are sent on, from a queue in memory."""
+    """How spans are gathered before a queue in memory, or behind tail sampling."""
 
     timeout: Duration = Field(default="200ms", description="Time after which a batch is sent that is not full.")
     size: Annotated[Count, Field(le=5000)] = Field(
@@ -72,7 +72,8 @@ class Queue(Model):
     size: Annotated[Bytes, AfterValidator(_volume)] = Field(
         default="10Gi",
         description="Size of the volume, with `persistent`: 10Gi hold 20480 exports of NGINX, of which each of its "
-        "workers makes two a second, or more under load.",
+        "workers makes two a second, or more under load. Behind tail sampling, 5120 batches, full or not: a longer "
+        "`collector.batch.timeout` makes fewer. Several exporters share them.",
     )
     storage_class: SubdomainName | None = Field(
         default=None,

@@ -333,14 +333,13 @@ def _memory_limiter(settings: Settings) -> Iterator[Broken]:
 def _backends(settings: Settings) -> Iterator[Broken]:
     enabled: Place = ("tempo", "enabled")
     exporters: Place = ("collector", "exporters")
-    if "tempo" in settings.collector.exporters and settings.tempo.enabled:
+    if "tempo" in settings.collector.exporters:
         yield Broken(
             Mistake(
                 (*exporters, "tempo"),
-                "must have another name: `tempo` is the stack's own",
+                "must have another name: by `tempo` the probe and the alerts know the stack's own",
                 remove_command((*exporters, "tempo")),
-            ),
-            (enabled,),
+            )
         )
     if not settings.tempo.enabled and settings.collector.enabled and not settings.collector.exporters:
         yield Broken(

@@ -199,6 +199,15 @@ def test_a_pod_of_nginx_whose_log_is_gone_is_named_and_a_missing_line_proves_not
     assert "nginx-0 ended during the run; its log is gone with it" in ended.output
 
 
+def test_a_collector_that_cannot_be_read_is_no_sign_that_nginx_sent_too_little(probe: Probe, stack: FakeStack) -> None:
+    stack.more_pods = {"otel-collector-2": "broken"}
+    # As if half of the spans had gone by the other one.
+    stack.lose = {0: "forgotten", 1: "unsent", 2: "unsent"}
+    ended = probe("--requests", "4", "--timeout", "0.5")
+    assert "lost at: unknown" in ended.output
+    assert "they are not whole: otel-collector-2 could not be read" in ended.output
+
+
 def test_a_stack_without_a_tempo_of_its_own_is_told_what_goes_without(probe: Probe, stack: FakeStack) -> None:
     stack.has_tempo = False
     ended = probe()
