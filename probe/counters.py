@@ -11,10 +11,10 @@ import math
 import re
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from probe.cluster import Cluster, ClusterError, Pod
 from probe.result import HopCounters
@@ -56,6 +56,7 @@ _TRACE_ID = re.compile(r"\b[0-9a-f]{32}\b")
 _LOGGED_TRACE_ID = re.compile(r'"trace_id":"[0-9a-f]{32}"')
 
 Samples = dict[str, float]
+_Read = TypeVar("_Read")
 
 
 def parse_metrics(text: str, names: Collection[str]) -> Samples:
@@ -153,7 +154,7 @@ class Counters:
         self._collectors = await asyncio.to_thread(self._read_collectors)
         with contextlib.suppress(ClusterError):
             # `finish` says why, if it cannot list them either.
-            self._nginx_pods = {pod.name for pod in await asyncio.to_thread(self._pods, "nginx")}
+            self._nginx_pods = {pod.name for pod in await asyncio.to_thread(self._open_cluster().pods, "nginx")}
         self._started_at = time.monotonic()
 
     async def finish(self, trace_ids: set[str] | None) -> Measured:
@@ -203,30 +204,36 @@ class Counters:
             raise ClusterError(self._no_cluster)
         return self._cluster
 
-    def _pods(self, component: str) -> list[Pod]:
-        return self._open_cluster().pods(component)
-
-    def _last_seconds(self) -> int:
+    def _log_lines(self, pod: Pod) -> Iterator[str]:
         # Counted back from the cluster's own now, since its clock may differ from this machine's. In whole seconds, and
         # NGINX writes a line up to 100 ms late (`flush` of its access_log): of two intervals of a watch, both may count
         # a line at their border, or the later one a line of the earlier one.
-        return math.ceil(time.monotonic() - self._started_at)
+        return self._open_cluster().log_lines(pod, math.ceil(time.monotonic() - self._started_at))
+
+    def _read_pods(self, component: str, read: Callable[[Pod], _Read]) -> tuple[dict[str, _Read], dict[str, str]]:
+        """What each pod of a component gives, and of those that cannot be read why: one hides no other.
+
+        Raises:
+            ClusterError: they cannot be listed, or there is none.
+        """
+        found: dict[str, _Read] = {}
+        silent: dict[str, str] = {}
+        for pod in self._open_cluster().pods(component):
+            try:
+                found[pod.name] = read(pod)
+            except ClusterError as error:
+                silent[pod.name] = str(error)
+        return found, silent
 
     def _read_collectors(self) -> Reading:
+        def read(pod: Pod) -> Samples:
+            return parse_metrics(self._open_cluster().metrics(pod, COLLECTOR_METRICS_PORT), COLLECTOR_METRICS)
+
         try:
-            cluster = self._open_cluster()
-            found = cluster.pods("otel-collector")
+            pods, silent = self._read_pods("otel-collector", read)
         except ClusterError as error:
             return Reading(unreadable=str(error))
-        reading = Reading()
-        for pod in found:
-            try:
-                reading.pods[pod.name] = parse_metrics(cluster.metrics(pod, COLLECTOR_METRICS_PORT), COLLECTOR_METRICS)
-            except ClusterError as error:
-                reading.silent[pod.name] = str(error)
-        if not reading.pods:
-            reading.unreadable = "; ".join(f"{pod}: {why}" for pod, why in reading.silent.items())
-        return reading
+        return Reading(pods, silent, None if pods else _reasons(silent))
 
     async def _read_tempo(self) -> Reading:
         if self._tempo is None:
@@ -240,27 +247,25 @@ class Counters:
         logged: set[str] = set()
         traced = 0
         told: dict[str, list[str]] = {DROPPED_TEXT: [], FAILURE_TEXT: []}
+
+        def read(pod: Pod) -> None:
+            nonlocal traced
+            for line in self._log_lines(pod):
+                traced += _LOGGED_TRACE_ID.search(line) is not None
+                if trace_ids is not None:
+                    logged.update(trace_ids.intersection(_TRACE_ID.findall(line)))
+                for text, lines in told.items():
+                    if text in line:
+                        lines.append(f"{pod.name}: {line.strip()}")
+
         try:
-            cluster, found = self._open_cluster(), self._pods("nginx")
+            found, silent = self._read_pods("nginx", read)
         except ClusterError as error:
             return _NginxLog(HopCounters(hop="NGINX", counters={}, unreadable=str(error)), None, is_off=False)
-        ended = sorted(self._nginx_pods - {pod.name for pod in found})
+        if not found:
+            return _NginxLog(HopCounters(hop="NGINX", counters={}, unreadable=_reasons(silent)), None, is_off=False)
+        ended = sorted(self._nginx_pods - found.keys() - silent.keys())
         gaps = [f"{pod} ended during the run; its log is gone with it" for pod in ended]
-        silent: dict[str, str] = {}
-        for pod in found:
-            try:
-                for line in cluster.log_lines(pod, self._last_seconds()):
-                    traced += _LOGGED_TRACE_ID.search(line) is not None
-                    if trace_ids is not None:
-                        logged.update(trace_ids.intersection(_TRACE_ID.findall(line)))
-                    for text, lines in told.items():
-                        if text in line:
-                            lines.append(f"{pod.name}: {line.strip()}")
-            except ClusterError as error:
-                silent[pod.name] = str(error)
-        if len(silent) == len(found):
-            why = "; ".join(f"{pod}: {why}" for pod, why in silent.items())
-            return _NginxLog(HopCounters(hop="NGINX", counters={}, unreadable=why), None, is_off=False)
         counters = {
             LOGGED: float(traced if trace_ids is None else len(logged)),
             DROPPED_LINES: float(len(told[DROPPED_TEXT])),
@@ -276,21 +281,18 @@ class Counters:
         # Without a cluster, the other hops say why it cannot be read.
         if self._tempo is None or self._cluster is None:
             return _TempoLog(None, [])
+        lines: list[str] = []
+
+        def read(pod: Pod) -> None:
+            lines.extend(f"{pod.name}: {line.strip()}" for line in self._log_lines(pod) if FULL_TEXT in line)
+
         try:
-            found = self._pods("tempo")
+            found, silent = self._read_pods("tempo", read)
         except ClusterError as error:
             return _TempoLog(None, [f"its log could not be read: {error}"])
-        lines: list[str] = []
-        silent: dict[str, str] = {}
-        for pod in found:
-            try:
-                for line in self._cluster.log_lines(pod, self._last_seconds()):
-                    if FULL_TEXT in line:
-                        lines.append(f"{pod.name}: {line.strip()}")
-            except ClusterError as error:
-                silent[pod.name] = str(error)
-        gaps = [f"the log of {pod} could not be read: {why}" for pod, why in silent.items()]
-        return _TempoLog(None if len(silent) == len(found) else lines, gaps)
+        return _TempoLog(
+            lines if found else None, [f"the log of {pod} could not be read: {why}" for pod, why in silent.items()]
+        )
 
 
 @dataclass(frozen=True)
@@ -337,6 +339,10 @@ def difference(
             if change or key in names:
                 counters[key] = counters.get(key, 0) + change
     return HopCounters(hop=hop, counters=counters, gaps=gaps, blind=bool(silent) or waited)
+
+
+def _reasons(silent: Mapping[str, str]) -> str:
+    return "; ".join(f"{pod}: {why}" for pod, why in silent.items())
 
 
 def _unread(silent: Mapping[str, str]) -> list[str]:

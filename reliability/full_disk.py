@@ -5,7 +5,7 @@ import time
 
 from lab.stack import Stack
 from lab.volumes import SMALL_STORAGE_CLASS
-from probe.counters import REFUSED, parse_metrics
+from probe.counters import FULL_TEXT, REFUSED, parse_metrics
 from reliability.faults import enlarge, must, pods, scale
 from reliability.faulty import RECONNECTED_SECONDS, TEMPO
 from reliability.figures import Figure, Number
@@ -52,7 +52,7 @@ def tempo(stack: Stack) -> list[Figure]:
     time.sleep(5)
     (pod,) = pods(stack.namespace, "tempo")
     lines = must("logs", pod["metadata"]["name"], f"--namespace={stack.namespace}", "--tail=-1").splitlines()
-    said = sum("no space left on device" in line for line in lines)
+    said = sum(FULL_TEXT in line for line in lines)
     lost = len(missing(outputs["tempoUrl"], sent, patience_seconds=30))
     details: dict[str, Number] = {"requests": sent.count, "traces lost": lost, "lines in Tempo's log": said}
     value = f"{lost} of {sent.count} lost, which Tempo counts nowhere; {said} lines in its log"
