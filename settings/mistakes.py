@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 import shlex
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,11 +91,12 @@ def path(place: Place) -> str:
     return written
 
 
-def set_command(place: Place, value: object, *, secret: bool = False) -> str:
-    """The command that sets a value; a secret is read from a file instead."""
+def set_command(place: Place, value: object, *, secret: bool = False, from_file: bool = False) -> str:
+    """The command that sets a value; a secret, or a text of many lines, is read from a file instead."""
     flags = ("--secret " if secret else "") + ("--path " if len(place) > 1 else "")
-    written = "< file" if secret else _quoted(str(value))
-    if not secret and str(value).startswith("-"):
+    from_file = from_file or secret
+    written = "< file" if from_file else _quoted(str(value))
+    if not from_file and str(value).startswith("-"):
         written = f"-- {written}"
     return f"pulumi config set {flags}{_quoted(path(place))} {written}"
 
@@ -161,9 +162,17 @@ def _unknown_key(place: Place, model: type[BaseModel]) -> Mistake:
     known = sorted(aliased(around)) if is_model(around) else []
     near = difflib.get_close_matches(str(place[-1]), known, n=1)
     meant = f"did you mean `{near[0]}`? " if near else ""
+    if is_model(around) and (hint := _elsewhere(around, str(place[-1]))):
+        meant = f"{hint}. "
     if len(place) == 1 and re.search(r"[.\[]", str(place[0])):
         meant = "did you mean `--path`? "
     return Mistake(place, f"there is no such key; {meant}Known here: {', '.join(known)}", remove_command(place))
+
+
+def _elsewhere(around: type[BaseModel], key: str) -> str | None:
+    """What a model says of a key that it does not have, however it is spelt: camelCase, snake_case or UPPER_CASE."""
+    hints: Mapping[str, str] = getattr(around, "elsewhere", {})
+    return hints.get(re.sub("[_-]", "", key).lower())
 
 
 _AN_OBJECT = "must be an object: set its keys one by one"

@@ -1,6 +1,7 @@
 """Grafana Tempo."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -64,6 +65,18 @@ class TempoResources(Resources):
 
 class TempoSettings(Model):
     """Grafana Tempo, monolithic, with its blocks on its own disk."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("storage", "s3", "gcs", "azure", "objectstorage", "bucket", "backend"),
+            "this Tempo keeps its blocks on a volume (`persistence`); for blocks in object storage run a Tempo of your "
+            "own, name it in `collector.exporters`, and set `tempo.enabled` to false",
+        ),
+        **dict.fromkeys(
+            ("overrides", "config", "extraconfig", "ingester", "compactor", "distributor", "queryfrontend"),
+            "Tempo's document is made from these keys",
+        ),
+    }
 
     enabled: bool = Field(
         default=True,
