@@ -188,7 +188,7 @@ class Cors(Model):
     allowed_origins: list[Origin] = Field(
         min_length=1,
         description="Origins of the pages: https://host[:port], with one `*` at most for any text in it.",
-        examples=["https://shop.example"],
+        examples=[["https://shop.example"]],
     )
     allowed_headers: list[CorsHeader] = Field(
         default_factory=list[str],

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr
 from pydantic_core import ErrorDetails
@@ -137,10 +137,11 @@ def explain(problem: ErrorDetails, model: type[BaseModel]) -> Mistake:
     if problem["type"] == "extra_forbidden":
         return _unknown_key(place, model)
     if problem["type"] == "missing":
-        return Mistake(place, "is required", _mend(place, model))
+        return Mistake(place, "is required", _mend(place, model, empty=True))
     hidden = _is_hidden(_annotation_at(model, place))
     shown = SECRET if hidden else _shortened(json.dumps(problem["input"], ensure_ascii=False))
-    return Mistake(place, _what_is_wrong(problem), _mend(place, model), shown)
+    mend = _mend(place, model, empty=problem["type"] == "too_short")
+    return Mistake(place, _what_is_wrong(problem), mend, shown)
 
 
 def _shortened(text: str) -> str:
@@ -205,13 +206,16 @@ def _what_is_wrong(problem: ErrorDetails) -> str:
     return words.format(**context) if words else problem["msg"].replace("Input should be", "must be")
 
 
-def _mend(place: Place, model: type[BaseModel]) -> str:
+def _mend(place: Place, model: type[BaseModel], *, empty: bool = False) -> str:
+    """The command that sets a good value, or removes the place; `empty`: nothing is there, or a list of nothing."""
     if bare_type(_annotation_at(model, place)) is SecretStr:
         return set_command(place, "", secret=True)
     around, name = bare_type(_annotation_at(model, place[:-1])), place[-1]
     if is_model(around) and isinstance(name, str) and name in aliased(around):
         field = aliased(around)[name]
         good = field.examples[0] if field.examples else field.get_default()
+        if empty and field.is_required() and isinstance(good, list):
+            return set_command((*place, 0), cast("list[str]", good)[0])
         if isinstance(good, str | int) and good != "" and not str(good).startswith("-----"):
             return set_command(place, str(good).lower() if isinstance(good, bool) else good)
     return remove_command(place)
