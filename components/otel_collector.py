@@ -83,6 +83,9 @@ class OtelCollector(pulumi.ComponentResource):
     policies: list[pulumi.Resource]
     """The network policies that its pods need; none where they are off."""
 
+    ready: pulumi.Output[str]
+    """Known once its pods are Ready."""
+
     def __init__(
         self,
         name: str,
@@ -143,11 +146,12 @@ class OtelCollector(pulumi.ComponentResource):
         )
         if settings.queue.storage == "persistent":
             queue = settings.queue
-            stateful_set(
+            pods = stateful_set(
                 workload, "queue", size=queue.size, storage_class=queue.storage_class, stack=stack, parent=self
             )
         else:
-            deployment(workload, stack=stack, parent=self)
+            pods = deployment(workload, stack=stack, parent=self)
+        self.ready = pods.id
         pod_monitor(workload, stack=stack, parent=self)
         disruption_budget(COLLECTOR, settings.replicas, stack=stack, parent=self)
         ports = [
