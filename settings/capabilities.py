@@ -93,7 +93,8 @@ def version_of(image: str, names: Collection[str]) -> Version | None:
     matched = IMAGE_REFERENCE.fullmatch(image)
     if matched is None or matched["name"].split("/")[-1] not in names:
         return None
-    version = re.match(r"v?(\d+)\.(\d+)(?!\d)", matched["tag"] or "")
+    # A pseudo-version of Go (`v1.5.1-0.20250529124718-87c2dc380cec`) names a commit, whatever its first numbers are.
+    version = re.match(r"v?(\d+)\.(\d+)(?!\d)(?!.*-0\.\d{14}-)", matched["tag"] or "")
     return (int(version[1]), int(version[2])) if version else None
 
 

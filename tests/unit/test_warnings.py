@@ -42,7 +42,7 @@ DIGEST = f"@sha256:{'0' * 64}"
         (
             {
                 "collector": {
-                    "image": "ghcr.io/open-telemetry/opentelemetry-collector-releases/opentelemetry-collector-k8s:0.200",
+                    "image": "ghcr.io/open-telemetry/opentelemetry-collector-releases/opentelemetry-collector-k8s:1.0",
                     "distribution": "k8s",
                 }
             },
@@ -79,6 +79,7 @@ def test_a_version_that_the_program_does_not_know_is_told(
         {"tempo": {"image": "grafana/tempo:2.8.4"}},
         {"tempo": {"image": f"grafana/tempo{DIGEST}"}},
         {"tempo": {"image": "grafana/tempo:main-87c2dc3"}},
+        {"tempo": {"image": "localhost:5000/lab/tempo:v1.5.1-0.20250529124718-87c2dc380cec"}},
         {"tempo": {"image": "registry.example/traces:3.0.0"}},
         {
             "tempo": {"image": "grafana/tempo:3.0.0", "enabled": False},
