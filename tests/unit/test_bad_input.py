@@ -21,7 +21,7 @@ from tests import golden
 
 _PLUS = golden.configuration("plus")
 _SECRETS = ["nginxLicenseJwt", "nginxRepoCrt", "nginxRepoKey"]
-_FILES: dict[str, str] = {key: _PLUS[key] for key in _SECRETS} | {
+FILES: dict[str, str] = {key: _PLUS[key] for key in _SECRETS} | {
     "clientCertificate": _PLUS["nginxRepoCrt"],
     "clientKey": _PLUS["nginxRepoKey"],
 }
@@ -81,7 +81,7 @@ def test_the_command_that_is_offered_mends_it(case: dict[str, Any]) -> None:
     run_config_command(command, values, secrets)
     if where.endswith(" = [secret]") and shown is not None:
         # It replaces or removes what is there: beside another spelling of its key, the old one would stay in the file.
-        assert _at(values, place) != shown or (shown in _FILES.values() and str(place[0]) in secrets)
+        assert _at(values, place) != shown or (shown in FILES.values() and str(place[0]) in secrets)
         assert set[Any](_at(values, place[:-1]) or []) <= neighbours
     after = refusal(values, secrets)
     # One mistake may hide another, at its own place or elsewhere; this one is gone.
@@ -165,7 +165,7 @@ def run_config_command(command: str, values: dict[str, Any], secrets: list[str])
     """Does to a configuration what `pulumi config set` and `rm` do, of a command that a person gives to a shell."""
     with tempfile.TemporaryDirectory() as folder:
         key = command.removesuffix(" < file").rsplit(maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1]
-        (Path(folder) / "file").write_text(_FILES.get(key, "from-a-file"))
+        (Path(folder) / "file").write_text(FILES.get(key, "from-a-file"))
         script = f"pulumi() {{ printf '%s\\0' \"$@\"; [ -t 0 ] || cat; }}\n{command}"
         ran = subprocess.run(
             ["bash", "-c", script], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True
@@ -184,7 +184,8 @@ def run_config_command(command: str, values: dict[str, Any], secrets: list[str])
         del around[place[-1]]
         return
     assert action == "set"
-    written = given[0] if given else piped
+    # Of what is piped to it Pulumi takes the last line end off.
+    written = given[0] if given else piped.removesuffix("\n")
     if "--path" in options and re.fullmatch(r"true|false|\d+", written):
         # As `--path` stores them.
         written = json.loads(written)
