@@ -38,8 +38,8 @@ _TABLE = (
     ),
     _Known(
         r"error reading server preface: EOF",
-        "the receiver closes the connection at once, as one that speaks TLS does: `pulumi config set --path "
-        "{at}.tls.enabled true`",
+        "the receiver closes the connection at once: it speaks TLS (`pulumi config set --path {at}.tls.enabled "
+        "true`) or, with TLS, asks for a client certificate (`{at}.tls.clientCertificate`)",
     ),
     _Known(r"error reading server preface: (http2: frame too large)", _WRONG_PROTOCOL),
     _Known(r"note that the frame header looked like an HTTP/1.1 header", _WRONG_PROTOCOL),

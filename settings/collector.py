@@ -192,7 +192,7 @@ class Cors(Model):
     )
     allowed_headers: list[CorsHeader] = Field(
         default_factory=list[str],
-        description="Headers that scripts may set besides Accept, Accept-Language, Content-Type and Content-Language.",
+        description="Headers that scripts may set besides Content-Type and those that browsers let every page set.",
         examples=[["x-client"]],
     )
 

@@ -119,7 +119,9 @@ def not_proxied(settings: CollectorSettings) -> str:
 def _cors(cors: Cors | None) -> Document:
     if cors is None:
         return {}
-    headers = {"allowed_headers": cors.allowed_headers} if cors.allowed_headers else {}
+    # With a list of its own the Collector takes no other header, whatever its documentation says: spans in JSON have a
+    # Content-Type that browsers ask for.
+    headers = {"allowed_headers": ["content-type", *cors.allowed_headers]} if cors.allowed_headers else {}
     return {"cors": {"allowed_origins": cors.allowed_origins} | headers}
 
 
