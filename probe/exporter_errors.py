@@ -36,8 +36,9 @@ _TABLE = (
         r"remote error: tls: (certificate required|bad certificate|unknown certificate authority|unknown certificate)",
         "the receiver asks for another client certificate: see `{at}.tls.clientCertificate`",
     ),
+    _Known(r"remote error: tls: [a-z ]+", "the receiver refuses the TLS connection: its own log says why"),
     _Known(
-        r"error reading server preface: EOF",
+        r"error reading server preface: EOF|connection reset by peer|broken pipe",
         "the receiver closes the connection at once: it speaks TLS (`pulumi config set --path {at}.tls.enabled "
         "true`) or, with TLS, asks for a client certificate (`{at}.tls.clientCertificate`)",
     ),
@@ -66,7 +67,7 @@ _TABLE = (
         "nothing listens there: is it the host and the port? OTLP/gRPC is usually 4317, OTLP/HTTP 4318",
     ),
     _Known(
-        r"no such host",
+        r"no such host|server misbehaving|produced zero addresses",
         "the name is unknown: a Service of another namespace is <name>.<namespace>.svc",
     ),
     _Known(r"connect: (no route to host|network is unreachable)", "no way leads there from the cluster"),
@@ -97,7 +98,8 @@ _TABLE = (
     _Known(r"HTTP Status Code \d{3}", "the receiver does not take it"),
     _Known(
         r"context deadline exceeded|i/o timeout|Client\.Timeout exceeded",
-        "no answer: does a firewall or a NetworkPolicy stand in between, or is a proxy needed (`collector.proxy`)?",
+        "no answer: does a firewall or a NetworkPolicy stand in between? A proxy that is needed is "
+        "`collector.proxy`; one that is set has to answer, too",
     ),
     _Known(r"code = \w+", "the receiver does not take it"),
 )

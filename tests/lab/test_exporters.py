@@ -1,12 +1,14 @@
-"""The real Collector with documents of the program, on loopback: client certificates, the proxy, browsers."""
+"""The real Collector's exporters, the proxy and browsers: with documents of the program on loopback, and on the lab."""
 
 import base64
 import contextlib
 import datetime
+import json
 import os
 import secrets
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -17,6 +19,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -37,7 +40,9 @@ from components.documents.collector import (
     proxy_url,
     secret_files,
 )
+from lab.paths import REPOSITORY
 from lab.pieces import COLLECTOR
+from lab.stack import Stack
 from probe.exporter_errors import told_by
 from settings import CollectorSettings
 from tests.otlp import Receiver, free_port
@@ -303,3 +308,88 @@ def test_scripts_of_the_named_pages_alone_may_send_spans(tmp_path: Path, origin:
         )
     assert asked.headers.get("access-control-allow-origin") == (origin if allowed else None)
     assert ("x-client" in asked.headers.get("access-control-allow-headers", "")) == allowed
+
+
+NAMESPACE = "tracing-exporters"
+
+
+@pytest.fixture(scope="module")
+def deployed(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Stack, str]]:
+    """A stack with a proxy that is not there, an exporter with TLS to the stack's own Tempo, and a route for browsers.
+
+    And what `pulumi up` said of it.
+    """
+    made = Stack.lay_out(tmp_path_factory.mktemp("exporters") / "program", "exporters", NAMESPACE)
+    file = made.folder / f"Pulumi.{made.name}.yaml"
+    document = yaml.safe_load(file.read_text())
+    document["config"]["nginx-tracing:nginx"]["routes"] = [
+        {"path": "/", "return": {"status": 200, "body": "ok"}},
+        {"path": "/v1/traces", "upstream": {"service": "otel-collector", "port": OTLP_HTTP_PORT}, "traced": False},
+    ]
+    document["config"]["nginx-tracing:collector"] |= {
+        "distribution": "contrib",
+        "kubernetesAttributes": True,
+        "receivers": {"http": True, "cors": {"allowedOrigins": ["https://shop.example"]}},
+        "proxy": {"url": "http://192.0.2.9:3128"},
+        "exporters": {"again": {"endpoint": f"tempo.{NAMESPACE}.svc:4317"}},
+    }
+    file.write_text(yaml.safe_dump(document))
+    try:
+        yield made, made.up()
+    finally:
+        made.pulumi("destroy", "--yes", "--skip-preview")
+
+
+def test_up_warns_of_tls_to_a_service_and_ends_with_the_probe(deployed: tuple[Stack, str]) -> None:
+    _, said = deployed
+    assert "pulumi config set --path collector.exporters.again.tls.enabled false" in said
+    assert "whether spans arrive is told by: .venv/bin/python -m probe" in said
+
+
+def test_spans_for_the_stack_s_tempo_go_past_a_proxy_that_is_not_there_and_the_failing_exporter_is_told(
+    deployed: tuple[Stack, str], tmp_path: Path
+) -> None:
+    stack, _ = deployed
+    outputs = tmp_path / "outputs.json"
+    outputs.write_text(json.dumps(stack.outputs()))
+    # Also after the first exports, whose batches may have been under way.
+    for _ in range(2):
+        probed = subprocess.run(
+            [sys.executable, "-m", "probe", "--outputs", outputs, "--requests", "5", "--json"],
+            check=False,
+            cwd=REPOSITORY,
+            env=stack.environment,
+            capture_output=True,
+            text=True,
+        )
+        assert probed.returncode == 0, probed.stdout + probed.stderr
+    result = json.loads(probed.stdout)
+    # By the address of the API server, past the proxy as well.
+    assert result["trace"][0]["resource"]["k8s.deployment.name"] == "nginx"
+    (finding,) = result["other_exporters"]
+    assert finding["hop"] == "Collector → exporter"
+    assert "“tls: first record does not look like a TLS handshake”" in finding["why"]
+    assert "pulumi config set --path collector.exporters.again.tls.enabled false" in finding["why"]
+
+
+def test_a_browser_s_span_comes_in_through_nginx(deployed: tuple[Stack, str]) -> None:
+    stack, _ = deployed
+    outputs = stack.outputs()
+    trace_id = secrets.token_hex(16)
+    span = {
+        "traceId": trace_id,
+        "spanId": secrets.token_hex(8),
+        "name": "click",
+        "startTimeUnixNano": str(time.time_ns()),
+        "endTimeUnixNano": str(time.time_ns()),
+    }
+    sent = httpx.post(
+        f"{outputs['nginxUrl']}/v1/traces",
+        json={"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]},
+        headers={"origin": "https://shop.example"},
+        trust_env=False,
+    )
+    assert sent.status_code == 200, sent.text
+    assert sent.headers["access-control-allow-origin"] == "https://shop.example"
+    found = f"{outputs['tempoUrl']}/api/traces/{trace_id}"
+    wait_for("the browser's span", lambda: httpx.get(found, trust_env=False).status_code == 200, seconds=30)

@@ -85,6 +85,24 @@ def line_of(exporter: str, error: str, how: str = "Exporting failed. Will retry 
             "<name>.<namespace>.svc",
         ),
         (
+            _UNAVAILABLE.format(
+                "transport: Error while dialing: dial tcp: lookup a.b on 10.0.0.10:53: server misbehaving"
+            ),
+            "the name is unknown",
+        ),
+        ("rpc error: code = Unavailable desc = write tcp 1->2: write: broken pipe", "clientCertificate"),
+        ("rpc error: code = Unavailable desc = name resolver error: produced zero addresses", "the name is unknown"),
+        (
+            _UNAVAILABLE.format(
+                "transport: authentication handshake failed: remote error: tls: protocol version not supported"
+            ),
+            "“remote error: tls: protocol version not supported”",
+        ),
+        (
+            _UNAVAILABLE.format("error reading server preface: read tcp 1->2: read: connection reset by peer"),
+            "clientCert",
+        ),
+        (
             "not retryable error: Permanent error: rpc error: code = ResourceExhausted desc = grpc: received message "
             "larger than max (5144072 vs. 4194304)",
             "collector.batch.size",
