@@ -7,6 +7,7 @@ which Go's and the Collector's own code writes, and the names of codes: never th
 import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
 _NAMES = ("otelcol.component.id", "name")
 """What tells the exporter in a line's fields: since version 0.126, and before."""
@@ -111,7 +112,7 @@ def told_by(line: str) -> tuple[str, str] | None:
         return None
     fields = re.search(r"\{.*\}\s*$", line)
     try:
-        told = json.loads(fields[0]) if fields else {}
+        told: dict[str, Any] = json.loads(fields[0]) if fields else {}
     except ValueError:
         return None
     exporter = next((told[name] for name in _NAMES if isinstance(told.get(name), str)), None)

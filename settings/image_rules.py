@@ -1,6 +1,7 @@
 """Rules of images whose version this program does not know: refused where it is known that they cannot work."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -43,7 +44,9 @@ TEMPO_3: Version = (3, 0)
 def _tempo(settings: Settings) -> Iterator[Broken]:
     image = settings.tempo.image
     version = version_of(image, TEMPO.names)
-    if settings.tempo.enabled and version is not None and version >= TEMPO_3:
+    # What another registry calls `tempo` alone may be anything, and is warned of.
+    is_grafana_s = re.search(r"(^|/)grafana/tempo[:@]", image) is not None
+    if settings.tempo.enabled and is_grafana_s and version is not None and version >= TEMPO_3:
         place: Place = ("tempo", "image")
         wrong = (
             f"is Tempo {_text(version)}, which does not start with the configuration that this program writes: Tempo 3 "

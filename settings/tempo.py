@@ -82,7 +82,7 @@ class TempoSettings(Model):
         default=True,
         description="Whether the stack has one; `false` where `collector.exporters` names another backend.",
     )
-    image: Image = Field(default="grafana/tempo:2.7.2", description="Image of Tempo 2.7.")
+    image: Image = Field(default="grafana/tempo:2.7.2", description="Image of Tempo, 2.7 to 2.10.")
     replicas: Count = Field(
         default=1, description="Always 1: each of several with local storage would know a part of the traces."
     )

@@ -36,6 +36,7 @@ DIGEST = f"@sha256:{'0' * 64}"
         ({"tempo": {"image": "grafana/tempo:2.11.0"}}, "tempo.image", "newer"),
         ({"tempo": {"image": "harbor.example/cache/grafana/tempo:1.5.0"}}, "tempo.image", "older"),
         ({"tempo": {"image": f"grafana/tempo:2.6.1{DIGEST}"}}, "tempo.image", "older"),
+        ({"tempo": {"image": "registry.example/own/tempo:3.4.0"}}, "tempo.image", "newer"),
         ({"collector": {"image": "otel/opentelemetry-collector:0.95.0"}}, "collector.image", "older"),
         ({"collector": {"image": "otel/opentelemetry-collector:0.166.0"}}, "collector.image", "newer"),
         ({"collector": {"image": "otel/opentelemetry-collector:1.2.0"}}, "collector.image", "newer"),

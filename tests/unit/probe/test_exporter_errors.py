@@ -1,6 +1,7 @@
 """Lines of the Collector's log, and what is told of them."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ _ANSWERED = (
 
 def line_of(exporter: str, error: str, how: str = "Exporting failed. Will retry the request after interval.") -> str:
     """A line as Collector 0.126 writes it."""
-    fields = {
+    fields: dict[str, Any] = {
         "resource": {},
         "otelcol.component.id": exporter,
         "otelcol.component.kind": "exporter",
