@@ -37,6 +37,7 @@ async def main() -> pulumi.Inputs:
     stack = stack_context(settings, host)
     # The engine takes 0.2 s to start the provider for the namespace; the imports that are left are made meanwhile.
     await asyncio.to_thread(import_module, "components.nginx")
+    from components.closing import tell_how_to_check
     from components.network import deny_all
     from components.nginx import NginxOtel, licensed_plus
     from components.nginx_plus_image import nginx_plus_image
@@ -59,6 +60,8 @@ async def main() -> pulumi.Inputs:
     nginx = NginxOtel("nginx", settings.nginx, stack, image=image, exporter=exporter, plus=plus)
     components = (tempo, collector, nginx)
     deny_all(stack, after=[policy for component in components if component for policy in component.policies])
+
+    tell_how_to_check(after=[nginx.ready, *([collector.ready] if collector else [])], has_tempo=tempo is not None)
 
     return {
         "nginxUrl": nginx.url,

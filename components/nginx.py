@@ -93,6 +93,9 @@ class NginxOtel(pulumi.ComponentResource):
     policies: list[pulumi.Resource]
     """The network policies that its pods need; none where they are off."""
 
+    ready: pulumi.Output[str]
+    """Known once its pods are Ready."""
+
     def __init__(
         self,
         name: str,
@@ -176,6 +179,7 @@ class NginxOtel(pulumi.ComponentResource):
             depends_on=self.policies,
         )
         scaled = deployment(workload, stack=stack, parent=self)
+        self.ready = scaled.id
         if settings.autoscaling:
             _autoscaler(settings, settings.autoscaling, scaled, stack=stack)
         pod_monitor(workload, stack=stack, parent=self)

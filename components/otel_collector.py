@@ -4,6 +4,9 @@ import pulumi
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
     ContainerPortArgs,
+    EnvVarArgs,
+    EnvVarSourceArgs,
+    SecretKeySelectorArgs,
     ServiceAccount,
     ServicePortArgs,
     VolumeMountArgs,
@@ -21,6 +24,8 @@ from components.documents.collector import (
     SECRETS_FOLDER,
     certificate_files,
     collector_document,
+    not_proxied,
+    proxy_url,
     secret_files,
 )
 from components.kubernetes import (
@@ -78,6 +83,9 @@ class OtelCollector(pulumi.ComponentResource):
     policies: list[pulumi.Resource]
     """The network policies that its pods need; none where they are off."""
 
+    ready: pulumi.Output[str]
+    """Known once its pods are Ready."""
+
     def __init__(
         self,
         name: str,
@@ -117,7 +125,7 @@ class OtelCollector(pulumi.ComponentResource):
             volumes.append(secret_volume(secret_object(COLLECTOR, secrets, stack=stack, parent=self)))
             mounts.append(VolumeMountArgs(name="secrets", mount_path=SECRETS_FOLDER, read_only=True))
         account = _pod_reader(stack, self) if settings.kubernetes_attributes else None
-        container = _container(settings, stack.images["collector"], mounts)
+        container = _container(settings, stack.images["collector"], mounts, self._proxy(settings, stack))
         self.policies = network_policy(
             COLLECTOR,
             ingress=_ingress(settings),
@@ -138,11 +146,12 @@ class OtelCollector(pulumi.ComponentResource):
         )
         if settings.queue.storage == "persistent":
             queue = settings.queue
-            stateful_set(
+            pods = stateful_set(
                 workload, "queue", size=queue.size, storage_class=queue.storage_class, stack=stack, parent=self
             )
         else:
-            deployment(workload, stack=stack, parent=self)
+            pods = deployment(workload, stack=stack, parent=self)
+        self.ready = pods.id
         pod_monitor(workload, stack=stack, parent=self)
         disruption_budget(COLLECTOR, settings.replicas, stack=stack, parent=self)
         ports = [
@@ -152,6 +161,20 @@ class OtelCollector(pulumi.ComponentResource):
         ]
         service(COLLECTOR, ports, kind="ClusterIP", stack=stack, parent=self)
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint)})
+
+    def _proxy(self, settings: CollectorSettings, stack: StackContext) -> list[EnvVarArgs]:
+        """The variables of the proxy, which the Collector and gRPC read; with a login they are in a Secret."""
+        proxy = settings.proxy
+        if proxy is None:
+            return []
+        names, url = ("HTTP_PROXY", "HTTPS_PROXY"), proxy_url(proxy)
+        # Before NO_PROXY comes nothing that it needs: the kubelet knows the API server's address by itself.
+        past = EnvVarArgs(name="NO_PROXY", value=not_proxied(settings))
+        if proxy.password is None:
+            return [*(EnvVarArgs(name=name, value=url) for name in names), past]
+        secret = secret_object(COLLECTOR, {"url": url}, stack=stack, parent=self, name="proxy")
+        source = EnvVarSourceArgs(secret_key_ref=SecretKeySelectorArgs(name=secret.metadata["name"], key="url"))
+        return [*(EnvVarArgs(name=name, value_from=source) for name in names), past]
 
 
 def _ports(settings: CollectorSettings) -> dict[str, int]:
@@ -168,6 +191,8 @@ def _ingress(settings: CollectorSettings) -> list[NetworkPolicyIngressRuleArgs]:
 
 def _egress(settings: CollectorSettings, backend: Endpoint | None, namespace: str) -> list[NetworkPolicyEgressRuleArgs]:
     hosts = [split_endpoint(exporter.endpoint) for exporter in settings.exporters.values()]
+    if settings.proxy is not None:
+        hosts.append(split_endpoint(settings.proxy.url))
     return [
         to_dns(),
         *([to_component(backend.service, backend.port)] if backend else []),
@@ -176,12 +201,14 @@ def _egress(settings: CollectorSettings, backend: Endpoint | None, namespace: st
     ]
 
 
-def _container(settings: CollectorSettings, image: str, mounts: list[VolumeMountArgs]) -> ContainerArgs:
+def _container(
+    settings: CollectorSettings, image: str, mounts: list[VolumeMountArgs], environment: list[EnvVarArgs]
+) -> ContainerArgs:
     return ContainerArgs(
         name=COLLECTOR,
         image=image,
         args=[f"--config={FOLDER}/config.yaml"],
-        env=[go_memory_limit(settings.resources)],
+        env=[go_memory_limit(settings.resources), *environment],
         ports=[ContainerPortArgs(name=name, container_port=port) for name, port in _ports(settings).items()],
         resources=resources(settings.resources),
         security_context=container_security(),

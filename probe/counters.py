@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from probe.cluster import Cluster, ClusterError, Pod
+from probe.exporter_errors import told_by
 from probe.result import HopCounters
 from probe.tempo import LookUpError, Tempo
 
@@ -118,6 +119,9 @@ class Measured:
     others_waiting_at_start: set[str] = field(default_factory=set[str])
     """The other exporters that had some."""
 
+    exporter_errors: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the Collectors' logs say last of each exporter that failed, explained."""
+
     tempo_forgot: bool = False
     """Tempo restarted meanwhile, and counts anew."""
 
@@ -165,6 +169,7 @@ class Counters:
         """
         log = await asyncio.to_thread(self._read_nginx, trace_ids)
         full = await asyncio.to_thread(self._read_tempo_log)
+        errors = await asyncio.to_thread(self._read_collector_log)
         collector, tempo = await self.finish_without_log()
         at_start = self._collectors.pods.values()
         measured = Measured(
@@ -177,6 +182,7 @@ class Counters:
                 for exporter in exporters(samples)
                 if samples.get(of_exporter(QUEUE_SIZE, exporter))
             },
+            exporter_errors=errors,
             tempo_forgot=bool(tempo.gaps),
             log_is_off=log.is_off,
         )
@@ -204,11 +210,12 @@ class Counters:
             raise ClusterError(self._no_cluster)
         return self._cluster
 
-    def _log_lines(self, pod: Pod) -> Iterator[str]:
+    def _log_lines(self, pod: Pod, at_least_seconds: int = 0) -> Iterator[str]:
         # Counted back from the cluster's own now, since its clock may differ from this machine's. In whole seconds, and
         # NGINX writes a line up to 100 ms late (`flush` of its access_log): of two intervals of a watch, both may count
         # a line at their border, or the later one a line of the earlier one.
-        return self._open_cluster().log_lines(pod, math.ceil(time.monotonic() - self._started_at))
+        since_start = math.ceil(time.monotonic() - self._started_at)
+        return self._open_cluster().log_lines(pod, max(since_start, at_least_seconds))
 
     def _read_pods(self, component: str, read: Callable[[Pod], _Read]) -> tuple[dict[str, _Read], dict[str, str]]:
         """What each pod of a component gives, and of those that cannot be read why: one hides no other.
@@ -275,6 +282,21 @@ class Counters:
         gaps += _unread(silent)
         nginx = HopCounters(hop="NGINX", counters=counters, notes=notes, gaps=gaps, blind=bool(silent))
         return _NginxLog(nginx, logged, is_off=not traced)
+
+    def _read_collector_log(self) -> dict[str, str]:
+        """Why exporters fail, as far as it can be read: the counters tell whether they do."""
+        if self._cluster is None:
+            return {}
+        errors: dict[str, str] = {}
+
+        def read(pod: Pod) -> None:
+            # A retry may be 15 s after the one before it (`max_interval`, and half of it more by chance), and of lines
+            # with the same words the Collector writes ten each ten seconds, whichever exporter they are of.
+            errors.update(told for line in self._log_lines(pod, 60) if (told := told_by(line)))
+
+        with contextlib.suppress(ClusterError):
+            self._read_pods("otel-collector", read)
+        return errors
 
     def _read_tempo_log(self) -> "_TempoLog":
         """What Tempo takes and cannot write it counts nowhere: its log alone tells."""

@@ -1,6 +1,6 @@
 """Names the hop that lost the missing traces, from the counters of all hops. Pure: it reads nothing itself."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from probe import counters as names
@@ -39,8 +39,8 @@ def diagnose(missing: Missing, measured: Measured) -> Verdict:
         nginx, collector, tempo = measured.hops
         findings += _nginx(missing, measured)
         findings += _unsent(nginx, collector)
-        findings += _collector(collector)
-        findings += _waiting(collector)
+        findings += _collector(measured)
+        findings += _waiting(measured)
         findings += _elsewhere(measured)
         findings += _tempo(tempo)
         if missing.look_up_errors:
@@ -66,9 +66,15 @@ def losses(measured: Measured) -> list[Finding]:
     exports = [] if nginx.unreadable else _exports(nginx)
     # At any reading an export may be under way. One that nothing was sent beside for the whole interval is held up.
     held_up = not collector.unreadable and measured.waiting_at_start and not collector.counters[names.SENT]
-    waiting = _waiting(collector) if held_up else []
-    others = _other_exporters(collector, measured.others_waiting_at_start)
-    return [*exports, *_collector(collector), *waiting, *_elsewhere(measured), *_tempo(tempo), *others]
+    waiting = _waiting(measured) if held_up else []
+    return [
+        *exports,
+        *_collector(measured),
+        *waiting,
+        *_elsewhere(measured),
+        *_tempo(tempo),
+        *other_exporters(measured),
+    ]
 
 
 def blind_spots(measured: Measured) -> list[str]:
@@ -127,7 +133,8 @@ def _unsent(nginx: HopCounters, collector: HopCounters) -> list[Finding]:
     return [Finding(hop="NGINX → Collector", why=why)]
 
 
-def _collector(collector: HopCounters) -> list[Finding]:
+def _collector(measured: Measured) -> list[Finding]:
+    _, collector, _ = measured.hops
     if collector.unreadable:
         return []
     count = collector.counters
@@ -139,17 +146,18 @@ def _collector(collector: HopCounters) -> list[Finding]:
         )
         findings.append(Finding(hop="Collector", why=why))
     if failed := count[names.SEND_FAILED] + count[names.ENQUEUE_FAILED]:
-        why = f"the Collector gave up {_spans(failed)} that it could not send to Tempo; its log says why."
+        why = f"the Collector gave up {_spans(failed)} that it could not send to Tempo; {_log_of(measured)}."
         findings.append(Finding(hop="Collector → Tempo", why=why))
     return findings
 
 
-def _waiting(collector: HopCounters) -> list[Finding]:
+def _waiting(measured: Measured) -> list[Finding]:
+    _, collector, _ = measured.hops
     if collector.unreadable or not (queue := collector.counters[names.QUEUE_SIZE]):
         return []
     why = (
         f"the Collector still holds {_many(queue, 'batch', 'batches')} that it could not send to Tempo; it tries "
-        "again. Its log says why."
+        f"again; {_log_of(measured)}."
     )
     return [Finding(hop="Collector → Tempo", why=why)]
 
@@ -201,8 +209,9 @@ def _tempo(tempo: HopCounters) -> list[Finding]:
     return findings
 
 
-def _other_exporters(collector: HopCounters, waiting_at_start: Collection[str]) -> list[Finding]:
+def other_exporters(measured: Measured) -> list[Finding]:
     """What the Collector gave up, or holds up, on the way to backends that are not the stack's Tempo."""
+    _, collector, _ = measured.hops
     findings: list[Finding] = []
     for exporter in names.exporters(collector.counters):
         given_up, sent, waiting = (
@@ -210,15 +219,27 @@ def _other_exporters(collector: HopCounters, waiting_at_start: Collection[str]) 
             for counted in ((names.SEND_FAILED, names.ENQUEUE_FAILED), (names.SENT,), (names.QUEUE_SIZE,))
         )
         if given_up:
-            why = f"the Collector gave up {_spans(given_up)} that it could not send with {exporter}; its log says why."
+            why = (
+                f"the Collector gave up {_spans(given_up)} that it could not send with {exporter}; "
+                f"{_log_of(measured, exporter)}."
+            )
             findings.append(Finding(hop="Collector → exporter", why=why))
-        if waiting and not sent and exporter in waiting_at_start:
+        # One that may be under way is none that is held up, but with an error of the exporter in the log it is.
+        if (
+            waiting
+            and not sent
+            and (exporter in measured.others_waiting_at_start or exporter in measured.exporter_errors)
+        ):
             why = (
                 f"the Collector still holds {_many(waiting, 'batch', 'batches')} that it could not send with "
-                f"{exporter}; it tries again. Its log says why."
+                f"{exporter}; it tries again; {_log_of(measured, exporter)}."
             )
             findings.append(Finding(hop="Collector → exporter", why=why))
     return findings
+
+
+def _log_of(measured: Measured, exporter: str = names.TO_TEMPO) -> str:
+    return measured.exporter_errors.get(exporter, "its log says why")
 
 
 def _reasons(count: Mapping[str, float]) -> list[str]:

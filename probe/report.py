@@ -31,6 +31,10 @@ def render(result: ProbeResult, console: Console) -> None:
     if result.trace:
         console.print()
         console.print(draw(result.trace))
+    if result.other_exporters:
+        console.print()
+    for finding in result.other_exporters:
+        console.print(Text.assemble((f"{finding.hop}: ", "bold yellow"), finding.why), soft_wrap=True)
     if result.complete:
         return
     console.print()

@@ -116,6 +116,10 @@ class ProbeResult(Document):
     last_look_up_error: str | None
     hops: list[HopCounters]
     verdict: Verdict | None = Field(description="null when nothing is missing")
+    other_exporters: list[Finding] = Field(
+        default_factory=list[Finding],
+        description="exporters of the Collector, besides that to the stack's Tempo, that do not get rid of spans",
+    )
     trace: list[Span] = Field(description="the spans of one trace that was found")
     requests: list[RequestResult]
 

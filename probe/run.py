@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import httpx
 
 from probe.counters import Counters
-from probe.diagnosis import Missing, diagnose
+from probe.diagnosis import Missing, diagnose, other_exporters
 from probe.errors import ProbeError
 from probe.outputs import StackOutputs
 from probe.result import Freshness, ProbeResult, RequestResult, Span, percentile
@@ -112,6 +112,7 @@ async def probe(
             last_look_up_error=run.last_look_up_error,
             hops=measured.hops,
             verdict=None if complete else diagnose(missing, measured),
+            other_exporters=other_exporters(measured),
             trace=await _one_trace(run, tempo),
             requests=[_request_result(request) for request in run.requests],
         )

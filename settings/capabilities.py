@@ -1,6 +1,7 @@
 """What the deployed programs can do, by version and distribution: no image is asked, tables are."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from settings.collector import Distribution
@@ -78,6 +79,30 @@ def distribution_of(image: str) -> Distribution | None:
     if matched is None or matched["host"] not in DOCKER_HUB_HOSTS | {"ghcr.io"}:
         return None
     return OFFICIAL_COLLECTORS.get(matched["name"])
+
+
+Version = tuple[int, int]
+"""Major and minor: what documents and features go by."""
+
+
+def version_of(image: str, names: Collection[str]) -> Version | None:
+    """The version in an image's tag; none where the image has another name than those, no tag or a tag of another kind.
+
+    A digest beside a tag is what is pulled, and the tag is taken for what it is.
+    """
+    matched = IMAGE_REFERENCE.fullmatch(image)
+    if matched is None or matched["name"].split("/")[-1] not in names:
+        return None
+    # A pseudo-version of Go (`v1.5.1-0.20250529124718-87c2dc380cec`) names a commit, whatever its first numbers are.
+    version = re.match(r"v?(\d+)\.(\d+)(?!\d)(?!.*-0\.\d{14}-)", matched["tag"] or "")
+    return (int(version[1]), int(version[2])) if version else None
+
+
+def release_of(image: str) -> int | None:
+    """The release of NGINX Plus in an image's tag, `R34` or `r34-…`; none where there is none."""
+    matched = IMAGE_REFERENCE.fullmatch(image)
+    release = re.match(r"[Rr](\d{2})(?!\d)", (matched["tag"] if matched else None) or "")
+    return int(release[1]) if release else None
 
 
 def _version(tag: str) -> tuple[int, ...] | None:

@@ -1,25 +1,36 @@
 """The OpenTelemetry Collector."""
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from settings.general import Resources
+from settings.license import ClientKey
 from settings.nginx import HeaderName, HeaderValue
 from settings.values import (
     Bytes,
     CertificateBundle,
+    ClientCertificate,
     Count,
     Duration,
+    Host,
     Image,
+    Kind,
     LabelName,
     MemoryLimit,
     Model,
+    NotProxied,
+    Origin,
     OtlpEndpoint,
+    Password,
+    Proxy,
     Ratio,
     SubdomainName,
+    Text,
     amount,
+    matching,
 )
 
 Distribution = Literal["core", "k8s", "contrib"]
@@ -37,6 +48,9 @@ def _volume(size: str) -> str:
     return size
 
 
+CorsHeader = Annotated[
+    str, matching(r"\*|[A-Za-z0-9][A-Za-z0-9_.-]*", "a header's name, or `*` for any"), Kind("header")
+]
 TraceRatio = Annotated[Ratio, AfterValidator(_countable)]
 
 
@@ -111,14 +125,47 @@ class CollectorSampling(Model):
     )
 
 
+_CERTIFICATE_TEXT = "the text of the file is `clientCertificate`, that of its key `clientKey`"
+_AUTHORITY_TEXT = "the text of the file is `caBundle`"
+_IS_ALWAYS_CHECKED = (
+    "a connection whose certificate is not checked can be read by whoever is in between: name the authority with "
+    "`caBundle`, and with `serverName` the host that the certificate is for"
+)
+
+
 class ExporterTls(Model):
     """How a connection is secured."""
 
-    enabled: bool = Field(default=True, description="Whether TLS is used.")
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("certfile", "cert", "certpem", "certificate", "keyfile", "key", "keypem"), _CERTIFICATE_TEXT),
+        **dict.fromkeys(("cafile", "ca", "capem", "trustedcertificate", "cacert"), _AUTHORITY_TEXT),
+        **dict.fromkeys(("insecureskipverify", "skipverify", "verify"), _IS_ALWAYS_CHECKED),
+        "insecure": "TLS is turned off by `enabled: false`",
+        "servernameoverride": "it is `serverName`",
+        "reloadinterval": "a new certificate replaces the pods, so nothing is read again",
+    }
+
+    enabled: bool = Field(
+        default=True, description="Whether TLS is used. Receivers inside a cluster often speak plain text: `false`."
+    )
     ca_bundle: CertificateBundle | None = Field(
         default=None,
         description="Authorities that the receiver's certificate is checked by. Unset: those of the image.",
         examples=["-----BEGIN CERTIFICATE-----\n…"],
+    )
+    client_certificate: ClientCertificate | None = Field(
+        default=None,
+        description="Certificate that the Collector shows to the receiver, its own first, then those of the "
+        "authorities in between. Needs `clientKey`. A new one replaces the pods.",
+        examples=["-----BEGIN CERTIFICATE-----\n…"],
+    )
+    client_key: ClientKey | None = Field(
+        default=None, description="Private key of `clientCertificate`, without a passphrase; set it with --secret."
+    )
+    server_name: Host | None = Field(
+        default=None,
+        description="Host that the receiver's certificate is for. Unset: the endpoint's.",
+        examples=["otlp.vendor.example"],
     )
 
 
@@ -135,6 +182,21 @@ class OtlpExporter(Model):
     tls: ExporterTls = Field(default_factory=ExporterTls, description="How the connection is secured.")
 
 
+class Cors(Model):
+    """Which pages' scripts may send spans over HTTP. Browsers need a way in: a route of NGINX, or an ingress."""
+
+    allowed_origins: list[Origin] = Field(
+        min_length=1,
+        description="Origins of the pages: https://host[:port], with one `*` at most for any text in it.",
+        examples=[["https://shop.example"]],
+    )
+    allowed_headers: list[CorsHeader] = Field(
+        default_factory=list[str],
+        description="Headers that scripts may set besides Content-Type and those that browsers let every page set.",
+        examples=[["x-client"]],
+    )
+
+
 class Receivers(Model):
     """What the Collector takes. OTLP over gRPC on 4317 is always there: NGINX needs it."""
 
@@ -143,6 +205,23 @@ class Receivers(Model):
         default_factory=list[str],
         description="Namespaces whose pods network policies let send spans, besides NGINX: those of the applications.",
         examples=[["shop"]],
+    )
+    cors: Cors | None = Field(
+        default=None, description="Which pages' scripts may send spans over HTTP. Unset: none. Needs `http`."
+    )
+
+
+class ExporterProxy(Model):
+    """HTTP proxy on the way to the exporters' receivers; what goes to the stack's own Tempo never passes it."""
+
+    url: Proxy = Field(description="The proxy: http://host:port.", examples=["http://proxy.example:3128"])
+    username: Text | None = Field(default=None, description="User of the proxy.", examples=["collector"])
+    password: Password | None = Field(default=None, description="That user's password; set it with --secret.")
+    exclude: list[NotProxied] = Field(
+        default_factory=list[str],
+        description="What goes past the proxy besides Services of the cluster by their full names (`<name>."
+        "<namespace>.svc`): hosts with all that is below them, addresses, ranges.",
+        examples=[["tempo.corp.example"]],
     )
 
 
@@ -158,6 +237,17 @@ class CollectorResources(Resources):
 class CollectorSettings(Model):
     """The OpenTelemetry Collector."""
 
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("env", "extraenv", "environment", "httpproxy", "httpsproxy", "noproxy"),
+            "an HTTP proxy is `proxy`; other variables of the environment cannot be set",
+        ),
+        **dict.fromkeys(
+            ("config", "extraconfig", "processors", "extensions", "service", "pipelines"),
+            "the Collector's document is made from these keys",
+        ),
+    }
+
     enabled: bool = Field(
         default=True,
         description="Whether the stack has one; `false` where `nginx.exporter.endpoint` names another.",
@@ -172,6 +262,9 @@ class CollectorSettings(Model):
     )
     replicas: Count = Field(
         default=1, description="Pods. With two, none of NGINX's spans is refused while one of them is replaced."
+    )
+    proxy: ExporterProxy | None = Field(
+        default=None, description="HTTP proxy on the way to the exporters' receivers. Unset: none."
     )
     resources: CollectorResources = Field(default_factory=CollectorResources, description="Resources of the container.")
     receivers: Receivers = Field(default_factory=Receivers, description="What it takes besides OTLP over gRPC.")

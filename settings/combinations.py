@@ -18,8 +18,10 @@ from settings.capabilities import (
     module_of,
 )
 from settings.collector import DEFAULT_IMAGES
+from settings.exporter_rules import EXPORTER_RULES, exporter_secrets
+from settings.image_rules import IMAGE_RULES
 from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, repeated, set_command
-from settings.nginx import SPAN_BYTES, WORKERS, Return
+from settings.nginx import SPAN_BYTES, WORKERS, Return, Upstream
 from settings.nginx_text import unknown_variable
 from settings.plus_combinations import PLUS_RULES
 from settings.stack import Settings
@@ -35,7 +37,7 @@ def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
         settings: a configuration whose values are each valid.
         is_secret: whether a top-level key is a secret to Pulumi.
     """
-    for rule in (*_RULES, *PLUS_RULES):
+    for rule in (*_RULES, *PLUS_RULES, *EXPORTER_RULES, *IMAGE_RULES):
         yield from rule(settings)
     yield from _secrets_in_plain_text(settings, is_secret)
 
@@ -374,12 +376,22 @@ def _batch(settings: Settings) -> Iterator[Broken]:
 
 def _applications(settings: Settings) -> Iterator[Broken]:
     receivers = settings.collector.receivers
+    if receivers.cors or any(_is_for_http(route.upstream) for route in settings.nginx.routes):
+        # For browsers, which NGINX lets in: its pods may send there.
+        return
     if settings.collector.enabled and settings.network_policies and receivers.http and not receivers.namespaces:
         place: Place = ("collector", "receivers", "namespaces", 0)
         wrong = "is for applications, and none may come in: `collector.receivers.namespaces` is to name theirs"
         others: tuple[Place, ...] = (("collector", "receivers", "namespaces"), ("networkPolicies",))
         http: Place = ("collector", "receivers", "http")
         yield Broken(Mistake(http, wrong, set_command(place, "shop"), "true"), others)
+
+
+def _is_for_http(upstream: Upstream | None) -> bool:
+    """Whether a route leads to the Collector's port of OTLP over HTTP."""
+    if upstream is None or upstream.port != 4318:
+        return False
+    return (upstream.service or upstream.host or "").split(".")[0] == "otel-collector"
 
 
 def _exporter_tls(settings: Settings) -> Iterator[Broken]:
@@ -570,24 +582,18 @@ def secrets_made_plain(settings: Settings, is_secret: IsSecret) -> Iterator[str]
             yield (
                 f"{key} is encrypted in the stack's file, and nothing in it stays secret: its values are plain text in "
                 "the cluster's objects, in previews and in the state. What stays secret is `registryPassword`, the "
-                "three secrets of NGINX Plus and what is in `headers`"
+                "three secrets of NGINX Plus, what is in `headers`, `clientKey` and the proxy's `password`"
             )
 
 
 def _secret_places(settings: Settings) -> list[Place]:
-    places: list[Place] = [("nginx", "exporter", "headers", name) for name in settings.nginx.exporter.headers]
-    places += [
-        ("collector", "exporters", name, "headers", header)
-        for name, exporter in settings.collector.exporters.items()
-        for header in exporter.headers
-    ]
     of_stack = {
         "registryPassword": settings.registry_password,
         "nginxLicenseJwt": settings.nginx_license_jwt,
         "nginxRepoCrt": settings.nginx_repo_crt,
         "nginxRepoKey": settings.nginx_repo_key,
     }
-    return places + [(key,) for key, secret in of_stack.items() if secret]
+    return exporter_secrets(settings) + [(key,) for key, secret in of_stack.items() if secret]
 
 
 _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (

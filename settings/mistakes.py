@@ -4,9 +4,9 @@ import difflib
 import json
 import re
 import shlex
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, SecretStr
 from pydantic_core import ErrorDetails
@@ -91,11 +91,12 @@ def path(place: Place) -> str:
     return written
 
 
-def set_command(place: Place, value: object, *, secret: bool = False) -> str:
-    """The command that sets a value; a secret is read from a file instead."""
+def set_command(place: Place, value: object, *, secret: bool = False, from_file: bool = False) -> str:
+    """The command that sets a value; a secret, or a text of many lines, is read from a file instead."""
     flags = ("--secret " if secret else "") + ("--path " if len(place) > 1 else "")
-    written = "< file" if secret else _quoted(str(value))
-    if not secret and str(value).startswith("-"):
+    from_file = from_file or secret
+    written = "< file" if from_file else _quoted(str(value))
+    if not from_file and str(value).startswith("-"):
         written = f"-- {written}"
     return f"pulumi config set {flags}{_quoted(path(place))} {written}"
 
@@ -136,10 +137,11 @@ def explain(problem: ErrorDetails, model: type[BaseModel]) -> Mistake:
     if problem["type"] == "extra_forbidden":
         return _unknown_key(place, model)
     if problem["type"] == "missing":
-        return Mistake(place, "is required", _mend(place, model))
+        return Mistake(place, "is required", _mend(place, model, empty=True))
     hidden = _is_hidden(_annotation_at(model, place))
     shown = SECRET if hidden else _shortened(json.dumps(problem["input"], ensure_ascii=False))
-    return Mistake(place, _what_is_wrong(problem), _mend(place, model), shown)
+    mend = _mend(place, model, empty=problem["type"] == "too_short")
+    return Mistake(place, _what_is_wrong(problem), mend, shown)
 
 
 def _shortened(text: str) -> str:
@@ -161,9 +163,17 @@ def _unknown_key(place: Place, model: type[BaseModel]) -> Mistake:
     known = sorted(aliased(around)) if is_model(around) else []
     near = difflib.get_close_matches(str(place[-1]), known, n=1)
     meant = f"did you mean `{near[0]}`? " if near else ""
+    if is_model(around) and (hint := _elsewhere(around, str(place[-1]))):
+        meant = f"{hint}. "
     if len(place) == 1 and re.search(r"[.\[]", str(place[0])):
         meant = "did you mean `--path`? "
     return Mistake(place, f"there is no such key; {meant}Known here: {', '.join(known)}", remove_command(place))
+
+
+def _elsewhere(around: type[BaseModel], key: str) -> str | None:
+    """What a model says of a key that it does not have, however it is spelt: camelCase, snake_case or UPPER_CASE."""
+    hints: Mapping[str, str] = getattr(around, "elsewhere", {})
+    return hints.get(re.sub("[_-]", "", key).lower())
 
 
 _AN_OBJECT = "must be an object: set its keys one by one"
@@ -196,13 +206,16 @@ def _what_is_wrong(problem: ErrorDetails) -> str:
     return words.format(**context) if words else problem["msg"].replace("Input should be", "must be")
 
 
-def _mend(place: Place, model: type[BaseModel]) -> str:
+def _mend(place: Place, model: type[BaseModel], *, empty: bool = False) -> str:
+    """The command that sets a good value, or removes the place; `empty`: nothing is there, or a list of nothing."""
     if bare_type(_annotation_at(model, place)) is SecretStr:
         return set_command(place, "", secret=True)
     around, name = bare_type(_annotation_at(model, place[:-1])), place[-1]
     if is_model(around) and isinstance(name, str) and name in aliased(around):
         field = aliased(around)[name]
         good = field.examples[0] if field.examples else field.get_default()
+        if empty and field.is_required() and isinstance(good, list):
+            return set_command((*place, 0), cast("list[str]", good)[0])
         if isinstance(good, str | int) and good != "" and not str(good).startswith("-----"):
             return set_command(place, str(good).lower() if isinstance(good, bool) else good)
     return remove_command(place)

@@ -1,9 +1,9 @@
 """NGINX and its OpenTelemetry module."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
@@ -44,6 +44,14 @@ SPAN_BYTES = 1024
 
 
 def _path(path: str) -> str:
+    modifier = re.match(r"(\^~|~\*|~|=|@)", path)
+    if modifier and "~" in modifier[1][:1]:
+        raise ValueError(
+            "must begin with `/`: a route is no regular expression; a `location` with one is for "
+            "`nginx.extraConfig.server`"
+        )
+    if modifier and modifier[1] == "=":
+        raise ValueError("must begin with `/`: for this path alone set `match` to exact")
     if not path.startswith("/"):
         raise ValueError("must begin with `/`")
     # NGINX compares the path of a request after it was decoded and cleaned.
@@ -101,20 +109,17 @@ def _nginx_header_value(value: SecretStr) -> SecretStr:
     return value
 
 
-def _lower_case(name: Any) -> Any:
-    return name.lower() if isinstance(name, str) else name
-
-
 def _header_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 HeaderName = Annotated[
     str,
-    # In lower case, as HTTP/2 demands, however a vendor spells it.
-    BeforeValidator(_lower_case),
+    # A Secret's key is the exporter's name and this one, and Kubernetes takes 253 characters.
+    Field(max_length=128),
+    # In the user's own spelling, which places and commands need: `in_lower_case` gives what is sent.
     # gRPC keeps `grpc-` for itself and takes the value of `…-bin` for base64.
-    matching(r"(?!grpc-)(?!.*-bin$)[a-z0-9][a-z0-9_.-]*", "a header's name, not grpc-… and not …-bin"),
+    matching(r"(?i:(?!grpc-)(?!.*-bin$)[a-z0-9][a-z0-9_.-]*)", "a header's name, not grpc-… and not …-bin"),
     Kind("header"),
 ]
 HeaderValue = Annotated[SecretStr, BeforeValidator(_header_text), AfterValidator(_header_value), Kind("secret")]
@@ -131,6 +136,11 @@ ServerName = Annotated[
 ]
 Location = Annotated[TemplateText, AfterValidator(_location), Kind("URL with NGINX variables")]
 AttributeName = Annotated[LiteralText, Kind("attribute")]
+
+
+def in_lower_case(headers: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
+    """Headers as they are sent: HTTP/2 demands names in lower case, however a vendor spells them."""
+    return {name.lower(): value for name, value in headers.items()}
 
 
 class Sampling(Model):
@@ -224,8 +234,24 @@ class Route(Model):
     )
 
 
+_NO_CLIENT_CERTIFICATE = (
+    "the module shows no certificate of its own: leave `endpoint` unset, and set `clientCertificate` and `clientKey` "
+    "at `collector.exporters.<name>.tls`"
+)
+
+
 class Exporter(Model):
     """How the module sends spans. It never sends one twice: what fails is lost, and logged."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("clientcertificate", "clientkey", "certfile", "keyfile", "sslcertificate", "sslcertificatekey"),
+            _NO_CLIENT_CERTIFICATE,
+        ),
+        "tls": "TLS is an `endpoint` with https://, its authorities `caBundle`",
+        "trustedcertificate": "the text of the file is `caBundle`",
+        "cafile": "the text of the file is `caBundle`",
+    }
 
     endpoint: Endpoint | None = Field(
         default=None,
@@ -295,6 +321,11 @@ class NginxResources(Resources):
 
 class NginxSettings(Model):
     """NGINX with the OpenTelemetry module."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("tls", "ssl", "https", "certificate", "sslcertificate", "ingress"),
+        "NGINX takes plain HTTP here: clients' TLS ends at a load balancer or an ingress before it",
+    )
 
     image: Image = Field(
         default="nginx:1.27.4-otel",

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from settings.combinations import mistakes_of, secrets_made_plain
+from settings.exporter_rules import exporter_warnings
+from settings.image_rules import image_warnings
 from settings.mistakes import PROJECT, Mistake, Place, explain, masked
 from settings.plus_combinations import plus_warnings
 from settings.schema import aliased, bare_type, is_model, item_type
@@ -39,7 +41,12 @@ def load() -> Settings:
             f"{count} in the configuration of stack {pulumi.get_stack()}; nothing was changed.\n\n"
             + "\n\n".join(str(masked(mistake, _is_secret)) for mistake in mistakes)
         )
-    for warning in (*plus_warnings(settings), *secrets_made_plain(settings, _is_secret)):
+    for warning in (
+        *plus_warnings(settings),
+        *exporter_warnings(settings),
+        *image_warnings(settings),
+        *secrets_made_plain(settings, _is_secret),
+    ):
         pulumi.log.warn(warning)
     return settings
 

@@ -21,6 +21,7 @@ from settings.values import (
     LabelValue,
     MetadataKey,
     Model,
+    Password,
     RegistryPrefix,
     ServerUrl,
     Text,
@@ -38,16 +39,6 @@ DOCKER_HUB = "https://index.docker.io/v1/"
 
 F5_REGISTRY = "private-registry.nginx.com"
 """Takes the license as the user name, and `none` as the password."""
-
-
-def _password(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if text != text.strip():
-        raise ValueError("must not begin or end with white space: is there a line end in the file?")
-    return value
-
-
-Password = Annotated[SecretStr, AfterValidator(_password), Kind("secret")]
 
 
 def _registry_address(address: str) -> str:
@@ -93,8 +84,9 @@ class Settings(Model):
     )
     image_registry: RegistryPrefix | None = Field(
         default=None,
-        description="Mirror that every image is pulled from, for closed networks: stands before each image's name in "
-        "place of its registry (`<mirror>/grafana/tempo:2.7.2`).",
+        description="Mirror, or pull-through cache, that every image is pulled from: stands before each image's name "
+        "in place of its registry (`<mirror>/grafana/tempo:2.7.2`, `<mirror>/library/nginx:1.27.4-otel`). One that "
+        "is written with the mirror's registry is taken as it is.",
         examples=["registry.example/mirror"],
     )
     registry_address: RegistryAddress | None = Field(
@@ -155,11 +147,19 @@ class Settings(Model):
         return {component: self.mirrored(image) for component, image in named.items()}
 
     def mirrored(self, image: str) -> str:
-        """An image as it is pulled: from the mirror, if there is one."""
-        if self.image_registry is None:
+        """An image as it is pulled: from the mirror, if there is one.
+
+        What Docker Hub calls `nginx` is `library/nginx` in its registry, and that name alone is what a cache of it asks
+        for. An image that names the mirror's own registry is taken as it is.
+        """
+        matched = IMAGE_REFERENCE.fullmatch(image)
+        if self.image_registry is None or matched is None:
             return image
-        host = registry_host(image)
-        return f"{self.image_registry}/{image.removeprefix(f'{host}/') if host else image}"
+        host = matched["host"]
+        if host == registry_host(f"{self.image_registry}/image"):
+            return image
+        official = "library/" if host in DOCKER_HUB_HOSTS and "/" not in matched["name"] else ""
+        return f"{self.image_registry}/{official}{image.removeprefix(f'{host}/') if host else image}"
 
     def registries(self) -> set[str]:
         """The registries that `registryUsername` may be a user of, by their names in a pull secret."""

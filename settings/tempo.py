@@ -1,6 +1,7 @@
 """Grafana Tempo."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -65,11 +66,23 @@ class TempoResources(Resources):
 class TempoSettings(Model):
     """Grafana Tempo, monolithic, with its blocks on its own disk."""
 
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("storage", "s3", "gcs", "azure", "objectstorage", "bucket", "backend"),
+            "this Tempo keeps its blocks on a volume (`persistence`); for blocks in object storage run a Tempo of your "
+            "own, name it in `collector.exporters`, and set `tempo.enabled` to false",
+        ),
+        **dict.fromkeys(
+            ("overrides", "config", "extraconfig", "ingester", "compactor", "distributor", "queryfrontend"),
+            "Tempo's document is made from these keys",
+        ),
+    }
+
     enabled: bool = Field(
         default=True,
         description="Whether the stack has one; `false` where `collector.exporters` names another backend.",
     )
-    image: Image = Field(default="grafana/tempo:2.7.2", description="Image of Tempo 2.7.")
+    image: Image = Field(default="grafana/tempo:2.7.2", description="Image of Tempo, 2.7 to 2.10.")
     replicas: Count = Field(
         default=1, description="Always 1: each of several with local storage would know a part of the traces."
     )

@@ -6,11 +6,12 @@ Each type carries the name under which the configuration reference lists it.
 import ipaddress
 import re
 import ssl
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 from settings.nginx_text import literal, template
@@ -20,6 +21,9 @@ class Model(BaseModel):
     """A group of settings: keys in camelCase, none but the known ones."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Keys that people expect here, in lower case without `_`: where it is set instead, or why there is no such key."""
 
 
 class Kind:
@@ -43,6 +47,13 @@ def _as_text(value: Any) -> Any:
 def _no_boolean(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("must be a number")
+    return value
+
+
+def _no_percentage(value: Any) -> Any:
+    matched = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%\s*", value, re.ASCII) if isinstance(value, str) else None
+    if matched:
+        raise ValueError(f"must be a number from 0 to 1, not a percentage: {Decimal(matched[1]) / 100:f}")
     return value
 
 
@@ -73,6 +84,15 @@ def matching(pattern: str, what: str) -> AfterValidator:
 
     return AfterValidator(check)
 
+
+def _password(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text != text.strip():
+        raise ValueError("must not begin or end with white space: is there a line end in the file?")
+    return value
+
+
+Password = Annotated[SecretStr, AfterValidator(_password), Kind("secret")]
 
 Text = Annotated[str, BeforeValidator(_as_text), AfterValidator(_one_line), Kind("text")]
 
@@ -235,6 +255,7 @@ Port = Annotated[int, Field(ge=1, le=65535, strict=True), Kind("port")]
 Ratio = Annotated[
     Decimal,
     BeforeValidator(_no_boolean),
+    BeforeValidator(_no_percentage),
     Field(ge=0, le=1),
     # -0 is 0, but would be written as it is.
     AfterValidator(abs),
@@ -293,6 +314,19 @@ def is_host(text: str) -> bool:
     # Digits and points alone are an address with a mistake in it.
     is_name = re.fullmatch(HOST_NAME, text) is not None and re.fullmatch(r"[\d.]+", text) is None
     return (is_name and len(text) <= HOST_NAME_LENGTH) or is_address(text)
+
+
+def is_service(host: str) -> bool:
+    """Whether a host can be a Service of the cluster alone: `shop`, `shop.web.svc` and longer."""
+    labels = host.rstrip(".").lower().split(".")
+    return not is_address(host) and (len(labels) == 1 or labels[2:3] == ["svc"])
+
+
+def is_of_namespace(host: str) -> bool:
+    """Whether a host looks like a Service of another namespace (`tempo.monitoring`), not like `shop.example`."""
+    labels = host.rstrip(".").lower().split(".")
+    # Names of the world end in few letters, most of them; in `example` those of documentation do.
+    return not is_address(host) and len(labels) == 2 and len(labels[1]) > 3 and labels[1] != "example"
 
 
 def _server_url(text: str) -> str:
@@ -387,3 +421,46 @@ def _certificates(text: str) -> str:
 
 
 CertificateBundle = Annotated[str, AfterValidator(_certificates), Kind("PEM certificates"), Hidden()]
+
+
+ClientCertificate = Annotated[str, AfterValidator(_certificates), Kind("PEM certificates"), Hidden()]
+"""A certificate, followed by those of the authorities between it and one that the other side knows."""
+
+
+def _proxy(text: str) -> str:
+    if "@" in text:
+        raise ValueError("must be http://host:port, without a login: that is `username` and `password`")
+    if not text.startswith("http://") or split_address(text.removeprefix("http://")) is None:
+        raise ValueError("must be http://host:port: gRPC knows no other kind of proxy, and no usual port")
+    return text
+
+
+Proxy = Annotated[str, AfterValidator(_proxy), Kind("URL")]
+
+
+def _not_proxied(text: str) -> str:
+    # As Go reads an entry of NO_PROXY: a domain (`.corp.example` with what is below it alone), an address, a range.
+    if is_host(text.removeprefix(".")) or split_address(text) is not None:
+        return text
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError(
+            "must be a host, host:port, .domain, an IP address or a range of them, such as 10.0.0.0/8"
+        ) from None
+    return text
+
+
+NotProxied = Annotated[str, AfterValidator(_not_proxied), Kind("host, or range")]
+
+
+def _origin(text: str) -> str:
+    matched = re.fullmatch(r"https?://([^/\s]+)", text)
+    host = matched[1].replace("*", "any") if matched and text.count("*") <= 1 else ""
+    if text != "*" and split_address(host) is None and not is_host(host):
+        raise ValueError("must be `*`, or https://host[:port] with one `*` at most, without a path")
+    # Browsers send it in lower case.
+    return text.lower()
+
+
+Origin = Annotated[str, AfterValidator(_origin), Kind("origin")]

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from components.documents import Document
-from settings.collector import CollectorSettings, OtlpExporter, TailSampling, percent
-from settings.nginx import SPAN_BYTES
-from settings.values import amount, seconds
+from settings.collector import CollectorSettings, Cors, ExporterProxy, OtlpExporter, TailSampling, percent
+from settings.nginx import SPAN_BYTES, in_lower_case
+from settings.values import amount, is_service, seconds, split_endpoint
 
 OTLP_PORT = 4317
 OTLP_HTTP_PORT = 4318
@@ -36,7 +37,7 @@ def collector_document(
         ageing = {"max_connection_age": "60s", "max_connection_age_grace": "10s"}
         receivers["grpc"]["keepalive"] = {"server_parameters": ageing}
     if settings.receivers.http:
-        receivers["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}"}
+        receivers["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}"} | _cors(settings.receivers.cors)
     processors = _processors(settings, namespace)
     exporters: Document = {}
     # An entry of the queue is what comes out of the last processor: an export as it came, or a batch.
@@ -68,30 +69,77 @@ def collector_document(
 
 
 def secret_files(exporters: Mapping[str, OtlpExporter]) -> dict[str, str]:
-    """The exporters' headers, by the names of their files in `SECRETS_FOLDER`: in plain text."""
-    return {
+    """The exporters' headers and private keys, by the names of their files in `SECRETS_FOLDER`: in plain text."""
+    headers = {
         # The Collector looks for `$` in what it reads from a file, too.
         _secret_file(name, header): value.get_secret_value().replace("$", "$$")
         for name, exporter in exporters.items()
-        for header, value in exporter.headers.items()
+        for header, value in in_lower_case(exporter.headers).items()
     }
+    keys = {
+        _key_file(name): exporter.tls.client_key.get_secret_value()
+        for name, exporter in exporters.items()
+        if exporter.tls.client_key
+    }
+    return headers | keys
 
 
 def certificate_files(exporters: Mapping[str, OtlpExporter]) -> dict[str, str]:
-    """The authorities of the exporters' certificates, by the names of their files in `FOLDER`."""
-    return {
-        _certificate_file(name): exporter.tls.ca_bundle
-        for name, exporter in exporters.items()
-        if exporter.tls.ca_bundle
-    }
+    """The authorities of the exporters' receivers and the Collector's own certificates, by their files in `FOLDER`."""
+    files: dict[str, str] = {}
+    for name, exporter in exporters.items():
+        if exporter.tls.ca_bundle:
+            files[_authorities_file(name)] = exporter.tls.ca_bundle
+        if exporter.tls.client_certificate:
+            files[_certificate_file(name)] = exporter.tls.client_certificate
+    return files
+
+
+def proxy_url(proxy: ExporterProxy) -> str:
+    """The proxy as Go reads it from the environment, with its login in plain text, if it has one."""
+    if proxy.username is None or proxy.password is None:
+        return proxy.url
+    login = ":".join(quote(part, safe="") for part in (proxy.username, proxy.password.get_secret_value()))
+    return proxy.url.replace("://", f"://{login}@")
+
+
+def not_proxied(settings: CollectorSettings) -> str:
+    """What goes past the proxy, as Go reads it in NO_PROXY.
+
+    gRPC goes through HTTPS_PROXY with TLS or without, so that the stack's own Tempo has to be in it. The API server's
+    address is put in by the kubelet: `kubernetesAttributes` asks there.
+    """
+    hosts = [split_endpoint(exporter.endpoint)[0] for exporter in settings.exporters.values()]
+    # Verbatim as well: Go compares ends of names, and `tempo.web.svc.` or a cluster's own domain has another one.
+    services = [host for host in hosts if is_service(host)]
+    entries = ["$(KUBERNETES_SERVICE_HOST)", ".svc", ".cluster.local", *services]
+    return ",".join(dict.fromkeys([*entries, *(settings.proxy.exclude if settings.proxy else [])]))
+
+
+def _cors(cors: Cors | None) -> Document:
+    if cors is None:
+        return {}
+    # With a list of its own the Collector takes no other header, whatever its documentation says: spans in JSON have a
+    # Content-Type that browsers ask for.
+    headers = {"allowed_headers": ["content-type", *cors.allowed_headers]} if cors.allowed_headers else {}
+    return {"cors": {"allowed_origins": cors.allowed_origins} | headers}
 
 
 def _secret_file(exporter: str, header: str) -> str:
     return f"{exporter}.{header}"
 
 
-def _certificate_file(exporter: str) -> str:
+def _key_file(exporter: str) -> str:
+    # With a character that no exporter's name has, so that no header's file has this name.
+    return f"{exporter}_client-key.pem"
+
+
+def _authorities_file(exporter: str) -> str:
     return f"{exporter}-ca.pem"
+
+
+def _certificate_file(exporter: str) -> str:
+    return f"{exporter}-client.pem"
 
 
 def _processors(settings: CollectorSettings, namespace: str) -> Document:
@@ -152,8 +200,18 @@ def _exporter(name: str, exporter: OtlpExporter) -> Document:
     endpoint = re.sub("^https?://", "", exporter.endpoint) if exporter.protocol == "grpc" else exporter.endpoint
     tls: Document = {} if exporter.tls.enabled else {"insecure": True}
     if exporter.tls.ca_bundle:
-        tls["ca_file"] = f"{FOLDER}/{_certificate_file(name)}"
-    headers = {header: f"${{file:{SECRETS_FOLDER}/{_secret_file(name, header)}}}" for header in exporter.headers}
+        tls["ca_file"] = f"{FOLDER}/{_authorities_file(name)}"
+    if exporter.tls.client_certificate:
+        # Without `reload_interval`: the files have new names with each edit, and new pods with them.
+        tls |= {
+            "cert_file": f"{FOLDER}/{_certificate_file(name)}",
+            "key_file": f"{SECRETS_FOLDER}/{_key_file(name)}",
+        }
+    if exporter.tls.server_name:
+        tls["server_name_override"] = exporter.tls.server_name
+    headers = {
+        header: f"${{file:{SECRETS_FOLDER}/{_secret_file(name, header)}}}" for header in in_lower_case(exporter.headers)
+    }
     return {"endpoint": endpoint} | ({"tls": tls} if tls else {}) | ({"headers": headers} if headers else {})
 
 

@@ -5,19 +5,27 @@ import json
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pulumi
 import pytest
 import yaml
 from pulumi.runtime import set_all_config
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import settings
+from settings.schema import aliased, bare_type, is_model, item_type
 from tests import golden
 
 _PLUS = golden.configuration("plus")
 _SECRETS = ["nginxLicenseJwt", "nginxRepoCrt", "nginxRepoKey"]
+FILES: dict[str, str] = {key: _PLUS[key] for key in _SECRETS} | {
+    "clientCertificate": _PLUS["nginxRepoCrt"],
+    "clientKey": _PLUS["nginxRepoKey"],
+}
+"""What a person has in the file that a command reads, by the key that it sets."""
 
 
 def _complete(case: dict[str, Any]) -> dict[str, Any]:
@@ -67,18 +75,97 @@ def test_a_mistake_is_said_exactly(case: dict[str, Any]) -> None:
 def test_the_command_that_is_offered_mends_it(case: dict[str, Any]) -> None:
     where, what, command = case["says"].splitlines()
     values, secrets = json.loads(json.dumps(case["configuration"])), list(case.get("secret", []))
+    place = path_of(where.removeprefix("nginx-tracing:").removesuffix(" = [secret]"))
+    around, shown = _at(values, place[:-1]), _at(values, place)
+    neighbours = set[Any](around or [])
     run_config_command(command, values, secrets)
+    if where.endswith(" = [secret]") and shown is not None:
+        # It replaces or removes what is there: beside another spelling of its key, the old one would stay in the file.
+        assert _at(values, place) != shown or (shown in FILES.values() and str(place[0]) in secrets)
+        assert set[Any](_at(values, place[:-1]) or []) <= neighbours
     after = refusal(values, secrets)
     # One mistake may hide another, at its own place or elsewhere; this one is gone.
     assert f"  {where}\n    {what}\n" not in after
     assert "canary" not in after
 
 
+def _at(values: Any, place: list[str | int]) -> Any:
+    """The value at a place; none where there is none."""
+    for part in place:
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return values
+
+
+def _exporting(**exporter: Any) -> dict[str, Any]:
+    return {"collector": {"exporters": {"vendor": {"endpoint": "otlp.vendor.example:4317"} | exporter}}}
+
+
+def _nginx_exporting(**headers: str) -> dict[str, Any]:
+    exporter = {"endpoint": "https://otlp.vendor.example:443", "headers": headers}
+    nginx = {"image": "nginx:1.27.5-otel", "exporter": exporter}
+    return {"nginx": nginx, "collector": {"enabled": False}, "tempo": {"enabled": False}}
+
+
+_PROXIED = {"proxy": {"url": "http://proxy.example:3128", "username": "collector", "password": "canary"}}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        _exporting(headers={"X-Scope-OrgID": "canary"}),
+        _exporting(headers={"x-scope-orgid": "canary"}),
+        _exporting(headers={"X-Scope-OrgID": "canary-old", "x-scope-orgid": "canary-new"}),
+        _exporting(headers={"API.Key": "canary", "api_key": "canary", "x": "canary"}),
+        _exporting(headers={"X-A": "canary", "x-A": "canary", "x-a": "canary"}),
+        {"collector": _exporting(headers={"X-A": "canary"})["collector"] | _PROXIED},
+        _exporting(tls={"clientCertificate": _PLUS["nginxRepoCrt"], "clientKey": _PLUS["nginxRepoKey"] + "canary"}),
+        _nginx_exporting(**{"X-Token": "canary"}),
+        _nginx_exporting(**{"X-Token": "canary", "X-TOKEN": "canary", "other.One": "canary"}),
+        {"registryUsername": "puller", "registryPassword": "canary", "imageRegistry": "registry.example"},
+    ],
+    ids=repr,
+)
+def test_who_runs_every_command_for_secrets_in_plain_text_has_none_left_in_the_file(values: dict[str, Any]) -> None:
+    values, secrets = json.loads(json.dumps(values)), list[str]()
+    while said := refusal(values, secrets):
+        # As a person does: all that are said, then once more. Pulumi tells of a top-level key that a secret is in it,
+        # so that the commands for one key are those of the first time.
+        for command in (line.strip() for line in said.splitlines() if line.startswith("    pulumi ")):
+            run_config_command(command, values, secrets)
+    assert "canary" not in json.dumps(values)
+
+
+def _maps(model: type[BaseModel], place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every map of a model whose keys are the user's: its place, and its annotation."""
+    for name, field in aliased(model).items():
+        annotation, here = field.rebuild_annotation(), f"{place}{name}"
+        bare = bare_type(annotation)
+        if get_origin(bare) is dict:
+            yield here, bare
+        inner = item_type(bare) if get_origin(bare) in {dict, list} else bare
+        if is_model(inner):
+            yield from _maps(inner, f"{here}.")
+
+
+@pytest.mark.parametrize(("place", "annotation"), list(_maps(settings.Settings)), ids=lambda value: str(value)[:60])
+def test_no_two_keys_of_a_map_become_one(place: str, annotation: Any) -> None:
+    keys = TypeAdapter(get_args(annotation)[0])
+    for spelling in ("a", "A", "a-B", "A-b", "a_b", "A.b", "a.b", "X-Scope-OrgID", "x-scope-orgid", " a", "a "):
+        try:
+            read = keys.validate_python(spelling)
+        except ValidationError:
+            continue
+        assert read == spelling, f"{place}: {spelling!r} is read as {read!r}, and so may another key be"
+
+
 def run_config_command(command: str, values: dict[str, Any], secrets: list[str]) -> None:
     """Does to a configuration what `pulumi config set` and `rm` do, of a command that a person gives to a shell."""
     with tempfile.TemporaryDirectory() as folder:
-        key = command.rsplit("--secret ", maxsplit=1)[-1].split(maxsplit=1)[0]
-        (Path(folder) / "file").write_text(_PLUS[key] if key in _SECRETS else "from-a-file")
+        key = command.removesuffix(" < file").rsplit(maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1]
+        (Path(folder) / "file").write_text(FILES.get(key, "from-a-file"))
         script = f"pulumi() {{ printf '%s\\0' \"$@\"; [ -t 0 ] || cat; }}\n{command}"
         ran = subprocess.run(
             ["bash", "-c", script], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True
@@ -97,7 +184,8 @@ def run_config_command(command: str, values: dict[str, Any], secrets: list[str])
         del around[place[-1]]
         return
     assert action == "set"
-    written = given[0] if given else piped
+    # Of what is piped to it Pulumi takes the last line end off.
+    written = given[0] if given else piped.removesuffix("\n")
     if "--path" in options and re.fullmatch(r"true|false|\d+", written):
         # As `--path` stores them.
         written = json.loads(written)

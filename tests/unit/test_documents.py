@@ -6,11 +6,19 @@ from typing import Any
 import pytest
 
 from components.documents import Document
-from components.documents.collector import collector_document, secret_files
-from components.documents.nginx import nginx_conf
+from components.documents.collector import (
+    certificate_files,
+    collector_document,
+    not_proxied,
+    proxy_url,
+    secret_files,
+)
+from components.documents.nginx import exporter_conf, nginx_conf
 from components.documents.tempo import tempo_document
 from settings import CollectorSettings, NginxSettings, TempoSettings
+from settings.collector import ExporterProxy
 from settings.nginx_text import quoted, snippet
+from tests import golden
 
 
 def conf(**changed: Any) -> str:
@@ -277,3 +285,42 @@ def test_a_dollar_in_a_secret_header_means_nothing_to_the_collector() -> None:
         {"exporters": {"a": {"endpoint": "a:1", "headers": {"key": "$HOME ${env:HOME}"}}}}
     )
     assert secret_files(settings.exporters) == {"a.key": "$$HOME $${env:HOME}"}
+
+
+def test_headers_are_sent_in_lower_case_and_configured_in_any() -> None:
+    exporters = {"a": {"endpoint": "a:1", "headers": {"X-Scope-OrgID": "team-a"}}}
+    document = collector(exporters=exporters)
+    assert document["exporters"]["otlp/a"]["headers"] == {
+        "x-scope-orgid": "${file:/etc/otelcol-secrets/a.x-scope-orgid}"
+    }
+    settings = CollectorSettings.model_validate({"exporters": exporters})
+    assert secret_files(settings.exporters) == {"a.x-scope-orgid": "team-a"}
+    exporter = NginxSettings.model_validate({"exporter": {"headers": {"X-Scope-OrgID": "team-a"}}}).exporter
+    assert 'header "x-scope-orgid" "team-a";' in exporter_conf(exporter, endpoint="a:1")
+
+
+def test_no_header_has_the_file_of_a_client_key() -> None:
+    plus = golden.configuration("plus")
+    tls = {"clientCertificate": plus["nginxRepoCrt"], "clientKey": plus["nginxRepoKey"]}
+    headers = {"client-key.pem": "x", "key": "x", "_client-key.pem": "x"}
+    with pytest.raises(ValueError, match="header's name"):
+        CollectorSettings.model_validate({"exporters": {"a": {"endpoint": "a:1", "headers": headers}}})
+    del headers["_client-key.pem"]
+    exporters = {name: {"endpoint": "a:1", "headers": headers, "tls": tls} for name in ("a", "a-client")}
+    settings = CollectorSettings.model_validate({"exporters": exporters})
+    assert len(secret_files(settings.exporters)) == 6
+    assert len(certificate_files(settings.exporters)) == 2
+
+
+def test_what_is_in_the_cluster_goes_past_the_proxy() -> None:
+    exporters = {"a": {"endpoint": "tempo.web.svc.:4317"}, "b": {"endpoint": "b.vendor.example:1"}}
+    proxy = {"url": "http://proxy.example:3128", "exclude": ["10.0.0.0/8"]}
+    settings = CollectorSettings.model_validate({"exporters": exporters, "proxy": proxy})
+    assert not_proxied(settings).split(",") == [
+        "$(KUBERNETES_SERVICE_HOST)", ".svc", ".cluster.local", "tempo.web.svc.", "10.0.0.0/8",
+    ]  # fmt: skip
+
+
+def test_a_login_of_the_proxy_is_part_of_its_url_whatever_is_in_it() -> None:
+    proxy = ExporterProxy.model_validate({"url": "http://proxy.example:1", "username": "a@b", "password": "c:/d%$"})
+    assert proxy_url(proxy) == "http://a%40b:c%3A%2Fd%25%24@proxy.example:1"

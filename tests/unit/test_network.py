@@ -96,3 +96,39 @@ def test_each_node_port_may_be_reached_from_anywhere(case: str, run_program: Run
 
 def test_without_network_policies_there_is_none(run_program: Run) -> None:
     assert not run_program({"networkPolicies": "false"}).inputs("NetworkPolicy")
+
+
+def test_browsers_come_to_the_collector_through_a_route_of_nginx(run_program: Run) -> None:
+    configuration: dict[str, Any] = {
+        "nginx": {
+            "routes": [{"path": "/v1/traces", "upstream": {"service": "otel-collector", "port": 4318}, "traced": False}]
+        },
+        "collector": {"receivers": {"http": True, "cors": {"allowedOrigins": ["https://shop.example"]}}},
+    }
+    policies = run_program(golden.as_pulumi_passes_it(configuration)).inputs("NetworkPolicy")
+    ports = [
+        port["port"]
+        for rule in policies["otel-collector"]["spec"]["ingress"]
+        if "from" in rule
+        for port in rule["ports"]
+    ]
+    assert ports == [4317, 4318]
+    assert {"kubernetes.io/metadata.name": "tracing"} in [
+        peer.get("namespaceSelector", {}).get("matchLabels")
+        for rule in policies["nginx"]["spec"]["egress"]
+        for peer in rule.get("to", [])
+    ]
+
+
+def test_the_proxy_may_be_reached_and_its_password_is_in_a_secret_alone(run_program: Run) -> None:
+    configuration: dict[str, Any] = {
+        "collector": {
+            "exporters": {"vendor": {"endpoint": "otlp.vendor.example:4317"}},
+            "proxy": {"url": "http://192.0.2.9:3128", "username": "collector", "password": "canary-password"},
+        }
+    }
+    program = run_program(golden.as_pulumi_passes_it(configuration), secrets=["collector"])
+    egress = program.inputs("NetworkPolicy")["otel-collector"]["spec"]["egress"]
+    assert {"to": [{"ipBlock": {"cidr": "192.0.2.9/32"}}], "ports": [{"protocol": "TCP", "port": 3128}]} in egress
+    with_password = [item["kind"] for item in program.objects() if "canary-password" in str(item)]
+    assert with_password == ["Secret"]

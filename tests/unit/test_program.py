@@ -60,6 +60,25 @@ def test_everything_is_in_the_one_namespace_with_the_labels_and_annotations_that
         assert settings.annotations.items() <= metadata.get("annotations", {}).items()
 
 
+@pytest.mark.parametrize(
+    ("case", "preview", "told"),
+    [
+        ("dev", False, [".venv/bin/python -m probe"]),
+        ("external-backend", False, [".venv/bin/python -m probe --watch"]),
+        ("own-collector", False, [".venv/bin/python -m probe --watch"]),
+        ("dev", True, []),
+    ],
+)
+def test_the_end_of_up_names_the_probe_once(
+    run_program: Run, monkeypatch: pytest.MonkeyPatch, case: str, preview: bool, told: list[str]
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", said.append)
+    values = golden.configuration(case)
+    run_program(golden.as_pulumi_passes_it(values), secrets=list(values), preview=preview)
+    assert [message.rpartition(": ")[2] for message in said] == told
+
+
 @pytest.mark.parametrize("case", ["every-knob", "mirror-registry", "external-backend", "own-collector"])
 def test_secrets_stay_secret_on_their_way_to_the_cluster(case: str, run_program: Run) -> None:
     program = run_case(case, run_program)

@@ -130,7 +130,9 @@ def test_nothing_is_nothing_with_a_sign_too() -> None:
 
 
 def test_what_stands_between_certificates_is_left_out() -> None:
-    (bundle,) = re.findall(r"-----BEGIN.*?END CERTIFICATE-----\n", (golden.FOLDER / EVERY_KNOB).read_text(), re.DOTALL)
+    *_, bundle = re.findall(
+        r"-----BEGIN CERT.*?END CERTIFICATE-----\n", (golden.FOLDER / EVERY_KNOB).read_text(), re.DOTALL
+    )
     bundle = re.sub("^ +", "", bundle, flags=re.MULTILINE)
     tls = {"caBundle": f"# Autorité de certification\n{bundle}# and again\n{bundle}"}
     configure(collector={"exporters": {"mine": {"endpoint": "otlp.example:4317", "tls": tls}}})
@@ -168,10 +170,21 @@ def test_a_part_of_the_resources_leaves_the_component_s_own_defaults_for_the_res
 @pytest.mark.parametrize(
     ("image", "mirrored"),
     [
-        ("nginx:1.27.5-otel", "mirror.example/a/nginx:1.27.5-otel"),
+        # What Docker Hub calls so is in `library` there, and a cache asks for it by that name alone.
+        ("nginx:1.27.5-otel", "mirror.example/a/library/nginx:1.27.5-otel"),
+        ("library/nginx:1.27.5-otel", "mirror.example/a/library/nginx:1.27.5-otel"),
+        ("docker.io/nginx:1.27.5-otel", "mirror.example/a/library/nginx:1.27.5-otel"),
         ("docker.io/library/nginx:1.27.5-otel", "mirror.example/a/library/nginx:1.27.5-otel"),
+        ("nginx@sha256:" + "0" * 64, "mirror.example/a/library/nginx@sha256:" + "0" * 64),
+        ("nginxinc/nginx-unprivileged:1.29.1-otel", "mirror.example/a/nginxinc/nginx-unprivileged:1.29.1-otel"),
+        # No other registry has such a folder.
+        ("registry.example/nginx:1.27.5-otel", "mirror.example/a/nginx:1.27.5-otel"),
         ("localhost:5000/lab/nginx-otel:1.28.3", "mirror.example/a/lab/nginx-otel:1.28.3"),
+        ("registry.example:5000/team/nginx@sha256:" + "0" * 64, "mirror.example/a/team/nginx@sha256:" + "0" * 64),
         ("team/nginx@sha256:" + "0" * 64, "mirror.example/a/team/nginx@sha256:" + "0" * 64),
+        # Written with the mirror's registry: as it is, in another folder of it too.
+        ("mirror.example/a/nginx:1.27.5-otel", "mirror.example/a/nginx:1.27.5-otel"),
+        ("mirror.example/ghcr/team/nginx:1.27.5-otel", "mirror.example/ghcr/team/nginx:1.27.5-otel"),
     ],
 )
 def test_a_mirror_takes_the_place_of_an_image_s_registry(image: str, mirrored: str) -> None:

@@ -84,6 +84,7 @@ class FakeStack:
     exporters: dict[str, int] = field(default_factory=dict[str, int])
     """Counters of the Collector with the exporter among the labels, as they stand on its page."""
     tempo_log: list[str] = field(default_factory=list[str])
+    collector_log: list[str] = field(default_factory=list[str])
     received: list[Seen] = field(default_factory=list[Seen])
     stored: list[Seen] = field(default_factory=list[Seen])
     collector: dict[str, int] = field(default_factory=dict[str, int])
@@ -236,6 +237,7 @@ class FakeStack:
                 return 200, self._read_by_probe(page)
             component, log = {
                 f"{pods}/tempo-1/log": ("tempo", self.tempo_log),
+                f"{pods}/otel-collector-1/log": ("otel-collector", self.collector_log),
                 f"{pods}/nginx-1/log": ("nginx", self.log),
             }[path]
             assert query["container"] == component

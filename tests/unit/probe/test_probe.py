@@ -286,7 +286,8 @@ def test_the_document_keeps_its_keys(probe: Probe) -> None:
     assert list(document) == [
         "run", "nginx_url", "tempo_url", "namespace", "search_query", "limit_seconds", "sent", "answers",
         "unanswered", "found_by_id", "found_by_search", "missing_by_id", "missing_by_search", "freshness_by_id",
-        "freshness_by_search", "look_up_errors", "last_look_up_error", "hops", "verdict", "trace", "requests",
+        "freshness_by_search", "look_up_errors", "last_look_up_error", "hops", "verdict", "other_exporters",
+        "trace", "requests",
     ]  # fmt: skip
     assert document["answers"] == {"200": 2}
     assert document["verdict"] is None

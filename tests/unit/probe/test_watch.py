@@ -16,6 +16,7 @@ from probe.diagnosis import losses
 from probe.result import HopCounters
 from tests.unit.probe.conftest import Ended
 from tests.unit.probe.fake_stack import FakeStack
+from tests.unit.probe.test_exporter_errors import PLAIN_TEXT, line_of
 
 Probe = Callable[..., Ended]
 
@@ -151,6 +152,38 @@ def test_an_exporter_that_gets_rid_of_nothing_is_told(probe: Probe, stack: FakeS
         "Collector → exporter: the Collector still holds 3 batches that it could not send with otlp/vendor"
         in ended.output
     )
+
+
+def test_what_the_collector_s_log_says_of_an_exporter_is_told_at_the_first_look(
+    probe: Probe, stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = {f'{names.QUEUE_SIZE}{{exporter="otlp/vendor"}}': 3}
+    finish = Counters.finish
+
+    async def wait_before(counters: Counters, trace_ids: set[str] | None) -> Measured:
+        stack.exporters = waiting
+        return await finish(counters, trace_ids)
+
+    monkeypatch.setattr(Counters, "finish", wait_before)
+    stack.collector_log = [line_of("otlp/vendor", PLAIN_TEXT)]
+    ended = probe("--watch", "0.1", "--rounds", "1")
+    assert ended.code == 1
+    assert (
+        "could not send with otlp/vendor; it tries again; “tls: first record does not look like a TLS handshake”: the "
+        "receiver speaks plain text, and the Collector TLS: "
+        "`pulumi config set --path collector.exporters.vendor.tls.enabled false`."
+    ) in ended.output
+
+
+def test_an_exporter_that_fails_beside_tempo_is_told_though_every_trace_is_found(
+    probe: Probe, stack: FakeStack
+) -> None:
+    stack.exporters = {f'{names.QUEUE_SIZE}{{exporter="otlp/vendor"}}': 3}
+    stack.collector_log = [line_of("otlp/vendor", PLAIN_TEXT)]
+    ended = probe("--requests", "2")
+    assert ended.code == 0
+    assert "Collector → exporter: the Collector still holds 3 batches" in ended.output
+    assert "collector.exporters.vendor.tls.enabled false" in ended.output
 
 
 @pytest.mark.parametrize(("place", "code"), [("refused", 1), ("", 2)])

@@ -1,0 +1,129 @@
+"""What the Collector's log says of an exporter that does not get rid of its spans, and what to do about it.
+
+Receivers may repeat in their answers what they were sent, a token for example. So only texts of this table are shown,
+which Go's and the Collector's own code writes, and the names of codes: never the rest of a line.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_NAMES = ("otelcol.component.id", "name")
+"""What tells the exporter in a line's fields: since version 0.126, and before."""
+
+_FAILED = "Exporting failed"
+
+
+@dataclass(frozen=True)
+class _Known:
+    text: str
+    """Regular expression of what is shown of the line."""
+
+    meaning: str
+    """What is wrong and what to do; `{at}` is the exporter's place in the configuration."""
+
+
+# The texts are those of Collector 0.126, gRPC 1.72 and Go 1.24, each caused once on purpose: see the test. What is more
+# special comes first.
+_PLAIN = "the receiver speaks plain text, and the Collector TLS: `pulumi config set --path {at}.tls.enabled false`"
+_WRONG_PROTOCOL = "gRPC is sent to a port for HTTP, or to a proxy: use the port for OTLP/gRPC, usually 4317, or " + (
+    "`protocol: http` with a URL"
+)
+_TABLE = (
+    _Known(r"tls: first record does not look like a TLS handshake", _PLAIN),
+    _Known(r"http: server gave HTTP response to HTTPS client", f"{_PLAIN}, and an endpoint with http://"),
+    _Known(
+        r"remote error: tls: (certificate required|bad certificate|unknown certificate authority|unknown certificate)",
+        "the receiver asks for another client certificate: see `{at}.tls.clientCertificate`",
+    ),
+    _Known(r"remote error: tls: [a-z ]+", "the receiver refuses the TLS connection: its own log says why"),
+    _Known(
+        r"error reading server preface: EOF|connection reset by peer|broken pipe",
+        "the receiver closes the connection at once: it speaks TLS (`pulumi config set --path {at}.tls.enabled "
+        "true`) or, with TLS, asks for a client certificate (`{at}.tls.clientCertificate`)",
+    ),
+    _Known(r"error reading server preface: (http2: frame too large)", _WRONG_PROTOCOL),
+    _Known(r"note that the frame header looked like an HTTP/1.1 header", _WRONG_PROTOCOL),
+    _Known(r"unexpected HTTP status code received from server: \d{3}", _WRONG_PROTOCOL),
+    _Known(
+        r"malformed HTTP response|readfrom tcp \S+ write tcp \S+ use of closed network connection",
+        "HTTP is sent to a port for gRPC: use the port for OTLP/HTTP, usually 4318, or `protocol: grpc`",
+    ),
+    _Known(
+        r"x509: certificate signed by unknown authority",
+        "name the authority of the receiver's certificate: `{at}.tls.caBundle`",
+    ),
+    _Known(
+        r"x509: certificate is (valid for|not valid for any names)",
+        "the receiver's certificate is for another host: name that one, `{at}.tls.serverName`",
+    ),
+    _Known(
+        r"x509: cannot validate certificate for \S+ because it doesn't contain any IP SANs",
+        "the receiver's certificate has no address in it: name the host that it is for, `{at}.tls.serverName`",
+    ),
+    _Known(r"x509: certificate has expired or is not yet valid", "the receiver needs a new certificate"),
+    _Known(
+        r"connect: connection refused",
+        "nothing listens there: is it the host and the port? OTLP/gRPC is usually 4317, OTLP/HTTP 4318",
+    ),
+    _Known(
+        r"no such host|server misbehaving|produced zero addresses",
+        "the name is unknown: a Service of another namespace is <name>.<namespace>.svc",
+    ),
+    _Known(r"connect: (no route to host|network is unreachable)", "no way leads there from the cluster"),
+    _Known(
+        r"message larger than max|HTTP Status Code 413",
+        "the receiver takes no message of this size, and its spans are lost: lower `collector.batch.size`, or raise "
+        "the receiver's limit",
+    ),
+    _Known(
+        r"proxyconnect|failed to do connect handshake|Proxy Authentication Required",
+        "the proxy of `collector.proxy` does not let the Collector through",
+    ),
+    _Known(
+        r"code = Unauthenticated|HTTP Status Code 401",
+        "the receiver wants to know who sends: is the secret in `{at}.headers` the right one?",
+    ),
+    _Known(
+        r"code = PermissionDenied|HTTP Status Code 403",
+        "the receiver does not take spans from this sender: is the secret in `{at}.headers` the right one?",
+    ),
+    _Known(
+        r"HTTP Status Code (404|405)",
+        "there is no receiver at the path of `{at}.endpoint`, to which the Collector adds /v1/traces",
+    ),
+    _Known(r"code = Unimplemented", "what listens there takes no OTLP/gRPC"),
+    _Known(r"HTTP Status Code 400", "the receiver does not understand it: does it speak TLS?"),
+    _Known(r"code = ResourceExhausted|HTTP Status Code 429", "the receiver asks to send less"),
+    _Known(r"HTTP Status Code \d{3}", "the receiver does not take it"),
+    _Known(
+        r"context deadline exceeded|i/o timeout|Client\.Timeout exceeded",
+        "no answer: does a firewall or a NetworkPolicy stand in between? A proxy that is needed is "
+        "`collector.proxy`; one that is set has to answer, too",
+    ),
+    _Known(r"code = \w+", "the receiver does not take it"),
+)
+
+
+def told_by(line: str) -> tuple[str, str] | None:
+    """The exporter that a line of the Collector's log complains of, and its complaint; none for another line."""
+    if _FAILED not in line:
+        return None
+    fields = re.search(r"\{.*\}\s*$", line)
+    try:
+        told: dict[str, Any] = json.loads(fields[0]) if fields else {}
+    except ValueError:
+        return None
+    exporter = next((told[name] for name in _NAMES if isinstance(told.get(name), str)), None)
+    error = told.get("error")
+    return (exporter, explained(exporter, error)) if exporter and isinstance(error, str) else None
+
+
+def explained(exporter: str, error: str) -> str:
+    """What an error means, with the part of its text that is known; nothing of it where none is."""
+    name = exporter.rpartition("/")[2]
+    for known in _TABLE:
+        if found := re.search(known.text, error):
+            return f"“{found[0]}”: {known.meaning.format(at=f'collector.exporters.{name}')}"
+    return "its log says why"

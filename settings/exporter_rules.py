@@ -1,0 +1,143 @@
+"""Rules of what spans leave by: headers, client certificates, the proxy, and who may send over HTTP."""
+
+import datetime
+from collections.abc import Callable, Iterator, Mapping
+
+from pydantic import SecretStr
+
+from settings.license import belong_together, certificate_end
+from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, repeated, set_command
+from settings.stack import Settings
+from settings.values import is_of_namespace, is_service, split_endpoint
+
+_EXPORTERS: Place = ("collector", "exporters")
+_PROXY: Place = ("collector", "proxy")
+_SOON = datetime.timedelta(days=30)
+
+
+def header_places(settings: Settings) -> Iterator[tuple[Place, Mapping[str, SecretStr]]]:
+    """Every group of headers, with its place."""
+    yield ("nginx", "exporter", "headers"), settings.nginx.exporter.headers
+    for name, exporter in settings.collector.exporters.items():
+        yield (*_EXPORTERS, name, "headers"), exporter.headers
+
+
+def exporter_secrets(settings: Settings) -> list[Place]:
+    """The places of all secrets that exporters have."""
+    places: list[Place] = [(*place, header) for place, headers in header_places(settings) for header in headers]
+    places += [
+        (*_EXPORTERS, name, "tls", "clientKey")
+        for name, exporter in settings.collector.exporters.items()
+        if exporter.tls.client_key
+    ]
+    proxy = settings.collector.proxy
+    return [*places, *([(*_PROXY, "password")] if proxy and proxy.password else [])]
+
+
+def _header_spellings(settings: Settings) -> Iterator[Broken]:
+    for place, headers in header_places(settings):
+        # Capital letters sort before small ones, so the spelling that stays is the one in lower case, if there is one.
+        # Versions before this one had offered to set the secret under that.
+        spellings = sorted(headers, reverse=True)
+        for number, kept in repeated(name.lower() for name in spellings):
+            doubled: Place = (*place, spellings[number])
+            wrong = (
+                f"is {path((*place, spellings[kept]))} too: a header's name is the same in capital and small letters"
+            )
+            yield Broken(Mistake(doubled, wrong, remove_command(doubled)))
+
+
+def _client_certificates(settings: Settings) -> Iterator[Broken]:
+    for name, exporter in settings.collector.exporters.items():
+        tls, place = exporter.tls, (*_EXPORTERS, name, "tls")
+        certificate: Place = (*place, "clientCertificate")
+        key: Place = (*place, "clientKey")
+        if not tls.enabled:
+            for field, is_set in (
+                (certificate, tls.client_certificate),
+                (key, tls.client_key),
+                ((*place, "serverName"), tls.server_name),
+            ):
+                if is_set:
+                    yield Broken(Mistake(field, "is for a connection with TLS, which is off", remove_command(field)))
+            continue
+        if tls.client_certificate and not tls.client_key:
+            wrong = "is required beside `clientCertificate`"
+            yield Broken(Mistake(key, wrong, set_command(key, "", secret=True)))
+        if tls.client_key and not tls.client_certificate:
+            wrong = "is required beside `clientKey`"
+            yield Broken(Mistake(certificate, wrong, set_command(certificate, "", from_file=True)))
+        if (
+            tls.client_certificate
+            and tls.client_key
+            and not belong_together(tls.client_certificate, tls.client_key.get_secret_value())
+        ):
+            wrong = "is not the key of `clientCertificate`, of which the first certificate counts"
+            yield Broken(Mistake(key, wrong, set_command(key, "", secret=True), "[secret]"))
+
+
+def _proxy(settings: Settings) -> Iterator[Broken]:
+    proxy = settings.collector.proxy
+    if proxy is None:
+        return
+    if not settings.collector.exporters:
+        wrong = "is on the way to `collector.exporters`, and there is none: the stack's Tempo is in the cluster"
+        yield Broken(Mistake(_PROXY, wrong, remove_command(_PROXY)), (_EXPORTERS,))
+    username: Place = (*_PROXY, "username")
+    password: Place = (*_PROXY, "password")
+    if proxy.password and not proxy.username:
+        yield Broken(Mistake(username, "is required beside `password`", set_command(username, "collector")))
+    if proxy.username and not proxy.password:
+        yield Broken(Mistake(password, "is required beside `username`", set_command(password, "", secret=True)))
+
+
+def _cors(settings: Settings) -> Iterator[Broken]:
+    receivers = settings.collector.receivers
+    if receivers.cors and not receivers.http:
+        place: Place = ("collector", "receivers", "cors")
+        yield needs(place, "is for OTLP over HTTP, which is off", ("collector", "receivers", "http"), "true")
+
+
+def _server_names(settings: Settings) -> Iterator[Broken]:
+    names = settings.nginx.server_name
+    for number, first in repeated(name.lower() for name in names):
+        place: Place = ("nginx", "serverName", number)
+        wrong = f"is {path(('nginx', 'serverName', first))} too: a host name is the same in capital and small letters"
+        yield Broken(Mistake(place, wrong, remove_command(place), f'"{names[number]}"'))
+
+
+def exporter_warnings(settings: Settings) -> Iterator[str]:
+    """What is accepted and probably not meant."""
+    for name, exporter in settings.collector.exporters.items():
+        place = path((*_EXPORTERS, name))
+        host, port = split_endpoint(exporter.endpoint)
+        maybe_service = is_service(host) or (is_of_namespace(host) and port != 443)
+        secured = exporter.tls.model_fields_set
+        if maybe_service and exporter.tls.enabled and not secured and not exporter.endpoint.startswith("https://"):
+            tls = (*_EXPORTERS, name, "tls", "enabled")
+            yield (
+                f"{place} is sent to {host} with TLS, which is the default, and receivers inside a cluster usually "
+                f"speak plain text: then nothing arrives. Plain text: {set_command(tls, 'false')}. If it does have "
+                f"TLS: {set_command(tls, 'true')}"
+            )
+        if settings.collector.proxy and is_of_namespace(host) and host not in settings.collector.proxy.exclude:
+            yield (
+                f"{place} is sent to {host} through the proxy. If that is a Service of the cluster, write its full "
+                f"name: {set_command((*_EXPORTERS, name, 'endpoint'), f'{host}.svc:{port}')}"
+            )
+        if exporter.tls.client_certificate:
+            end = certificate_end(exporter.tls.client_certificate)
+            today = datetime.datetime.now(datetime.UTC).date()
+            if end < today:
+                yield f"{place}.tls.clientCertificate expired on {end}: receivers refuse it"
+            elif end < today + _SOON:
+                yield f"{place}.tls.clientCertificate expires on {end}: receivers refuse it then"
+
+
+EXPORTER_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
+    _header_spellings,
+    _client_certificates,
+    _proxy,
+    _cors,
+    _server_names,
+)

@@ -1,0 +1,82 @@
+"""The commands that messages offer, run by the real Pulumi CLI on a real stack's file."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.paths import BIN
+from tests.unit.test_bad_input import CASES, FILES, run_config_command, title
+
+_PASSPHRASE = {"PULUMI_CONFIG_PASSPHRASE": "protects nothing", "PULUMI_SKIP_UPDATE_CHECK": "true"}
+
+
+def _is_of_interest(case: dict[str, Any]) -> bool:
+    """Secrets, places in lists, and names that a path has to quote: where a path may mean something else."""
+    where, _, command = case["says"].splitlines()
+    return where.endswith(" = [secret]") or "[" in command
+
+
+@pytest.fixture(scope="module")
+def stack(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stack without a program, whose file each test writes."""
+    folder = tmp_path_factory.mktemp("commands")
+    (folder / "Pulumi.yaml").write_text("name: nginx-tracing\nruntime: python\n")
+    _pulumi(folder, "pulumi stack init mine")
+    return folder
+
+
+def _pulumi(folder: Path, command: str) -> str:
+    environment = {
+        **os.environ,
+        **_PASSPHRASE,
+        "PULUMI_BACKEND_URL": f"file://{folder}?metadata=skip",
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+    }
+    ran = subprocess.run(
+        ["bash", "-c", command],
+        check=False,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def _values(folder: Path) -> tuple[dict[str, Any], set[str]]:
+    """What the program would be given: each key's value, as text or what it is in JSON, and the keys with secrets."""
+    listed = json.loads(_pulumi(folder, "pulumi config --json --show-secrets"))
+    named = {key.removeprefix("nginx-tracing:"): value for key, value in listed.items()}
+    values = {key: value.get("objectValue", value.get("value")) for key, value in named.items()}
+    return values, {key for key, value in named.items() if value["secret"]}
+
+
+def _as_text(values: dict[str, Any]) -> dict[str, Any]:
+    """Top-level values that are no objects, as the engine passes them."""
+    return {key: value if isinstance(value, str | dict | list) else json.dumps(value) for key, value in values.items()}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if _is_of_interest(case)], ids=title)
+def test_pulumi_does_to_the_file_what_the_unit_tests_take_it_to_do(case: dict[str, Any], stack: Path) -> None:
+    command = case["says"].splitlines()[2]
+    key = command.removesuffix(" < file").rsplit(maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1]
+    (stack / "file").write_text(FILES.get(key, "from-a-file"))
+    configured = {f"nginx-tracing:{key}": value for key, value in case["configuration"].items()}
+    file = stack / "Pulumi.mine.yaml"
+    head = {key: value for key, value in yaml.safe_load(file.read_text()).items() if key != "config"}
+    file.write_text(yaml.safe_dump(head | {"config": configured}))
+    expected, secrets = json.loads(json.dumps(case["configuration"])), list[str]()
+    run_config_command(command, expected, secrets)
+    _pulumi(stack, command)
+    values, encrypted = _values(stack)
+    assert _as_text(values) == _as_text(expected)
+    assert encrypted == set(secrets)
+    if secrets:
+        assert FILES.get(key, "from-a-file").strip() not in file.read_text()

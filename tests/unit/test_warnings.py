@@ -1,0 +1,171 @@
+"""What is accepted, and warned of in each preview."""
+
+import datetime
+import json
+from typing import Any
+
+import pulumi
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from pulumi.runtime import set_all_config
+
+import settings
+from tests import golden
+
+
+def warnings_of(monkeypatch: pytest.MonkeyPatch, **values: Any) -> list[str]:
+    """The warnings of a configuration, all of it secret for Pulumi that may have a secret in it."""
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    named = {f"nginx-tracing:{key}": value for key, value in golden.as_pulumi_passes_it(values).items()}
+    secret = [key for key, value in named.items() if '"clientKey"' in value] + ["nginx-tracing:nginxLicenseJwt"]
+    set_all_config(named, secret)
+    settings.load()
+    return said
+
+
+DIGEST = f"@sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "age"),
+    [
+        ({"tempo": {"image": "grafana/tempo:2.6.1"}}, "tempo.image", "older"),
+        ({"tempo": {"image": "grafana/tempo:2.11.0"}}, "tempo.image", "newer"),
+        ({"tempo": {"image": "harbor.example/cache/grafana/tempo:1.5.0"}}, "tempo.image", "older"),
+        ({"tempo": {"image": f"grafana/tempo:2.6.1{DIGEST}"}}, "tempo.image", "older"),
+        ({"tempo": {"image": "registry.example/own/tempo:3.4.0"}}, "tempo.image", "newer"),
+        ({"collector": {"image": "otel/opentelemetry-collector:0.95.0"}}, "collector.image", "older"),
+        ({"collector": {"image": "otel/opentelemetry-collector:0.166.0"}}, "collector.image", "newer"),
+        ({"collector": {"image": "otel/opentelemetry-collector:1.2.0"}}, "collector.image", "newer"),
+        (
+            {
+                "collector": {
+                    "image": "ghcr.io/open-telemetry/opentelemetry-collector-releases/opentelemetry-collector-k8s:1.0",
+                    "distribution": "k8s",
+                }
+            },
+            "collector.image",
+            "newer",
+        ),
+        ({"nginx": {"image": "nginx:1.33.0-otel"}}, "nginx.image", "newer"),
+        ({"nginx": {"image": "nginx:2.0.0-otel"}}, "nginx.image", "newer"),
+        ({"nginx": {"image": "registry.example/copies/nginx:1.24.0-otel"}}, "nginx.image", "older"),
+        (
+            {
+                "edition": "plus",
+                "plus": {"image": "registry.example/nginx-plus:R39-debian"},
+                "nginxLicenseJwt": golden.configuration("plus")["nginxLicenseJwt"],
+            },
+            "plus.image",
+            "newer",
+        ),
+    ],
+)
+def test_a_version_that_the_program_does_not_know_is_told(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], place: str, age: str
+) -> None:
+    (warning,) = warnings_of(monkeypatch, **values)
+    assert warning.startswith(f"{place} is {age} than the ")
+    assert "python -m probe" in warning
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"tempo": {"image": "grafana/tempo:2.10.1"}},
+        {"tempo": {"image": "grafana/tempo:2.8.4"}},
+        {"tempo": {"image": f"grafana/tempo{DIGEST}"}},
+        {"tempo": {"image": "grafana/tempo:main-87c2dc3"}},
+        {"tempo": {"image": "localhost:5000/lab/tempo:v1.5.1-0.20250529124718-87c2dc380cec"}},
+        {"tempo": {"image": "registry.example/traces:3.0.0"}},
+        {
+            "tempo": {"image": "grafana/tempo:3.0.0", "enabled": False},
+            "collector": {"exporters": {"a": {"endpoint": "a.b.example:1"}}},
+        },
+        {"collector": {"image": "otel/opentelemetry-collector:0.165.2"}},
+        {"collector": {"image": f"otel/opentelemetry-collector{DIGEST}"}},
+        {"collector": {"image": "registry.example/otelcol:3.1.0"}},
+        {"nginx": {"image": "nginx:1.31.4-otel"}},
+        {"nginx": {"image": "nginx:stable-otel"}},
+        {"nginx": {"image": f"registry.example/nginx{DIGEST}"}},
+        {"nginx": {"image": "registry.example/web:9.9.9"}},
+    ],
+    ids=json.dumps,
+)  # fmt: skip
+def test_of_versions_that_are_known_and_of_those_that_cannot_be_known_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]
+) -> None:
+    assert warnings_of(monkeypatch, **values) == []
+
+
+def exporting(endpoint: str, **exporter: Any) -> dict[str, Any]:
+    """A configuration with one exporter."""
+    return {"exporters": {"mine": {"endpoint": endpoint} | exporter}}
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "tempo-distributor.tempo.svc.cluster.local:4317",
+        "tempo-distributor.tempo.svc:4317",
+        "tempo-distributor.monitoring:4317",
+        "Tempo.Monitoring.SVC:4317",
+        "tempo.monitoring.svc.cluster.local.:4317",
+        "tempo:4317",
+    ],
+)
+def test_tls_by_default_to_a_service_of_the_cluster_is_told_with_both_commands(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    (warning,) = warnings_of(monkeypatch, collector=exporting(endpoint))
+    for enabled in ("false", "true"):
+        assert f"pulumi config set --path collector.exporters.mine.tls.enabled {enabled}" in warning
+        assert warnings_of(monkeypatch, collector=exporting(endpoint, tls={"enabled": enabled == "true"})) == []
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "otlp.vendor.example:4317",
+        "vendor.com:4317",
+        "vendor.io:443",
+        "https://tempo.monitoring.svc:4317",
+        "192.0.2.1:4317",
+    ],
+)
+def test_tls_by_default_to_others_is_what_is_meant(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    assert warnings_of(monkeypatch, collector=exporting(endpoint)) == []
+
+
+def test_a_short_name_of_a_service_that_would_go_through_the_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy: dict[str, Any] = {"url": "http://proxy.example:3128"}
+    collector = exporting("tempo.monitoring:4317", tls={"enabled": False})
+    (warning,) = warnings_of(monkeypatch, collector=collector | {"proxy": proxy})
+    assert "pulumi config set --path collector.exporters.mine.endpoint tempo.monitoring.svc:4317" in warning
+    proxy["exclude"] = ["tempo.monitoring"]
+    assert warnings_of(monkeypatch, collector=collector | {"proxy": proxy}) == []
+
+
+@pytest.mark.parametrize(("days", "told"), [(-2, "expired on"), (10, "expires on"), (90, None)])
+def test_a_client_certificate_that_ends_soon_is_told(
+    monkeypatch: pytest.MonkeyPatch, days: int, told: str | None
+) -> None:
+    certificate, key = _self_signed(days)
+    tls = {"clientCertificate": certificate, "clientKey": key}
+    said = warnings_of(monkeypatch, collector=exporting("otlp.vendor.example:4317", tls=tls))
+    assert [told is not None and told in warning for warning in said] == ([True] if told else [])
+
+
+def _self_signed(days: int) -> tuple[str, str]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "client")])
+    today = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(today - datetime.timedelta(days=100))
+    certificate = builder.not_valid_after(today + datetime.timedelta(days=days)).sign(key, hashes.SHA256())
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), key.private_bytes(*form).decode()
