@@ -338,7 +338,7 @@ fn add_configured(request: &mut ngx_http_request_t, all: &mut Vec<KeyValue>) {
         // The conventions make headers lists of values.
         let is_header = [&b"http.request.header."[..], b"http.response.header."]
             .iter()
-            .any(|prefix| configured.name.starts_with(*prefix));
+            .any(|prefix| configured.name.starts_with(prefix));
         let value =
             if is_header { Value::Array(ArrayValue { values: vec![AnyValue { value: Some(value) }] }) } else { value };
         all.push(KeyValue::new(&configured.name, value));
