@@ -207,8 +207,8 @@ class CollectorSettings(Model):
 DEFAULT_REPLICAS = 2
 """One that stays while the other is killed, evicted or replaced.
 
-NGINX's module never sends an export again, and after a refused connection gRPC waits for 1 s, then 1.6 times longer each
-time, while every export fails. README has what is lost with one and with two.
+NGINX's module never sends an export again, and after a refused connection gRPC waits for 1 s, then 1.6 times longer
+each time, while every export fails. README has what is lost with one and with two.
 """
 
 DEFAULT_IMAGES: dict[Distribution, str] = {

@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn exports_fail_after_the_return_for_as_long_as_the_official_module_s() {
         // Seconds away, and the earliest and latest attempt after it: the sums of the waits from 0.25 s after the loss on,
-        // when the next export is due. Measured with the official module: 0.6, 5 and 29.7 s.
-        for (away, earliest, latest) in [(2.0, 0.53, 1.17), (12.0, 1.1, 7.1), (45.0, 0.0, 39.1)] {
+        // when the next export is due; the last one is a wait of 26.8 s and a fifth after an attempt just before it. Measured with the official module: 0.6, 5 and 29.7 s.
+        for (away, earliest, latest) in [(2.0, 0.53, 1.17), (12.0, 1.1, 7.1), (45.0, 0.0, 32.3)] {
             for _ in 0..20 {
                 let failed = run(async {
                     let (state, _) = receiver(10.25, 10.25 + away);
