@@ -53,8 +53,8 @@ from settings.nginx import Autoscaling
 from settings.values import seconds, split_endpoint
 
 LAST_EXPORT_SECONDS = 20
-"""The module flushes when a worker ends and waits for its exports, without a deadline of its own; with a Collector
-that hangs it was seen to wait for over 15 s."""
+"""The module flushes when a worker ends and waits for its exports, without a deadline of its own: with a Collector that
+hangs, until the kubelet kills it at the end of the grace period."""
 
 NETWORK_SECONDS = 2
 """A new pod's connections may be refused until the NetworkPolicies of all nodes have its address, and the module never

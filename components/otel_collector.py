@@ -140,7 +140,7 @@ class OtelCollector(pulumi.ComponentResource):
             USER,
             METRICS,
             grace_seconds=GRACE_SECONDS,
-            replicas=settings.replicas,
+            replicas=settings.replica_count,
             service_account=account,
             depends_on=self.policies,
         )
@@ -153,7 +153,7 @@ class OtelCollector(pulumi.ComponentResource):
             pods = deployment(workload, stack=stack, parent=self)
         self.ready = pods.id
         pod_monitor(workload, stack=stack, parent=self)
-        disruption_budget(COLLECTOR, settings.replicas, stack=stack, parent=self)
+        disruption_budget(COLLECTOR, settings.replica_count, stack=stack, parent=self)
         ports = [
             ServicePortArgs(name=port_name, port=port, target_port=port_name)
             for port_name, port in _ports(settings).items()

@@ -108,12 +108,17 @@ def _exports(nginx: HopCounters) -> list[Finding]:
     findings: list[Finding] = []
     if nginx.counters[names.DROPPED_LINES]:
         why = (
-            f"its export buffer was full: {_last(nginx, names.DROPPED_TEXT)}. Raise otel_exporter's batch_size or "
-            "batch_count, or lower its interval."
+            f"its export buffer was full: {_last(nginx, names.DROPPED_TEXT)}. The Collector hangs, or answers too "
+            "slowly: each batch, full or not, takes one of otel_exporter's batch_count places until it is answered. "
+            "Raise batch_count, or batch_size if batches are full."
         )
         findings.append(Finding(hop="NGINX", why=why))
     if nginx.counters[names.FAILURE_LINES]:
-        why = f"exports failed, and NGINX does not retry them: {_last(nginx, names.FAILURE_TEXT)}."
+        why = (
+            f"exports failed, and NGINX does not retry them: {_last(nginx, names.FAILURE_TEXT)}. After a refused "
+            "connection, exports go on failing until gRPC connects again: after 1 s, then 1.6 times longer each time, "
+            "up to 2 min. So they can fail for about as long again as the Collector was away."
+        )
         findings.append(Finding(hop="NGINX → Collector", why=why))
     return findings
 

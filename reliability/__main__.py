@@ -25,6 +25,7 @@ from reliability.ladder import RATES, freshness, ladder
 
 STEP_SECONDS = 60
 DOWN_SECONDS = 300
+AWAY_SECONDS = 5
 NO_OPS = 10
 FILE = Path("reliability.json")
 Say = Callable[[str], None]
@@ -44,6 +45,7 @@ def _measurements(stack: Stack, say: Say) -> dict[str, Measurement]:
         "nginx-scale-down": lambda: [faulty.nginx_scale_down(stack)],
         "collector-rollout": lambda: [faulty.collector_rollout(stack)],
         "collector-kill": lambda: [faulty.collector_kill(stack)],
+        "collector-away": lambda: [faulty.collectors_away(stack, AWAY_SECONDS)],
         "collector-queues": lambda: [faulty.collectors_with_full_queues(stack, 30)],
         "tempo-down": lambda: [faulty.tempo_down(stack, DOWN_SECONDS)],
         "tempo-stop": lambda: [faulty.tempo_stop(stack)],

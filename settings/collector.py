@@ -260,8 +260,11 @@ class CollectorSettings(Model):
         description="Image of the Collector. Unset: version 0.126.0 of the distribution.",
         examples=["otel/opentelemetry-collector:0.126.0"],
     )
-    replicas: Count = Field(
-        default=1, description="Pods. With two, none of NGINX's spans is refused while one of them is replaced."
+    replicas: Count | None = Field(
+        default=None,
+        description="Pods. Unset: 2, or 1 with tail sampling. With one, NGINX's spans are lost whenever it is killed, "
+        "evicted, or replaced with a persistent queue: until it is back, and then until NGINX connects again.",
+        examples=[2],
     )
     proxy: ExporterProxy | None = Field(
         default=None, description="HTTP proxy on the way to the exporters' receivers. Unset: none."
@@ -283,6 +286,23 @@ class CollectorSettings(Model):
         default_factory=dict[str, OtlpExporter], description="Receivers besides, or instead of, the stack's Tempo."
     )
 
+    @property
+    def replica_count(self) -> int:
+        """Pods: `replicas`, or the default, which depends on the sampling.
+
+        Nothing sends all spans of a trace to the same one of several replicas.
+        """
+        if self.replicas is not None:
+            return self.replicas
+        return DEFAULT_REPLICAS if self.sampling.tail is None else 1
+
+
+DEFAULT_REPLICAS = 2
+"""One that stays while the other is killed, evicted or replaced.
+
+NGINX's module never sends an export again, and after a refused connection gRPC waits for 1 s, then 1.6 times longer
+each time, while every export fails. README has what is lost with one and with two.
+"""
 
 DEFAULT_IMAGES: dict[Distribution, str] = {
     "core": "otel/opentelemetry-collector:0.126.0",

@@ -305,14 +305,14 @@ def _collector_sampling(settings: Settings) -> Iterator[Broken]:
                 set_command((*place, "errors"), "true"),
             )
         )
-    if settings.collector.replicas > 1:
+    if settings.collector.replica_count > 1:
         replicas: Place = ("collector", "replicas")
         yield Broken(
             Mistake(
                 replicas,
                 "must be 1 with `collector.sampling.tail`: nothing sends all spans of a trace to the same replica",
                 set_command(replicas, 1),
-                str(settings.collector.replicas),
+                str(settings.collector.replica_count),
             ),
             (place,),
         )

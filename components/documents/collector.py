@@ -32,7 +32,7 @@ def collector_document(
         export_spans: the spans of a full export of NGINX.
     """
     receivers: Document = {"grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}"}}
-    if settings.replicas > 1:
+    if settings.replica_count > 1:
         # gRPC keeps to one replica as long as its connection lasts; the next one may be to another.
         ageing = {"max_connection_age": "60s", "max_connection_age_grace": "10s"}
         receivers["grpc"]["keepalive"] = {"server_parameters": ageing}

@@ -118,7 +118,7 @@ def test_the_probe_names_the_hop_that_loses_spans(stack: Stack) -> None:
     assert code == 1
     assert result["found_by_id"] == 0
     assert result["verdict"]["hop"] == "NGINX → Collector"
-    assert kubectl(*scale, "--replicas=1").returncode == 0
+    assert kubectl(*scale, "--replicas=2").returncode == 0
     ready = ("rollout", "status", "deployment/otel-collector", f"--namespace={NAMESPACE}", "--timeout=60s")
     assert kubectl(*ready).returncode == 0
     # The node's rules for the Collector's Service follow within a second or two of its readiness.

@@ -4,6 +4,7 @@ import contextlib
 import getpass
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -122,6 +123,13 @@ class Nginx:
     def get(self, path: str = "/", **headers: str) -> httpx.Response:
         """A request with headers; `_` in a name stands for `-`."""
         return httpx.get(self.url(path), headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def exchange(port: int, request: bytes) -> bytes:
+    """What NGINX answers to raw bytes until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

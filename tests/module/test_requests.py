@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.module.conftest import Start
+from tests.module.conftest import Start, exchange
 from tests.otlp import Receiver, free_port
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -20,13 +20,6 @@ PARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
 def upstream(port: int, does: str = 'return 200 "$http_traceparent";') -> str:
     """An untraced server; it answers with the `traceparent` that it got: all of them, joined by commas."""
     return f"server {{ listen 127.0.0.1:{port}; otel_trace off; {does} }}"
-
-
-def exchange(port: int, request: bytes) -> bytes:
-    """What NGINX answers to raw bytes until it closes the connection."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(request)
-        return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
 def test_a_span_covers_the_time_from_the_first_byte_to_the_last(start: Start, receiver: Receiver) -> None:
@@ -63,6 +56,28 @@ def test_a_body_without_a_length_is_measured(start: Start, receiver: Receiver) -
     nginx = start("location / { proxy_pass http://127.0.0.1:1; }")
     httpx.post(nginx.url(), content=iter([b"1234", b"5678"]))
     assert receiver.one().attributes["http.request_content_length"] == 8
+
+
+def test_a_length_from_2_gib_up_overflows(start: Start, receiver: Receiver) -> None:
+    # The official module keeps lengths in 32 bits.
+    nginx = start("client_max_body_size 0; location / { return 200; }")
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", nginx.port), timeout=10) as connection:
+        connection.sendall(head)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+    assert receiver.one().attributes["http.request_content_length"] == 3_000_000_000 - 2**32
+
+
+def test_a_post_that_is_redirected_inside_nginx_becomes_a_get(start: Start, receiver: Receiver) -> None:
+    # NGINX changes the method itself, unless it goes to a named location.
+    nginx = start(
+        "location /x { error_page 404 = /app; return 404; } location /y { error_page 404 = @app; return 404; }"
+        " location /app { return 200; } location @app { return 200; }"
+    )
+    httpx.post(nginx.url("/x"))
+    httpx.post(nginx.url("/y"))
+    methods = {span.attributes["http.target"]: span.attributes["http.method"] for span in receiver.many(2)}
+    assert methods == {"/x": "GET", "/y": "POST"}
 
 
 def test_http_0_9_has_no_version_and_no_headers_but_a_context(start: Start, receiver: Receiver) -> None:
@@ -130,6 +145,8 @@ def test_what_ends_before_its_location_has_no_span(start: Start, receiver: Recei
     assert nginx.get("/?early=1").status_code == 200
     assert httpx.post(nginx.url(), content=b"12345").status_code == 413
     assert b" 400 " in exchange(nginx.port, b"nonsense\r\n\r\n")
+    assert b" 405 " in exchange(nginx.port, b"TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert httpx.get(nginx.url(f"/{'a' * 40_000}")).status_code == 414
     nginx.get("/last")
     assert receiver.one().attributes["http.target"] == "/last"
 

@@ -14,7 +14,7 @@ from lab.pieces import CARGO_TARGET, NGINX
     [
         "cargo fmt --check",
         "cargo clippy --release --locked -- --deny warnings",
-        "cargo test --release --locked --test context",
+        "cargo test --release --locked --test context --test connection",
     ],
 )
 def test_cargo_is_content(nginx_build: Path, command: str) -> None:

@@ -1,17 +1,18 @@
 """What a request's span says, and where its context comes from."""
 
-import http.client
 import re
 import subprocess
 import threading
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
-from tests.module.conftest import Start
+from tests.module.conftest import Nginx, Start, exchange
 from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
 
@@ -203,6 +204,14 @@ def test_a_traceparent_that_is_none_starts_a_new_trace(start: Start, receiver: R
     assert receiver.one().parent_id == ""
 
 
+def test_a_trace_of_zeros_is_a_new_trace_whose_parent_is_kept(start: Start, receiver: Receiver) -> None:
+    # As with the official module, which looks at each of the two alone.
+    header = f"00-{'0' * 32}-{PARENT_ID}-01"
+    start("otel_trace_context extract; location / { return 200; }").get(traceparent=header)
+    assert receiver.one().trace_id not in {TRACE_ID, "0" * 32}
+    assert receiver.one().parent_id == PARENT_ID
+
+
 def test_the_variables_are_the_span_s_also_with_tracing_off(start: Start, receiver: Receiver) -> None:
     nginx = start(
         'otel_trace_context extract; location / { return 200 "$otel_trace_id $otel_span_id $otel_parent_id '
@@ -272,12 +281,50 @@ def test_a_subrequest_has_no_span_of_its_own(start: Start, receiver: Receiver) -
     assert receiver.one().attributes["http.target"] == "/page"
 
 
-def test_a_target_that_is_no_utf_8_does_not_lose_the_span(start: Start, receiver: Receiver) -> None:
-    nginx = start()
-    connection = http.client.HTTPConnection("127.0.0.1", nginx.port)
-    connection.sock = None
-    connection.connect()
-    connection.sock.sendall(b"GET /\xff HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-    assert connection.sock.recv(4096).startswith(b"HTTP/1.1 200")
-    connection.close()
-    assert receiver.one().attributes["http.target"] == "/\N{REPLACEMENT CHARACTER}"
+@pytest.fixture
+def raw_receiver() -> Generator[tuple[int, list[bytes]]]:
+    """A receiver that keeps exports as they came: its port, and what it has got."""
+    got: list[bytes] = []
+
+    def export(message: bytes, _: grpc.ServicerContext) -> bytes:
+        got.append(message)
+        return b""
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    handler = grpc.method_handlers_generic_handler(
+        "opentelemetry.proto.collector.trace.v1.TraceService",
+        {"Export": grpc.unary_unary_rpc_method_handler(export)},
+    )
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port, got
+    server.stop(None).wait()
+
+
+def test_text_that_is_not_utf_8_is_sent_as_it_is(stopped_nginx: Nginx, raw_receiver: tuple[int, list[bytes]]) -> None:
+    port, got = raw_receiver
+    stopped_nginx.write(
+        f"otel_exporter {{ endpoint 127.0.0.1:{port}; interval 50ms; }} otel_trace on; otel_span_attr sent $http_sent;"
+        f" server {{ listen 127.0.0.1:{stopped_nginx.port}; location / {{ return 200; }} }}"
+    )
+    stopped_nginx.start()
+    head = b"GET /\xff HTTP/1.1\r\nHost: a\r\nUser-Agent: \xfe\r\nSent: \xfd\r\nConnection: close\r\n\r\n"
+    assert exchange(stopped_nginx.port, head).startswith(b"HTTP/1.1 200")
+    wait_for("an export", lambda: got)
+    # A string's length goes before it.
+    assert [text in got[0] for text in (b"\x02/\xff", b"\x01\xfe", b"\x01\xfd")] == [True] * 3
+
+
+def test_a_strict_receiver_refuses_the_whole_batch_with_text_that_is_not_utf_8(
+    start: Start, receiver: Receiver
+) -> None:
+    nginx = start(exporter="batch_size 2; batch_count 10;", interval="1h")
+    nginx.get("/in-the-same-batch")
+    assert exchange(nginx.port, b"GET /\xff HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").startswith(
+        b"HTTP/1.1 200"
+    )
+    nginx.get("/in-the-next")
+    nginx.stop()
+    assert [span.attributes["http.target"] for span in receiver.spans] == ["/in-the-next"]
+    assert nginx.log().count("OTel export failure") == 1

@@ -269,8 +269,28 @@ def test_a_drain_takes_one_pod_at_a_time_and_the_only_pod_of_a_component_too(run
 
 
 def test_a_drain_takes_one_at_a_time_of_the_pods_that_an_autoscaler_made(run_program: Run) -> None:
-    program = run_program({"nginx": '{"autoscaling": {"maxReplicas": 5}}'})
+    program = run_program({"nginx": '{"autoscaling": {"maxReplicas": 5}}', "collector": '{"replicas": 1}'})
     assert set(program.inputs("PodDisruptionBudget")) == {"nginx"}
+
+
+@pytest.mark.parametrize(
+    ("collector", "pods"),
+    [
+        ({}, 2),
+        ({"distribution": "k8s", "queue": {"storage": "persistent"}}, 2),
+        ({"distribution": "k8s", "sampling": {"tail": {}}}, 1),
+        ({"replicas": 1}, 1),
+        ({"replicas": 3}, 3),
+    ],
+    ids=["default", "persistent queue", "tail sampling", "one", "three"],
+)
+def test_a_second_collector_takes_over_unless_a_trace_has_to_be_whole(
+    run_program: Run, collector: dict[str, Any], pods: int
+) -> None:
+    program = run_program({"collector": json.dumps(collector)})
+    kind = "StatefulSet" if "queue" in collector else "Deployment"
+    assert program.inputs(kind)["otel-collector"]["spec"]["replicas"] == pods
+    assert ("otel-collector" in program.inputs("PodDisruptionBudget")) is (pods > 1)
 
 
 def test_the_labels_of_a_claim_are_not_the_configuration_s(run_program: Run) -> None:
@@ -325,8 +345,8 @@ def test_a_program_can_have_the_components_several_times(run_program: Run, tmp_p
     main = tmp_path / "__main__.py"
     main.write_text(INSTANCES)
     program = run_program({"bench:instances": "2"}, main=main)
-    # The engine refuses a second resource of a name and a type.
+    # The engine refuses a second resource of a name and a type. The Collector has one more: two pods and their budget.
     registered = [(token, resource.name) for token, found in program.resources.items() for resource in found]
-    assert len(registered) == len(set(registered)) == 2 * (1 + 3 + 3 * 4)
+    assert len(registered) == len(set(registered)) == 2 * (1 + 3 + 3 * 4 + 1)
     namespaces = {item["metadata"]["namespace"] for item in program.inputs("Service").values()}
     assert namespaces == {"tracing-bench-0", "tracing-bench-1"}

@@ -38,7 +38,7 @@ pub struct MainConf {
     pub tls: bool,
     pub trusted_certificates: Option<Vec<X509>>,
     pub headers: Vec<(AsciiMetadataKey, AsciiMetadataValue)>,
-    resource_attributes: Vec<(String, String)>,
+    resource_attributes: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Default for MainConf {
@@ -76,25 +76,25 @@ impl MainConf {
     }
 
     /// Resource attributes by name: of two with one name the last counts, and `otel_service_name` beats both.
-    pub fn resource(&self) -> Vec<(String, String)> {
-        let mut attributes: Vec<(String, String)> = Vec::new();
-        let mut set = |name: &str, value: &str| {
+    pub fn resource(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut attributes: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut set = |name: &[u8], value: &[u8]| {
             attributes.retain(|(known, _)| known != name);
-            attributes.push((name.to_owned(), value.to_owned()));
+            attributes.push((name.to_vec(), value.to_vec()));
         };
-        set("service.name", "unknown_service:nginx");
+        set(b"service.name", b"unknown_service:nginx");
         for (name, value) in &self.resource_attributes {
             set(name, value);
         }
         if !self.service_name.data.is_null() {
-            set("service.name", &text(self.service_name));
+            set(b"service.name", self.service_name.as_bytes());
         }
         attributes
     }
 }
 
 pub struct SpanAttribute {
-    pub name: String,
+    pub name: Vec<u8>,
     pub value: ngx_http_complex_value_t,
 }
 
@@ -150,8 +150,8 @@ impl Merge for LocationConf {
     }
 }
 
-/// Text of the configuration; bytes that are no UTF-8 cannot be exported and are replaced.
-pub fn text(string: ngx_str_t) -> String {
+/// Text of the configuration that has to be UTF-8 and is refused where it is not: endpoints, headers, files.
+fn text(string: ngx_str_t) -> String {
     String::from_utf8_lossy(string.as_bytes()).into_owned()
 }
 
@@ -369,7 +369,7 @@ unsafe extern "C" fn trusted_certificate(cf: *mut ngx_conf_t, _: *mut ngx_comman
 unsafe extern "C" fn resource_attribute(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
     // SAFETY: NGINX passes the structure that `create_main_conf` made, and two arguments.
     let (main, words) = unsafe { (&mut *conf.cast::<MainConf>(), arguments(cf)) };
-    main.resource_attributes.push((text(words[1]), text(words[2])));
+    main.resource_attributes.push((words[1].as_bytes().to_vec(), words[2].as_bytes().to_vec()));
     NGX_CONF_OK
 }
 
@@ -386,7 +386,7 @@ unsafe extern "C" fn span_attribute(cf: *mut ngx_conf_t, _: *mut ngx_command_t, 
         (ngx_http_compile_complex_value(&mut compile) == 0).then_some(value)
     };
     let Some(value) = compiled else { return NGX_CONF_ERROR };
-    location.span_attributes.push(SpanAttribute { name: text(words[1]), value });
+    location.span_attributes.push(SpanAttribute { name: words[1].as_bytes().to_vec(), value });
     NGX_CONF_OK
 }
 

@@ -12,30 +12,30 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc as blocking};
 use std::thread;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use openssl::error::ErrorStack;
 use openssl::ssl::{SslConnector, SslMethod};
 use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilder;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_openssl::SslStream;
+use tokio_util::io::InspectReader;
 use tonic::Status;
+use tonic::body::Body;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::Uri;
+use tonic_prost::ProstCodec;
 
-/// How long a worker that ends waits for its last batches. The official module waits for ever.
-pub const EXIT_LIMIT: Duration = Duration::from_secs(10);
+use crate::connection::{State, keep, ready};
+use crate::otlp::{ExportTraceServiceRequest, InstrumentationScope, Resource, ResourceSpans, ScopeSpans, Span};
 
-/// How long a connection may take. Waiting batches try one after another, so that this times the number of
-/// batches is what a collector that swallows packets costs at most.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+const METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 /// How often a call that met a closing connection is made again; each new connection may close as well.
 const UNSENT_RETRIES: usize = 10;
@@ -127,14 +127,16 @@ impl Exporter {
     }
 
     /// Takes a span, unless the buffer is full: then it is dropped and the answer is false.
+    ///
+    /// As with the official module, a full batch goes with the span that comes after it, or at the interval.
     pub fn add(&mut self, span: impl FnOnce() -> Span) -> bool {
+        if self.current.len() >= self.batch_size {
+            self.flush();
+        }
         if self.current.is_empty() && self.shared.sending.load(Ordering::Acquire) >= self.batch_count {
             return false;
         }
         self.current.push(span());
-        if self.current.len() >= self.batch_size {
-            self.flush();
-        }
         true
     }
 
@@ -156,14 +158,12 @@ impl Exporter {
         self.shared.failures.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
-    /// Sends the rest and waits for the answers, `EXIT_LIMIT` at most.
+    /// Sends the rest and waits for the answers: for ever, as the official module does.
     pub fn finish(&mut self) {
         self.flush();
         self.queue = None;
-        if self.finished.recv_timeout(EXIT_LIMIT) == Err(blocking::RecvTimeoutError::Timeout) {
-            let batches = self.shared.sending.load(Ordering::Acquire);
-            self.shared.failed(format!("gave up {batches} batches after {} s at exit", EXIT_LIMIT.as_secs()));
-        }
+        // An error means that the thread has ended by a panic: there is no answer to wait for.
+        let _ = self.finished.recv();
     }
 }
 
@@ -196,21 +196,31 @@ fn without_signals<Started>(start: impl FnOnce() -> Started) -> Started {
     }
 }
 
+/// Sends requests on one connection.
+type Sender = http2::SendRequest<Body>;
+
 async fn run(
     settings: Settings,
     tls: Option<SslConnector>,
     mut batches: mpsc::UnboundedReceiver<(Vec<Span>, Slot)>,
     shared: &Arc<Shared>,
 ) {
-    let channel = channel(&settings, tls);
+    let state = Arc::new(watch::Sender::new(State::Connecting));
+    let endpoint = settings.endpoint.clone();
+    let kept = Arc::clone(&state);
+    // Ends with the runtime.
+    tokio::spawn(async move { keep(&kept, || connect(endpoint.clone(), tls.clone())).await });
     let mut sends = JoinSet::new();
     loop {
         tokio::select! {
             batch = batches.recv() => match batch {
                 Some((spans, slot)) => {
-                    let message = request(&settings, spans);
-                    let client = TraceServiceClient::new(channel.clone());
-                    sends.spawn(send(client, message, settings.headers.clone(), Arc::clone(shared), slot));
+                    let export = Export {
+                        message: request(&settings, spans),
+                        headers: settings.headers.clone(),
+                        origin: settings.endpoint.clone(),
+                    };
+                    sends.spawn(send(Arc::clone(&state), export, Arc::clone(shared), slot));
                 }
                 None => break,
             },
@@ -220,29 +230,41 @@ async fn run(
     while sends.join_next().await.is_some() {}
 }
 
-async fn send(
-    mut client: TraceServiceClient<Channel>,
+struct Export {
     message: ExportTraceServiceRequest,
     headers: Vec<(AsciiMetadataKey, AsciiMetadataValue)>,
-    shared: Arc<Shared>,
-    _slot: Slot,
-) {
-    let mut result = client.export(with_headers(message.clone(), &headers)).await;
+    origin: Uri,
+}
+
+async fn send(state: Arc<watch::Sender<State<Sender>>>, export: Export, shared: Arc<Shared>, _slot: Slot) {
+    let mut result = export.send(&state).await;
     // As gRPC does: the collector closed the connection before it took the call, so this is no second delivery.
     for _ in 0..UNSENT_RETRIES {
         if !result.as_ref().is_err_and(was_never_sent) {
             break;
         }
         tokio::time::sleep(UNSENT_PAUSE).await;
-        result = client.export(with_headers(message.clone(), &headers)).await;
+        result = export.send(&state).await;
     }
     if let Err(status) = result {
         shared.failed(explain(&status));
     }
 }
 
-fn causes(status: &Status) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(status.source(), |&error| error.source())
+impl Export {
+    async fn send(&self, state: &watch::Sender<State<Sender>>) -> Result<(), Status> {
+        let sender = ready(state).await.map_err(Status::unavailable)?;
+        let service = tower::service_fn(move |request| sender.clone().send_request(request));
+        let request = with_headers(self.message.clone(), &self.headers);
+        // Of the answer only the status counts: what it says of spans that were refused, the official module ignores.
+        let codec = ProstCodec::<ExportTraceServiceRequest, ()>::default();
+        let mut client = Grpc::with_origin(service, self.origin.clone());
+        client.unary(request, PathAndQuery::from_static(METHOD), codec).await.map(|_| ())
+    }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&error| error.source())
 }
 
 fn was_never_sent(status: &Status) -> bool {
@@ -251,8 +273,12 @@ fn was_never_sent(status: &Status) -> bool {
 
 /// The failure with its causes: `transport error` alone helps nobody.
 fn explain(status: &Status) -> String {
-    let mut parts = vec![status.message().to_owned()];
-    for cause in causes(status).map(ToString::to_string) {
+    with_causes(status.message().to_owned(), status)
+}
+
+fn with_causes(message: String, error: &(dyn Error + 'static)) -> String {
+    let mut parts = vec![message];
+    for cause in causes(error).map(ToString::to_string) {
         if !parts.iter().any(|part| part.contains(&cause)) {
             parts.push(cause);
         }
@@ -264,8 +290,7 @@ fn request(settings: &Settings, spans: Vec<Span>) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
             resource: Some(settings.resource.clone()),
-            scope_spans: vec![ScopeSpans { scope: Some(settings.scope.clone()), spans, schema_url: String::new() }],
-            schema_url: String::new(),
+            scope_spans: vec![ScopeSpans { scope: Some(settings.scope.clone()), spans }],
         }],
     }
 }
@@ -281,14 +306,38 @@ fn with_headers(
     request
 }
 
-/// A channel that connects when it is first used and again whenever the connection is lost, each time with the
-/// name resolved anew.
-fn channel(settings: &Settings, tls: Option<SslConnector>) -> Channel {
-    let endpoint = Endpoint::from(settings.endpoint.clone()).connect_timeout(CONNECT_LIMIT);
-    match tls {
-        None => endpoint.connect_lazy(),
-        Some(connector) => {
-            endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| connect_tls(connector.clone(), uri)))
+/// Connects, with the name resolved anew. As in gRPC, there is a connection once the receiver's settings have come:
+/// what accepts connections and closes them, as a balancer without a receiver does, counts as a failure.
+async fn connect(endpoint: Uri, tls: Option<SslConnector>) -> Result<(Sender, Lost), String> {
+    let (settled, settings) = oneshot::channel();
+    let stream = stream(&endpoint, tls).await.map_err(|error| error.to_string())?;
+    let stream = InspectReader::new(stream, first_frame_is_settings(settled));
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .map_err(|error| with_causes(error.to_string(), &error))?;
+    let mut connection: Lost = Box::pin(async move {
+        let _ = connection.await;
+    });
+    tokio::select! {
+        Ok(()) = settings => Ok((sender, connection)),
+        () = &mut connection => Err("connection closed before the HTTP/2 settings".to_owned()),
+    }
+}
+
+/// Ends with the connection that it drives.
+type Lost = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Tells when the first frame has come and is one of settings, from what is read of the connection.
+fn first_frame_is_settings(settled: oneshot::Sender<()>) -> impl FnMut(&[u8]) {
+    // A frame is its length in three bytes, then its type: RFC 9113, 4.1 and 6.5.
+    const TYPE: usize = 3;
+    const SETTINGS: u8 = 4;
+    let (mut settled, mut start) = (Some(settled), Vec::with_capacity(TYPE + 1));
+    move |read| {
+        start.extend(read.iter().take(TYPE + 1 - start.len()));
+        if start.get(TYPE) == Some(&SETTINGS) {
+            // Nobody waits any more where the attempt took too long.
+            let _ = settled.take().map(|settled| settled.send(()));
         }
     }
 }
@@ -312,14 +361,16 @@ impl Settings {
     }
 }
 
-type Tls = TokioIo<SslStream<TcpStream>>;
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<Any: AsyncRead + AsyncWrite + Send + Unpin> Stream for Any {}
 
-async fn connect_tls(connector: SslConnector, uri: Uri) -> io::Result<Tls> {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let tcp = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await?;
+async fn stream(endpoint: &Uri, tls: Option<SslConnector>) -> io::Result<Box<dyn Stream>> {
+    let host = endpoint.host().unwrap_or_default().trim_matches(['[', ']']);
+    let tcp = TcpStream::connect((host, endpoint.port_u16().unwrap_or_default())).await?;
     tcp.set_nodelay(true)?;
-    let ssl = connector.configure()?.into_ssl(&host)?;
+    let Some(connector) = tls else { return Ok(Box::new(tcp)) };
+    let ssl = connector.configure()?.into_ssl(host)?;
     let mut stream = SslStream::new(ssl, tcp)?;
     Pin::new(&mut stream).connect().await.map_err(io::Error::other)?;
-    Ok(TokioIo::new(stream))
+    Ok(Box::new(stream))
 }

@@ -4,9 +4,12 @@
 // NGINX's interface is C: tables are mutable statics, and every hook is unsafe by its signature.
 #![allow(static_mut_refs)]
 
+mod backoff;
 mod config;
+mod connection;
 mod context;
 mod exporter;
+mod otlp;
 mod request;
 mod variables;
 
@@ -23,11 +26,10 @@ use ngx::ffi::{
 };
 use ngx::http::{HttpModule, HttpModuleLocationConf, HttpModuleMainConf, Merge};
 use ngx::ngx_log_error;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use config::{COMMANDS, LocationConf, MainConf};
 use exporter::{Exporter, Settings};
+use otlp::{InstrumentationScope, KeyValue, Resource, Value};
 
 struct Module;
 
@@ -168,23 +170,15 @@ unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
 }
 
 fn settings(main: &MainConf) -> Result<Settings, String> {
-    let attributes = main.resource().into_iter().map(|(key, value)| KeyValue {
-        key,
-        value: Some(AnyValue { value: Some(Value::StringValue(value)) }),
-        ..Default::default()
-    });
+    let attributes = main.resource().into_iter().map(|(key, value)| KeyValue::new(&key, Value::String(value)));
     Ok(Settings {
         endpoint: main.endpoint().ok_or("invalid endpoint")?,
         trusted_certificates: main.trusted_certificates.clone(),
         headers: main.headers.clone(),
         batch_size: main.batch_size,
         batch_count: main.batch_count,
-        resource: Resource { attributes: attributes.collect(), ..Default::default() },
-        scope: InstrumentationScope {
-            name: "nginx".to_owned(),
-            version: NGINX_VERSION.to_string_lossy().into_owned(),
-            ..Default::default()
-        },
+        resource: Resource { attributes: attributes.collect() },
+        scope: InstrumentationScope { name: b"nginx".to_vec(), version: NGINX_VERSION.to_bytes().to_vec() },
     })
 }
 

@@ -11,11 +11,10 @@ use ngx::ffi::{
 };
 use ngx::http::HttpModuleLocationConf;
 use ngx::ngx_log_error;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::trace::v1::{Span, Status, span::SpanKind, status::StatusCode};
 
 use crate::config::{EXTRACT, INJECT, LocationConf};
 use crate::context::{TraceContext, is_valid};
+use crate::otlp::{AnyValue, ArrayValue, ERROR, KeyValue, SERVER, Span, Status, Value};
 use crate::{Module, exporter, module};
 
 /// A request's place in its trace. In the request's pool, found by its cleanup handler when an internal redirect
@@ -233,15 +232,12 @@ fn hash(name: &str) -> usize {
 }
 
 fn string(name: &str, value: &[u8]) -> KeyValue {
-    attribute(name, Value::StringValue(String::from_utf8_lossy(value).into_owned()))
+    KeyValue::new(name.as_bytes(), Value::String(value.to_vec()))
 }
 
+/// A number as the official module keeps it: in 32 bits, so that a length from 2 GiB up overflows.
 fn integer(name: &str, value: i64) -> KeyValue {
-    attribute(name, Value::IntValue(value))
-}
-
-fn attribute(name: &str, value: Value) -> KeyValue {
-    KeyValue { key: name.to_owned(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
+    KeyValue::new(name.as_bytes(), Value::Int(i64::from(value as i32)))
 }
 
 fn span(request: &mut ngx_http_request_t, context: &RequestContext) -> Span {
@@ -249,19 +245,17 @@ fn span(request: &mut ngx_http_request_t, context: &RequestContext) -> Span {
     let now = ngx_timeofday();
     let nanoseconds = |seconds: i64, milliseconds: usize| (seconds as u64 * 1000 + milliseconds as u64) * 1_000_000;
     let parent = &context.parent.span_id;
-    let error = Status { code: StatusCode::Error as i32, ..Default::default() };
     Span {
         trace_id: context.current.trace_id.to_vec(),
         span_id: context.current.span_id.to_vec(),
         parent_span_id: if is_valid(parent) { parent.to_vec() } else { Vec::new() },
-        trace_state: String::from_utf8_lossy(&context.state).into_owned(),
-        name: String::from_utf8_lossy(span_name(request).as_bytes()).into_owned(),
-        kind: SpanKind::Server as i32,
+        trace_state: context.state.clone(),
+        name: span_name(request).as_bytes().to_vec(),
+        kind: SERVER,
         start_time_unix_nano: nanoseconds(request.start_sec, request.start_msec),
         end_time_unix_nano: nanoseconds(now.sec, now.msec),
-        status: Some(if status >= 500 { error } else { Status::default() }),
+        status: Some(Status { code: if status >= 500 { ERROR } else { 0 } }),
         attributes: attributes(request, status),
-        ..Default::default()
     }
 }
 
@@ -340,15 +334,13 @@ fn add_configured(request: &mut ngx_http_request_t, all: &mut Vec<KeyValue>) {
     for configured in location.attributes() {
         let value = ptr::from_ref(&configured.value).cast_mut();
         let Some(value) = evaluate(request, value) else { continue };
-        let single = string(&configured.name, value.as_bytes());
+        let value = Value::String(value.as_bytes().to_vec());
         // The conventions make headers lists of values.
-        let is_header =
-            ["http.request.header.", "http.response.header."].iter().any(|prefix| configured.name.starts_with(prefix));
-        all.push(if is_header {
-            let values = single.value.into_iter().collect();
-            attribute(&configured.name, Value::ArrayValue(ArrayValue { values }))
-        } else {
-            single
-        });
+        let is_header = [&b"http.request.header."[..], b"http.response.header."]
+            .iter()
+            .any(|prefix| configured.name.starts_with(prefix));
+        let value =
+            if is_header { Value::Array(ArrayValue { values: vec![AnyValue { value: Some(value) }] }) } else { value };
+        all.push(KeyValue::new(&configured.name, value));
     }
 }
