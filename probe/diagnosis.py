@@ -102,8 +102,8 @@ def _exports(nginx: HopCounters) -> list[Finding]:
     findings: list[Finding] = []
     if nginx.counters[names.DROPPED_LINES]:
         why = (
-            f"its export buffer was full: {_last(nginx, names.DROPPED_TEXT)}. Raise otel_exporter's batch_size or "
-            "batch_count, or lower its interval."
+            f"its export buffer was full: {_last(nginx, names.DROPPED_TEXT)}. Raise `nginx.exporter.batchCount`; "
+            "each `interval` takes a batch of it, full or not."
         )
         findings.append(Finding(hop="NGINX", why=why))
     if nginx.counters[names.FAILURE_LINES]:
@@ -148,8 +148,8 @@ def _waiting(collector: HopCounters) -> list[Finding]:
     if collector.unreadable or not (queue := collector.counters[names.QUEUE_SIZE]):
         return []
     why = (
-        f"the Collector still holds {_many(queue, 'batch', 'batches')} that it could not send to Tempo; it tries "
-        "again. Its log says why."
+        "the Collector still holds spans that it could not send to Tempo "
+        f"(otelcol_exporter_queue_size {queue:.0f}); it tries again. Its log says why."
     )
     return [Finding(hop="Collector → Tempo", why=why)]
 
@@ -214,8 +214,8 @@ def _other_exporters(collector: HopCounters, waiting_at_start: Collection[str]) 
             findings.append(Finding(hop="Collector → exporter", why=why))
         if waiting and not sent and exporter in waiting_at_start:
             why = (
-                f"the Collector still holds {_many(waiting, 'batch', 'batches')} that it could not send with "
-                f"{exporter}; it tries again. Its log says why."
+                f"the Collector still holds spans that it could not send with {exporter} "
+                f"(otelcol_exporter_queue_size {waiting:.0f}); it tries again. Its log says why."
             )
             findings.append(Finding(hop="Collector → exporter", why=why))
     return findings

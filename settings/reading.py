@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from settings.combinations import mistakes_of, secrets_made_plain
+from settings.limits import sized
 from settings.mistakes import PROJECT, Mistake, Place, explain, masked
 from settings.plus_combinations import plus_warnings
 from settings.schema import aliased, bare_type, is_model, item_type
@@ -41,7 +42,7 @@ def load() -> Settings:
         )
     for warning in (*plus_warnings(settings), *secrets_made_plain(settings, _is_secret)):
         pulumi.log.warn(warning)
-    return settings
+    return sized(settings)
 
 
 def cluster_access() -> ClusterAccess:
