@@ -148,8 +148,7 @@ def test_an_exporter_that_gets_rid_of_nothing_is_told(probe: Probe, stack: FakeS
     ended = probe("--watch", "0.1", "--rounds", "1")
     assert ended.code == 1
     assert (
-        "Collector → exporter: the Collector still holds spans that it could not send with otlp/vendor"
-        in ended.output
+        "Collector → exporter: the Collector still holds spans that it could not send with otlp/vendor" in ended.output
     )
 
 
