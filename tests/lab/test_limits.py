@@ -68,9 +68,8 @@ def exported(spans: int, attribute_bytes: int, trace_id: bytes | None = None) ->
 def send(*messages: ExportTraceServiceRequest) -> None:
     """Gives messages to the Collector as an application does; raises `grpc.RpcError` where it refuses one."""
     with forwarded("deployment/otel-collector", 4317) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        call = channel.unary_unary(EXPORT)
         for message in messages:
-            call(message.SerializeToString(), timeout=60)
+            channel.unary_unary(EXPORT, ExportTraceServiceRequest.SerializeToString)(message, timeout=60)
 
 
 def spans_of(outputs: dict[str, Any], trace_id: bytes) -> list[dict[str, Any]]:
@@ -92,7 +91,8 @@ def found_ids(outputs: dict[str, Any]) -> Iterator[str]:
     now = int(time.time())
     query = {"q": f'{{resource.service.name="{SERVICE}"}}', "limit": 100_000, "spss": 1}
     answer = httpx.get(f"{outputs['tempoUrl']}/api/search", params=query | {"start": now - 600, "end": now + 10})
-    return (trace["traceID"].zfill(32) for trace in answer.json().get("traces") or [])
+    traces: list[dict[str, str]] = answer.json().get("traces") or []
+    return (trace["traceID"].zfill(32) for trace in traces)
 
 
 def test_every_span_of_an_application_that_sends_large_ones_is_found(bounds: dict[str, Any]) -> None:
