@@ -21,6 +21,7 @@ import pulumi
 import settings as configuration
 from components.cluster import check_cluster, node_host
 from components.stack import stack_context
+from settings.limits import exports
 
 
 async def main() -> pulumi.Inputs:
@@ -48,9 +49,8 @@ async def main() -> pulumi.Inputs:
 
     tempo = TempoBackend("tempo", settings.tempo, stack) if settings.tempo.enabled else None
     backend = tempo.otlp_endpoint if tempo else None
-    export_spans = settings.nginx.exporter.batch_size
     collector = (
-        OtelCollector("otel-collector", settings.collector, stack, backend=backend, export_spans=export_spans)
+        OtelCollector("otel-collector", settings.collector, stack, backend=backend, exports=exports(settings))
         if settings.collector.enabled
         else None
     )

@@ -22,6 +22,7 @@ from lab.errors import LabError
 from lab.pieces import VEGETA
 from lab.progress import Progress
 from lab.stack import take_interrupts
+from reliability.figures import MODULE
 
 SECTIONS = ("commands", "previews", "growth", "tracing", "spans")
 
@@ -68,7 +69,7 @@ def _measure(section: str, scratch: Path, progress: Progress, console: Console) 
 
 
 def _show_tracing(costs: list[cost.Cost], console: Console) -> None:
-    title = f"Tracing, the lab's module: medians of {cost.ROUNDS} rounds, {cost.CONNECTIONS} connections"
+    title = f"Tracing, by {MODULE}: medians of {cost.ROUNDS} rounds, {cost.CONNECTIONS} connections"
     table = Table("traced", "requests/s", "÷ untraced", "CPU s per million requests", "÷ untraced", title=title)
     base = costs[0]
     for found in costs:
@@ -83,7 +84,7 @@ def _show_tracing(costs: list[cost.Cost], console: Console) -> None:
 
 
 def _show_spans(costs: list[cost.SpanCost], console: Console) -> None:
-    title = f"Spans at {cost.STEADY_RATE:.0f}/s for {cost.STEADY_SECONDS} s"
+    title = f"Spans at {cost.STEADY_RATE:.0f}/s for {cost.STEADY_SECONDS} s, by {MODULE}"
     table = Table("", *(found.stack for found in costs), "÷", title=title)
     ours, theirs = costs
     for component in COMPONENTS:

@@ -22,6 +22,7 @@ from components.nginx import NginxOtel
 from components.otel_collector import OtelCollector
 from components.stack import stack_context
 from components.tempo import TempoBackend
+from settings.limits import exports
 
 for number in range(pulumi.Config("bench").require_int("instances")):
     settings = configuration.load().model_copy(update={"namespace": f"tracing-bench-{number}"})
@@ -32,7 +33,7 @@ for number in range(pulumi.Config("bench").require_int("instances")):
         settings.collector,
         stack,
         backend=tempo.otlp_endpoint,
-        export_spans=settings.nginx.exporter.batch_size,
+        exports=exports(settings),
     )
     image = stack.images["nginx"]
     NginxOtel(f"nginx-{number}", settings.nginx, stack, image=image, exporter=collector.otlp_endpoint, plus=None)

@@ -382,4 +382,4 @@ def _waiting(samples: Samples) -> float:
 def _with_queue(samples: Samples) -> str:
     """What a pod held at the last look: with it go the exports of a queue in memory that it could not send any more."""
     waiting = _waiting(samples)
-    return f"and what became of {waiting:.0f} waiting exports " if waiting else ""
+    return f"and what became of its queue of size {waiting:.0f} " if waiting else ""

@@ -109,8 +109,8 @@ def _exports(nginx: HopCounters) -> list[Finding]:
     if nginx.counters[names.DROPPED_LINES]:
         why = (
             f"its export buffer was full: {_last(nginx, names.DROPPED_TEXT)}. The Collector hangs, or answers too "
-            "slowly: each batch, full or not, takes one of otel_exporter's batch_count places until it is answered. "
-            "Raise batch_count, or batch_size if batches are full."
+            "slowly: each batch, full or not, takes one of the `nginx.exporter.batchCount` places of a worker until it "
+            "is answered. Raise `nginx.exporter.batchCount`, or `batchSize` if batches are full."
         )
         findings.append(Finding(hop="NGINX", why=why))
     if nginx.counters[names.FAILURE_LINES]:
@@ -161,8 +161,8 @@ def _waiting(measured: Measured) -> list[Finding]:
     if collector.unreadable or not (queue := collector.counters[names.QUEUE_SIZE]):
         return []
     why = (
-        f"the Collector still holds {_many(queue, 'batch', 'batches')} that it could not send to Tempo; it tries "
-        f"again; {_log_of(measured)}."
+        "the Collector still holds spans that it could not send to Tempo "
+        f"(otelcol_exporter_queue_size {queue:.0f}); it tries again; {_log_of(measured)}."
     )
     return [Finding(hop="Collector → Tempo", why=why)]
 
@@ -236,8 +236,8 @@ def other_exporters(measured: Measured) -> list[Finding]:
             and (exporter in measured.others_waiting_at_start or exporter in measured.exporter_errors)
         ):
             why = (
-                f"the Collector still holds {_many(waiting, 'batch', 'batches')} that it could not send with "
-                f"{exporter}; it tries again; {_log_of(measured, exporter)}."
+                f"the Collector still holds spans that it could not send with {exporter} "
+                f"(otelcol_exporter_queue_size {waiting:.0f}); it tries again; {_log_of(measured, exporter)}."
             )
             findings.append(Finding(hop="Collector → exporter", why=why))
     return findings

@@ -22,6 +22,7 @@ from lab.stack import Stack, take_interrupts
 from reliability import baseline, edited, faulty, full_disk, interrupted, steady
 from reliability.figures import Figure, show, write
 from reliability.ladder import RATES, freshness, ladder
+from reliability.sizes import sizes
 
 STEP_SECONDS = 60
 DOWN_SECONDS = 300
@@ -52,6 +53,7 @@ def _measurements(stack: Stack, say: Say) -> dict[str, Measurement]:
         "tempo-kill": lambda: [faulty.tempo_kill(stack)],
         "collector-unreachable": lambda: faulty.collector_unreachable(stack, STEP_SECONDS / 4, turns=10),
         "node-restart": lambda: [faulty.node_restart(stack, 10)],
+        "sizes": lambda: sizes(stack),
         "ladder": lambda: _ladders(stack, say),
         "destroy": lambda: [steady.removed(stack)],
     }

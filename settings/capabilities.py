@@ -105,6 +105,27 @@ def release_of(image: str) -> int | None:
     return int(release[1]) if release else None
 
 
+_PSEUDO_VERSION = re.compile(r".*-0\.(\d{8})\d{6}-[0-9a-f]{12}")
+"""Go's name for a commit between versions, with its date."""
+
+_ATTRIBUTE_LIMIT_RENAMED = ((2, 8), "20250304")
+"""grafana/tempo#4633: the version, and the day."""
+
+
+def attribute_limit(image: str) -> str:
+    """The key of Tempo's limit for an attribute's length; that of 2.7 where the image's name does not tell.
+
+    Tempo refuses a document with the other one.
+    """
+    matched = IMAGE_REFERENCE.fullmatch(image)
+    tag = (matched["tag"] or "").removeprefix("v") if matched else ""
+    version, day = _ATTRIBUTE_LIMIT_RENAMED
+    commit = _PSEUDO_VERSION.fullmatch(tag)
+    numbers = re.match(r"(\d+)\.(\d+)(?![\d])", tag)
+    renamed = commit[1] >= day if commit else numbers is not None and tuple(map(int, numbers.groups())) >= version
+    return "max_attribute_bytes" if renamed else "max_span_attr_byte"
+
+
 def _version(tag: str) -> tuple[int, ...] | None:
     matched = re.match(r"(\d+)\.(\d+)\.(\d+)(?![\d.])", tag)
     return tuple(int(part) for part in matched.groups()) if matched else None

@@ -20,8 +20,9 @@ from settings.capabilities import (
 from settings.collector import DEFAULT_IMAGES
 from settings.exporter_rules import EXPORTER_RULES, exporter_secrets
 from settings.image_rules import IMAGE_RULES
+from settings.limit_rules import LIMIT_RULES
 from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, repeated, set_command
-from settings.nginx import SPAN_BYTES, WORKERS, Return, Upstream
+from settings.nginx import Return, Upstream
 from settings.nginx_text import unknown_variable
 from settings.plus_combinations import PLUS_RULES
 from settings.stack import Settings
@@ -37,7 +38,7 @@ def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
         settings: a configuration whose values are each valid.
         is_secret: whether a top-level key is a secret to Pulumi.
     """
-    for rule in (*_RULES, *PLUS_RULES, *EXPORTER_RULES, *IMAGE_RULES):
+    for rule in (*_RULES, *PLUS_RULES, *EXPORTER_RULES, *IMAGE_RULES, *LIMIT_RULES):
         yield from rule(settings)
     yield from _secrets_in_plain_text(settings, is_secret)
 
@@ -111,25 +112,6 @@ def _nginx_exporter(settings: Settings) -> Iterator[Broken]:
                 remove_command(("nginx", "exporter", "caBundle")),
             ),
             (endpoint,),
-        )
-
-
-def _nginx_memory(settings: Settings) -> Iterator[Broken]:
-    exporter, limit = settings.nginx.exporter, settings.nginx.resources.memory_limit
-    buffer = exporter.batch_size * exporter.batch_count * WORKERS * SPAN_BYTES
-    if buffer > amount(limit) / 2:
-        place: Place = ("nginx", "exporter", "batchCount")
-        most = int(amount(limit) / 2) // (exporter.batch_size * WORKERS * SPAN_BYTES)
-        yield Broken(
-            Mistake(
-                place,
-                f"makes buffers of up to {buffer // 2**20} MiB (batchSize * batchCount * {WORKERS} workers * "
-                f"{SPAN_BYTES} bytes), over half of the memory limit of {limit}",
-                set_command(place, most),
-                str(exporter.batch_count),
-                (limit,),
-            ),
-            (("nginx", "exporter"), ("nginx", "resources")),
         )
 
 
@@ -599,7 +581,6 @@ def _secret_places(settings: Settings) -> list[Place]:
 _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _module,
     _nginx_exporter,
-    _nginx_memory,
     _autoscaling,
     _routes,
     _attributes,

@@ -24,6 +24,7 @@ from settings.values import (
     LabelName,
     Lines,
     LiteralText,
+    MemoryLimit,
     Model,
     Port,
     Ratio,
@@ -39,8 +40,8 @@ TraceContext = Literal["propagate", "extract", "inject", "ignore"]
 WORKERS = 2
 """Worker processes of a pod: more load is for more replicas."""
 
-SPAN_BYTES = 1024
-"""What the module's buffer takes for a span of NGINX; the exported message has some 750."""
+SPAN_BYTES = 750
+"""An ordinary span of NGINX in the message that is exported: with short headers. `settings.limits` has the largest."""
 
 
 def _path(path: str) -> str:
@@ -262,10 +263,17 @@ class Exporter(Model):
         default="500ms",
         description="Time after which a batch is sent that is not full; the module's own default is 5s.",
     )
-    batch_size: Annotated[Count, Field(le=2048)] = Field(default=512, description="Spans of a full batch.")
+    batch_size: Annotated[Count | None, Field(ge=1, le=2048, strict=True), Kind("integer")] = Field(
+        default=None,
+        description="Spans of a full batch. Unset: 512, or fewer where the largest spans that clients can cause would "
+        "not fit the receiver's messages or the memory limit: 306 with all defaults.",
+        examples=[256],
+    )
     batch_count: Annotated[Count, Field(le=1024)] = Field(
-        default=16,
-        description="Batches that each of two workers holds while the receiver is away, before spans are dropped.",
+        default=64,
+        description="Batches, full or not, that each of two workers holds while the receiver hangs, before spans are "
+        "dropped. Each `interval` takes one, and so does each full batch: 64 hold 32 s at up to 612 spans a second of "
+        "a worker, or 19584 spans if more come.",
     )
     headers: dict[HeaderName, NginxHeaderValue] = Field(
         default_factory=dict[str, SecretStr],
@@ -312,6 +320,11 @@ class ExtraConfig(Model):
 class NginxResources(Resources):
     """What NGINX's container asks for."""
 
+    memory_limit: MemoryLimit = Field(
+        default="2Gi",
+        description="Memory above which the kernel ends the container. `nginx.exporter`'s buffers of the largest spans "
+        "are within it; with ordinary ones they take a tenth.",
+    )
     cpu: Cpu = Field(
         default="250m",
         description="CPU that is asked for: more than the others ask for, so that on a busy node requests go before "

@@ -108,6 +108,17 @@ def unknown_variable(text: str, snippets: Iterable[str], *, plus: bool = False) 
     return None
 
 
+def variables(text: str) -> list[str]:
+    """The variables of a template, in its order and as they are written there."""
+    return [name for name in _names(text) if name]
+
+
+def is_known_variable(name: str) -> bool:
+    """Whether NGINX or NGINX Plus itself makes a variable, rather than a directive such as `map`."""
+    lowered = name.lower()
+    return lowered in VARIABLES | PLUS_VARIABLES or _is_member(lowered, (*FAMILIES, *PLUS_FAMILIES))
+
+
 def _is_member(name: str, families: Iterable[str]) -> bool:
     return any(name.startswith(family) and name != family for family in families)
 

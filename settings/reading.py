@@ -11,6 +11,7 @@ from pydantic_core import from_json
 from settings.combinations import mistakes_of, secrets_made_plain
 from settings.exporter_rules import exporter_warnings
 from settings.image_rules import image_warnings
+from settings.limits import sized
 from settings.mistakes import PROJECT, Mistake, Place, explain, masked
 from settings.plus_combinations import plus_warnings
 from settings.schema import aliased, bare_type, is_model, item_type
@@ -48,7 +49,7 @@ def load() -> Settings:
         *secrets_made_plain(settings, _is_secret),
     ):
         pulumi.log.warn(warning)
-    return settings
+    return sized(settings)
 
 
 def cluster_access() -> ClusterAccess:

@@ -15,12 +15,14 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from settings.limit_table import limits_table
 from settings.schema import aliased, bare_type, is_model, item_type
 from settings.stack import Settings
 from settings.values import Kind
 
 REPOSITORY = Path(__file__).parent.parent
 BEGIN, END = "<!-- reference: written by `make reference` -->", "<!-- end of the reference -->"
+LIMITS_BEGIN, LIMITS_END = "<!-- limits: written by `make reference` -->", "<!-- end of the limits -->"
 
 
 @dataclass(frozen=True)
@@ -124,12 +126,18 @@ def pulumi_keys() -> dict[str, dict[str, Any]]:
 def written() -> dict[Path, str]:
     """The files that hold the reference, as they should be."""
     readme, project = REPOSITORY / "README.md", REPOSITORY / "Pulumi.yaml"
-    between = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOTALL)
     block = yaml.safe_dump({"config": pulumi_keys()}, sort_keys=False, width=10_000, allow_unicode=True)
     return {
-        readme: between.sub(lambda _: f"\n{readme_tables()}\n", readme.read_text()),
+        readme: _between(
+            LIMITS_BEGIN, LIMITS_END, limits_table(), _between(BEGIN, END, readme_tables(), readme.read_text())
+        ),
         project: re.sub(r"^config:\n.*\Z", lambda _: block, project.read_text(), flags=re.DOTALL | re.MULTILINE),
     }
+
+
+def _between(begin: str, end: str, text: str, page: str) -> str:
+    """A page with a text between two of its lines."""
+    return re.sub(f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)})", lambda _: f"\n{text}\n", page, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

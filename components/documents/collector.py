@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 from components.documents import Document
 from settings.collector import CollectorSettings, Cors, ExporterProxy, OtlpExporter, TailSampling, percent
-from settings.nginx import SPAN_BYTES, in_lower_case
-from settings.values import amount, is_service, seconds, split_endpoint
+from settings.limits import MIB, Exports, batch_bytes, queue_bytes, queue_entries, receiver, tail_batch
+from settings.nginx import in_lower_case
+from settings.values import is_service, seconds, split_endpoint
 
 OTLP_PORT = 4317
 OTLP_HTTP_PORT = 4318
@@ -21,7 +22,7 @@ ANYWHERE = "0.0.0.0"  # noqa: S104 - in the pod's own network namespace
 
 
 def collector_document(
-    settings: CollectorSettings, *, backend: str | None, namespace: str, export_spans: int
+    settings: CollectorSettings, *, backend: str | None, namespace: str, exports: Exports
 ) -> Document:
     """The Collector between NGINX and its backends; secrets are named by their files.
 
@@ -29,27 +30,44 @@ def collector_document(
         settings: what can be configured.
         backend: `host:port` of the stack's own Tempo, OTLP/gRPC without TLS; none if it has none.
         namespace: the namespace whose pods are looked up, with `kubernetesAttributes`.
-        export_spans: the spans of a full export of NGINX.
+        exports: what NGINX sends.
     """
-    receivers: Document = {"grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}"}}
+    # No more than every backend takes: what is refused here, its sender is told of.
+    message = receiver(settings)
+    receivers: Document = {
+        "grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}", "max_recv_msg_size_mib": message // MIB},
+    }
     if settings.replica_count > 1:
         # gRPC keeps to one replica as long as its connection lasts; the next one may be to another.
         ageing = {"max_connection_age": "60s", "max_connection_age_grace": "10s"}
         receivers["grpc"]["keepalive"] = {"server_parameters": ageing}
     if settings.receivers.http:
-        receivers["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}"} | _cors(settings.receivers.cors)
-    processors = _processors(settings, namespace)
+        receivers["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}", "max_request_body_size": message} | _cors(
+            settings.receivers.cors
+        )
+    processors = _processors(settings, namespace, exports)
     exporters: Document = {}
-    # An entry of the queue is what comes out of the last processor: an export as it came, or a batch.
-    entry_spans = settings.batch.size if "batch" in processors else export_spans
     queues = len(settings.exporters) + (backend is not None)
     if backend is not None:
-        exporters["otlp/tempo"] = {"endpoint": backend, "tls": {"insecure": True}} | _kept_until_taken(
-            settings, entry_spans, queues
-        )
+        tempo: Document = {
+            "endpoint": backend,
+            "tls": {"insecure": True},
+            # gzip took a tenth of the Collector's CPU time, to spare the cluster's own network.
+            "compression": "none",
+            "timeout": _TIMEOUT,
+        } | _kept_until_taken(settings, exports, queues)
+        if _gathers_in_the_queue(settings):
+            # Measured in bytes: a batch has one message more than `min_size` at most, which is never split. With a
+            # `max_size` Collector 0.126 splits, and goes on for ever at a span that is larger (`traces_batch.go`).
+            tempo["sending_queue"]["batch"] = {
+                "flush_timeout": settings.batch.timeout,
+                "min_size": batch_bytes(settings),
+            }
+        exporters["otlp/tempo"] = tempo
     for name, exporter in settings.exporters.items():
         kind = "otlp" if exporter.protocol == "grpc" else "otlphttp"
-        exporters[f"{kind}/{name}"] = _exporter(name, exporter) | _kept_until_taken(settings, entry_spans, queues)
+        kept = _kept_until_taken(settings, exports, queues)
+        exporters[f"{kind}/{name}"] = _exporter(name, exporter) | {"timeout": _TIMEOUT} | kept
     extensions: Document = {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}}
     if settings.queue.storage == "persistent":
         extensions["file_storage"] = {"directory": QUEUE_FOLDER}
@@ -142,7 +160,12 @@ def _certificate_file(exporter: str) -> str:
     return f"{exporter}-client.pem"
 
 
-def _processors(settings: CollectorSettings, namespace: str) -> Document:
+def _gathers_in_the_queue(settings: CollectorSettings) -> bool:
+    """Whether what waits for Tempo is gathered. A persistent queue of Collector 0.126 cannot do it."""
+    return settings.queue.storage == "memory" and settings.sampling.tail is None
+
+
+def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -> Document:
     """The processors in the order of the pipeline."""
     # memory_limiter first, as its documentation demands: it must refuse before others hold data.
     processors: Document = {
@@ -150,6 +173,8 @@ def _processors(settings: CollectorSettings, namespace: str) -> Document:
             "check_interval": "1s",
             "limit_percentage": settings.memory_limiter.limit_percentage,
             "spike_limit_percentage": settings.memory_limiter.spike_limit_percentage,
+            # 10 s by default, within which garbage alone makes it refuse.
+            "min_gc_interval_when_soft_limited": "1s",
         }
     }
     if settings.sampling.ratio is not None:
@@ -159,14 +184,20 @@ def _processors(settings: CollectorSettings, namespace: str) -> Document:
         processors["k8sattributes"] = _kubernetes_attributes(namespace)
     if settings.sampling.tail is not None:
         processors["tail_sampling"] = _tail_sampling(settings.sampling.tail)
-    if settings.queue.storage == "memory" or settings.sampling.tail is not None:
-        # A message of over 4 MiB is refused for good: the maximum is the size, not twice as much.
-        # Not before a persistent queue: what is being gathered here has been answered for, and would die with the pod.
-        # But behind tail sampling, which keeps all in memory for longer and passes each trace on by itself: the queue
-        # would be full of single traces.
+    if settings.sampling.tail is not None:
+        # Tail sampling passes each trace on by itself: the queue would be full of single traces.
+        size = tail_batch(settings, exports)
         processors["batch"] = {
             "timeout": settings.batch.timeout,
-            "send_batch_size": settings.batch.size,
+            "send_batch_size": size,
+            "send_batch_max_size": size,
+        }
+    elif settings.queue.storage == "memory":
+        # Gathers nothing (0), and splits: 100 000 spans of as many traces in one push took Tempo 15 s and 2.6 GB.
+        # Not before a persistent queue: what is here has been answered for, and would die with the pod.
+        processors["batch"] = {
+            "timeout": "0s",
+            "send_batch_size": 0,
             "send_batch_max_size": settings.batch.size,
         }
     return processors
@@ -215,21 +246,23 @@ def _exporter(name: str, exporter: OtlpExporter) -> Document:
     return {"endpoint": endpoint} | ({"tls": tls} if tls else {}) | ({"headers": headers} if headers else {})
 
 
-def _kept_until_taken(settings: CollectorSettings, entry_spans: int, queues: int) -> Document:
-    """What keeps a batch until its backend takes it.
+_TIMEOUT = "30s"
+"""For one attempt. The default of 5 s asks for 27 Mbit/s and an idle backend, for the largest message."""
+
+
+def _kept_until_taken(settings: CollectorSettings, exports: Exports, queues: int) -> Document:
+    """What keeps spans until their backend takes them.
 
     Args:
         settings: what can be configured.
-        entry_spans: the spans of a full entry of the queue.
+        exports: what NGINX sends.
         queues: how many share the volume: each exporter has its own.
     """
-    # 1000 by default, which a batch each 200 ms fills in minutes: in memory, the limiter is to be the bound.
-    queue: Document = {"queue_size": 50_000}
+    # 1000 requests by default, which a batch each 200 ms fills in minutes. Counted in bytes, the memory is the bound.
+    queue: Document = {"sizer": "bytes", "queue_size": queue_bytes(settings)}
     if settings.queue.storage == "persistent":
-        # The volume is to be never full: as many entries as it holds of full ones, in the queues of all exporters. It
-        # knows no other measure than their number.
-        queue_size = int(amount(settings.queue.size)) // (entry_spans * SPAN_BYTES * queues)
-        queue = {"queue_size": queue_size, "storage": "file_storage"}
+        # Collector 0.126 knows no other measure of it than the number of entries.
+        queue = {"queue_size": queue_entries(settings, exports, queues), "storage": "file_storage"}
     return {
         # 300 s by default, after which the batch is dropped. 0 is for ever.
         "retry_on_failure": {"initial_interval": "1s", "max_interval": "10s", "max_elapsed_time": "0s"},

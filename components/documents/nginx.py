@@ -13,6 +13,7 @@ from typing import cast
 
 import jinja2
 
+from settings.limits import LARGEST_BATCH
 from settings.nginx import WORKERS, Exporter, NginxSettings, Sampling, Upstream
 from settings.nginx_text import quoted
 from settings.plus import PlusSettings
@@ -84,7 +85,9 @@ def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
     """The block of the exporter, with its secret headers in plain text."""
     template = _templates.get_template("exporter.conf.j2")
     certificate = f"{FOLDER}/{CA_FILE}" if exporter.ca_bundle else None
-    return template.render(exporter=exporter, endpoint=endpoint, trusted_certificate=certificate)
+    # `load()` has filled in what is not set.
+    batch_size = exporter.batch_size or LARGEST_BATCH
+    return template.render(exporter=exporter, batch_size=batch_size, endpoint=endpoint, trusted_certificate=certificate)
 
 
 def _named(upstream: Upstream, namespace: str) -> _Upstream:

@@ -4,6 +4,8 @@ Only what differs from Tempo's defaults is set. Not for the microservices mode, 
 """
 
 from components.documents import Document
+from settings.capabilities import attribute_limit
+from settings.limits import MIB, RECEIVER, TEMPO_RECEIVER, burst, tempo_inside
 from settings.tempo import TempoSettings
 
 HTTP_PORT = 3100
@@ -22,14 +24,35 @@ Until it is in a block of the backend with a range that is right, such a trace i
 
 def tempo_document(settings: TempoSettings) -> Document:
     """Tempo, set to keep every trace and to show it within a second or two."""
+    inside = tempo_inside(settings.ingestion.bytes_per_trace)
+    messages = {"max_recv_msg_size": inside, "max_send_msg_size": inside}
     return {
-        "server": {"http_listen_port": HTTP_PORT},
+        "server": {
+            "http_listen_port": HTTP_PORT,
+            # 16 MiB by default, which neither a large push nor a large trace gets through.
+            "grpc_server_max_recv_msg_size": inside,
+            "grpc_server_max_send_msg_size": inside,
+            # 30 s by default, within which a person's link to them may not take the largest trace.
+            "http_server_write_timeout": "5m",
+        },
         "distributor": {
-            # Since 2.7 receivers listen on localhost unless they are told otherwise.
-            "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": f"0.0.0.0:{OTLP_PORT}"}}}},
+            "receivers": {
+                "otlp": {
+                    "protocols": {
+                        "grpc": {
+                            # Since 2.7 receivers listen on localhost unless they are told otherwise.
+                            "endpoint": f"0.0.0.0:{OTLP_PORT}",
+                            "max_recv_msg_size_mib": TEMPO_RECEIVER // MIB,
+                        }
+                    }
+                }
+            },
+            # 2048 by default: what is longer is cut without a word.
+            attribute_limit(settings.image): RECEIVER,
             # Without it the Collector takes a full Tempo for a permanent error and drops the batch.
             "retry_after_on_resource_exhausted": "1s",
         },
+        "ingester_client": {"grpc_client_config": dict(messages), "remote_timeout": "30s"},
         "ingester": {
             "lifecycler": {
                 # /ready is 503 for that long after a start; the default costs every rollout 15 s.
@@ -55,15 +78,22 @@ def tempo_document(settings: TempoSettings) -> Document:
             }
         },
         # A search of what is older asks the backend's blocks alone; what came late is not there until it is flushed.
-        "query_frontend": {"search": {"query_ingesters_until": LATENESS}},
+        # A search may be of all that is kept: 168 h by default, and 3 h for metrics; 0 is no limit.
+        "query_frontend": {
+            "search": {"query_ingesters_until": LATENESS, "max_duration": "0s"},
+            "metrics": {"max_duration": "0s"},
+        },
+        "querier": {"frontend_worker": {"grpc_client_config": dict(messages)}},
         "compactor": {"compaction": {"block_retention": settings.retention}},
         "overrides": {
             "defaults": {
                 "ingestion": {
                     "max_traces_per_user": settings.ingestion.live_traces,
                     "rate_limit_bytes": settings.ingestion.bytes_per_second,
-                    "burst_size_bytes": settings.ingestion.bytes_per_second,
+                    "burst_size_bytes": burst(settings.ingestion.bytes_per_second),
                 },
+                # 1 MB by default, beyond which Tempo leaves out values of a tag.
+                "read": {"max_bytes_per_tag_values_query": RECEIVER},
                 "global": {"max_bytes_per_trace": settings.ingestion.bytes_per_trace},
             }
         },

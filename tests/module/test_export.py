@@ -18,6 +18,7 @@ import grpc
 import httpx
 import pytest
 
+from settings import NginxSettings
 from tests.module.conftest import Nginx, Start
 from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
@@ -303,6 +304,24 @@ def test_a_receiver_that_hangs_fills_the_buffer_and_every_drop_is_counted(start:
     wait_for("the count of dropped spans", all_counted)
     receiver.go_on.set()
     assert len(receiver.many(kept)) == kept
+
+
+@pytest.mark.parametrize(("slots", "are_enough"), [(4, False), (NginxSettings().exporter.batch_count, True)])
+def test_each_interval_takes_a_slot_of_the_buffer_however_few_spans_it_has(
+    start: Start, receiver: Receiver, slots: int, are_enough: bool
+) -> None:
+    nginx = start(exporter=f"batch_size 512; batch_count {slots};", interval="20ms")
+    receiver.go_on.clear()
+    for _ in range(30):
+        nginx.get()
+        # Two intervals: the next span is in another batch.
+        time.sleep(0.04)
+    if are_enough:
+        receiver.go_on.set()
+        assert len(receiver.many(30)) == 30
+    else:
+        assert dropped(nginx) > 0
+    receiver.go_on.set()
 
 
 def test_a_collector_that_closes_idle_connections_loses_no_span(start: Start, receiver: Receiver) -> None:

@@ -17,6 +17,7 @@ from components.documents.nginx import exporter_conf, nginx_conf
 from components.documents.tempo import tempo_document
 from settings import CollectorSettings, NginxSettings, TempoSettings
 from settings.collector import ExporterProxy
+from settings.limits import Exports
 from settings.nginx_text import quoted, snippet
 from tests import golden
 
@@ -28,7 +29,7 @@ def conf(**changed: Any) -> str:
 
 def collector(backend: str | None = "tempo:4317", **changed: Any) -> Document:
     settings = CollectorSettings.model_validate(changed)
-    return collector_document(settings, backend=backend, namespace="tracing", export_spans=512)
+    return collector_document(settings, backend=backend, namespace="tracing", exports=Exports(512, 25_600))
 
 
 def tempo(**changed: Any) -> Document:
@@ -83,6 +84,7 @@ def test_a_persistent_queue_holds_an_export_before_anything_gathers_it() -> None
     assert document["service"]["pipelines"]["traces"]["processors"] == ["memory_limiter"]
     queue = document["exporters"]["otlp/tempo"]["sending_queue"]
     assert queue == {"storage": "file_storage", "queue_size": 2**30 // (512 * 1024)}
+    assert document["receivers"]["otlp"]["protocols"]["grpc"]["max_recv_msg_size_mib"] == 16
     assert document["extensions"]["file_storage"] == {"directory": "/var/lib/otelcol"}
     assert "file_storage" in document["service"]["extensions"]
 
@@ -268,7 +270,9 @@ def test_every_exporter_of_the_collector_has_a_queue_of_its_own_and_keeps_what_i
     ]
     for exporter in exporters.values():
         assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"
-        assert exporter["sending_queue"]["queue_size"] == 50_000
+        # In bytes: half of what the memory limiter leaves of 500 MiB.
+        assert exporter["sending_queue"]["sizer"] == "bytes"
+        assert exporter["sending_queue"]["queue_size"] == 150 * 2**20
     assert exporters["otlp/a"]["headers"] == {"api-key": "${file:/etc/otelcol-secrets/a.api-key}"}
     assert "tls" not in exporters["otlp/a"], "the default is TLS with the image's authorities"
 

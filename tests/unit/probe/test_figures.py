@@ -7,6 +7,7 @@ from probe import counters
 from probe.counters import TO_TEMPO, Reading, parse_metrics
 from probe.result import percentile
 from settings import CollectorSettings
+from settings.limits import Exports
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_a_pod_that_counts_again_and_has_counted_nothing_yet_has_restarted() -> 
 def test_what_a_pod_held_when_it_ended_may_be_lost_and_is_told(after: dict[str, counters.Samples]) -> None:
     before = {"a": {counters.ACCEPTED: 10.0, counters.QUEUE_SIZE: 300.0}}
     hop = counters.difference("Collector", (counters.ACCEPTED,), Reading(before), Reading(after))
-    assert "what became of 300 waiting exports is not included" in hop.gaps[0]
+    assert "what became of its queue of size 300 is not included" in hop.gaps[0]
     assert hop.blind
 
 
@@ -95,5 +96,5 @@ def test_the_exporter_to_the_stack_s_tempo_is_told_from_others() -> None:
     page = 'sent{exporter="otlp/tempo",service="a"} 3\nsent{exporter="otlp/vendor",service="a"} 4\n'
     assert parse_metrics(page, {"sent"}) == {"sent": 3, 'sent{exporter="otlp/vendor"}': 4}
     settings = CollectorSettings.model_validate({"exporters": {"vendor": {"endpoint": "a:1"}}})
-    document = collector_document(settings, backend="tempo:4317", namespace="tracing", export_spans=512)
+    document = collector_document(settings, backend="tempo:4317", namespace="tracing", exports=Exports(512, 25_600))
     assert TO_TEMPO in document["exporters"]

@@ -1,0 +1,227 @@
+"""The table of limits in the README: each hop, with all keys at their defaults."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from settings.limits import (
+    ANSWER_BUFFER,
+    FOREIGN_RECEIVER,
+    HEAD_BUFFER,
+    HEAD_BUFFERS,
+    KIB,
+    MESSAGE_FRAME,
+    MIB,
+    RECEIVER,
+    TEMPO_RECEIVER,
+    batch_bytes,
+    batch_size,
+    burst,
+    largest_span,
+    largest_trace,
+    nginx_memory,
+    queue_bytes,
+    receiver,
+    tempo_inside,
+)
+from settings.nginx import WORKERS
+from settings.stack import Settings
+from settings.values import seconds
+
+
+@dataclass(frozen=True)
+class Hop:
+    """A way that a message takes."""
+
+    way: str
+    sends: str
+    """What the sender sends at most."""
+
+    takes: str
+    """What the receiver takes."""
+
+    beyond: str
+    """What becomes of a larger one, and who counts it."""
+
+    source: str
+    """The directive or setting, and where its default is from."""
+
+
+def hops(settings: Settings | None = None) -> Iterator[Hop]:
+    """Every hop, in the order in which spans and then answers pass them.
+
+    Args:
+        settings: the configuration whose sizes are shown; unset, the defaults.
+    """
+    settings = settings or Settings()
+    yield from _into_nginx()
+    yield from _out_of_nginx(settings)
+    yield from _through_the_collector(settings)
+    yield from _tempo(settings)
+
+
+def _into_nginx() -> Iterator[Hop]:
+    yield Hop(
+        "client → NGINX: head of a request",
+        "anything",
+        f"{HEAD_BUFFERS} buffers of {_size(HEAD_BUFFER)}; a line or header of {_size(HEAD_BUFFER)}",
+        "400 or 414, without a span: the module makes none",
+        "`large_client_header_buffers` (ngx_http_core_module); `extraConfig` may set another, which is counted in",
+    )
+    yield Hop(
+        "client → NGINX: body",
+        "anything",
+        "1 MiB",
+        "413, without a span: the module makes none",
+        "`client_max_body_size` (ngx_http_core_module); `extraConfig` may set another",
+    )
+    yield Hop(
+        "upstream → NGINX: head of an answer",
+        "anything",
+        f"{_size(ANSWER_BUFFER // 2)} or {_size(ANSWER_BUFFER)}, a page",
+        "502, with a span",
+        "`proxy_buffer_size` (ngx_http_proxy_module); `extraConfig` may set another",
+    )
+
+
+def _out_of_nginx(settings: Settings) -> Iterator[Hop]:
+    nginx, spans = settings.nginx, batch_size(settings)
+    span = largest_span(nginx)
+    slots = nginx.exporter.batch_count
+    yield Hop(
+        "NGINX: a span",
+        f"{_size(span)}: target, agent and host of {_size(HEAD_BUFFER)} each; more with `spanAttributes` of variables",
+        "the same",
+        "nothing is cut",
+        "computed from `spanAttributes`, `spanName` and the head's buffers",
+    )
+    yield Hop(
+        "NGINX's buffer, while the receiver hangs",
+        f"{slots} batches of {spans} spans for each of {WORKERS} workers: "
+        f"{int(slots * seconds(nginx.exporter.interval))} s at up to {_rate(settings)} spans a second of a worker",
+        f"{nginx.resources.memory_limit}; the largest spans take {nginx_memory(nginx, spans) // MIB} MiB",
+        "lost; NGINX logs `OTel dropped records`",
+        "`nginx.exporter`, `nginx.resources.memoryLimit`; measured with the official module 0.1.2",
+    )
+    yield Hop(
+        "NGINX → Collector",
+        f"{_size(spans * span + MESSAGE_FRAME)}: a batch of the largest spans",
+        _size(receiver(settings.collector)),
+        "cannot be: a larger `batchSize` is refused",
+        "`max_recv_msg_size_mib` (configgrpc; 4 MiB by default)",
+    )
+    yield Hop(
+        "NGINX → `nginx.exporter.endpoint`",
+        f"a batch that fits {_size(FOREIGN_RECEIVER)}",
+        f"{_size(FOREIGN_RECEIVER)}, or what it is set to",
+        "cannot be, unless it takes less; NGINX logs `OTel export failure`",
+        "gRPC's default",
+    )
+
+
+def _through_the_collector(settings: Settings) -> Iterator[Hop]:
+    collector = settings.collector
+    yield Hop(
+        "application → Collector",
+        "anything",
+        f"{_size(RECEIVER)}, or the smallest `maxMessageSize` of `collector.exporters`, over gRPC and HTTP",
+        "refused, and its sender is told (RESOURCE_EXHAUSTED, 413 or 400); the Collector counts none of them",
+        "`max_recv_msg_size_mib`, `max_request_body_size` (confighttp; 20 MiB by default)",
+    )
+    yield Hop(
+        "Collector: a queue in memory",
+        "what no backend takes yet",
+        f"{_size(queue_bytes(collector))}; ordinary spans reach the memory limiter first",
+        "refused or dropped: `otelcol_receiver_refused_spans`, `otelcol_exporter_enqueue_failed_spans`",
+        "`sending_queue.sizer: bytes`, half of what `collector.memoryLimiter` leaves",
+    )
+    yield Hop(
+        "Collector: a persistent queue",
+        "what no backend takes yet",
+        f"the volume: as many exports of ordinary spans as {collector.queue.size} hold",
+        "refused: `otelcol_receiver_refused_spans`; larger spans fill the volume before the count",
+        "`sending_queue.queue_size` counts exports alone (Collector 0.126)",
+    )
+    yield Hop(
+        "Collector → Tempo",
+        f"{_size(batch_bytes(collector) + receiver(collector))}: a batch that is nearly full, and one message more; "
+        f"with a persistent queue {_size(receiver(collector))}, a message as it came",
+        _size(TEMPO_RECEIVER),
+        "cannot be. Behind tail sampling, where batches are spans alone, one of giant spans can: "
+        "`otelcol_exporter_send_failed_spans`",
+        "`sending_queue.batch.min_size`; `max_recv_msg_size_mib` of Tempo's receiver",
+    )
+    yield Hop(
+        "Collector → `collector.exporters`",
+        "a message as it came: no more than `maxMessageSize`",
+        f"`maxMessageSize`, {_size(FOREIGN_RECEIVER)} by default",
+        "lost where the receiver takes less than it says, and giant spans behind tail sampling: "
+        "`otelcol_exporter_send_failed_spans`",
+        "gRPC's default; for HTTP the vendor's",
+    )
+
+
+def _tempo(settings: Settings) -> Iterator[Hop]:
+    ingestion = settings.tempo.ingestion
+    inside = _size(tempo_inside(ingestion.bytes_per_trace))
+    yield Hop(
+        "Tempo: a push at once",
+        _size(TEMPO_RECEIVER),
+        _size(burst(ingestion.bytes_per_second)),
+        "refused for as long as it is repeated; cannot be",
+        "`burst_size_bytes`, `tempo.ingestion.bytesPerSecond` at least",
+    )
+    yield Hop(
+        "Tempo: distributor → ingester",
+        "a push, with its resource once for each trace in it",
+        inside,
+        "repeated by the Collector, for as long as Tempo cannot take it; only where a message has tens of thousands of "
+        "traces and kilobytes of resource",
+        "`server.grpc_server_max_recv_msg_size` (16 MiB by default), `ingester_client.grpc_client_config`",
+    )
+    yield Hop(
+        "Tempo: an attribute",
+        _size(RECEIVER),
+        _size(RECEIVER),
+        "cannot be; Tempo's own limit of 2048 bytes cuts without a word",
+        "`max_span_attr_byte`, from 2.8 on `max_attribute_bytes`",
+    )
+    yield Hop(
+        "Tempo: a trace",
+        "anything",
+        f"{ingestion.bytes_per_trace} bytes (`tempo.ingestion.bytesPerTrace`)",
+        "its further spans are dropped: `tempo_discarded_spans_total`",
+        f"at most a sixteenth of Tempo's memory limit, which reading one takes: "
+        f"{largest_trace(settings.tempo.resources.memory_limit)}",
+    )
+    yield Hop(
+        "Tempo: querier → query frontend → reader",
+        "a trace",
+        inside,
+        "cannot be",
+        "`grpc_server_max_send_msg_size`, `querier.frontend_worker.grpc_client_config`; 5 min for the answer",
+    )
+    yield Hop(
+        "reader → Tempo: range of a search",
+        "anything",
+        "no limit",
+        "cannot be",
+        "`query_frontend.search.max_duration` (168 h by default), `metrics.max_duration` (3 h)",
+    )
+
+
+def _rate(settings: Settings) -> int:
+    """The spans a second at which a worker's full batches take no more slots than its intervals do."""
+    return int(batch_size(settings) / seconds(settings.nginx.exporter.interval))
+
+
+def _size(size: int) -> str:
+    if size % MIB == 0:
+        return f"{size // MIB} MiB"
+    return f"{size / MIB:.1f} MiB" if size >= MIB else f"{size // KIB} KiB"
+
+
+def limits_table() -> str:
+    """The table, for the README."""
+    head = "| hop | sends at most | takes | beyond that | set by |\n|---|---|---|---|---|\n"
+    rows = (f"| {hop.way} | {hop.sends} | {hop.takes} | {hop.beyond} | {hop.source} |\n" for hop in hops())
+    return head + "".join(rows)

@@ -1,0 +1,162 @@
+"""The limits of size: what one hop sends, the next one takes."""
+
+from typing import Any
+
+import pytest
+
+from components.documents.collector import collector_document
+from components.documents.tempo import tempo_document
+from settings.capabilities import attribute_limit
+from settings.combinations import mistakes_of
+from settings.limit_table import hops
+from settings.limits import (
+    KIB,
+    MIB,
+    batch_size,
+    exports,
+    largest_span,
+    largest_trace,
+    nginx_memory,
+    receiver,
+    sized,
+    tempo_memory,
+)
+from settings.stack import Settings
+from settings.values import amount
+
+VENDOR = {"endpoint": "otlp.vendor.example:4317"}
+CONFIGURATIONS: list[dict[str, Any]] = [
+    {},
+    {"nginx": {"spanAttributes": {"tenant": "$http_x_tenant", "again": "$request_uri $http_user_agent"}}},
+    {"nginx": {"extraConfig": {"http": "large_client_header_buffers 8 64k;"}}},
+    {"nginx": {"resources": {"memoryLimit": "256Mi"}}},
+    {"nginx": {"exporter": {"batchSize": 652, "batchCount": 16}}},
+    {"nginx": {"exporter": {"batchCount": 1024, "interval": "10ms"}}},
+    {"collector": {"exporters": {"vendor": VENDOR}}},
+    {"collector": {"exporters": {"vendor": VENDOR | {"maxMessageSize": "1Mi"}}}},
+    {"collector": {"exporters": {"vendor": VENDOR | {"maxMessageSize": "1Gi"}}, "batch": {"size": 5000}}},
+    {"collector": {"distribution": "k8s", "queue": {"storage": "persistent"}, "exporters": {"vendor": VENDOR}}},
+    {"collector": {"distribution": "k8s", "sampling": {"tail": {}}, "exporters": {"vendor": VENDOR}}},
+    {"collector": {"receivers": {"http": True, "namespaces": ["shop"]}}},
+    {"tempo": {"ingestion": {"bytesPerSecond": 1_000_000, "bytesPerTrace": 114_000_000}, "retention": "87600h"}},
+]
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
+def test_what_a_hop_sends_at_most_the_next_one_takes(configuration: dict[str, Any]) -> None:
+    settings = sized(Settings.model_validate(configuration))
+    assert not list(mistakes_of(settings, lambda _: True))
+    sent = exports(settings)
+    collector = collector_document(settings.collector, backend="tempo:4317", namespace="tracing", exports=sent)
+    tempo = tempo_document(settings.tempo)
+
+    protocols = collector["receivers"]["otlp"]["protocols"]
+    message = protocols["grpc"]["max_recv_msg_size_mib"] * MIB
+    assert sent.spans * sent.largest_span < message
+    assert protocols.get("http", {}).get("max_request_body_size", message) == message
+
+    to_tempo = message + collector["exporters"]["otlp/tempo"]["sending_queue"].get("batch", {}).get("min_size", 0)
+    gathered = collector["processors"].get("batch", {}).get("send_batch_size", 0) * sent.largest_span
+    pushed = max(to_tempo, gathered)
+    assert pushed <= tempo["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["max_recv_msg_size_mib"] * MIB
+    for name, exporter in settings.collector.exporters.items():
+        assert max(message, gathered) <= amount(exporter.max_message_size)
+        assert "batch" not in collector["exporters"][f"otlp/{name}"]["sending_queue"], "joined, two may not fit"
+    for exporter in collector["exporters"].values():
+        assert exporter["sending_queue"].get("sizer") != "bytes" or exporter["sending_queue"]["queue_size"] >= message
+
+    limits = tempo["overrides"]["defaults"]
+    assert pushed <= limits["ingestion"]["burst_size_bytes"]
+    for inside in (
+        tempo["server"]["grpc_server_max_recv_msg_size"],
+        tempo["server"]["grpc_server_max_send_msg_size"],
+        *tempo["ingester_client"]["grpc_client_config"].values(),
+        *tempo["querier"]["frontend_worker"]["grpc_client_config"].values(),
+    ):
+        assert inside >= max(pushed, limits["global"]["max_bytes_per_trace"])
+    assert tempo["distributor"]["max_span_attr_byte"] >= message
+    assert tempo["query_frontend"]["search"]["max_duration"] == "0s"
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
+def test_a_receiver_that_hangs_costs_no_pod_its_memory(configuration: dict[str, Any]) -> None:
+    settings = Settings.model_validate(configuration)
+    assert nginx_memory(settings.nginx, batch_size(settings)) <= amount(settings.nginx.resources.memory_limit)
+
+
+def test_the_defaults_hold_a_receiver_that_hangs_for_half_a_minute() -> None:
+    settings = Settings()
+    exporter = settings.nginx.exporter
+    assert exporter.interval == "500ms"
+    assert exporter.batch_count * 0.5 >= 30, "a slot is taken by each interval, full or not"
+    # Also where all of 500 requests a second come by one worker.
+    assert exporter.batch_count * batch_size(settings) >= 30 * 500
+
+
+# Measured with the official module and a receiver that hangs: `SPAN_OBJECTS` of `settings/limits.py`.
+@pytest.mark.parametrize(
+    ("batch", "slots", "head", "mebibytes"),
+    [(64, 64, 0, 71), (128, 64, 0, 101), (512, 64, 0, 278), (64, 64, 15_000, 305), (128, 64, 15_000, 570)],
+)
+def test_the_memory_of_a_full_buffer_is_as_it_was_measured(batch: int, slots: int, head: int, mebibytes: int) -> None:
+    settings = Settings.model_validate({"nginx": {"exporter": {"batchCount": slots}}})
+    per_span = (nginx_memory(settings.nginx, batch) - 40 * MIB) / (2 * batch * slots)
+    ordinary = per_span - 2 * (largest_span(settings.nginx) - 750 - head)
+    assert (2 * batch * slots * ordinary / MIB + 40) == pytest.approx(mebibytes, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("nginx", "kibibytes"),
+    [
+        ({}, 25),
+        ({"serverName": ["shop.example"]}, 17),
+        # All headers together are no more than the head.
+        ({"spanAttributes": {name: f"$http_{name}" for name in "abcdef"}}, 34),
+        # The same text once more is.
+        ({"spanAttributes": {"a": "$request_uri"}}, 33),
+        ({"routes": [{"path": "/", "root": "/srv", "spanName": "$request_method $uri"}]}, 33),
+        ({"spanAttributes": {"a": "$request_id $status $upstream_addr"}}, 25),
+        ({"spanAttributes": {"a": "$upstream_http_x"}}, 33),
+        ({"spanAttributes": {"a": "$request_body"}}, 41),
+        ({"spanAttributes": {"a": "$made"}, "extraConfig": {"http": "map $uri $made { default 1; }"}}, 33),
+        ({"extraConfig": {"server": "otel_span_attr a $args;"}}, 33),
+        ({"extraConfig": {"http": "large_client_header_buffers 2 16k; client_header_buffer_size 4k;"}}, 37),
+    ],
+)
+def test_the_largest_span_is_what_clients_can_put_into_it(nginx: dict[str, Any], kibibytes: int) -> None:
+    size = largest_span(Settings.model_validate({"nginx": nginx}).nginx)
+    assert kibibytes * KIB <= size <= (kibibytes + 1) * KIB
+
+
+def test_the_collector_takes_no_message_that_a_backend_refuses() -> None:
+    exporters = {name: VENDOR | {"maxMessageSize": size} for name, size in (("a", "20Mi"), ("b", "2500k"))}
+    assert receiver(Settings.model_validate({"collector": {"exporters": exporters}}).collector) == 2 * MIB
+
+
+def test_a_trace_that_is_allowed_can_be_read_within_tempo_s_memory() -> None:
+    most = largest_trace("2000Mi")
+    assert most >= 100_000_000
+    assert tempo_memory(most) <= amount("2000Mi") < tempo_memory(most + 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("image", "key"),
+    [
+        ("grafana/tempo:2.7.2", "max_span_attr_byte"),
+        ("grafana/tempo:2.8.0", "max_attribute_bytes"),
+        ("registry.example/grafana/tempo:2.10.8", "max_attribute_bytes"),
+        ("grafana/tempo:3.0.3", "max_attribute_bytes"),
+        ("localhost:5000/lab/tempo:v1.5.1-0.20250529124718-87c2dc380cec", "max_attribute_bytes"),
+        (f"grafana/tempo@sha256:{'a' * 64}", "max_span_attr_byte"),
+    ],
+)
+def test_no_attribute_is_cut_whatever_tempo_calls_its_limit(image: str, key: str) -> None:
+    assert attribute_limit(image) == key
+    assert tempo_document(Settings.model_validate({"tempo": {"image": image}}).tempo)["distributor"][key] == 16 * MIB
+
+
+def test_the_table_of_limits_shows_what_is_configured() -> None:
+    settings = Settings.model_validate({"nginx": {"resources": {"memoryLimit": "1Gi"}, "exporter": {"batchCount": 32}}})
+    (buffer,) = (hop for hop in hops(settings) if hop.way.startswith("NGINX's buffer"))
+    assert "32 batches" in buffer.sends
+    assert buffer.takes.startswith("1Gi")
