@@ -89,13 +89,14 @@ def test_the_example_stacks_are_valid() -> None:
 
 def test_the_readme_s_example_is_valid_and_its_mistakes_are_said_as_it_says() -> None:
     readme = (REPOSITORY / "README.md").read_text()
-    shop, durable = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
-    configure(**golden.of_stack_file(shop))
-    assert len(settings.load().nginx.routes) == 3
-    pulumi.runtime.set_all_config({})
-    configure(**golden.of_stack_file(durable))
-    assert settings.load().collector.queue.storage == "persistent"
-    pulumi.runtime.set_all_config({})
+    loaded: list[settings.Settings] = []
+    for example in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL):
+        configure(**golden.of_stack_file(example))
+        loaded.append(settings.load())
+        pulumi.runtime.set_all_config({})
+    shop, *_, durable = loaded
+    assert len(shop.nginx.routes) == 3
+    assert durable.collector.queue.storage == "persistent"
     configure(nginx={"exporter": {"interval": "5"}}, collector={"sampling": {"tail": {}}})
     with pytest.raises(pulumi.RunError) as error:
         settings.load()
