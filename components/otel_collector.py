@@ -75,6 +75,9 @@ class OtelCollector(pulumi.ComponentResource):
     otlp_endpoint: Endpoint
     """Where spans are received, OTLP over gRPC without TLS."""
 
+    pods: pulumi.Resource
+    """The workload: there, or updated, once its pods are Ready."""
+
     policies: list[pulumi.Resource]
     """The network policies that its pods need; none where they are off."""
 
@@ -127,7 +130,7 @@ class OtelCollector(pulumi.ComponentResource):
         )
         workload = Workload(
             COLLECTOR,
-            container,
+            [container],
             volumes,
             USER,
             METRICS,
@@ -138,19 +141,20 @@ class OtelCollector(pulumi.ComponentResource):
         )
         if settings.queue.storage == "persistent":
             queue = settings.queue
-            stateful_set(
+            self.pods = stateful_set(
                 workload, "queue", size=queue.size, storage_class=queue.storage_class, stack=stack, parent=self
             )
         else:
-            deployment(workload, stack=stack, parent=self)
+            self.pods = deployment(workload, stack=stack, parent=self)
         pod_monitor(workload, stack=stack, parent=self)
         disruption_budget(COLLECTOR, settings.replicas, stack=stack, parent=self)
         ports = [
             ServicePortArgs(name=port_name, port=port, target_port=port_name)
             for port_name, port in _ports(settings).items()
-            if port != HEALTH_PORT
+            # Counters and health are each pod's own: who reads them asks the pods.
+            if port not in {HEALTH_PORT, METRICS_PORT}
         ]
-        service(COLLECTOR, ports, kind="ClusterIP", stack=stack, parent=self)
+        service(COLLECTOR, ports, stack=stack, parent=self)
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint)})
 
 

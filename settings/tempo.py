@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from settings.exposure import ServiceSettings
 from settings.general import Resources
 from settings.values import Bytes, Count, Duration, Image, MemoryLimit, Model, Port, SubdomainName
 
@@ -62,6 +63,16 @@ class TempoResources(Resources):
     )
 
 
+class Gateway(Model):
+    """The NGINX in Tempo's pod that is all of Tempo's API that others reach: it passes on what reads, and no more."""
+
+    image: Image | None = Field(
+        default=None,
+        description="Image of open-source NGINX. Unset: `nginx.image`, with the edition plus as well.",
+        examples=["nginx:1.27.4-otel"],
+    )
+
+
 class TempoSettings(Model):
     """Grafana Tempo, monolithic, with its blocks on its own disk."""
 
@@ -78,6 +89,12 @@ class TempoSettings(Model):
         default=None,
         description="NodePort of the Service; the cluster's range is usually 30000-32767. Unset: the cluster chooses.",
         examples=[30310],
+    )
+    service: ServiceSettings = Field(
+        default_factory=ServiceSettings, description="How Tempo's API is reached, and by whom."
+    )
+    gateway: Gateway = Field(
+        default_factory=Gateway, description="The NGINX in Tempo's pod that lets others read traces, and nothing else."
     )
     retention: Duration = Field(default="48h", description="Time that traces are kept; Tempo's own default is 336h.")
     ingestion: Ingestion = Field(default_factory=Ingestion, description="What it takes.")

@@ -6,7 +6,10 @@ Only what differs from Tempo's defaults is set. Not for the microservices mode, 
 from components.documents import Document
 from settings.tempo import TempoSettings
 
-HTTP_PORT = 3100
+HTTP_PORT = 3200
+"""On the pod's loopback address alone: the gateway is in front of it."""
+
+LOOPBACK = "127.0.0.1"
 OTLP_PORT = 4317
 DATA = "/var/tempo"
 """The one writable folder: the WAL and the blocks."""
@@ -23,7 +26,13 @@ Until it is in a block of the backend with a range that is right, such a trace i
 def tempo_document(settings: TempoSettings) -> Document:
     """Tempo, set to keep every trace and to show it within a second or two."""
     return {
-        "server": {"http_listen_port": HTTP_PORT},
+        # Its HTTP port has operational routes (/shutdown, /flush, …) beside the API; its gRPC port (9095) takes queries
+        # and spans for Tempo's own parts. Both ask nobody for a password, and every part is in this one process.
+        "server": {
+            "http_listen_address": LOOPBACK,
+            "http_listen_port": HTTP_PORT,
+            "grpc_listen_address": LOOPBACK,
+        },
         "distributor": {
             # Since 2.7 receivers listen on localhost unless they are told otherwise.
             "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": f"0.0.0.0:{OTLP_PORT}"}}}},

@@ -27,7 +27,7 @@ def run_case(case: str, run_program: Run) -> Program:
 def test_it_registers_a_namespace_and_three_components_of_three_objects(run_program: Run) -> None:
     program = run_program()
     counts = {kind: len(program.inputs(kind)) for kind in ("Namespace", "ConfigMap", "Deployment", "Service")}
-    assert counts == {"Namespace": 1, "ConfigMap": 3, "Deployment": 3, "Service": 3}
+    assert counts == {"Namespace": 1, "ConfigMap": 3, "Deployment": 3, "Service": 4}
     for component in ("TempoBackend", "OtelCollector", "NginxOtel"):
         assert f"nginx-tracing:index:{component}" in program.resources
 
