@@ -66,7 +66,7 @@ class ServiceSettings(Model):
     )
     allowed_namespaces: Annotated[list[LabelName], AfterValidator(_named)] = Field(
         default_factory=list[str],
-        description="Namespaces whose pods may connect. Set alone, it closes the component to everybody outside. "
+        description="Namespaces whose pods may connect, with ClusterIP or beside `allowedAddresses`. "
         "Unset, with `allowedAddresses` unset too: everybody.",
         examples=[["monitoring"]],
     )

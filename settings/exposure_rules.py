@@ -67,6 +67,22 @@ def _addresses_need_an_outside(settings: Settings) -> Iterator[Broken]:
             )
 
 
+def _namespaces_alone_need_no_outside(settings: Settings) -> Iterator[Broken]:
+    for component, service, _ in _exposed(settings):
+        if service.type != "ClusterIP" and service.allowed_namespaces and not service.allowed_addresses:
+            type_: Place = (component, "service", "type")
+            yield Broken(
+                Mistake(
+                    (component, "service", "allowedNamespaces"),
+                    f"keeps everybody outside away, for whom `{component}.service.type` {service.type} opens ports: "
+                    "take ClusterIP, or name the clients outside in `allowedAddresses`",
+                    set_command(type_, "ClusterIP"),
+                    json.dumps(service.allowed_namespaces),
+                ),
+                ((component, "service"),),
+            )
+
+
 def _password_needs_tempo(settings: Settings) -> Iterator[Broken]:
     if settings.tempo_password and not settings.tempo.enabled:
         yield Broken(
@@ -84,5 +100,6 @@ EXPOSURE_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _node_port_needs_nodes,
     _restriction_needs_policies,
     _addresses_need_an_outside,
+    _namespaces_alone_need_no_outside,
     _password_needs_tempo,
 )

@@ -156,11 +156,20 @@ def _key_mistake(place: Place, wrong: str, model: type[BaseModel]) -> Mistake:
     return Mistake(place[:-1], wrong, remove_command(place[:-1]), SECRET)
 
 
+_NO_KEY = {
+    "serviceType": "did you mean `service.type`? ",
+    "tls": "TLS ends in front of NGINX, at a load balancer, which `service.annotations` configure. ",
+}
+"""What to do instead, for names that other projects have for it."""
+
+
 def _unknown_key(place: Place, model: type[BaseModel]) -> Mistake:
     around = bare_type(_annotation_at(model, place[:-1]))
     known = sorted(aliased(around)) if is_model(around) else []
     near = difflib.get_close_matches(str(place[-1]), known, n=1)
     meant = f"did you mean `{near[0]}`? " if near else ""
+    if "service" in known:
+        meant = _NO_KEY.get(str(place[-1]), meant)
     if len(place) == 1 and re.search(r"[.\[]", str(place[0])):
         meant = "did you mean `--path`? "
     return Mistake(place, f"there is no such key; {meant}Known here: {', '.join(known)}", remove_command(place))
