@@ -66,13 +66,17 @@ OVER_NODES = (TopologySpread.model_validate({"topologyKey": "kubernetes.io/hostn
 class Endpoint:
     """Where a component listens inside the cluster."""
 
-    service: str
+    component: str
+    """Whose pods listen there."""
+
     namespace: str
     port: int
+    service_suffix: str = ""
+    """What follows the component's name in that of its Service."""
 
     def __str__(self) -> str:
         # Without the cluster's domain, which is not `cluster.local` everywhere; pods search it.
-        return f"{self.service}.{self.namespace}.svc:{self.port}"
+        return f"{self.component}{self.service_suffix}.{self.namespace}.svc:{self.port}"
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ class NginxOtel(pulumi.ComponentResource):
             egress=[
                 to_dns(),
                 *(
-                    [to_component(exporter.service, exporter.port)]
+                    [to_component(exporter.component, exporter.port)]
                     if exporter and not settings.exporter.endpoint
                     else []
                 ),

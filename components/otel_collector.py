@@ -174,7 +174,7 @@ def _egress(settings: CollectorSettings, backend: Endpoint | None, namespace: st
     hosts = [split_endpoint(exporter.endpoint) for exporter in settings.exporters.values()]
     return [
         to_dns(),
-        *([to_component(backend.service, backend.port)] if backend else []),
+        *([to_component(backend.component, backend.port)] if backend else []),
         *to_hosts(hosts, namespace),
         *([to_kubernetes_api()] if settings.kubernetes_attributes else []),
     ]

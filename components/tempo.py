@@ -46,6 +46,9 @@ from settings import TempoSettings
 from settings.general import Resources
 
 GATEWAY = "gateway"
+RECEIVER = "-otlp"
+"""What follows Tempo's name in that of the receiver's Service."""
+
 METRICS = Metrics("metrics", INSIDE_PORT)
 GRACE_SECONDS = 15
 """For two of them Tempo takes what is on its way (`final_sleep`); then it writes that to its disk within a second.
@@ -112,7 +115,7 @@ class TempoBackend(pulumi.ComponentResource):
         self._settings, self._stack = settings, stack
         self.user = USER_NAME if password else None
         # A Service of its own: every port of the clients' Service would be open on the nodes.
-        self.otlp_endpoint = Endpoint(f"{TEMPO}-otlp", stack.namespace_name, OTLP_PORT)
+        self.otlp_endpoint = Endpoint(TEMPO, stack.namespace_name, OTLP_PORT, RECEIVER)
 
         files = {
             "tempo.yaml": dump(tempo_document(settings)),
@@ -156,14 +159,14 @@ class TempoBackend(pulumi.ComponentResource):
             )
         pod_monitor(workload, stack=stack, parent=self)
         receiver = ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc")
-        service(TEMPO, [receiver], stack=stack, parent=self, suffix="-otlp")
+        service(TEMPO, [receiver], stack=stack, parent=self, suffix=RECEIVER)
 
     def publish(self, *, after: Sequence[pulumi.Resource]) -> None:
         """Makes the Service that clients read traces by, and registers the outputs.
 
         Args:
-            after: the Collector's pods. Until a version ago they sent spans by this Service, which has no port for that
-                any more: pods of before the update would lose what they hold.
+            after: the Collector's pods. In an earlier version they sent spans by this Service, which has no port for
+                that any more; the pods of before the update still do, until new ones are Ready.
         """
         exposed = expose(
             TEMPO,

@@ -117,5 +117,16 @@ def test_nothing_is_open_to_the_outside_but_one_port_of_nginx_and_one_of_tempo(c
     assert opened <= {("nginx", 80), ("tempo", 3100)}
 
 
+@pytest.mark.parametrize("case", golden.cases())
+def test_each_policy_names_pods_that_there_are(case: str, run_program: Run) -> None:
+    program = run_program(golden.as_pulumi_passes_it(golden.configuration(case)), secrets=golden.configuration(case))
+    pods = [pod["metadata"]["labels"] for pod in program.pods().values()]
+    for policy in program.inputs("NetworkPolicy").values():
+        rules = [*policy["spec"].get("ingress", []), *policy["spec"].get("egress", [])]
+        peers = [peer for rule in rules for side in ("from", "to") for peer in rule.get(side, [])]
+        for peer in [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer]:
+            assert [labels for labels in pods if peer.items() <= labels.items()], peer
+
+
 def test_without_network_policies_there_is_none(run_program: Run) -> None:
     assert not run_program({"networkPolicies": "false"}).inputs("NetworkPolicy")
