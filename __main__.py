@@ -47,13 +47,16 @@ async def main() -> pulumi.Inputs:
 
     gc.freeze()
 
-    tempo = TempoBackend("tempo", settings.tempo, stack) if settings.tempo.enabled else None
+    password = settings.tempo_password
+    tempo = TempoBackend("tempo", settings.tempo, stack, password=password) if settings.tempo.enabled else None
     backend = tempo.otlp_endpoint if tempo else None
     collector = (
         OtelCollector("otel-collector", settings.collector, stack, backend=backend, exports=exports(settings))
         if settings.collector.enabled
         else None
     )
+    if tempo:
+        tempo.publish(after=[collector.pods] if collector else [])
     exporter = collector.otlp_endpoint if collector else None
     plus = licensed_plus(settings)
     image = nginx_plus_image("nginx-plus", settings).reference if settings.builds_image else stack.images["nginx"]
@@ -61,16 +64,20 @@ async def main() -> pulumi.Inputs:
     components = (tempo, collector, nginx)
     deny_all(stack, after=[policy for component in components if component for policy in component.policies])
 
-    tell_how_to_check(after=[nginx.ready, *([collector.ready] if collector else [])], has_tempo=tempo is not None)
+    tell_how_to_check(after=[nginx.ready, *([collector.pods.id] if collector else [])], has_tempo=tempo is not None)
 
-    return {
+    outputs: dict[str, pulumi.Input[str] | pulumi.Input[int] | None] = {
         "nginxUrl": nginx.url,
         "nginxNodePort": nginx.node_port,
-        **({"tempoUrl": tempo.url, "tempoNodePort": tempo.node_port} if tempo else {}),
+        "tempoUrl": tempo.url if tempo else None,
+        "tempoNodePort": tempo.node_port if tempo else None,
+        "tempoUser": tempo.user if tempo else None,
         "namespace": stack.namespace,
         "edition": settings.edition,
         "nginxImage": nginx.image,
     }
+    # Without those of what the configuration leaves out.
+    return {name: value for name, value in outputs.items() if value is not None}
 
 
 pulumi.run(main)

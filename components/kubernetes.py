@@ -52,7 +52,7 @@ from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudget
 
 from components.stack import StackContext, own_labels
 from settings.general import Resources, TopologySpread
-from settings.values import amount, bracketed
+from settings.values import amount
 
 WORKLOAD_TIMEOUTS = pulumi.CustomTimeouts(create="5m", update="5m")
 """A pod that is not Ready by then will hardly be: five minutes pull the images on a slow line."""
@@ -66,13 +66,17 @@ OVER_NODES = (TopologySpread.model_validate({"topologyKey": "kubernetes.io/hostn
 class Endpoint:
     """Where a component listens inside the cluster."""
 
-    service: str
+    component: str
+    """Whose pods listen there."""
+
     namespace: str
     port: int
+    service_suffix: str = ""
+    """What follows the component's name in that of its Service."""
 
     def __str__(self) -> str:
         # Without the cluster's domain, which is not `cluster.local` everywhere; pods search it.
-        return f"{self.service}.{self.namespace}.svc:{self.port}"
+        return f"{self.component}{self.service_suffix}.{self.namespace}.svc:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,9 @@ class Workload:
     component: str
     """The component, and the name of its objects."""
 
-    container: ContainerArgs
+    containers: Sequence[ContainerArgs]
+    """The component's own first, which `kubectl logs` shows."""
+
     volumes: Sequence[VolumeArgs]
     user: int
     """The image's own user, and the group that owns the volumes."""
@@ -252,7 +258,7 @@ def _pod_template(workload: Workload, stack: StackContext) -> PodTemplateSpecArg
                 )
                 for item in scheduling.topology_spread or OVER_NODES
             ],
-            containers=[workload.container],
+            containers=workload.containers,
             volumes=workload.volumes,
         ),
     )
@@ -299,22 +305,31 @@ def pod_monitor(workload: Workload, *, stack: StackContext, parent: pulumi.Resou
     )
 
 
+NOT_AWAITED = {"pulumi.com/skipAwait": "true"}
+"""Waiting for a Service costs ten seconds, and tells nothing that the awaited workload does not."""
+
+
 def service(
     component: str,
     ports: Sequence[ServicePortArgs],
     *,
-    kind: str,
     stack: StackContext,
     parent: pulumi.Resource,
+    suffix: str = "",
 ) -> Service:
-    """A Service of a component's pods, with the stable name that others reach it by.
+    """A Service of a component's pods inside the cluster, with the stable name that others reach it by.
 
-    Not awaited: that costs ten seconds, and tells nothing that the awaited workload does not.
+    Args:
+        component: the component whose pods these are.
+        ports: the ports.
+        stack: what holds for all components.
+        parent: the component's resource.
+        suffix: what follows the component's name, where the component has another Service under the name alone.
     """
     return Service(
-        parent.pulumi_resource_name,
-        metadata=stack.metadata(component, component, annotations={"pulumi.com/skipAwait": "true"}),
-        spec=ServiceSpecArgs(type=kind, selector=own_labels(component), ports=ports),
+        f"{parent.pulumi_resource_name}{suffix}",
+        metadata=stack.metadata(component, f"{component}{suffix}", annotations=NOT_AWAITED),
+        spec=ServiceSpecArgs(type="ClusterIP", selector=own_labels(component), ports=ports),
         opts=pulumi.ResourceOptions(parent=parent),
     )
 
@@ -364,6 +379,18 @@ def ready_when(path: str, port: int, *, after_seconds: int | None = None) -> Pro
     return ProbeArgs(http_get=get, period_seconds=1, failure_threshold=3, initial_delay_seconds=after_seconds)
 
 
+def started_when(path: str, port: int, *, within_seconds: int) -> ProbeArgs:
+    """The start by HTTP, asked each second; neither readiness nor liveness is asked for before.
+
+    Args:
+        path: what is asked for.
+        port: where.
+        within_seconds: the time after which the container is started again.
+    """
+    get = HTTPGetActionArgs(path=path, port=port)
+    return ProbeArgs(http_get=get, period_seconds=1, timeout_seconds=5, failure_threshold=within_seconds)
+
+
 def alive_while(path: str, port: int) -> ProbeArgs:
     """Liveness by HTTP; a minute of silence is a dead process, less may be a busy one."""
     return ProbeArgs(
@@ -389,23 +416,3 @@ def secret_volume(secret: Secret, name: str = "secrets") -> VolumeArgs:
 def empty_volume(name: str) -> VolumeArgs:
     """Room for files that are gone with the pod."""
     return VolumeArgs(name=name, empty_dir=EmptyDirVolumeSourceArgs())
-
-
-def node_port_of(service: Service, port_name: str, configured: int | None) -> pulumi.Output[int]:
-    """The NodePort that the cluster gave to a port of a Service.
-
-    In the preview of a Service that does not exist yet, the API server's dry run answers with a port that the real
-    one will not get: it is unknown then, unless it was configured.
-    """
-    if configured is not None:
-        return pulumi.Output.from_input(configured)
-
-    # The id is unknown exactly as long as the Service does not exist, which makes the whole unknown.
-    return service.id.apply(lambda _: service.spec).apply(
-        lambda spec: next(port.node_port or 0 for port in spec.ports or [] if port.name == port_name)
-    )
-
-
-def url(host: pulumi.Input[str], port: pulumi.Output[int]) -> pulumi.Output[str]:
-    """The URL of a NodePort."""
-    return pulumi.Output.all(host, port).apply(lambda known: f"http://{bracketed(known[0])}:{known[1]}")

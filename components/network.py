@@ -87,6 +87,12 @@ def from_anywhere(*ports: int) -> NetworkPolicyIngressRuleArgs:
     return NetworkPolicyIngressRuleArgs(ports=_tcp(ports))
 
 
+def from_addresses(networks: Iterable[str], *ports: int) -> NetworkPolicyIngressRuleArgs:
+    """From ranges of addresses outside the cluster, as long as nobody on the way replaces the client's address."""
+    peers = [NetworkPolicyPeerArgs(ip_block=IPBlockArgs(cidr=network)) for network in networks]
+    return NetworkPolicyIngressRuleArgs(from_=peers, ports=_tcp(ports))
+
+
 def from_component(component: str, *ports: int) -> NetworkPolicyIngressRuleArgs:
     """From the pods of one of the stack's components."""
     return NetworkPolicyIngressRuleArgs(from_=[_pods_of(component)], ports=_tcp(ports))

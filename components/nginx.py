@@ -7,7 +7,6 @@ from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
     ContainerPortArgs,
-    ServicePortArgs,
     VolumeMountArgs,
 )
 from pydantic import SecretStr
@@ -25,6 +24,7 @@ from components.documents.nginx import (
     exporter_conf,
     nginx_conf,
 )
+from components.exposure import HTTP, clients, expose
 from components.kubernetes import (
     Endpoint,
     Metrics,
@@ -36,15 +36,12 @@ from components.kubernetes import (
     deployment,
     disruption_budget,
     empty_volume,
-    node_port_of,
     pod_monitor,
     ready_when,
     resources,
     secret_object,
     secret_volume,
-    service,
     stop_after,
-    url,
 )
 from components.network import from_anywhere, network_policy, to_component, to_dns, to_hosts
 from components.stack import NGINX, StackContext
@@ -77,15 +74,16 @@ class LicensedPlus:
 
 
 class NginxOtel(pulumi.ComponentResource):
-    """NGINX that sends a span for each request, on a NodePort.
+    """NGINX that sends a span for each request, on a NodePort, a load balancer or an address inside the cluster.
 
     It is not an ingress controller and reads nothing from the cluster: its routes are the configuration's.
     """
 
     url: pulumi.Output[str]
-    """NGINX from outside."""
+    """NGINX for clients: from outside, or inside the cluster with `service.type` ClusterIP."""
 
-    node_port: pulumi.Output[int]
+    node_port: pulumi.Output[int] | None
+    """The port on every node; none with ClusterIP."""
 
     image: pulumi.Output[str]
     """The image that runs."""
@@ -153,11 +151,11 @@ class NginxOtel(pulumi.ComponentResource):
             ]
         self.policies = network_policy(
             NGINX,
-            ingress=[from_anywhere(HTTP_PORT, METRICS.port)],
+            ingress=[*clients(settings.service, HTTP_PORT), from_anywhere(METRICS.port)],
             egress=[
                 to_dns(),
                 *(
-                    [to_component(exporter.service, exporter.port)]
+                    [to_component(exporter.component, exporter.port)]
                     if exporter and not settings.exporter.endpoint
                     else []
                 ),
@@ -169,7 +167,7 @@ class NginxOtel(pulumi.ComponentResource):
         container = _container(self.image, settings, mounts)
         workload = Workload(
             NGINX,
-            container,
+            [container],
             volumes,
             USER,
             METRICS,
@@ -185,10 +183,8 @@ class NginxOtel(pulumi.ComponentResource):
         pod_monitor(workload, stack=stack, parent=self)
         most = settings.autoscaling.max_replicas if settings.autoscaling else settings.replicas
         disruption_budget(NGINX, most, stack=stack, parent=self)
-        ports = [ServicePortArgs(name="http", port=80, target_port="http", node_port=settings.node_port)]
-        exposed = service(NGINX, ports, kind="NodePort", stack=stack, parent=self)
-        self.node_port = node_port_of(exposed, "http", settings.node_port)
-        self.url = url(stack.host, self.node_port)
+        exposed = expose(NGINX, settings.service, port=HTTP, node_port=settings.node_port, stack=stack, parent=self)
+        self.url, self.node_port = exposed.url, exposed.node_port
         self.register_outputs({"url": self.url, "node_port": self.node_port, "image": self.image})
 
 

@@ -81,11 +81,11 @@ class OtelCollector(pulumi.ComponentResource):
     otlp_endpoint: Endpoint
     """Where spans are received, OTLP over gRPC without TLS."""
 
+    pods: pulumi.Resource
+    """The workload: there, or updated, once its pods are Ready."""
+
     policies: list[pulumi.Resource]
     """The network policies that its pods need; none where they are off."""
-
-    ready: pulumi.Output[str]
-    """Known once its pods are Ready."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class OtelCollector(pulumi.ComponentResource):
         )
         workload = Workload(
             COLLECTOR,
-            container,
+            [container],
             volumes,
             USER,
             METRICS,
@@ -147,20 +147,20 @@ class OtelCollector(pulumi.ComponentResource):
         )
         if settings.queue.storage == "persistent":
             queue = settings.queue
-            pods = stateful_set(
+            self.pods = stateful_set(
                 workload, "queue", size=queue.size, storage_class=queue.storage_class, stack=stack, parent=self
             )
         else:
-            pods = deployment(workload, stack=stack, parent=self)
-        self.ready = pods.id
+            self.pods = deployment(workload, stack=stack, parent=self)
         pod_monitor(workload, stack=stack, parent=self)
         disruption_budget(COLLECTOR, settings.replica_count, stack=stack, parent=self)
         ports = [
             ServicePortArgs(name=port_name, port=port, target_port=port_name)
             for port_name, port in _ports(settings).items()
-            if port != HEALTH_PORT
+            # Counters and health are each pod's own: who reads them asks the pods.
+            if port not in {HEALTH_PORT, METRICS_PORT}
         ]
-        service(COLLECTOR, ports, kind="ClusterIP", stack=stack, parent=self)
+        service(COLLECTOR, ports, stack=stack, parent=self)
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint)})
 
     def _proxy(self, settings: CollectorSettings, stack: StackContext) -> list[EnvVarArgs]:
@@ -196,7 +196,7 @@ def _egress(settings: CollectorSettings, backend: Endpoint | None, namespace: st
         hosts.append(split_endpoint(settings.proxy.url))
     return [
         to_dns(),
-        *([to_component(backend.service, backend.port)] if backend else []),
+        *([to_component(backend.component, backend.port)] if backend else []),
         *to_hosts(hosts, namespace),
         *([to_kubernetes_api()] if settings.kubernetes_attributes else []),
     ]

@@ -1,10 +1,25 @@
-"""Grafana Tempo, the backend that keeps and finds traces."""
+"""Grafana Tempo, the backend that keeps and finds traces, behind a gateway that lets others read them and no more."""
+
+from collections.abc import Sequence
 
 import pulumi
 from pulumi_kubernetes.core.v1 import ContainerArgs, ContainerPortArgs, ServicePortArgs, VolumeMountArgs
+from pydantic import SecretStr
 
 from components.documents import dump
-from components.documents.tempo import DATA, HTTP_PORT, OTLP_PORT, tempo_document
+from components.documents.tempo import DATA, OTLP_PORT, tempo_document
+from components.documents.tempo_gateway import (
+    CONF_FILE,
+    FOLDER,
+    INSIDE_PORT,
+    PASSWORD_FILE,
+    PASSWORD_FOLDER,
+    PUBLIC_PORT,
+    USER_NAME,
+    gateway_conf,
+    password_file,
+)
+from components.exposure import clients, expose
 from components.kubernetes import (
     Endpoint,
     Metrics,
@@ -16,19 +31,25 @@ from components.kubernetes import (
     deployment,
     empty_volume,
     go_memory_limit,
-    node_port_of,
     pod_monitor,
     ready_when,
     resources,
+    secret_object,
+    secret_volume,
     service,
+    started_when,
     stateful_set,
-    url,
 )
 from components.network import from_anywhere, from_component, network_policy, to_dns, to_hosts
 from components.stack import COLLECTOR, TEMPO, StackContext
 from settings import TempoSettings
+from settings.general import Resources
 
-METRICS = Metrics("http", HTTP_PORT)
+GATEWAY = "gateway"
+RECEIVER = "-otlp"
+"""What follows Tempo's name in that of the receiver's Service."""
+
+METRICS = Metrics("metrics", INSIDE_PORT)
 GRACE_SECONDS = 15
 """For two of them Tempo takes what is on its way (`final_sleep`); then it writes that to its disk within a second.
 Completing a block may take longer: cut off, it is done at the next start. Meanwhile spans wait in the Collector."""
@@ -37,12 +58,21 @@ USER = 10001
 """The image's own user."""
 
 
+START_SECONDS = 3600
+"""/ready is 503 while Tempo replays its write-ahead log, which may take long after a long time on a full volume; only a
+start that never ends is begun again. A smaller limit would restart a Tempo that was about to be Ready."""
+
+GATEWAY_RESOURCES = Resources.model_validate({"cpu": "10m", "memory": "16Mi", "memoryLimit": "128Mi"})
+"""4096 connections with 32 KiB for a query's head or an answer's part each, of the gateway's one worker, are 128 MiB; a
+worker without any has 5 MiB."""
+
+
 USAGE_REPORT = ("stats.grafana.org", 443)
 """Where Tempo sends its statistics of use."""
 
 
 class TempoBackend(pulumi.ComponentResource):
-    """A monolithic Tempo with OTLP inside the cluster and its HTTP API on a NodePort.
+    """A monolithic Tempo with OTLP inside the cluster, whose traces are read through a gateway in its pod.
 
     It keeps traces on the pod's own disk, where they are gone with the pod, or on a volume. Not for object storage, nor
     for more than one replica, which would each know a part of the traces.
@@ -52,9 +82,13 @@ class TempoBackend(pulumi.ComponentResource):
     """Where spans are received, OTLP over gRPC without TLS."""
 
     url: pulumi.Output[str]
-    """Tempo's HTTP API from outside: `/api/search`, `/api/traces/<trace ID>`."""
+    """Tempo's read API for clients: `/api/search`, `/api/traces/<trace ID>`. Known after `publish`."""
 
-    node_port: pulumi.Output[int]
+    node_port: pulumi.Output[int] | None
+    """The port on every node; none with ClusterIP. Known after `publish`."""
+
+    user: str | None
+    """Whose password the read API asks for; none where it asks for none."""
 
     policies: list[pulumi.Resource]
     """The network policies that its pods need; none where they are off."""
@@ -65,26 +99,43 @@ class TempoBackend(pulumi.ComponentResource):
         settings: TempoSettings,
         stack: StackContext,
         *,
+        password: SecretStr | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Makes the config object, the workload and the Service.
+        """Makes the config objects, the workload and the Service of the receiver.
 
         Args:
             name: the resource's name.
             settings: what can be configured.
             stack: what holds for all components.
+            password: the read API's; none to let everybody read who reaches it.
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:TempoBackend", name, None, opts)
-        self.otlp_endpoint = Endpoint(TEMPO, stack.namespace_name, OTLP_PORT)
+        self._settings, self._stack = settings, stack
+        self.user = USER_NAME if password else None
+        # A Service of its own: every port of the clients' Service would be open on the nodes.
+        self.otlp_endpoint = Endpoint(TEMPO, stack.namespace_name, OTLP_PORT, RECEIVER)
 
-        config = config_object(TEMPO, {"tempo.yaml": dump(tempo_document(settings))}, stack=stack, parent=self)
-        volumes = [config_volume(config), empty_volume("tmp")]
-        container = _container(settings, stack.images["tempo"])
+        files = {
+            "tempo.yaml": dump(tempo_document(settings)),
+            f"gateway-{CONF_FILE}": gateway_conf(has_password=password is not None),
+        }
+        volumes = [config_volume(config_object(TEMPO, files, stack=stack, parent=self)), empty_volume("tmp")]
+        volumes.append(empty_volume("gateway-tmp"))
+        if password:
+            line = password_file(password.get_secret_value(), salt_of=stack.namespace_name)
+            volumes.append(secret_volume(secret_object(TEMPO, {PASSWORD_FILE: line}, stack=stack, parent=self)))
+        containers = [
+            _container(settings, stack.images["tempo"]),
+            _gateway(stack.images["gateway"], has_password=password is not None),
+        ]
         self.policies = network_policy(
             TEMPO,
             ingress=[
-                from_anywhere(HTTP_PORT),
+                *clients(settings.service, PUBLIC_PORT),
+                # Counters are no secret, and who reads them is the cluster's matter, as for the Collector.
+                from_anywhere(INSIDE_PORT),
                 from_component(COLLECTOR, OTLP_PORT),
             ],
             egress=[to_dns(), *to_hosts([USAGE_REPORT], stack.namespace_name)] if settings.usage_report else [],
@@ -94,7 +145,7 @@ class TempoBackend(pulumi.ComponentResource):
         persistence = settings.persistence
         if persistence.size is None:
             volumes.append(empty_volume("data"))
-        workload = Workload(TEMPO, container, volumes, USER, METRICS, GRACE_SECONDS, depends_on=self.policies)
+        workload = Workload(TEMPO, containers, volumes, USER, METRICS, GRACE_SECONDS, depends_on=self.policies)
         if persistence.size is None:
             deployment(workload, stack=stack, parent=self)
         else:
@@ -107,13 +158,26 @@ class TempoBackend(pulumi.ComponentResource):
                 parent=self,
             )
         pod_monitor(workload, stack=stack, parent=self)
-        ports = [
-            ServicePortArgs(name="http", port=HTTP_PORT, target_port="http", node_port=settings.node_port),
-            ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc"),
-        ]
-        exposed = service(TEMPO, ports, kind="NodePort", stack=stack, parent=self)
-        self.node_port = node_port_of(exposed, "http", settings.node_port)
-        self.url = url(stack.host, self.node_port)
+        receiver = ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc")
+        service(TEMPO, [receiver], stack=stack, parent=self, suffix=RECEIVER)
+
+    def publish(self, *, after: Sequence[pulumi.Resource]) -> None:
+        """Makes the Service that clients read traces by, and registers the outputs.
+
+        Args:
+            after: the Collector's pods. In an earlier version they sent spans by this Service, which has no port for
+                that any more; the pods of before the update still do, until new ones are Ready.
+        """
+        exposed = expose(
+            TEMPO,
+            self._settings.service,
+            port=PUBLIC_PORT,
+            node_port=self._settings.node_port,
+            stack=self._stack,
+            parent=self,
+            after=after,
+        )
+        self.url, self.node_port = exposed.url, exposed.node_port
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint), "url": self.url, "node_port": self.node_port})
 
 
@@ -123,18 +187,43 @@ def _container(settings: TempoSettings, image: str) -> ContainerArgs:
         image=image,
         args=["-config.file=/etc/tempo/tempo.yaml"],
         env=[go_memory_limit(settings.resources)],
-        ports=[
-            ContainerPortArgs(name="http", container_port=HTTP_PORT),
-            ContainerPortArgs(name="otlp-grpc", container_port=OTLP_PORT),
-        ],
+        ports=[ContainerPortArgs(name="otlp-grpc", container_port=OTLP_PORT)],
         resources=resources(settings.resources),
         security_context=container_security(),
-        readiness_probe=ready_when("/ready", HTTP_PORT),
-        # Not /ready, which is 503 while a write-ahead log is replayed: that is not a reason to start again.
-        liveness_probe=alive_while("/status/version", HTTP_PORT),
+        # Through the gateway, as Tempo listens on the pod's loopback address.
+        startup_probe=started_when("/ready", INSIDE_PORT, within_seconds=START_SECONDS),
+        readiness_probe=ready_when("/ready", INSIDE_PORT),
+        # Once it was Ready, a Tempo whose ingester or another part has ended is not Ready ever again, while it goes on
+        # answering: after /shutdown, for example. A minute of that is no pause.
+        liveness_probe=alive_while("/ready", INSIDE_PORT),
         volume_mounts=[
             VolumeMountArgs(name="config", mount_path="/etc/tempo", read_only=True),
             VolumeMountArgs(name="data", mount_path=DATA),
             VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108 - in the container
         ],
+    )
+
+
+def _gateway(image: str, *, has_password: bool) -> ContainerArgs:
+    mounts = [
+        # A single file: the folder holds files of the image besides.
+        VolumeMountArgs(
+            name="config", mount_path=f"{FOLDER}/{CONF_FILE}", sub_path=f"gateway-{CONF_FILE}", read_only=True
+        ),
+        VolumeMountArgs(name="gateway-tmp", mount_path="/tmp"),  # noqa: S108 - in the container
+    ]
+    if has_password:
+        mounts.append(VolumeMountArgs(name="secrets", mount_path=PASSWORD_FOLDER, read_only=True))
+    return ContainerArgs(
+        name=GATEWAY,
+        image=image,
+        ports=[
+            ContainerPortArgs(name="http", container_port=PUBLIC_PORT),
+            ContainerPortArgs(name="metrics", container_port=INSIDE_PORT),
+        ],
+        resources=resources(GATEWAY_RESOURCES),
+        security_context=container_security(),
+        readiness_probe=ready_when("/healthz", INSIDE_PORT),
+        liveness_probe=alive_while("/healthz", INSIDE_PORT),
+        volume_mounts=mounts,
     )

@@ -15,6 +15,7 @@ from probe.errors import ProbeError
 from probe.report import render, render_interval
 from probe.result import ProbeResult
 from probe.run import probe
+from probe.tempo import Login
 from probe.watch import Interval, watch
 
 ALL_FOUND, MISSING, NO_PROBE, INTERRUPTED = 0, 1, 2, 130
@@ -32,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         stack = outputs.from_file(options.outputs) if options.outputs else outputs.from_pulumi(options.stack)
+        urls = {"nginx_url": options.nginx_url, "tempo_url": options.tempo_url}
+        stack = stack.model_copy(update={name: url for name, url in urls.items() if url})
         if options.watch is not None:
             return _watch(stack, options)
         result = _probe(stack, options, errors)
@@ -70,6 +73,16 @@ def _watch(stack: outputs.StackOutputs, options: argparse.Namespace) -> int:
 
 
 def _probe(stack: outputs.StackOutputs, options: argparse.Namespace, errors: Console) -> ProbeResult:
+    user = stack.tempo_user
+    login = (
+        Login(
+            user,
+            outputs.tempo_password(options.stack, options.tempo_password_file, asks_pulumi=options.outputs is None),
+        )
+        if user
+        else None
+    )
+
     def run(show: Callable[[str], None]) -> ProbeResult:
         return asyncio.run(
             probe(
@@ -79,6 +92,7 @@ def _probe(stack: outputs.StackOutputs, options: argparse.Namespace, errors: Con
                 limit_seconds=options.timeout,
                 context=options.context,
                 show=show,
+                login=login,
             )
         )
 
@@ -99,6 +113,20 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--stack", metavar="NAME", help="the Pulumi stack (default: the selected one)")
     source.add_argument(
         "--outputs", metavar="FILE", help="read the outputs from the JSON of `pulumi stack output --json`; - for stdin"
+    )
+    for component in ("nginx", "tempo"):
+        parser.add_argument(
+            f"--{component}-url",
+            metavar="URL",
+            type=_url,
+            help=f"where {component}'s Service is reached from here, instead of the stack output {component}Url: a "
+            "forwarded port",
+        )
+    parser.add_argument(
+        "--tempo-password-file",
+        metavar="FILE",
+        help="the password of Tempo's API, where it has one (default: the environment variable TEMPO_PASSWORD, else "
+        "`pulumi config get tempoPassword`)",
     )
     parser.add_argument("--requests", metavar="N", type=_count, default=20, help="requests to send (default: 20)")
     parser.add_argument(
@@ -135,6 +163,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+/?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not http://host:port")
+    return text
 
 
 def _seconds(text: str) -> float:

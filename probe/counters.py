@@ -19,9 +19,10 @@ from typing import Literal, TypeVar
 from probe.cluster import Cluster, ClusterError, Pod
 from probe.exporter_errors import told_by
 from probe.result import HopCounters
-from probe.tempo import LookUpError, Tempo
 
 COLLECTOR_METRICS_PORT = 8888
+# The gateway's in Tempo's pod: Tempo's own port is the pod's alone.
+TEMPO_METRICS_PORT = 3101
 ACCEPTED = "otelcol_receiver_accepted_spans"
 REFUSED = "otelcol_receiver_refused_spans"
 SENT = "otelcol_exporter_sent_spans"
@@ -133,9 +134,9 @@ class Counters:
     """Reads the counters before the run (`start`) and after it (`finish`); what cannot be read is said, not raised."""
 
     def __init__(
-        self, tempo: Tempo | None, namespace: str, context: str | None, kubeconfig: Path | None = None
+        self, namespace: str, context: str | None, kubeconfig: Path | None = None, *, has_tempo: bool = True
     ) -> None:
-        self._tempo = tempo
+        self._has_tempo = has_tempo
         self._namespace = namespace
         self._context = context
         self._kubeconfig = kubeconfig
@@ -154,7 +155,7 @@ class Counters:
             self._no_cluster = str(error)
         # Against the spans' way here and along it in `finish`: so a hop counts over a longer time than the one before
         # it, and other traffic that passes between two readings never looks like a loss.
-        self._tempos = await self._read_tempo()
+        self._tempos = await asyncio.to_thread(self._read_tempo)
         self._collectors = await asyncio.to_thread(self._read_collectors)
         with contextlib.suppress(ClusterError):
             # `finish` says why, if it cannot list them either.
@@ -197,7 +198,7 @@ class Counters:
     async def finish_without_log(self) -> tuple[HopCounters, HopCounters]:
         """The differences of the Collectors and of Tempo since the start: NGINX's log may be long."""
         collectors = await asyncio.to_thread(self._read_collectors)
-        tempos = await self._read_tempo()
+        tempos = await asyncio.to_thread(self._read_tempo)
         if self._cluster:
             self._cluster.close()
         return (
@@ -233,22 +234,22 @@ class Counters:
         return found, silent
 
     def _read_collectors(self) -> Reading:
+        return self._read_metrics("otel-collector", COLLECTOR_METRICS_PORT, COLLECTOR_METRICS)
+
+    def _read_tempo(self) -> Reading:
+        if not self._has_tempo:
+            return Reading(unreadable=NO_TEMPO)
+        return self._read_metrics("tempo", TEMPO_METRICS_PORT, TEMPO_METRICS)
+
+    def _read_metrics(self, component: str, port: int, names: Collection[str]) -> Reading:
         def read(pod: Pod) -> Samples:
-            return parse_metrics(self._open_cluster().metrics(pod, COLLECTOR_METRICS_PORT), COLLECTOR_METRICS)
+            return parse_metrics(self._open_cluster().metrics(pod, port), names)
 
         try:
-            pods, silent = self._read_pods("otel-collector", read)
+            pods, silent = self._read_pods(component, read)
         except ClusterError as error:
             return Reading(unreadable=str(error))
         return Reading(pods, silent, None if pods else _reasons(silent))
-
-    async def _read_tempo(self) -> Reading:
-        if self._tempo is None:
-            return Reading(unreadable=NO_TEMPO)
-        try:
-            return Reading({"tempo": parse_metrics(await self._tempo.metrics(), TEMPO_METRICS)})
-        except LookUpError as error:
-            return Reading(unreadable=f"Tempo's /metrics: {error}")
 
     def _read_nginx(self, trace_ids: set[str] | None) -> "_NginxLog":
         logged: set[str] = set()
@@ -301,7 +302,7 @@ class Counters:
     def _read_tempo_log(self) -> "_TempoLog":
         """What Tempo takes and cannot write it counts nowhere: its log alone tells."""
         # Without a cluster, the other hops say why it cannot be read.
-        if self._tempo is None or self._cluster is None:
+        if not self._has_tempo or self._cluster is None:
             return _TempoLog(None, [])
         lines: list[str] = []
 

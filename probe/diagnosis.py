@@ -1,6 +1,6 @@
 """Names the hop that lost the missing traces, from the counters of all hops. Pure: it reads nothing itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from probe import counters as names
@@ -267,7 +267,7 @@ def _not_searchable(missing: Missing) -> Finding:
 
 def _nothing_found(measured: Measured) -> Finding:
     if unreadable := [hop.hop for hop in measured.hops if hop.unreadable]:
-        why = f"the counters that could be read show no loss; those of {' and '.join(unreadable)} could not be read."
+        why = f"the counters that could be read show no loss; those of {listed(unreadable)} could not be read."
         return Finding(hop="unknown", why=why)
     if gaps := [gap for hop in measured.hops for gap in hop.gaps]:
         return Finding(hop="unknown", why=f"no counter shows a loss, but they are not whole: {'; '.join(gaps)}.")
@@ -294,3 +294,8 @@ def _many(count: float, one: str, more: str | None = None) -> str:
 
 def _last(nginx: HopCounters, text: str) -> str:
     return next(note for note in nginx.notes if text in note)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: `a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

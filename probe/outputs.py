@@ -1,6 +1,8 @@
 """The stack's outputs: where NGINX and Tempo answer, and in which namespace they run."""
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +27,9 @@ class StackOutputs(BaseModel):
     tempo_url: Url | None = Field(
         default=None,
         description="the URL of Tempo's HTTP API, such as http://192.0.2.10:31000; none without `tempo.enabled`",
+    )
+    tempo_user: str | None = Field(
+        default=None, description="the user of Tempo's HTTP API; none where it has no password"
     )
     namespace: str = Field(min_length=1, description="the namespace of the pods")
 
@@ -54,6 +59,37 @@ def from_pulumi(stack: str | None) -> StackOutputs:
             "`pulumi stack ls` lists them."
         )
     return _parsed(done.stdout, "`pulumi stack output --json`")
+
+
+def tempo_password(stack: str | None, file: str | None, *, asks_pulumi: bool) -> str:
+    """The password of Tempo's API: from a file, from TEMPO_PASSWORD, or from the stack's configuration.
+
+    Args:
+        stack: the Pulumi stack; none for the selected one.
+        file: the file; none for the others.
+        asks_pulumi: whether the outputs are that stack's, so that its password is not sent to somebody else's Tempo.
+
+    Raises:
+        ProbeError: none of them has it.
+    """
+    if file is not None:
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProbeError(f"The password's file {file} cannot be read: {error}.") from None
+    if password := os.environ.get("TEMPO_PASSWORD"):
+        return password
+    if asks_pulumi:
+        command = ["pulumi", "config", "get", "tempoPassword", "--non-interactive", "--color", "never"]
+        command += ["--stack", stack] if stack else []
+        with contextlib.suppress(FileNotFoundError):
+            done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return done.stdout.removesuffix("\n")
+    raise ProbeError(
+        "Tempo's API has a password, and it is not known here.\n"
+        "Give it in the environment variable TEMPO_PASSWORD, or in a file with --tempo-password-file."
+    )
 
 
 def from_file(name: str) -> StackOutputs:

@@ -14,7 +14,7 @@ from probe.diagnosis import Missing, diagnose, other_exporters
 from probe.errors import ProbeError
 from probe.outputs import StackOutputs
 from probe.result import Freshness, ProbeResult, RequestResult, Span, percentile
-from probe.tempo import LookUpError, Tempo
+from probe.tempo import Login, LookUpError, Tempo
 from probe.traffic import LookUp, Request, describe, make_requests, send
 
 # A Service that was just created takes a moment to reach its pods.
@@ -58,14 +58,16 @@ async def probe(
     limit_seconds: float,
     context: str | None,
     show: Callable[[str], None],
+    login: Login | None = None,
 ) -> ProbeResult:
     """Sends `count` requests and looks each of them up until all are found or the limit has passed.
 
     The limit counts from the last answer. The pods are read with the kubeconfig's `context`. `show` is given a line
-    of progress now and then.
+    of progress now and then. Traces are read with `login`, where Tempo's API has a password.
 
     Raises:
-        ProbeError: the stack has no Tempo, NGINX or Tempo cannot be reached, or NGINX answers no request at all.
+        ProbeError: the stack has no Tempo, NGINX or Tempo cannot be reached, Tempo refuses the password, or NGINX
+            answers no request at all.
     """
     tempo_url = outputs.tempo_url
     if tempo_url is None:
@@ -77,10 +79,10 @@ async def probe(
     user_agent = f"{USER_AGENT}/{run_id}"
     query = f'{{ span.http.user_agent = "{user_agent}" }}'
     run = Run(make_requests(count))
-    async with Tempo(tempo_url, query, count) as tempo:
+    async with Tempo(tempo_url, query, count, login) as tempo:
         show("waiting for NGINX and Tempo to answer")
         await asyncio.gather(_reach_nginx(outputs), _reach_tempo(outputs, tempo))
-        counters = Counters(tempo, outputs.namespace, context)
+        counters = Counters(outputs.namespace, context)
         await counters.start()
         url = outputs.nginx_url.rstrip("/") + path
         await _send_and_find(run, tempo, send(run.requests, url, user_agent), limit_seconds, show)
@@ -142,6 +144,12 @@ async def _reach_tempo(outputs: StackOutputs, tempo: Tempo) -> None:
             f"Tempo does not answer at {outputs.tempo_url} (the stack output tempoUrl): {reason}.\n"
             + _pods_advice(outputs, "tempo")
         )
+    if await tempo.refuses_password():
+        raise ProbeError(
+            f"Tempo at {outputs.tempo_url} refuses the password of its API, which is the stack's `tempoPassword`.\n"
+            "Give the one that `pulumi up` deployed last: in the environment variable TEMPO_PASSWORD, or in a file "
+            "with --tempo-password-file."
+        )
 
 
 async def _until_none(why_not: Callable[[], Awaitable[str | None]]) -> str | None:
@@ -158,12 +166,28 @@ def _nginx_advice(outputs: StackOutputs, reason: str) -> str:
 
 
 def _pods_advice(outputs: StackOutputs, component: str) -> str:
-    return (
+    look = (
         f"Look at its pods: `kubectl get pods --namespace {outputs.namespace} "
         f"--selector app.kubernetes.io/name={component}`.\n"
-        "If they are Ready, this machine does not reach the node's address: name one that it reaches with "
+    )
+    url = outputs.nginx_url if component == "nginx" else outputs.tempo_url or ""
+    if httpx.URL(url).host.endswith(".svc"):
+        port, local = httpx.URL(url).port or 80, FORWARDED[component]
+        return look + (
+            f"If they are Ready: `{component}.service.type` is ClusterIP, whose address only pods reach. Forward a "
+            "port of this machine to it, and name that:\n"
+            f"  kubectl port-forward --namespace {outputs.namespace} service/{component} {local}:{port}\n"
+            f"  python -m probe --{component}-url http://localhost:{local}"
+        )
+    return look + (
+        "If they are Ready, this machine does not reach the address, or is not among "
+        f"`{component}.service.allowedAddresses`. For a NodePort, name a node that it reaches with "
         "`pulumi config set nodeAddress ADDRESS`, then `pulumi up`."
     )
+
+
+FORWARDED = {"nginx": 8080, "tempo": 3100}
+"""Ports of this machine for `kubectl port-forward`; any free one will do."""
 
 
 async def _send_and_find(

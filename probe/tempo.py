@@ -1,8 +1,9 @@
-"""Tempo's HTTP API, as far as a probe needs it: one trace by ID, a search, and the metrics.
+"""Tempo's HTTP API, as far as a probe needs it: one trace by ID, and a search.
 
 Checked against Tempo 2.7: https://grafana.com/docs/tempo/latest/api_docs/
 """
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -30,12 +31,25 @@ class _Found(BaseModel):
     traces: list[_FoundTrace] = Field(default_factory=list[_FoundTrace])
 
 
+@dataclass(frozen=True)
+class Login:
+    """Who may read traces, where Tempo's API has a password."""
+
+    user: str
+    password: str = field(repr=False)
+
+
 class Tempo:
     """A client of one Tempo, for one run; `async with` closes its connections."""
 
-    def __init__(self, url: str, query: str, limit: int) -> None:
+    def __init__(self, url: str, query: str, limit: int, login: Login | None = None) -> None:
         # The proxies of the environment are not used: a node's address is reached directly.
-        self._client = httpx.AsyncClient(base_url=url, timeout=LOOK_UP_TIMEOUT_SECONDS, trust_env=False)
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            timeout=LOOK_UP_TIMEOUT_SECONDS,
+            trust_env=False,
+            auth=(login.user, login.password) if login else None,
+        )
         self._query = query
         self._limit = limit
         self._start = int(datetime.now(UTC).timestamp()) - CLOCK_MARGIN_SECONDS
@@ -86,14 +100,6 @@ class Tempo:
         # Tempo leaves out the leading zeros of the IDs that it lists.
         return {trace.trace_id.zfill(32) for trace in found.traces}
 
-    async def metrics(self) -> str:
-        """Tempo's own metrics in the Prometheus text format.
-
-        Raises:
-            LookUpError: Tempo does not answer, or with an error.
-        """
-        return _accepted(await self._get("/metrics")).text
-
     async def not_ready(self) -> str | None:
         """Why Tempo is not ready; None when it is."""
         try:
@@ -101,6 +107,14 @@ class Tempo:
         except LookUpError as error:
             return str(error)
         return None
+
+    async def refuses_password(self) -> bool:
+        """Whether the API asks for a password, or for another one than it is given.
+
+        Raises:
+            LookUpError: Tempo does not answer.
+        """
+        return (await self._get("/api/echo")).status_code == HTTPStatus.UNAUTHORIZED
 
     async def _get(self, path: str, parameters: dict[str, str | int] | None = None) -> httpx.Response:
         try:

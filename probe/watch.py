@@ -1,7 +1,6 @@
 """The counters of all hops, interval after interval, while the stack's own traffic passes: no request is sent."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 from pydantic import Field
@@ -10,7 +9,6 @@ from probe.counters import NO_TEMPO, Counters
 from probe.diagnosis import blind_spots, losses
 from probe.outputs import StackOutputs
 from probe.result import Document, Finding, HopCounters
-from probe.tempo import Tempo
 
 
 class Interval(Document):
@@ -43,22 +41,21 @@ async def watch(
         rounds: how many; none for ever.
     """
     number = 0
-    async with contextlib.AsyncExitStack() as opened:
-        tempo = await opened.enter_async_context(Tempo(outputs.tempo_url, "{}", 1)) if outputs.tempo_url else None
-        counters = Counters(tempo, outputs.namespace, context)
-        await counters.start()
-        while rounds is None or number < rounds:
-            await asyncio.sleep(interval_seconds)
-            following = Counters(tempo, outputs.namespace, context)
-            await following.start()
-            measured = await counters.finish(None)
-            show(
-                Interval(
-                    seconds=interval_seconds,
-                    hops=[hop for hop in measured.hops if hop.unreadable != NO_TEMPO],
-                    losses=losses(measured),
-                    blind_spots=blind_spots(measured),
-                )
+    has_tempo = outputs.tempo_url is not None
+    counters = Counters(outputs.namespace, context, has_tempo=has_tempo)
+    await counters.start()
+    while rounds is None or number < rounds:
+        await asyncio.sleep(interval_seconds)
+        following = Counters(outputs.namespace, context, has_tempo=has_tempo)
+        await following.start()
+        measured = await counters.finish(None)
+        show(
+            Interval(
+                seconds=interval_seconds,
+                hops=[hop for hop in measured.hops if hop.unreadable != NO_TEMPO],
+                losses=losses(measured),
+                blind_spots=blind_spots(measured),
             )
-            counters = following
-            number += 1
+        )
+        counters = following
+        number += 1

@@ -25,7 +25,6 @@ from probe.counters import (
     Counters,
 )
 from probe.result import HopCounters
-from probe.tempo import Tempo
 from reliability.faults import pods
 from reliability.figures import Number
 from reliability.traffic import Sent
@@ -62,14 +61,13 @@ class Balance:
 class Counting:
     """Reads the counters when the `with` block begins; `balance`, called in it, compares what was counted since."""
 
-    def __init__(self, namespace: str | None, tempo_url: str) -> None:
+    def __init__(self, namespace: str | None) -> None:
         """Prepares it.
 
         Args:
             namespace: that of a stack of this program; None for another's, whose counters nobody can read.
-            tempo_url: Tempo's HTTP API.
         """
-        self._namespace, self._tempo_url = namespace, tempo_url
+        self._namespace = namespace
         self._ends = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -81,14 +79,12 @@ class Counting:
         if self._namespace is not None:
             # One event loop for all readings, as the client's connections belong to it.
             self._runner = self._ends.enter_context(asyncio.Runner())
-            tempo = Tempo(self._tempo_url, "{}", 1)
-            self._ends.callback(lambda: self._runner.run(tempo.__aexit__()))
 
             def is_quiet() -> bool:
-                return self._is_quiet(Counters(tempo, self._namespace or "", None, KUBECONFIG))
+                return self._is_quiet(Counters(self._namespace or "", None, KUBECONFIG))
 
             wait_until(is_quiet, f"Spans were under way for {QUIET_LIMIT_SECONDS} s.", seconds=QUIET_LIMIT_SECONDS)
-            self._counters = Counters(tempo, self._namespace, None, KUBECONFIG)
+            self._counters = Counters(self._namespace, None, KUBECONFIG)
             self._pods = _lives(self._namespace)
             self._runner.run(self._counters.start())
         return self

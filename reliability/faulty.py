@@ -85,7 +85,7 @@ def during(
 ) -> Outcome:
     """Sends while a fault is made, and a little before and after."""
     outputs = stack.outputs()
-    with Counting(stack.namespace, outputs["tempoUrl"]) as counting, Complaints(stack.namespace) as complaints:
+    with Counting(stack.namespace) as counting, Complaints(stack.namespace) as complaints:
         with Traffic(outputs["nginxUrl"], RATE, keepalive=keepalive) as traffic:
             time.sleep(AROUND_SECONDS)
             fault()

@@ -41,7 +41,7 @@ def ladder(
     figures: list[Figure] = []
     for rate in rates:
         show(f"{name}: {rate:.0f} requests a second for {seconds:.0f} s")
-        with Counting(outputs.get("namespace"), outputs["tempoUrl"]) as counting:
+        with Counting(outputs.get("namespace")) as counting:
             # As clients of a service do: connections are used again.
             sent = send_for(seconds, outputs["nginxUrl"], rate)
             lost = len(missing(outputs["tempoUrl"], sent, show=show))

@@ -19,6 +19,7 @@ from settings.capabilities import (
 )
 from settings.collector import DEFAULT_IMAGES
 from settings.exporter_rules import EXPORTER_RULES, exporter_secrets
+from settings.exposure_rules import EXPOSURE_RULES
 from settings.image_rules import IMAGE_RULES
 from settings.limit_rules import LIMIT_RULES
 from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, repeated, set_command
@@ -38,7 +39,7 @@ def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
         settings: a configuration whose values are each valid.
         is_secret: whether a top-level key is a secret to Pulumi.
     """
-    for rule in (*_RULES, *PLUS_RULES, *EXPORTER_RULES, *IMAGE_RULES, *LIMIT_RULES):
+    for rule in (*_RULES, *PLUS_RULES, *EXPORTER_RULES, *IMAGE_RULES, *LIMIT_RULES, *EXPOSURE_RULES):
         yield from rule(settings)
     yield from _secrets_in_plain_text(settings, is_secret)
 
@@ -563,14 +564,16 @@ def secrets_made_plain(settings: Settings, is_secret: IsSecret) -> Iterator[str]
         if key not in kept and is_secret(key):
             yield (
                 f"{key} is encrypted in the stack's file, and nothing in it stays secret: its values are plain text in "
-                "the cluster's objects, in previews and in the state. What stays secret is `registryPassword`, the "
-                "three secrets of NGINX Plus, what is in `headers`, `clientKey` and the proxy's `password`"
+                "the cluster's objects, in previews and in the state. What stays secret is `registryPassword`, "
+                "`tempoPassword`, the three secrets of NGINX Plus, what is in `headers`, `clientKey` and the proxy's "
+                "`password`"
             )
 
 
 def _secret_places(settings: Settings) -> list[Place]:
     of_stack = {
         "registryPassword": settings.registry_password,
+        "tempoPassword": settings.tempo_password,
         "nginxLicenseJwt": settings.nginx_license_jwt,
         "nginxRepoCrt": settings.nginx_repo_crt,
         "nginxRepoKey": settings.nginx_repo_key,

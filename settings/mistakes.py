@@ -164,7 +164,7 @@ def _unknown_key(place: Place, model: type[BaseModel]) -> Mistake:
     near = difflib.get_close_matches(str(place[-1]), known, n=1)
     meant = f"did you mean `{near[0]}`? " if near else ""
     if is_model(around) and (hint := _elsewhere(around, str(place[-1]))):
-        meant = f"{hint}. "
+        meant = f"{hint} " if hint.endswith("?") else f"{hint}. "
     if len(place) == 1 and re.search(r"[.\[]", str(place[0])):
         meant = "did you mean `--path`? "
     return Mistake(place, f"there is no such key; {meant}Known here: {', '.join(known)}", remove_command(place))

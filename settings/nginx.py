@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
+from settings.exposure import ServiceSettings
 from settings.general import Resources
 from settings.nginx_text import quoted, snippet
 from settings.values import (
@@ -335,10 +336,14 @@ class NginxResources(Resources):
 class NginxSettings(Model):
     """NGINX with the OpenTelemetry module."""
 
-    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("tls", "ssl", "https", "certificate", "sslcertificate", "ingress"),
-        "NGINX takes plain HTTP here: clients' TLS ends at a load balancer or an ingress before it",
-    )
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("tls", "ssl", "https", "certificate", "sslcertificate", "ingress"),
+            "NGINX takes plain HTTP here: clients' TLS ends at an ingress before it, or at a load balancer, which "
+            "`service.annotations` configure",
+        ),
+        "servicetype": "did you mean `service.type`?",
+    }
 
     image: Image = Field(
         default="nginx:1.27.4-otel",
@@ -358,6 +363,7 @@ class NginxSettings(Model):
         description="NodePort of the Service; the cluster's range is usually 30000-32767. Unset: the cluster chooses.",
         examples=[30080],
     )
+    service: ServiceSettings = Field(default_factory=ServiceSettings, description="How NGINX is reached, and by whom.")
     server_name: list[ServerName] = Field(
         default_factory=list[str],
         description="Host names in `server_name`; the first is `net.host.name` of the spans. Unset: the request's.",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from settings.collector import DEFAULT_IMAGES, CollectorSettings
+from settings.exposure import AnnotationKey
 from settings.general import Monitoring, Scheduling
 from settings.license import License, RepositoryCertificate, RepositoryKey
 from settings.nginx import NginxSettings
@@ -41,6 +42,22 @@ F5_REGISTRY = "private-registry.nginx.com"
 """Takes the license as the user name, and `none` as the password."""
 
 
+SHORTEST_PASSWORD = 8
+"""Characters: the least that NIST SP 800-63B allows, and the least that the policy pack looks for in other objects."""
+
+
+def _api_password(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if len(text) < SHORTEST_PASSWORD:
+        raise ValueError(f"must have at least {SHORTEST_PASSWORD} characters")
+    if not text.isprintable():
+        raise ValueError("must be one line of printable characters")
+    return value
+
+
+ApiPassword = Annotated[Password, AfterValidator(_api_password), Kind("secret")]
+
+
 def _registry_address(address: str) -> str:
     if address != DOCKER_HUB and (split_address(address) is None and not is_host(address)):
         raise ValueError("must be a registry's host, or host:port, without a path")
@@ -53,12 +70,6 @@ RegistryAddress = Annotated[str, AfterValidator(_registry_address), Kind("host, 
 def _label_key(key: str) -> str:
     if key in {NAME_LABEL, PART_OF_LABEL} or key.startswith("pod-security.kubernetes.io/"):
         raise ValueError("must be another: the program sets this label itself")
-    return key
-
-
-def _annotation_key(key: str) -> str:
-    if key.startswith("pulumi.com/"):
-        raise ValueError("must be another: annotations of pulumi.com steer Pulumi, and the program sets them itself")
     return key
 
 
@@ -100,6 +111,10 @@ class Settings(Model):
         examples=["puller"],
     )
     registry_password: Password | None = Field(default=None, description="That user's password or token.")
+    tempo_password: ApiPassword | None = Field(
+        default=None,
+        description="Password of Tempo's API, for the user `tempo`. Unset: whoever reaches the API may read traces.",
+    )
     nginx_license_jwt: License | None = Field(
         default=None, description="License of NGINX Plus: the text of license.jwt, without white space around it."
     )
@@ -112,7 +127,7 @@ class Settings(Model):
     labels: dict[Annotated[MetadataKey, AfterValidator(_label_key)], LabelValue] = Field(
         default_factory=dict[str, str], description="Labels of every object and pod, besides the program's own."
     )
-    annotations: dict[Annotated[MetadataKey, AfterValidator(_annotation_key)], AnnotationValue] = Field(
+    annotations: dict[AnnotationKey, AnnotationValue] = Field(
         default_factory=dict[str, str], description="Annotations of every object and pod."
     )
     network_policies: bool = Field(
@@ -144,6 +159,7 @@ class Settings(Model):
             named["collector"] = self.collector.image or DEFAULT_IMAGES[self.collector.distribution]
         if self.tempo.enabled:
             named["tempo"] = self.tempo.image
+            named["gateway"] = self.tempo.gateway.image or self.nginx.image
         return {component: self.mirrored(image) for component, image in named.items()}
 
     def mirrored(self, image: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from settings.exposure import ServiceSettings
 from settings.general import Resources
 from settings.values import Bytes, Count, Duration, Image, MemoryLimit, Model, Port, SubdomainName
 
@@ -63,10 +64,21 @@ class TempoResources(Resources):
     )
 
 
+class Gateway(Model):
+    """The NGINX in Tempo's pod that is all of Tempo's API that others reach: it passes on what reads, and no more."""
+
+    image: Image | None = Field(
+        default=None,
+        description="Image of open-source NGINX. Unset: `nginx.image`, with the edition plus as well.",
+        examples=["nginx:1.27.4-otel"],
+    )
+
+
 class TempoSettings(Model):
     """Grafana Tempo, monolithic, with its blocks on its own disk."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
+        "servicetype": "did you mean `service.type`?",
         **dict.fromkeys(
             ("storage", "s3", "gcs", "azure", "objectstorage", "bucket", "backend"),
             "this Tempo keeps its blocks on a volume (`persistence`); for blocks in object storage run a Tempo of your "
@@ -91,6 +103,12 @@ class TempoSettings(Model):
         default=None,
         description="NodePort of the Service; the cluster's range is usually 30000-32767. Unset: the cluster chooses.",
         examples=[30310],
+    )
+    service: ServiceSettings = Field(
+        default_factory=ServiceSettings, description="How Tempo's API is reached, and by whom."
+    )
+    gateway: Gateway = Field(
+        default_factory=Gateway, description="The NGINX in Tempo's pod that lets others read traces, and nothing else."
     )
     retention: Duration = Field(default="48h", description="Time that traces are kept; Tempo's own default is 336h.")
     ingestion: Ingestion = Field(default_factory=Ingestion, description="What it takes.")

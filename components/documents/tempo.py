@@ -8,7 +8,10 @@ from settings.capabilities import attribute_limit
 from settings.limits import MIB, RECEIVER, TEMPO_RECEIVER, burst, tempo_inside
 from settings.tempo import TempoSettings
 
-HTTP_PORT = 3100
+HTTP_PORT = 3200
+"""On the pod's loopback address alone: the gateway is in front of it."""
+
+LOOPBACK = "127.0.0.1"
 OTLP_PORT = 4317
 DATA = "/var/tempo"
 """The one writable folder: the WAL and the blocks."""
@@ -27,8 +30,12 @@ def tempo_document(settings: TempoSettings) -> Document:
     inside = tempo_inside(settings.ingestion.bytes_per_trace)
     messages = {"max_recv_msg_size": inside, "max_send_msg_size": inside}
     return {
+        # Its HTTP port has operational routes (/shutdown, /flush, …) beside the API; its gRPC port (9095) takes queries
+        # and spans for Tempo's own parts. Both ask nobody for a password, and every part is in this one process.
         "server": {
+            "http_listen_address": LOOPBACK,
             "http_listen_port": HTTP_PORT,
+            "grpc_listen_address": LOOPBACK,
             # 16 MiB by default, which neither a large push nor a large trace gets through.
             "grpc_server_max_recv_msg_size": inside,
             "grpc_server_max_send_msg_size": inside,

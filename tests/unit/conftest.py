@@ -29,6 +29,8 @@ class Program:
         default_factory=dict[str, list[pulumi.runtime.MockResourceArgs]]
     )
     outputs: dict[str, Any] = field(default_factory=dict[str, Any])
+    order: list[str] = field(default_factory=list[str])
+    """The resources' names as they were registered."""
 
     def inputs(self, kind: str) -> dict[str, dict[str, Any]]:
         """The inputs of all resources of a kind (the last part of its type), by resource name."""
@@ -60,13 +62,15 @@ class Program:
 class Recorder(pulumi.runtime.Mocks):
     """Answers as a cluster would: ids, NodePorts, names of auto-named objects."""
 
-    def __init__(self, program: Program, *, preview: bool) -> None:
+    def __init__(self, program: Program, *, preview: bool, balancer: dict[str, str] | None = None) -> None:
         self._program = program
         self._preview = preview
+        self._balancer = balancer
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """Records a registration."""
         self._program.resources.setdefault(args.typ, []).append(args)
+        self._program.order.append(args.name)
         state: dict[str, Any] = dict(args.inputs)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         if args.typ.startswith("kubernetes:"):
             state["metadata"] = {"name": f"{args.name}-1a2b3c4d"} | state.get("metadata", {})
@@ -74,6 +78,7 @@ class Recorder(pulumi.runtime.Mocks):
             # The API server's dry run answers with ports as well, which the real Service will not get.
             ports = [{"nodePort": 31000 + number} | port for number, port in enumerate(state["spec"]["ports"])]
             state["spec"] = state["spec"] | {"ports": ports}
+            state["status"] = {"loadBalancer": {"ingress": [self._balancer]} if self._balancer else {}}
         if args.typ == "docker-build:index:Image" and not self._preview:
             state["ref"] = f"{state['tags'][0]}@sha256:{'0' * 64}"
         # In a preview the engine knows no id of what does not exist yet.
@@ -117,6 +122,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         secrets: Collection[str] = ("registryPassword",),
         preview: bool = False,
         node: Callable[[], str] | None = None,
+        balancer: dict[str, str] | None = None,
         main: Path = REPOSITORY / "__main__.py",
     ) -> Program:
         def address(*_: object) -> str:
@@ -134,7 +140,8 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server that an engine could call hooks on.
         monkeypatch.setattr(pulumi.resource_hooks, "register_error_hook", _registered)
-        mocks.set_mocks(Recorder(program, preview=preview), project="nginx-tracing", stack="test", preview=preview)
+        recorder = Recorder(program, preview=preview, balancer=balancer)
+        mocks.set_mocks(recorder, project="nginx-tracing", stack="test", preview=preview)
         secret_keys = [f"nginx-tracing:{key}" for key in given if key in secrets]
         # A key of another namespace than the project's says so.
         named = {key if ":" in key else f"nginx-tracing:{key}": value for key, value in given.items()}

@@ -78,20 +78,54 @@ def test_every_workload_has_a_policy_for_both_ways_and_the_namespace_denies_the_
 
 
 @pytest.mark.parametrize("case", golden.cases())
-def test_each_node_port_may_be_reached_from_anywhere(case: str, run_program: Run) -> None:
+def test_each_service_s_clients_are_those_that_its_settings_allow(case: str, run_program: Run) -> None:
     program = run_program(golden.as_pulumi_passes_it(golden.configuration(case)), secrets=golden.configuration(case))
-    for name, service in program.inputs("Service").items():
-        if service["spec"]["type"] != "NodePort":
+    settings = golden.settings_of(case)
+    for component, allowed in (("nginx", settings.nginx.service), ("tempo", settings.tempo.service)):
+        if component not in program.inputs("Service"):
             continue
-        container = program.pods()[name]["spec"]["containers"][0]
-        numbers = {port["name"]: port["containerPort"] for port in container["ports"]}
-        open_to_all = [
-            port["port"]
-            for rule in program.inputs("NetworkPolicy")[name]["spec"]["ingress"]
-            if "from" not in rule
-            for port in rule["ports"]
+        (port,) = program.inputs("Service")[component]["spec"]["ports"]
+        containers = program.pods()[component]["spec"]["containers"]
+        numbers = {port["name"]: port["containerPort"] for container in containers for port in container["ports"]}
+        rules = [
+            rule
+            for rule in program.inputs("NetworkPolicy")[component]["spec"]["ingress"]
+            if numbers[port["targetPort"]] in [port["port"] for port in rule["ports"]]
         ]
-        assert numbers[service["spec"]["ports"][0]["targetPort"]] in open_to_all
+        peers = [peer for rule in rules for peer in rule.get("from", ["anywhere"])]
+        addresses = [{"ipBlock": {"cidr": cidr}} for cidr in allowed.allowed_addresses]
+        assert [peer for peer in peers if "ipBlock" in peer] == addresses
+        namespaces = [
+            name
+            for peer in peers
+            if "namespaceSelector" in peer
+            for name in peer["namespaceSelector"]["matchExpressions"][0]["values"]
+        ]
+        assert namespaces == sorted(allowed.allowed_namespaces)
+        assert (peers == ["anywhere"]) is not allowed.is_restricted
+
+
+@pytest.mark.parametrize("case", golden.cases())
+def test_nothing_is_open_to_the_outside_but_one_port_of_nginx_and_one_of_tempo(case: str, run_program: Run) -> None:
+    program = run_program(golden.as_pulumi_passes_it(golden.configuration(case)), secrets=golden.configuration(case))
+    opened = {
+        (name, port["port"])
+        for name, service in program.inputs("Service").items()
+        if service["spec"]["type"] != "ClusterIP"
+        for port in service["spec"]["ports"]
+    }
+    assert opened <= {("nginx", 80), ("tempo", 3100)}
+
+
+@pytest.mark.parametrize("case", golden.cases())
+def test_each_policy_names_pods_that_there_are(case: str, run_program: Run) -> None:
+    program = run_program(golden.as_pulumi_passes_it(golden.configuration(case)), secrets=golden.configuration(case))
+    pods = [pod["metadata"]["labels"] for pod in program.pods().values()]
+    for policy in program.inputs("NetworkPolicy").values():
+        rules = [*policy["spec"].get("ingress", []), *policy["spec"].get("egress", [])]
+        peers = [peer for rule in rules for side in ("from", "to") for peer in rule.get(side, [])]
+        for peer in [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer]:
+            assert [labels for labels in pods if peer.items() <= labels.items()], peer
 
 
 def test_without_network_policies_there_is_none(run_program: Run) -> None:

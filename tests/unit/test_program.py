@@ -27,7 +27,7 @@ def run_case(case: str, run_program: Run) -> Program:
 def test_it_registers_a_namespace_and_three_components_of_three_objects(run_program: Run) -> None:
     program = run_program()
     counts = {kind: len(program.inputs(kind)) for kind in ("Namespace", "ConfigMap", "Deployment", "Service")}
-    assert counts == {"Namespace": 1, "ConfigMap": 3, "Deployment": 3, "Service": 3}
+    assert counts == {"Namespace": 1, "ConfigMap": 3, "Deployment": 3, "Service": 4}
     for component in ("TempoBackend", "OtelCollector", "NginxOtel"):
         assert f"nginx-tracing:index:{component}" in program.resources
 
@@ -146,8 +146,10 @@ def test_each_endpoint_is_a_service_and_port_that_exist(run_program: Run) -> Non
 def test_each_service_s_port_is_a_port_of_its_container(run_program: Run) -> None:
     program = run_program()
     for name, service in program.inputs("Service").items():
-        names = {port["name"] for port in program.pods()[name]["spec"]["containers"][0]["ports"]}
-        assert {port["targetPort"] for port in service["spec"]["ports"]} <= names
+        containers = program.pods()[name.removesuffix("-otlp")]["spec"]["containers"]
+        names = [port["name"] for container in containers for port in container["ports"]]
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(names)
+        assert len(names) == len(set(names))
 
 
 def test_config_objects_are_auto_named_and_services_are_not(run_program: Run) -> None:
@@ -158,6 +160,7 @@ def test_config_objects_are_auto_named_and_services_are_not(run_program: Run) ->
         "nginx",
         "otel-collector",
         "tempo",
+        "tempo-otlp",
     }
 
 
@@ -176,6 +179,81 @@ def test_the_outputs_name_the_urls_the_ports_and_what_runs(run_program: Run) -> 
         "edition": "oss",
         "nginxImage": "nginx:1.27.4-otel",
     }
+
+
+CLUSTER_IP = '{"service": {"type": "ClusterIP"}}'
+LOAD_BALANCER = '{"service": {"type": "LoadBalancer"}}'
+
+
+def test_inside_the_cluster_the_urls_are_those_of_the_services_and_there_is_no_node_port(run_program: Run) -> None:
+    outputs = run_program({"nginx": CLUSTER_IP, "tempo": CLUSTER_IP, "namespace": "shop"}).outputs
+    assert (outputs["nginxUrl"], outputs["tempoUrl"]) == ("http://nginx.shop.svc", "http://tempo.shop.svc:3100")
+    assert not {"nginxNodePort", "tempoNodePort"} & outputs.keys()
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ({"ip": "203.0.113.5"}, "203.0.113.5"),
+        ({"ip": "2001:db8::5"}, "[2001:db8::5]"),
+        ({"hostname": "abc.elb.example"}, "abc.elb.example"),
+    ],
+)
+def test_a_load_balancer_s_urls_have_the_address_that_it_was_given(
+    address: dict[str, str], host: str, run_program: Run
+) -> None:
+    outputs = run_program({"nginx": LOAD_BALANCER, "tempo": LOAD_BALANCER}, balancer=address).outputs
+    assert (outputs["nginxUrl"], outputs["tempoUrl"]) == (f"http://{host}", f"http://{host}:3100")
+    assert (outputs["nginxNodePort"], outputs["tempoNodePort"]) == (31000, 31000)
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_load_balancer_without_an_address_gives_no_url_rather_than_a_wrong_one(
+    preview: bool, run_program: Run
+) -> None:
+    outputs = run_program({"nginx": LOAD_BALANCER, "tempo": LOAD_BALANCER}, preview=preview).outputs
+    assert (outputs["nginxUrl"], outputs["tempoUrl"]) == ("unknown", "unknown")
+
+
+def test_load_balancers_are_awaited_so_that_their_address_is_known(run_program: Run) -> None:
+    services = run_program({"nginx": LOAD_BALANCER}).inputs("Service")
+    assert "pulumi.com/skipAwait" not in services["nginx"]["metadata"].get("annotations", {})
+    assert services["tempo"]["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
+
+
+def test_with_allowed_addresses_nodes_do_not_hide_the_client_s(run_program: Run) -> None:
+    service = '{"service": {"type": "%s", "allowedAddresses": ["203.0.113.0/24"]}}'
+    services = run_program({"nginx": service % "NodePort", "tempo": service % "LoadBalancer"}).inputs("Service")
+    assert [services[name]["spec"]["externalTrafficPolicy"] for name in ("nginx", "tempo")] == ["Local", "Local"]
+    assert services["tempo"]["spec"]["loadBalancerSourceRanges"] == ["203.0.113.0/24"]
+    assert "loadBalancerSourceRanges" not in services["nginx"]["spec"]
+    open_to_all = run_program().inputs("Service")
+    assert "externalTrafficPolicy" not in open_to_all["nginx"]["spec"]
+
+
+def test_tempo_s_password_is_in_one_secret_alone_and_hashed_the_same_each_time(run_program: Run) -> None:
+    given = {"tempoPassword": "canary-password"}
+    programs = [run_program(given, secrets=["tempoPassword"]) for _ in range(2)]
+    programs.append(run_program({**given, "namespace": "other"}, secrets=["tempoPassword"]))
+    hashes = [str(program.inputs("Secret")["tempo-secrets"]["stringData"]) for program in programs]
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert "tempo:{SSHA}" in hashes[0]
+    assert "canary" not in str([(program.objects(), program.outputs) for program in programs])
+    assert programs[0].outputs["tempoUser"] == "tempo"
+
+
+def test_no_traces_are_read_without_the_password_but_by_the_kubelet(run_program: Run) -> None:
+    conf = run_program({"tempoPassword": "canary-password"}, secrets=["tempoPassword"]).inputs("ConfigMap")
+    assert conf["tempo-config"]["data"]["gateway-nginx.conf"].count("auth_basic_user_file") == 1
+    assert "auth_basic" not in run_program().inputs("ConfigMap")["tempo-config"]["data"]["gateway-nginx.conf"]
+
+
+def test_the_service_that_lost_the_receiver_s_port_is_updated_after_the_collectors_that_used_it(
+    run_program: Run,
+) -> None:
+    order = [name for name in run_program().order if name in {"otel-collector", "tempo"}]
+    # Each has a workload and a Service, and the Collector a component: Tempo's Service comes last.
+    assert order[-1] == "tempo"
 
 
 def test_an_address_that_is_configured_goes_before_the_node_s_and_ipv6_is_in_brackets(run_program: Run) -> None:

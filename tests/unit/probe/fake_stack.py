@@ -3,6 +3,7 @@
 Spans go from NGINX to the Collector to Tempo in no time, and get lost where a test says so.
 """
 
+import base64
 import json
 import re
 import threading
@@ -78,6 +79,8 @@ class FakeStack:
     api_status: int = 200
     has_tempo: bool = True
     access_log: bool = True
+    password: str | None = None
+    """Of Tempo's API, for the user `tempo`."""
     more_pods: dict[str, str] = field(default_factory=dict[str, str])
     """Pods beside the one of each component, by name, to what is wrong with them: `broken` ones answer with 503,
     `ended` ones are there until the probe has asked for pods of their component once."""
@@ -109,6 +112,8 @@ class FakeStack:
         outputs = {"nginxUrl": self.nginx.url, "namespace": "tracing", "edition": "oss"}
         if self.has_tempo:
             outputs["tempoUrl"] = self.tempo.url
+        if self.password is not None:
+            outputs["tempoUser"] = "tempo"
         file = folder / "outputs.json"
         file.write_text(json.dumps(outputs))
         return str(file)
@@ -184,14 +189,15 @@ class FakeStack:
         return page
 
     def _tempo(self, path: str, query: dict[str, str], headers: dict[str, str]) -> Answer:
-        del headers
         with self._lock:
             now = time.monotonic()
             visible = [seen for seen in self.stored if now - seen.at >= self.visible_after_seconds]
             if path == "/ready":
                 return 200, "ready\n"
-            if path == "/metrics":
-                return 200, self._read_by_probe(self._tempo_metrics())
+            if self.password is not None and headers.get("authorization") != basic(self.password):
+                return 401, "Unauthorized"
+            if path == "/api/echo":
+                return 200, "echo"
             if path == "/api/search":
                 return self._search(query, visible)
             match = re.fullmatch(r"/api/traces/([0-9a-f]{32})", path)
@@ -219,7 +225,7 @@ class FakeStack:
             f'tempo_discarded_spans_total{{reason="rate_limited",tenant="single-tenant"}} {self.discarded}\n'
         )
 
-    def _api(self, path: str, query: dict[str, str], headers: dict[str, str]) -> Answer:
+    def _api(self, path: str, query: dict[str, str], headers: dict[str, str]) -> Answer:  # noqa: PLR0911 - a route each
         if headers.get("authorization") != "Bearer fake":
             return 401, json.dumps({"kind": "Status", "message": "Unauthorized"})
         if self.api_status != 200:
@@ -235,6 +241,8 @@ class FakeStack:
                 page = "".join(f"{name}{{{label}}} {value}\n" for name, value in self.collector.items())
                 page += "".join(f"{series} {value}\n" for series, value in self.exporters.items())
                 return 200, self._read_by_probe(page)
+            if path == f"{pods}/tempo-1:3101/proxy/metrics":
+                return 200, self._read_by_probe(self._tempo_metrics())
             component, log = {
                 f"{pods}/tempo-1/log": ("tempo", self.tempo_log),
                 f"{pods}/otel-collector-1/log": ("otel-collector", self.collector_log),
@@ -252,6 +260,11 @@ class FakeStack:
             del self.more_pods[name]
         found = [{"metadata": {"name": name}, "spec": {"containers": [{"name": component}]}} for name in names]
         return 200, json.dumps({"items": found})
+
+
+def basic(password: str) -> str:
+    """The header of a request by the user `tempo`."""
+    return f"Basic {base64.b64encode(f'tempo:{password}'.encode()).decode()}"
 
 
 def trace_document(seen: Seen) -> dict[str, object]:

@@ -90,3 +90,27 @@ def test_a_file_without_the_outputs_is_refused_with_its_name(tmp_path: Path, tex
 def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProbeError, match=r"outputs\.json cannot be read: .*No such file"):
         outputs.from_file(str(tmp_path / "outputs.json"))
+
+
+def test_the_password_is_that_of_the_stack_that_the_outputs_are_of(
+    pulumi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TEMPO_PASSWORD", raising=False)
+    asked = pulumi.parent / "asked"
+    write(pulumi, f"echo \"$*\" > '{asked}'\necho 'of the stack'")
+    assert outputs.tempo_password("dev", None, asks_pulumi=True) == "of the stack"
+    assert asked.read_text().startswith("config get tempoPassword")
+    assert asked.read_text().endswith("--stack dev\n")
+    # Somebody else's Tempo is not given it.
+    with pytest.raises(ProbeError, match="it is not known here"):
+        outputs.tempo_password(None, None, asks_pulumi=False)
+    monkeypatch.setenv("TEMPO_PASSWORD", "of the environment")
+    assert outputs.tempo_password("dev", None, asks_pulumi=True) == "of the environment"
+
+
+def test_a_password_that_pulumi_does_not_give_is_asked_for(pulumi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEMPO_PASSWORD", raising=False)
+    write(pulumi, "echo 'error: canary' >&2\nexit 255")
+    with pytest.raises(ProbeError, match="TEMPO_PASSWORD") as error:
+        outputs.tempo_password(None, None, asks_pulumi=True)
+    assert "canary" not in str(error.value)

@@ -131,9 +131,8 @@ def test_without_a_kubeconfig_the_traces_are_found_all_the_same(probe: Probe, mo
     ended = probe("--requests", "3", "--json")
     assert ended.code == 0
     unreadable = {hop["hop"]: hop["unreadable"] for hop in ended.document["hops"]}
-    assert unreadable["NGINX"] == unreadable["Collector"]
+    assert unreadable["NGINX"] == unreadable["Collector"] == unreadable["Tempo"]
     assert "Configuration file no-such-file not found" in unreadable["NGINX"]
-    assert unreadable["Tempo"] is None
 
 
 @pytest.mark.parametrize(
@@ -152,7 +151,7 @@ def test_counters_that_cannot_be_read_are_named_with_the_reason(
     assert ended.code == 1
     assert reason in ended.output
     assert "lost at: unknown" in ended.output
-    assert "those of NGINX and Collector could not be read" in ended.output
+    assert "those of NGINX, Collector and Tempo could not be read" in ended.output
 
 
 @pytest.mark.parametrize(
@@ -241,6 +240,52 @@ def test_a_tempo_that_cannot_be_reached_is_a_clear_message_and_exit_code_2(probe
     assert (ended.code, ended.output) == (2, "")
     assert f"Tempo does not answer at {stack.tempo.url} (the stack output tempoUrl): " in ended.errors
     assert stack.received == []
+
+
+def test_a_password_is_taken_from_the_environment_or_a_file_and_is_never_printed(
+    probe: Probe, stack: FakeStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.password = "canary: pässword"  # noqa: S105 - a test's
+    file = tmp_path / "password"
+    file.write_text(f"{stack.password}\n")
+    by_file = probe("--requests", "2", f"--tempo-password-file={file}")
+    monkeypatch.setenv("TEMPO_PASSWORD", stack.password)
+    for ended in (by_file, probe("--requests", "2"), probe("--requests", "2", "--json")):
+        assert ended.code == 0, ended.errors
+        assert "canary" not in ended.output + ended.errors
+
+
+def test_a_password_that_is_not_known_or_refused_is_a_clear_message_and_nothing_is_sent(
+    probe: Probe, stack: FakeStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.password = "right"  # noqa: S105 - a test's
+    monkeypatch.delenv("TEMPO_PASSWORD", raising=False)
+    unknown = probe()
+    assert (unknown.code, unknown.output) == (2, "")
+    assert "Tempo's API has a password, and it is not known here." in unknown.errors
+    monkeypatch.setenv("TEMPO_PASSWORD", "canary")
+    refused = probe()
+    assert (refused.code, refused.output) == (2, "")
+    assert f"Tempo at {stack.tempo.url} refuses the password" in refused.errors
+    assert "canary" not in refused.errors
+    missing = probe(f"--tempo-password-file={tmp_path / 'none'}")
+    assert missing.code == 2
+    assert "cannot be read" in missing.errors
+    assert stack.received == []
+
+
+def test_inside_the_cluster_the_way_there_is_told_and_taken(
+    probe: Probe, stack: FakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probe.run.REACHABLE_WITHIN_SECONDS", 0.2)
+    urls = {"nginx": "http://nginx.tracing.svc", "tempo": "http://tempo.tracing.svc:3100"}
+    ended = probe(f"--nginx-url={urls['nginx']}")
+    assert ended.code == 2
+    assert "kubectl port-forward --namespace tracing service/nginx 8080:80" in ended.errors
+    assert "python -m probe --nginx-url http://localhost:8080" in ended.errors
+    ended = probe(f"--tempo-url={urls['tempo']}")
+    assert "kubectl port-forward --namespace tracing service/tempo 3100:3100" in ended.errors
+    assert probe(f"--nginx-url={stack.nginx.url}", f"--tempo-url={stack.tempo.url}/", "--requests=2").code == 0
 
 
 def test_an_nginx_that_answers_nothing_is_exit_code_2(probe: Probe, stack: FakeStack) -> None:

@@ -56,7 +56,7 @@ def send(stack: FakeStack, count: int) -> Sent:
 
 def counted(stack: FakeStack, *, lost: int = 0, meanwhile: Callable[[], object] = lambda: None) -> Balance:
     """Four requests, of which some traces were not found."""
-    with Counting("tracing", stack.tempo.url) as counting:
+    with Counting("tracing") as counting:
         sent = send(stack, 4)
         meanwhile()
         return counting.balance(sent, lost)
@@ -126,7 +126,7 @@ def test_spans_of_nobody_s_requests_do_not_balance(stack: FakeStack, lives: Live
 
 def test_a_request_that_failed_may_have_a_span_or_none(stack: FakeStack, lives: Lives) -> None:
     for answered in (3, 4):
-        with Counting("tracing", stack.tempo.url) as counting:
+        with Counting("tracing") as counting:
             sent = send(stack, answered)
             sent.answered, sent.failed = sent.answered[:3], {"f" * 32: "timeout"}
             assert counting.balance(sent, 0).holds
