@@ -20,6 +20,8 @@ import pulumi
 
 import settings as configuration
 from components.cluster import check_cluster, node_host
+from components.objects import planned
+from components.ownership import check_ownership, start_survey
 from components.stack import stack_context
 
 
@@ -32,7 +34,10 @@ async def main() -> pulumi.Inputs:
     settings = configuration.load()
     cluster = configuration.cluster_access()
     check_cluster(settings.cluster, kubeconfig=cluster.kubeconfig, context=cluster.context)
+    wanted = planned(settings)
+    survey = start_survey(wanted, settings.namespace, cluster)
     host = node_host(settings.node_address, kubeconfig=cluster.kubeconfig, context=cluster.context)
+    await check_ownership(wanted, settings.namespace, cluster, survey)
 
     stack = stack_context(settings, host)
     # The engine takes 0.2 s to start the provider for the namespace; the imports that are left are made meanwhile.

@@ -8,6 +8,7 @@ from pulumi_kubernetes.core.v1 import (
     ServicePortArgs,
     VolumeMountArgs,
 )
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicyEgressRuleArgs, NetworkPolicyIngressRuleArgs
 
 from components.documents import dump
@@ -53,6 +54,7 @@ from components.network import (
     to_hosts,
     to_kubernetes_api,
 )
+from components.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind
 from components.stack import COLLECTOR, NGINX, StackContext
 from settings import CollectorSettings
 from settings.values import split_endpoint
@@ -205,12 +207,15 @@ def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[s
     )
 
     name, options = parent.pulumi_resource_name, pulumi.ResourceOptions(parent=parent)
-    metadata = stack.metadata(COLLECTOR, COLLECTOR)
-    account = ServiceAccount(name, metadata=metadata, automount_service_account_token=False, opts=options)
+
+    def named(kind: Kind) -> ObjectMetaArgs:
+        return stack.metadata(kind, COLLECTOR, COLLECTOR)
+
+    account = ServiceAccount(name, metadata=named(SERVICE_ACCOUNT), automount_service_account_token=False, opts=options)
     verbs = ["get", "list", "watch"]
     role = Role(
         name,
-        metadata=metadata,
+        metadata=named(ROLE),
         rules=[
             PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=verbs),
             # A pod's Deployment is known by its ReplicaSet.
@@ -220,7 +225,7 @@ def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[s
     )
     binding = RoleBinding(
         name,
-        metadata=metadata,
+        metadata=named(ROLE_BINDING),
         role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=role.metadata["name"]),
         subjects=[SubjectArgs(kind="ServiceAccount", name=account.metadata["name"], namespace=stack.namespace)],
         opts=options,

@@ -32,6 +32,9 @@ NAME_LABEL = "app.kubernetes.io/name"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 """The labels that selectors are made of."""
 
+OWN_PREFIX = "nginx-tracing/"
+"""The prefix of the mark by which the program knows its stack's objects."""
+
 DOCKER_HUB = "https://index.docker.io/v1/"
 """Docker Hub's name in a pull secret."""
 
@@ -59,16 +62,22 @@ def _registry_address(address: str) -> str:
 RegistryAddress = Annotated[str, AfterValidator(_registry_address), Kind("host, or host:port")]
 
 
+def _not_own(key: str) -> str:
+    if key.startswith(OWN_PREFIX):
+        raise ValueError(f"must be another: the program marks the stack's objects with {OWN_PREFIX}…")
+    return key
+
+
 def _label_key(key: str) -> str:
     if key in {NAME_LABEL, PART_OF_LABEL} or key.startswith("pod-security.kubernetes.io/"):
         raise ValueError("must be another: the program sets this label itself")
-    return key
+    return _not_own(key)
 
 
 def _annotation_key(key: str) -> str:
     if key.startswith("pulumi.com/"):
         raise ValueError("must be another: annotations of pulumi.com steer Pulumi, and the program sets them itself")
-    return key
+    return _not_own(key)
 
 
 class Settings(Model):

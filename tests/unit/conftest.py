@@ -14,7 +14,7 @@ import pytest
 from pulumi.runtime import mocks, set_all_config
 from pulumi.runtime.stack import run_pulumi_func
 
-from components import cluster
+from components import cluster, ownership
 from lab.paths import REPOSITORY
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
@@ -29,6 +29,8 @@ class Program:
         default_factory=dict[str, list[pulumi.runtime.MockResourceArgs]]
     )
     outputs: dict[str, Any] = field(default_factory=dict[str, Any])
+    state: dict[str, Any] | None = None
+    """The resources of the stack's state, by URN; none where nobody is to ask for them."""
 
     def inputs(self, kind: str) -> dict[str, dict[str, Any]]:
         """The inputs of all resources of a kind (the last part of its type), by resource name."""
@@ -80,8 +82,10 @@ class Recorder(pulumi.runtime.Mocks):
         return (None if self._preview else f"{args.name}-id"), state
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        """No functions are called."""
-        raise AssertionError(f"unexpected call of {args.token}")
+        """Answers what the stack's state has; no other functions are called."""
+        if "readStackResourceOutputs" not in args.token or self._program.state is None:
+            raise AssertionError(f"unexpected call of {args.token}")
+        return {"outputs": self._program.state}, None
 
 
 Run = Callable[..., Program]
@@ -117,6 +121,8 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         secrets: Collection[str] = ("registryPassword",),
         preview: bool = False,
         node: Callable[[], str] | None = None,
+        survey: Callable[..., ownership.Survey] = lambda *_: ownership.Survey(),
+        state: dict[str, Any] | None = None,
         main: Path = REPOSITORY / "__main__.py",
     ) -> Program:
         def address(*_: object) -> str:
@@ -126,10 +132,11 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
             return given.get("cluster", "https://192.0.2.1:6443")
 
         given = configuration or {}
-        program = Program()
+        program = Program(state=state)
         mains: list[Callable[[], Awaitable[pulumi.Inputs]]] = []
         monkeypatch.setattr(cluster, "read_node_address", address)
         monkeypatch.setattr(cluster, "read_server", server)
+        monkeypatch.setattr(ownership, "survey", survey)
         # Mocks have no stack that the SDK could run it in.
         monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server that an engine could call hooks on.
