@@ -344,16 +344,18 @@ class _Refusal:
         namespace = self.foreign[0].namespace or self.foreign[0].planned.name
         inside = [item for item in self.foreign if item.namespace]
         has_namespace = len(inside) < len(self.foreign)
-        ways = ["Leave them alone: give the stack another namespace.\n    pulumi config set namespace <name>"]
+        it = "it" if len(self.foreign) == 1 else "them"
+        ways = [f"Leave {it} alone: give the stack another namespace.\n    pulumi config set namespace <name>"]
         if has_namespace:
             ways.append(
                 "Use the namespace as it is: the stack neither labels nor deletes it.\n"
                 "    pulumi config set createNamespace false"
             )
         every = " ".join(item.argument for item in self.foreign)
-        also = ", the namespace with everything in it," if has_namespace else ""
+        everything = f" with everything in {it}" if not inside else ", the namespace with everything in it,"
         ways.append(
-            f"Give them to this stack, which then changes them, and deletes them{also} at `pulumi destroy`.\n"
+            f"Give {it} to this stack, which then changes {it}, and deletes {it}{everything if has_namespace else ''} "
+            "at `pulumi destroy`.\n"
             f"    kubectl annotate --overwrite --namespace {namespace} {every} "
             f"{shlex.quote(f'{STACK_ANNOTATION}={self.mark}')}{self._options}\n"
             # The fields that the stack sets have another manager, which the API server calls a conflict.
@@ -362,7 +364,7 @@ class _Refusal:
         if inside:
             others = " ".join(item.argument for item in inside)
             ways.append(
-                "Delete them, if they are yours and nothing uses them.\n"
+                f"Delete {'it, if it is' if len(inside) == 1 else 'them, if they are'} yours and not in use.\n"
                 f"    kubectl delete --namespace {namespace} {others}{self._options}"
             )
         if any(item.mark is not None and item.uid in self.state.uids for item in self.foreign):

@@ -29,8 +29,8 @@ class Program:
         default_factory=dict[str, list[pulumi.runtime.MockResourceArgs]]
     )
     outputs: dict[str, Any] = field(default_factory=dict[str, Any])
-    state: dict[str, Any] | None = None
-    """The resources of the stack's state, by URN; none where nobody is to ask for them."""
+    state: dict[str, Any] | str | None = None
+    """The resources of the stack's state, by URN, or why it cannot be read; none where nobody is to ask for them."""
 
     def inputs(self, kind: str) -> dict[str, dict[str, Any]]:
         """The inputs of all resources of a kind (the last part of its type), by resource name."""
@@ -85,7 +85,9 @@ class Recorder(pulumi.runtime.Mocks):
         """Answers what the stack's state has; no other functions are called."""
         if "readStackResourceOutputs" not in args.token or self._program.state is None:
             raise AssertionError(f"unexpected call of {args.token}")
-        return {"outputs": self._program.state}, None
+        if isinstance(self._program.state, str):
+            return {}, [("", self._program.state)]
+        return {"outputs": self._program.state}, []
 
 
 Run = Callable[..., Program]
@@ -122,7 +124,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         preview: bool = False,
         node: Callable[[], str] | None = None,
         survey: Callable[..., ownership.Survey] = lambda *_: ownership.Survey(),
-        state: dict[str, Any] | None = None,
+        program: Program | None = None,
         main: Path = REPOSITORY / "__main__.py",
     ) -> Program:
         def address(*_: object) -> str:
@@ -132,7 +134,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
             return given.get("cluster", "https://192.0.2.1:6443")
 
         given = configuration or {}
-        program = Program(state=state)
+        program = program or Program()
         mains: list[Callable[[], Awaitable[pulumi.Inputs]]] = []
         monkeypatch.setattr(cluster, "read_node_address", address)
         monkeypatch.setattr(cluster, "read_server", server)
