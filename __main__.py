@@ -22,7 +22,6 @@ import settings as configuration
 from components.cluster import check_cluster, node_host
 from components.objects import planned
 from components.ownership import check_ownership, start_survey
-from components.stack import stack_context
 
 
 async def main() -> pulumi.Inputs:
@@ -37,8 +36,10 @@ async def main() -> pulumi.Inputs:
     wanted = planned(settings)
     survey = start_survey(wanted, settings.namespace, cluster)
     host = node_host(settings.node_address, kubeconfig=cluster.kubeconfig, context=cluster.context)
-    await check_ownership(wanted, settings.namespace, cluster, survey)
+    # Pulumi's Kubernetes SDK is imported while the API server is asked for each object.
+    from components.stack import stack_context
 
+    await check_ownership(wanted, settings.namespace, cluster, survey)
     stack = stack_context(settings, host)
     # The engine takes 0.2 s to start the provider for the namespace; the imports that are left are made meanwhile.
     await asyncio.to_thread(import_module, "components.nginx")

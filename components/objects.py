@@ -10,8 +10,10 @@ Imports no part of Pulumi's Kubernetes SDK, which takes 0.7 s: the list is neede
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pulumi
+
 from settings import CollectorSettings, NginxSettings, Settings, TempoSettings
-from settings.stack import OWN_PREFIX
+from settings.stack import OWN_PREFIX, PART_OF_LABEL
 
 NGINX = "nginx"
 COLLECTOR = "otel-collector"
@@ -21,8 +23,16 @@ TEMPO = "tempo"
 DENY_ALL = "deny-all"
 """The NetworkPolicy that the components' own are exceptions from."""
 
+PART_OF = {PART_OF_LABEL: "nginx-tracing"}
+"""The label of every object of every stack."""
+
 STACK_ANNOTATION = f"{OWN_PREFIX}stack"
 """The mark on each object: `<project>/<stack>`. An annotation, since a label's value has 63 characters at most."""
+
+
+def own_mark() -> str:
+    """Returns the mark of this stack's objects."""
+    return f"{pulumi.get_project()}/{pulumi.get_stack()}"
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,15 @@ from components.objects import (
     CONFIG_MAP,
     DEPLOYMENT,
     NAMESPACE,
+    PART_OF,
     SECRET,
     SERVICE,
     STACK_ANNOTATION,
     STATEFUL_SET,
     Kind,
     Planned,
+    own_mark,
 )
-from components.stack import PART_OF, own_mark
 from settings import ClusterAccess
 
 CONNECTIONS = 8
@@ -346,30 +347,28 @@ class _Refusal:
         has_namespace = len(inside) < len(self.foreign)
         it = "it" if len(self.foreign) == 1 else "them"
         ways = [f"Leave {it} alone: give the stack another namespace.\n    pulumi config set namespace <name>"]
-        if has_namespace:
+        if not inside:
             ways.append(
                 "Use the namespace as it is: the stack neither labels nor deletes it.\n"
                 "    pulumi config set createNamespace false"
             )
+        known = [item for item in self.foreign if item.mark is not None and item.uid in self.state.uids]
+        renamed = "If the stack or its project was renamed, since its state knows them: give" if known else "Give"
+        everything = "the namespace with everything in it" if has_namespace else it
         every = " ".join(item.argument for item in self.foreign)
-        everything = f" with everything in {it}" if not inside else ", the namespace with everything in it,"
         ways.append(
-            f"Give {it} to this stack, which then changes {it}, and deletes {it}{everything if has_namespace else ''} "
-            "at `pulumi destroy`.\n"
+            f"{renamed} {it} to this stack, which then changes {it} and, at `pulumi destroy`, deletes {everything}.\n"
             f"    kubectl annotate --overwrite --namespace {namespace} {every} "
             f"{shlex.quote(f'{STACK_ANNOTATION}={self.mark}')}{self._options}\n"
             # The fields that the stack sets have another manager, which the API server calls a conflict.
             "    PULUMI_K8S_ENABLE_PATCH_FORCE=true pulumi up"
         )
-        if inside:
-            others = " ".join(item.argument for item in inside)
+        unused = [item for item in inside if not _is_managed(item)]
+        if unused:
+            others = " ".join(item.argument for item in unused)
             ways.append(
-                f"Delete {'it, if it is' if len(inside) == 1 else 'them, if they are'} yours and not in use.\n"
+                f"Delete {'it, if it is' if len(unused) == 1 else 'them, if they are'} yours and not in use.\n"
                 f"    kubectl delete --namespace {namespace} {others}{self._options}"
-            )
-        if any(item.mark is not None and item.uid in self.state.uids for item in self.foreign):
-            ways.append(
-                "This stack's state knows some of them: if the stack or the project was renamed, give them to it."
             )
         return ways
 
@@ -392,12 +391,20 @@ _OWNERS = (
 """Where the usual tools write whose an object is; the first that is there is told."""
 
 
+def _marked(item: Found) -> list[str]:
+    """Says whose an object is by the first mark of a tool that it has."""
+    values = [(words, _texts(item.metadata, part).get(key)) for part, key, words in _OWNERS]
+    return [words.format(value) for words, value in values if value is not None][:1]
+
+
+def _is_managed(item: Found) -> bool:
+    """Tells whether a tool or a controller has the object, which would miss it or make it again."""
+    return bool(_marked(item) or item.metadata.get("ownerReferences"))
+
+
 def _owner(item: Found) -> str:
     """Says whose an object is, by its marks and by the field managers that wrote it."""
-    metadata = item.metadata
-    said = [
-        words.format(value) for part, key, words in _OWNERS if (value := _texts(metadata, part).get(key)) is not None
-    ][:1]
+    metadata, said = item.metadata, _marked(item)
     owners: list[Metadata] = metadata.get("ownerReferences") or []
     said += [f"belongs to {owner['kind']} {owner['name']}" for owner in owners]
     if not said and PART_OF.items() <= _texts(metadata, "labels").items():

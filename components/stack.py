@@ -12,21 +12,20 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from components.objects import (
     COLLECTOR,
     NGINX,
+    PART_OF,
     SECRET,
     STACK_ANNOTATION,
     TEMPO,
     Kind,
     Planned,
+    own_mark,
     planned,
 )
 from settings import Settings
 from settings.general import Monitoring, Scheduling
-from settings.stack import NAME_LABEL, PART_OF_LABEL, Login
+from settings.stack import NAME_LABEL, Login
 
-__all__ = ["COLLECTOR", "NGINX", "PART_OF", "TEMPO", "StackContext", "own_labels", "own_mark", "stack_context"]
-
-PART_OF = {PART_OF_LABEL: "nginx-tracing"}
-"""What every object of a stack is labelled with."""
+__all__ = ["COLLECTOR", "NGINX", "PART_OF", "TEMPO", "StackContext", "own_labels", "stack_context"]
 
 
 @dataclass(frozen=True)
@@ -89,11 +88,6 @@ class StackContext:
             labels={**self.labels, **(own_labels(component) if component else PART_OF)},
             annotations={**self.annotations, **(annotations or {}), STACK_ANNOTATION: self.mark},
         )
-
-
-def own_mark() -> str:
-    """The mark of this stack's objects."""
-    return f"{pulumi.get_project()}/{pulumi.get_stack()}"
 
 
 def own_labels(component: str) -> dict[str, str]:

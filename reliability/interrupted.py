@@ -38,7 +38,7 @@ def killed(stack: Stack, show: Callable[[str], None]) -> list[Figure]:
     forced = replace(stack, environment=stack.environment | {"PULUMI_K8S_ENABLE_PATCH_FORCE": "true"})
     wrong, orphans = list[str](), list[str]()
     steps = 0
-    while _is_killed_after(stack, steps + 1):
+    while is_killed_after(stack, steps + 1):
         steps += 1
         show(f"killed after {steps} resources")
         stack.must("cancel", "--yes")
@@ -58,7 +58,7 @@ def killed(stack: Stack, show: Callable[[str], None]) -> list[Figure]:
     ]
 
 
-def _is_killed_after(stack: Stack, resources: int) -> bool:
+def is_killed_after(stack: Stack, resources: int) -> bool:
     """Runs `pulumi up` and kills it after so many resources; false where it ended before."""
     command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color=never", f"--stack={stack.name}"]
     created = 0
