@@ -78,9 +78,13 @@ def strangers(names: Collection[Name], own_mark: str | None, access: Access) -> 
         Stranger(item["kind"], item["metadata"]["name"], namespace)
         for namespace in sorted(filter(None, namespaces))
         for item in _listed(namespace, access)
-        if (namespace, item["kind"], item["metadata"]["name"]) not in names
-        and (item["metadata"].get("annotations") or {}).get(STACK_ANNOTATION) in (None, own_mark)
+        if (namespace, item["kind"], item["metadata"]["name"]) not in names and _mark_of(item) in (None, own_mark)
     ]
+
+
+def _mark_of(item: dict[str, Any]) -> str | None:
+    annotations: dict[str, str] = item["metadata"].get("annotations") or {}
+    return annotations.get(STACK_ANNOTATION)
 
 
 def _name(inputs: Object) -> Name:

@@ -20,7 +20,7 @@ from lightkube.config.kubeconfig import KubeConfig
 from components import ownership
 from components.cluster import read_config
 from components.objects import planned
-from settings import ClusterAccess, Settings
+from settings import Settings
 from tests.unit.conftest import Program, Run
 from tests.unit.test_cluster import kubeconfig
 
@@ -330,7 +330,7 @@ def test_the_look_reads_metadata_alone_and_asks_once_for_each_object(api: Api) -
     api.objects = {NAMESPACE: OWN}
     settings = Settings.model_validate({"monitoring": {"podMonitors": True}})
     wanted = planned(settings)
-    found = ownership.survey(wanted, "tracing", ClusterAccess(kubeconfig=api.text, context=None))
+    found = ownership.survey(wanted, "tracing", api.text, None)
     # A cluster without the Prometheus Operator answers for its kinds as for objects that are not there.
     assert [item.planned.name for item in found.found] == ["tracing"]
     assert found.unchecked == {}
