@@ -26,6 +26,7 @@ from lab.stack import PROGRAM, Stack
 from reliability.foreign import snapshot, somebody_s
 from reliability.interrupted import is_killed_after
 from tests.lab.conftest import answers
+from tests.lab.test_previews import drift
 from tests.waiting import wait_for
 
 NAMESPACE = "wt-ownership-test"
@@ -171,3 +172,28 @@ def test_a_stack_of_the_version_before_goes_on_and_gets_its_marks_in_place(own: 
     kept = {name: metadata["uid"] for name, metadata in before.items() if name[0] in stable}
     assert kept == {name: after[name]["uid"] for name in kept}
     assert own.planned() == {}
+
+
+def test_drift_names_a_leftover_of_each_kind_and_nothing_that_another_stack_has_marked(own: Stack) -> None:
+    own.up()
+    label, mark = "app.kubernetes.io/part-of=nginx-tracing", f"{STACK_ANNOTATION}=nginx-tracing/{own.name}"
+    left = ("horizontalpodautoscaler/left", "role/left", "rolebinding/left", "serviceaccount/left")
+    for command in (
+        ("autoscale", "deployment", "nginx", "--name=left", "--max=2"),
+        ("create", "role", "left", "--verb=get", "--resource=pods"),
+        ("create", "rolebinding", "left", "--role=left", f"--serviceaccount={NAMESPACE}:default"),
+        ("create", "serviceaccount", "left"),
+        ("create", "configmap", "other"),
+        ("label", *left, "configmap/other", label),
+        ("annotate", *left, mark),
+        ("annotate", "configmap/other", f"{STACK_ANNOTATION}=nginx-tracing/other"),
+    ):
+        done = kubectl(*command, HERE)
+        assert done.returncode == 0, done.stderr
+    found = drift(own)
+    assert found.returncode == 1, found.stderr
+    named = [line for line in found.stdout.splitlines() if line.startswith("kubectl delete")]
+    assert sorted(line.split()[2] for line in named) == sorted(item.split("/")[0] for item in left)
+    for line in named:
+        assert kubectl(*line.split()[1:]).returncode == 0
+    assert drift(own).returncode == 0
