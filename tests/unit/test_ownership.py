@@ -116,8 +116,8 @@ def state(*uids: str) -> Object:
     return {"urn:component": {"outputs": {}}, "urn:secret": {"outputs": {"metadata": "[secret]"}}, **objects}
 
 
-def test_where_there_is_no_namespace_one_request_is_all(run: Run, api: Api) -> None:
-    assert run().resources
+def test_where_there_is_no_namespace_one_request_is_all(api: Api) -> None:
+    assert ownership.survey(planned(Settings()), "tracing", api.text, None) == ownership.Survey()
     assert api.asked == [NAMESPACE]
 
 
@@ -171,7 +171,7 @@ def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run:
             "ownerReferences": [{"kind": "OpenTelemetryCollector", "name": "otel"}],
         },
         f"{APPS}/deployments/tempo": PART_OF,
-        "/apis/networking.k8s.io/v1/namespaces/tracing/networkpolicies/deny-all": {
+        "/apis/policy/v1/namespaces/tracing/poddisruptionbudgets/nginx": {
             "labels": {"kustomize.toolkit.fluxcd.io/name": "policies"}
         },
         "/apis/autoscaling/v2/namespaces/tracing/horizontalpodautoscalers/nginx": {
@@ -189,14 +189,14 @@ def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run:
         "Service otel-collector in the namespace tracing": "belongs to OpenTelemetryCollector otel",
         "Deployment tempo in the namespace tracing": "is labelled as nginx-tracing's and has no stack's mark, as the "
         "version before left it",
-        "NetworkPolicy deny-all in the namespace tracing": "belongs to the Flux Kustomization policies",
+        "PodDisruptionBudget nginx in the namespace tracing": "belongs to the Flux Kustomization policies",
         "HorizontalPodAutoscaler nginx in the namespace tracing": "was written by pulumi-kubernetes-0a1b2c3d",
     }
     assert "    kubectl get deployment.apps/nginx --namespace tracing --output yaml --context only" in said
     assert "createNamespace" not in str(said)
     every = (
         "service/tempo deployment.apps/tempo service/otel-collector service/nginx deployment.apps/nginx "
-        "horizontalpodautoscaler.autoscaling/nginx networkpolicy.networking.k8s.io/deny-all"
+        "horizontalpodautoscaler.autoscaling/nginx poddisruptionbudget.policy/nginx"
     )
     # What a tool has, it would miss or make again.
     unmanaged = "deployment.apps/tempo horizontalpodautoscaler.autoscaling/nginx"
