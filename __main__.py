@@ -20,7 +20,8 @@ import pulumi
 
 import settings as configuration
 from components.cluster import check_cluster, node_host
-from components.stack import stack_context
+from components.objects import planned
+from components.ownership import check_ownership, start_survey
 from settings.limits import exports
 
 
@@ -33,8 +34,13 @@ async def main() -> pulumi.Inputs:
     settings = configuration.load()
     cluster = configuration.cluster_access()
     check_cluster(settings.cluster, kubeconfig=cluster.kubeconfig, context=cluster.context)
+    wanted = planned(settings)
+    survey = start_survey(wanted, settings.namespace, kubeconfig=cluster.kubeconfig, context=cluster.context)
     host = node_host(settings.node_address, kubeconfig=cluster.kubeconfig, context=cluster.context)
+    # Pulumi's Kubernetes SDK is imported while the API server is asked for each object.
+    from components.stack import stack_context
 
+    await check_ownership(wanted, settings.namespace, survey, kubeconfig=cluster.kubeconfig, context=cluster.context)
     stack = stack_context(settings, host)
     # The engine takes 0.2 s to start the provider for the namespace; the imports that are left are made meanwhile.
     await asyncio.to_thread(import_module, "components.nginx")

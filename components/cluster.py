@@ -4,13 +4,17 @@ The Kubernetes provider can read a node by its name but not list them, so this a
 """
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
+import msgspec
 import pulumi
 import yaml
 from lightkube import Client
+from lightkube.config import client_adapter
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.resources.core_v1 import Node
@@ -68,7 +72,7 @@ def read_server(kubeconfig: str | None, context: str | None) -> str:
         ClusterUnreachableError: there is no usable kubeconfig.
     """
     try:
-        server = _config(kubeconfig, context).cluster.server
+        server = read_config(kubeconfig, context).cluster.server
         _comparable(server)
     except (ConfigError, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
@@ -109,7 +113,7 @@ def node_host(configured: str | None, *, kubeconfig: str | None, context: str | 
         pulumi.log.warn(
             f"the cluster cannot be reached: {error}\n"
             "This preview compares with what Pulumi remembers of the last `pulumi up`. What has changed in the cluster "
-            "since then, and what its API server would refuse, is not in it."
+            "since then, what its API server would refuse, and whether objects of others are in the way, is not in it."
         )
         # `UNKNOWN` makes the output of an `apply` unknown, as a resource's would be.
         unknown = pulumi.Output.from_input("").apply(lambda _: UNKNOWN)  # pyright: ignore[reportUnknownVariableType]
@@ -132,7 +136,7 @@ def read_node_address(kubeconfig: str | None, context: str | None) -> str:
         NodeAddressError: the API server refuses the list of nodes, or no node is Ready.
     """
     try:
-        client = Client(config=_config(kubeconfig, context), timeout=httpx2.Timeout(CONNECT_SECONDS))
+        client = Client(config=read_config(kubeconfig, context), timeout=httpx2.Timeout(CONNECT_SECONDS))
         nodes = list(client.list(Node))  # pyright: ignore[reportUnknownMemberType]
     except ConfigError as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
@@ -176,7 +180,28 @@ def _warn_of_pressure(ready: list[Node]) -> None:
         )
 
 
-def _config(kubeconfig: str | None, context: str | None) -> SingleConfig:
+@contextmanager
+def api_server(kubeconfig: str | None, context: str | None) -> Generator[httpx2.Client]:
+    """Opens connections to the API server, for plain requests by path.
+
+    Raises:
+        ClusterUnreachableError: there is no usable kubeconfig, or no answer within five seconds.
+        NodeAddressError: this library cannot use the kubeconfig.
+    """
+    try:
+        parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(CONNECT_SECONDS))
+        with client_adapter.Client(read_config(kubeconfig, context), parameters) as client:
+            yield client
+    except ConfigError as error:
+        raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
+    except (KeyError, AttributeError, AssertionError, TypeError, ValueError, httpx2.InvalidURL) as error:
+        # kubectl may understand what this library does not.
+        raise NodeAddressError(f"the kubeconfig cannot be used for it ({type(error).__name__}: {error})") from error
+    except (httpx2.HTTPError, OSError) as error:
+        raise ClusterUnreachableError(str(error) or type(error).__name__) from error
+
+
+def read_config(kubeconfig: str | None, context: str | None) -> SingleConfig:
     """The chosen context of a kubeconfig.
 
     Raises:
@@ -198,6 +223,8 @@ def _chosen(kubeconfig: str | None, context: str | None) -> SingleConfig:
         files = [Path(file).expanduser() for file in (kubeconfig or "~/.kube/config").split(os.pathsep) if file]
         configs = [KubeConfig.from_file(file) for file in files if file.is_file()]
         if not configs:
+            if kubeconfig is None and (account := _service_account()):
+                return account
             raise ConfigError(f"{' and '.join(map(str, files))} cannot be read")
         wanted = context or next((each.current_context for each in configs if each.current_context), None)
         config = next((each for each in configs if wanted in each.contexts), configs[0])
@@ -205,4 +232,27 @@ def _chosen(kubeconfig: str | None, context: str | None) -> SingleConfig:
     chosen = config.get(context)
     if chosen is None:
         raise ConfigError("no context is chosen")
-    return chosen
+    return _with_known_plugin(chosen)
+
+
+def _service_account() -> SingleConfig | None:
+    """The account of the pod that this runs in, which the provider takes where there is no kubeconfig."""
+    try:
+        return KubeConfig.from_service_account().get()
+    except (ConfigError, OSError, KeyError):
+        return None
+
+
+def _with_known_plugin(config: SingleConfig) -> SingleConfig:
+    """Names version v1 of a credential plugin's API v1beta1, which the library knows.
+
+    It reads nothing but the token of the answer, which is in the same place in both.
+    """
+    plugin = config.user.exec if config.user else None
+    if config.user is None or plugin is None or plugin.apiVersion != _PLUGIN_VERSION:
+        return config
+    known = msgspec.structs.replace(plugin, apiVersion=f"{_PLUGIN_VERSION}beta1")
+    return config._replace(user=msgspec.structs.replace(config.user, exec=known))
+
+
+_PLUGIN_VERSION = "client.authentication.k8s.io/v1"

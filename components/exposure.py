@@ -15,6 +15,7 @@ from pulumi_kubernetes.networking.v1 import NetworkPolicyIngressRuleArgs
 
 from components.kubernetes import NOT_AWAITED
 from components.network import from_addresses, from_anywhere, from_namespaces
+from components.objects import SERVICE
 from components.stack import StackContext, own_labels
 from settings.exposure import ServiceSettings
 from settings.values import bracketed
@@ -74,7 +75,7 @@ def expose(
     annotations = {**settings.annotations, **({} if is_awaited else NOT_AWAITED)}
     made = Service(
         parent.pulumi_resource_name,
-        metadata=stack.metadata(component, component, annotations=annotations),
+        metadata=stack.metadata(SERVICE, component, component, annotations=annotations),
         spec=ServiceSpecArgs(
             type=settings.type,
             selector=own_labels(component),

@@ -50,6 +50,15 @@ from pulumi_kubernetes.core.v1 import (
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudgetSpecArgs
 
+from components.objects import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    POD_MONITOR,
+    SECRET,
+    SERVICE,
+    STATEFUL_SET,
+)
 from components.stack import StackContext, own_labels
 from settings.general import Resources, TopologySpread
 from settings.values import amount
@@ -133,7 +142,7 @@ def config_object(
     """Documents for a component's pods. Auto-named: an edit makes a new object, and so rolls the pods."""
     return ConfigMap(
         f"{parent.pulumi_resource_name}-config",
-        metadata=stack.metadata(component),
+        metadata=stack.metadata(CONFIG_MAP, component),
         data=files,
         opts=pulumi.ResourceOptions(parent=parent),
     )
@@ -150,7 +159,7 @@ def secret_object(
     """Secret documents for a component's pods, encrypted in the stack's state. Auto-named like `config_object`."""
     return Secret(
         f"{parent.pulumi_resource_name}-{name}",
-        metadata=stack.metadata(component),
+        metadata=stack.metadata(SECRET, component),
         string_data=pulumi.Output.secret(dict(files)),
         opts=pulumi.ResourceOptions(parent=parent),
     )
@@ -160,7 +169,7 @@ def deployment(workload: Workload, *, stack: StackContext, parent: pulumi.Resour
     """Pods of the restricted standard that are replaced one by one, the new one Ready before an old one goes."""
     return Deployment(
         parent.pulumi_resource_name,
-        metadata=stack.metadata(workload.component, workload.component),
+        metadata=stack.metadata(DEPLOYMENT, workload.component, workload.component),
         spec=DeploymentSpecArgs(
             replicas=workload.replicas,
             strategy=DeploymentStrategyArgs(
@@ -205,7 +214,7 @@ def stateful_set(
     )
     return StatefulSet(
         parent.pulumi_resource_name,
-        metadata=stack.metadata(workload.component, workload.component),
+        metadata=stack.metadata(STATEFUL_SET, workload.component, workload.component),
         spec=StatefulSetSpecArgs(
             service_name=workload.component,
             # Each pod has what it needs in its volume: none waits for another.
@@ -277,7 +286,7 @@ def disruption_budget(component: str, replicas: int, *, stack: StackContext, par
         return
     PodDisruptionBudget(
         parent.pulumi_resource_name,
-        metadata=stack.metadata(component, component),
+        metadata=stack.metadata(DISRUPTION_BUDGET, component, component),
         spec=PodDisruptionBudgetSpecArgs(
             max_unavailable=1, selector=LabelSelectorArgs(match_labels=own_labels(component))
         ),
@@ -294,9 +303,9 @@ def pod_monitor(workload: Workload, *, stack: StackContext, parent: pulumi.Resou
 
     CustomResource(
         parent.pulumi_resource_name,
-        api_version="monitoring.coreos.com/v1",
-        kind="PodMonitor",
-        metadata=stack.metadata(workload.component, workload.component),
+        api_version=f"{POD_MONITOR.group}/{POD_MONITOR.version}",
+        kind=POD_MONITOR.name,
+        metadata=stack.metadata(POD_MONITOR, workload.component, workload.component),
         spec={
             "selector": {"matchLabels": own_labels(workload.component)},
             "podMetricsEndpoints": [{"port": workload.metrics.port_name, "path": workload.metrics.path}],
@@ -328,7 +337,7 @@ def service(
     """
     return Service(
         f"{parent.pulumi_resource_name}{suffix}",
-        metadata=stack.metadata(component, f"{component}{suffix}", annotations=NOT_AWAITED),
+        metadata=stack.metadata(SERVICE, component, f"{component}{suffix}", annotations=NOT_AWAITED),
         spec=ServiceSpecArgs(type="ClusterIP", selector=own_labels(component), ports=ports),
         opts=pulumi.ResourceOptions(parent=parent),
     )

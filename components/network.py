@@ -6,7 +6,7 @@ A policy knows addresses and labels, never names: where a name is configured, wh
 from collections.abc import Iterable, Sequence
 
 import pulumi
-from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs, ObjectMetaArgs
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs
 from pulumi_kubernetes.networking.v1 import (
     IPBlockArgs,
     NetworkPolicy,
@@ -17,7 +17,8 @@ from pulumi_kubernetes.networking.v1 import (
     NetworkPolicySpecArgs,
 )
 
-from components.stack import PART_OF, StackContext, own_labels
+from components.objects import DENY_ALL, NETWORK_POLICY
+from components.stack import StackContext, own_labels
 from settings.values import is_address
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
@@ -48,7 +49,7 @@ def network_policy(
         return []
     policy = NetworkPolicy(
         parent.pulumi_resource_name,
-        metadata=stack.metadata(component),
+        metadata=stack.metadata(NETWORK_POLICY, component),
         spec=NetworkPolicySpecArgs(
             pod_selector=LabelSelectorArgs(match_labels=own_labels(component)),
             policy_types=["Ingress", "Egress"],
@@ -71,12 +72,7 @@ def deny_all(stack: StackContext, *, after: Sequence[pulumi.Resource]) -> None:
         return
     NetworkPolicy(
         "deny-all",
-        metadata=ObjectMetaArgs(
-            name="deny-all",
-            namespace=stack.namespace,
-            labels={**stack.labels, **PART_OF},
-            annotations=stack.annotations or None,
-        ),
+        metadata=stack.metadata(NETWORK_POLICY, None, DENY_ALL),
         spec=NetworkPolicySpecArgs(pod_selector=LabelSelectorArgs(), policy_types=["Ingress", "Egress"]),
         opts=pulumi.ResourceOptions(depends_on=list(after)),
     )

@@ -44,6 +44,7 @@ from components.kubernetes import (
     stop_after,
 )
 from components.network import from_anywhere, network_policy, to_component, to_dns, to_hosts
+from components.objects import AUTOSCALER
 from components.stack import NGINX, StackContext
 from settings import NginxSettings, PlusSettings, Settings
 from settings.nginx import Autoscaling
@@ -229,7 +230,7 @@ def _autoscaler(settings: NginxSettings, autoscaling: Autoscaling, scaled: Deplo
     target = MetricTargetArgs(type="Utilization", average_utilization=autoscaling.cpu)
     HorizontalPodAutoscaler(
         scaled.pulumi_resource_name,
-        metadata=stack.metadata(NGINX, NGINX, annotations={"pulumi.com/skipAwait": "true"}),
+        metadata=stack.metadata(AUTOSCALER, NGINX, NGINX, annotations={"pulumi.com/skipAwait": "true"}),
         spec=HorizontalPodAutoscalerSpecArgs(
             scale_target_ref=CrossVersionObjectReferenceArgs(
                 api_version="apps/v1", kind="Deployment", name=scaled.metadata["name"]

@@ -11,6 +11,7 @@ from pulumi_kubernetes.core.v1 import (
     ServicePortArgs,
     VolumeMountArgs,
 )
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicyEgressRuleArgs, NetworkPolicyIngressRuleArgs
 
 from components.documents import dump
@@ -58,6 +59,7 @@ from components.network import (
     to_hosts,
     to_kubernetes_api,
 )
+from components.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind
 from components.stack import COLLECTOR, NGINX, StackContext
 from settings import CollectorSettings
 from settings.limits import Exports
@@ -234,12 +236,15 @@ def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[s
     )
 
     name, options = parent.pulumi_resource_name, pulumi.ResourceOptions(parent=parent)
-    metadata = stack.metadata(COLLECTOR, COLLECTOR)
-    account = ServiceAccount(name, metadata=metadata, automount_service_account_token=False, opts=options)
+
+    def named(kind: Kind) -> ObjectMetaArgs:
+        return stack.metadata(kind, COLLECTOR, COLLECTOR)
+
+    account = ServiceAccount(name, metadata=named(SERVICE_ACCOUNT), automount_service_account_token=False, opts=options)
     verbs = ["get", "list", "watch"]
     role = Role(
         name,
-        metadata=metadata,
+        metadata=named(ROLE),
         rules=[
             PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=verbs),
             # A pod's Deployment is known by its ReplicaSet.
@@ -249,7 +254,7 @@ def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[s
     )
     binding = RoleBinding(
         name,
-        metadata=metadata,
+        metadata=named(ROLE_BINDING),
         role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=role.metadata["name"]),
         subjects=[SubjectArgs(kind="ServiceAccount", name=account.metadata["name"], namespace=stack.namespace)],
         opts=options,

@@ -2,24 +2,30 @@
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace, Secret
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.objects import (
+    COLLECTOR,
+    NGINX,
+    PART_OF,
+    SECRET,
+    STACK_ANNOTATION,
+    TEMPO,
+    Kind,
+    Planned,
+    own_mark,
+    planned,
+)
 from settings import Settings
 from settings.general import Monitoring, Scheduling
-from settings.stack import NAME_LABEL, PART_OF_LABEL, Login
+from settings.stack import NAME_LABEL, Login
 
-NGINX = "nginx"
-COLLECTOR = "otel-collector"
-TEMPO = "tempo"
-"""The components: the names of their objects, and what their pods are selected by."""
-
-PART_OF = {PART_OF_LABEL: "nginx-tracing"}
-"""What every object of a stack is labelled with."""
+__all__ = ["COLLECTOR", "NGINX", "PART_OF", "TEMPO", "StackContext", "own_labels", "stack_context"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,16 @@ class StackContext:
     host: pulumi.Input[str]
     """The host of NodePort URLs."""
 
+    mark: str
+    """The stack that its objects are marked with."""
+
+    planned: Collection[Planned]
+    """What may be made under a fixed name: the cluster was asked for these."""
+
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+    """Those of the configuration, for objects and pods alike; the mark is on objects only, and so rolls no pod."""
+
     scheduling: Scheduling
     monitoring: Monitoring
 
@@ -50,16 +64,29 @@ class StackContext:
 
     def metadata(
         self,
-        component: str,
+        kind: Kind,
+        component: str | None,
         name: str | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> ObjectMetaArgs:
-        """Metadata of an object: auto-named without a name, for objects whose every edit makes a new one."""
+        """Metadata of an object: auto-named without a name, for objects whose every edit makes a new one.
+
+        Args:
+            kind: the object's kind.
+            component: the component that it belongs to; none for what is all components'.
+            name: its fixed name.
+            annotations: its own, besides the configuration's and the mark.
+
+        Raises:
+            LookupError: the fixed name is not planned, so nobody has looked whether the object is somebody else's.
+        """
+        if name is not None and Planned(kind, name) not in self.planned:
+            raise LookupError(f"{kind.name} {name} is missing in components/objects.py")
         return ObjectMetaArgs(
             name=name,
             namespace=self.namespace,
-            labels={**self.labels, **own_labels(component)},
-            annotations={**self.annotations, **(annotations or {})} or None,
+            labels={**self.labels, **(own_labels(component) if component else PART_OF)},
+            annotations={**self.annotations, **(annotations or {}), STACK_ANNOTATION: self.mark},
         )
 
 
@@ -76,22 +103,26 @@ def stack_context(settings: Settings, host: pulumi.Input[str], prefix: str = "")
         host: the host of NodePort URLs.
         prefix: what the names of its resources begin with, for a program with several stacks of components.
     """
-    namespace = _restricted_namespace(settings, prefix).metadata["name"]
-    return StackContext(
+    mark = own_mark()
+    namespace = _restricted_namespace(settings, mark, prefix).metadata["name"]
+    stack = StackContext(
         namespace=namespace,
         namespace_name=settings.namespace,
         host=host,
+        mark=mark,
+        planned=frozenset(planned(settings)),
         labels=settings.labels,
         annotations=settings.annotations,
         scheduling=settings.scheduling,
         monitoring=settings.monitoring,
         network_policies=settings.network_policies,
-        pull_secret=_pull_secret(settings, namespace, prefix),
+        pull_secret=None,
         images=settings.images(),
     )
+    return replace(stack, pull_secret=_pull_secret(settings, stack, prefix))
 
 
-def _restricted_namespace(settings: Settings, prefix: str) -> Namespace:
+def _restricted_namespace(settings: Settings, mark: str, prefix: str) -> Namespace:
     """The stack's namespace, which refuses pods that violate the *restricted* Pod Security Standard."""
     standard = {
         f"pod-security.kubernetes.io/{mode}{suffix}": value
@@ -103,22 +134,18 @@ def _restricted_namespace(settings: Settings, prefix: str) -> Namespace:
         metadata=ObjectMetaArgs(
             name=settings.namespace,
             labels={**settings.labels, **PART_OF, **standard},
-            annotations=settings.annotations or None,
+            annotations={**settings.annotations, STACK_ANNOTATION: mark},
         ),
     )
 
 
-def _pull_secret(settings: Settings, namespace: pulumi.Output[str], prefix: str) -> pulumi.Output[str] | None:
+def _pull_secret(settings: Settings, stack: StackContext, prefix: str) -> pulumi.Output[str] | None:
     logins = {login.registry: _docker_login(login) for login in settings.pull_logins()}
     if not logins:
         return None
     secret = Secret(
         f"{prefix}registry",
-        metadata=ObjectMetaArgs(
-            namespace=namespace,
-            labels={**settings.labels, **PART_OF},
-            annotations=settings.annotations or None,
-        ),
+        metadata=stack.metadata(SECRET, None),
         type="kubernetes.io/dockerconfigjson",
         string_data=pulumi.Output.secret({".dockerconfigjson": json.dumps({"auths": logins})}),
     )

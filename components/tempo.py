@@ -41,14 +41,12 @@ from components.kubernetes import (
     stateful_set,
 )
 from components.network import from_anywhere, from_component, network_policy, to_dns, to_hosts
-from components.stack import COLLECTOR, TEMPO, StackContext
+from components.objects import COLLECTOR, RECEIVER, TEMPO
+from components.stack import StackContext
 from settings import TempoSettings
 from settings.general import Resources
 
 GATEWAY = "gateway"
-RECEIVER = "-otlp"
-"""What follows Tempo's name in that of the receiver's Service."""
-
 METRICS = Metrics("metrics", INSIDE_PORT)
 GRACE_SECONDS = 15
 """For two of them Tempo takes what is on its way (`final_sleep`); then it writes that to its disk within a second.

@@ -15,7 +15,7 @@ from previews.changes import Action, Change, changes, short_name
 from previews.digest import Digest
 from previews.errors import PreviewsError
 from previews.kubectl import Access, context_name
-from previews.strangers import Stranger, known, strangers
+from previews.strangers import Stranger, known, mark, strangers
 
 _REFRESH = ("pulumi", "refresh", "--preview-only", "--run-program", "--json", "--non-interactive")
 _WORDS = {Action.DELETED: "is gone", Action.UPDATED: "was changed"}
@@ -105,7 +105,7 @@ def _name(operation: _Operation) -> str:
 
 
 def _found(digest: Digest, access: Access) -> Drift:
-    return Drift(changes(digest), strangers(known(digest), access), access, context_name(access))
+    return Drift(changes(digest), strangers(known(digest), mark(digest), access), access, context_name(access))
 
 
 def _refreshed(option: Sequence[str]) -> Digest:

@@ -3,7 +3,7 @@
 import os
 import shlex
 import subprocess
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from tempfile import NamedTemporaryFile
@@ -23,6 +23,8 @@ class Access:
     """`kubernetes:kubeconfig`, the path or the contents, which may be secret."""
     context: str | None = None
     """`kubernetes:context`."""
+    environment: Mapping[str, str] | None = field(default=None, repr=False)
+    """Where kubectl is found and what it reads; none for this process's own."""
 
     @property
     def has_contents(self) -> bool:
@@ -56,7 +58,14 @@ def kubectl(arguments: Sequence[str], access: Access) -> str:
         if access.context:
             command.append(f"--context={access.context}")
         try:
-            done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            done = subprocess.run(
+                command,
+                check=False,
+                env=access.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+            )
         except FileNotFoundError:
             raise PreviewsError(
                 "`kubectl` was not found: it lists what Pulumi does not know. Put it on PATH."

@@ -11,15 +11,16 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from components.objects import CLAIM, NAMESPACE, NAMESPACED_KINDS, STACK_ANNOTATION, claim_name
 from previews.differences import Object, section
 from previews.digest import Digest
+from previews.errors import PreviewsError
 from previews.kubectl import Access, kubectl
+from settings.stack import PART_OF_LABEL
 
-_KINDS = (
-    "configmaps,secrets,services,deployments,statefulsets,poddisruptionbudgets,networkpolicies,persistentvolumeclaims"
-)
-_SELECTOR = "app.kubernetes.io/part-of=nginx-tracing"
-_CLAIM = "PersistentVolumeClaim"
+_SELECTOR = f"{PART_OF_LABEL}=nginx-tracing"
+_UNKNOWN_KIND = "the server doesn't have a resource type"
+"""kubectl's words for a kind of an operator that the cluster has not."""
 
 Name = tuple[str, str, str]
 """An object's namespace, kind and name."""
@@ -36,7 +37,7 @@ class Stranger:
     @property
     def is_claim(self) -> bool:
         """Whether a volume with data goes with it."""
-        return self.kind == _CLAIM
+        return self.kind == CLAIM.name
 
 
 def known(digest: Digest) -> set[Name]:
@@ -52,21 +53,38 @@ def known(digest: Digest) -> set[Name]:
     return names
 
 
-def strangers(names: Collection[Name], access: Access) -> list[Stranger]:
-    """Lists them with kubectl, in the namespace of the stack; none for a stack that has no namespace.
+def mark(digest: Digest) -> str | None:
+    """The mark of the stack's objects, by the URNs of its resources; none where it has no resources."""
+    for step in digest.steps:
+        stack, project, *_ = step.urn.removeprefix("urn:pulumi:").split("::")
+        return f"{project}/{stack}"
+    return None
+
+
+def strangers(names: Collection[Name], own_mark: str | None, access: Access) -> list[Stranger]:
+    """Lists them with kubectl, in the namespaces of the stack's objects; none for a stack that has no objects.
 
     Args:
         names: the objects that Pulumi knows, and the claims in use.
+        own_mark: the mark of the stack's objects. Objects with the mark of another stack are not listed; those without
+            any are, since the version before did not mark what it made.
         access: how the stack's cluster is reached.
 
     Raises:
         PreviewsError: they cannot be listed.
     """
-    found: list[Stranger] = []
-    for namespace in sorted(name for _, kind, name in names if kind == "Namespace"):
-        pairs = [(item["kind"], item["metadata"]["name"]) for item in _listed(namespace, access)]
-        found += [Stranger(kind, name, namespace) for kind, name in pairs if (namespace, kind, name) not in names]
-    return found
+    namespaces = {name if kind == NAMESPACE.name else namespace for namespace, kind, name in names}
+    return [
+        Stranger(item["kind"], item["metadata"]["name"], namespace)
+        for namespace in sorted(filter(None, namespaces))
+        for item in _listed(namespace, access)
+        if (namespace, item["kind"], item["metadata"]["name"]) not in names and _mark_of(item) in (None, own_mark)
+    ]
+
+
+def _mark_of(item: dict[str, Any]) -> str | None:
+    annotations: dict[str, str] = item["metadata"].get("annotations") or {}
+    return annotations.get(STACK_ANNOTATION)
 
 
 def _name(inputs: Object) -> Name:
@@ -80,7 +98,7 @@ def _claims(stateful_set: Object) -> Iterator[Name]:
     spec = section(stateful_set, "spec")
     for template in _objects(spec.get("volumeClaimTemplates")):
         for ordinal in range(_replicas(spec)):
-            yield namespace, _CLAIM, f"{section(template, 'metadata').get('name')}-{name}-{ordinal}"
+            yield namespace, CLAIM.name, claim_name(str(section(template, "metadata").get("name")), name, ordinal)
 
 
 def _replicas(spec: Object) -> int:
@@ -94,5 +112,19 @@ def _objects(value: JsonValue) -> list[Object]:
 
 
 def _listed(namespace: str, access: Access) -> list[dict[str, Any]]:
-    command = ["get", _KINDS, f"--selector={_SELECTOR}", f"--namespace={namespace}", "--output=json"]
+    """The objects of the program's label, of all kinds that it makes."""
+    everywhere = [kind.resource for kind in (*NAMESPACED_KINDS, CLAIM) if kind.is_builtin]
+    of_operators = [kind.resource for kind in NAMESPACED_KINDS if not kind.is_builtin]
+    found = _get(",".join(everywhere), namespace, access)
+    for kind in of_operators:
+        try:
+            found += _get(kind, namespace, access)
+        except PreviewsError as error:
+            if _UNKNOWN_KIND not in str(error):
+                raise
+    return found
+
+
+def _get(kinds: str, namespace: str, access: Access) -> list[dict[str, Any]]:
+    command = ["get", kinds, f"--selector={_SELECTOR}", f"--namespace={namespace}", "--output=json"]
     return json.loads(kubectl(command, access))["items"]

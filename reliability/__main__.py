@@ -19,7 +19,7 @@ from lab.errors import LabError
 from lab.pieces import VEGETA
 from lab.progress import Progress
 from lab.stack import Stack, take_interrupts
-from reliability import baseline, edited, faulty, full_disk, interrupted, steady
+from reliability import baseline, edited, faulty, foreign, full_disk, interrupted, steady
 from reliability.figures import Figure, show, write
 from reliability.ladder import RATES, freshness, ladder
 from reliability.sizes import sizes
@@ -126,6 +126,7 @@ class _Run:
 def _all(folder: Path, progress: Progress, only: list[str] | None) -> list[Figure]:
     run = _Run(progress, only)
     with _laid_out(folder / "durable", {}) as stack:
+        run.measure("foreign", lambda: [foreign.untouched(stack, progress.say)])
         run.measure("killed", lambda: interrupted.killed(stack, progress.say))
         measurements = _measurements(stack, progress.say)
         if run.wants(*measurements):

@@ -12,10 +12,13 @@ import yaml
 from lab.errors import LabError
 from lab.paths import REPOSITORY
 from lab.stack import Stack
-from reliability.faults import free_volumes, must
+from previews.errors import PreviewsError
+from previews.kubectl import Access
+from previews.strangers import strangers
+from reliability.faults import free_volumes
 from reliability.figures import Figure
+from settings.mistakes import PROJECT
 
-KINDS = "configmaps,secrets,services,deployments,statefulsets,poddisruptionbudgets,networkpolicies"
 AUTO_NAMED = ("ConfigMap", "Secret", "NetworkPolicy")
 """An edit of one makes a new one, by design: pods of before keep the old one for as long as they are there."""
 
@@ -35,7 +38,7 @@ def killed(stack: Stack, show: Callable[[str], None]) -> list[Figure]:
     forced = replace(stack, environment=stack.environment | {"PULUMI_K8S_ENABLE_PATCH_FORCE": "true"})
     wrong, orphans = list[str](), list[str]()
     steps = 0
-    while _is_killed_after(stack, steps + 1):
+    while is_killed_after(stack, steps + 1):
         steps += 1
         show(f"killed after {steps} resources")
         stack.must("cancel", "--yes")
@@ -55,7 +58,7 @@ def killed(stack: Stack, show: Callable[[str], None]) -> list[Figure]:
     ]
 
 
-def _is_killed_after(stack: Stack, resources: int) -> bool:
+def is_killed_after(stack: Stack, resources: int) -> bool:
     """Runs `pulumi up` and kills it after so many resources; false where it ended before."""
     command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color=never", f"--stack={stack.name}"]
     created = 0
@@ -74,17 +77,20 @@ def _is_killed_after(stack: Stack, resources: int) -> bool:
 
 
 def _orphans(stack: Stack) -> list[str]:
-    """The objects of the stack's labels that are not in its state."""
+    """The objects of the stack's labels that are not in its state, as `make drift` finds them.
+
+    Raises:
+        LabError: they cannot be listed.
+    """
     state = json.loads(stack.must("stack", "export"))["deployment"]["resources"]
-    known = {
-        (resource["outputs"]["kind"], resource["outputs"]["metadata"]["name"])
-        for resource in state
-        if "metadata" in resource.get("outputs", {})
-    }
-    selector = "--selector=app.kubernetes.io/part-of=nginx-tracing"
-    found = json.loads(must("get", KINDS, f"--namespace={stack.namespace}", selector, "--output=json"))["items"]
-    names = [(item["kind"], item["metadata"]["name"]) for item in found]
-    return [f"{kind} {name}" for kind, name in names if (kind, name) not in known]
+    outputs = [resource["outputs"] for resource in state if "metadata" in resource.get("outputs", {})]
+    names = {(item["metadata"].get("namespace", ""), item["kind"], item["metadata"]["name"]) for item in outputs}
+    try:
+        found = strangers(names, f"{PROJECT}/{stack.name}", Access(environment=stack.environment))
+    except PreviewsError as error:
+        raise LabError(str(error)) from None
+    # Claims of replicas are in no state; they go with the namespace.
+    return [f"{item.kind} {item.name}" for item in found if not item.is_claim]
 
 
 def edits(stack: Stack, show: Callable[[str], None]) -> Figure:

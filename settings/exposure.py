@@ -5,18 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from settings.values import AnnotationValue, Kind, LabelName, MetadataKey, Model
+from settings.values import AnnotationKey, AnnotationValue, Kind, LabelName, Model
 
 ServiceType = Literal["NodePort", "ClusterIP", "LoadBalancer"]
-
-
-def _annotation_key(key: str) -> str:
-    if key.startswith("pulumi.com/"):
-        raise ValueError("must be another: annotations of pulumi.com steer Pulumi, and the program sets them itself")
-    return key
-
-
-AnnotationKey = Annotated[MetadataKey, AfterValidator(_annotation_key)]
 
 
 def _network(text: str) -> str:

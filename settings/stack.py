@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from settings.collector import DEFAULT_IMAGES, CollectorSettings
-from settings.exposure import AnnotationKey
 from settings.general import Monitoring, Scheduling
 from settings.license import License, RepositoryCertificate, RepositoryKey
 from settings.nginx import NginxSettings
@@ -15,6 +14,7 @@ from settings.tempo import TempoSettings
 from settings.values import (
     DOCKER_HUB_HOSTS,
     IMAGE_REFERENCE,
+    AnnotationKey,
     AnnotationValue,
     Host,
     Kind,
@@ -27,12 +27,14 @@ from settings.values import (
     ServerUrl,
     Text,
     is_host,
+    not_own,
     split_address,
 )
 
 NAME_LABEL = "app.kubernetes.io/name"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 """The labels that selectors are made of."""
+
 
 DOCKER_HUB = "https://index.docker.io/v1/"
 """Docker Hub's name in a pull secret."""
@@ -70,7 +72,7 @@ RegistryAddress = Annotated[str, AfterValidator(_registry_address), Kind("host, 
 def _label_key(key: str) -> str:
     if key in {NAME_LABEL, PART_OF_LABEL} or key.startswith("pod-security.kubernetes.io/"):
         raise ValueError("must be another: the program sets this label itself")
-    return key
+    return not_own(key)
 
 
 class Settings(Model):

@@ -292,6 +292,29 @@ LabelValue = Annotated[
 ]
 AnnotationValue = Annotated[str, BeforeValidator(_as_text), Kind("text")]
 
+OWN_PREFIX = "nginx-tracing/"
+"""The prefix of the mark by which the program knows its stack's objects."""
+
+
+def not_own(key: str) -> str:
+    """Checks that the key of a label or annotation is not one of the program's marks.
+
+    Raises:
+        ValueError: it is.
+    """
+    if key.startswith(OWN_PREFIX):
+        raise ValueError(f"must be another: the program marks the stack's objects with {OWN_PREFIX}…")
+    return key
+
+
+def _annotation_key(key: str) -> str:
+    if key.startswith("pulumi.com/"):
+        raise ValueError("must be another: annotations of pulumi.com steer Pulumi, and the program sets them itself")
+    return not_own(key)
+
+
+AnnotationKey = Annotated[MetadataKey, AfterValidator(_annotation_key)]
+
 
 # Addresses.
 HOST_NAME_LENGTH = 253

@@ -14,7 +14,7 @@ import pytest
 from pulumi.runtime import mocks, set_all_config
 from pulumi.runtime.stack import run_pulumi_func
 
-from components import cluster
+from components import cluster, ownership
 from lab.paths import REPOSITORY
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
@@ -31,6 +31,8 @@ class Program:
     outputs: dict[str, Any] = field(default_factory=dict[str, Any])
     order: list[str] = field(default_factory=list[str])
     """The resources' names as they were registered."""
+    state: dict[str, Any] | str | None = None
+    """The resources of the stack's state, by URN, or why it cannot be read; none where nobody is to ask for them."""
 
     def inputs(self, kind: str) -> dict[str, dict[str, Any]]:
         """The inputs of all resources of a kind (the last part of its type), by resource name."""
@@ -85,8 +87,12 @@ class Recorder(pulumi.runtime.Mocks):
         return (None if self._preview else f"{args.name}-id"), state
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        """No functions are called."""
-        raise AssertionError(f"unexpected call of {args.token}")
+        """Answers what the stack's state has; no other functions are called."""
+        if "readStackResourceOutputs" not in args.token or self._program.state is None:
+            raise AssertionError(f"unexpected call of {args.token}")
+        if isinstance(self._program.state, str):
+            return {}, [("", self._program.state)]
+        return {"outputs": self._program.state}, []
 
 
 Run = Callable[..., Program]
@@ -123,6 +129,8 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         preview: bool = False,
         node: Callable[[], str] | None = None,
         balancer: dict[str, str] | None = None,
+        survey: Callable[..., ownership.Survey] = lambda *_: ownership.Survey(),
+        program: Program | None = None,
         main: Path = REPOSITORY / "__main__.py",
     ) -> Program:
         def address(*_: object) -> str:
@@ -132,10 +140,11 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
             return given.get("cluster", "https://192.0.2.1:6443")
 
         given = configuration or {}
-        program = Program()
+        program = program or Program()
         mains: list[Callable[[], Awaitable[pulumi.Inputs]]] = []
         monkeypatch.setattr(cluster, "read_node_address", address)
         monkeypatch.setattr(cluster, "read_server", server)
+        monkeypatch.setattr(ownership, "survey", survey)
         # Mocks have no stack that the SDK could run it in.
         monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server that an engine could call hooks on.

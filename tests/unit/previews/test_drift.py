@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from components.objects import CLAIM, NAMESPACED_KINDS
 from previews.__main__ import main
 from tests.unit.previews.making import Object, preview, step
 
@@ -103,12 +104,21 @@ class Programs:
                 [ -n "{current}" ] && echo "{current}" && exit
                 exit 1
             fi
+            case "$2" in podmonitors.*)
+                [ -f {self.folder}/monitors ] && exec cat {self.folder}/monitors
+                echo 'error: the server doesn'"'"'t have a resource type "podmonitors"' >&2
+                exit 1
+            esac
             echo "$@" >{self.folder}/asked-kubectl
             echo "$KUBECONFIG" >{self.folder}/environment
             [ -n "{error}" ] && echo "{error}" >&2 && exit 1
             cat {self.folder}/items
             """,
         )
+
+    def operator(self, items: Iterable[Object]) -> None:
+        """What `kubectl get` answers of the Prometheus Operator's kinds; without it, that there are none."""
+        (self.folder / "monitors").write_text(json.dumps({"items": list(items)}))
 
     def kept(self, name: str) -> str:
         """What a program wrote down."""
@@ -336,6 +346,49 @@ def test_claims_that_no_replica_uses_are_named_with_what_they_may_hold(
         "kubectl delete persistentvolumeclaim data-tempo-0 --namespace tracing --context prod",
     ]
     assert programs.kept("asked-kubectl").split()[1].split(",")[-1] == "persistentvolumeclaims"
+
+
+def test_every_kind_that_the_program_makes_is_looked_for(
+    programs: Programs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = ("HorizontalPodAutoscaler", "ServiceAccount", "Role", "RoleBinding")
+    programs.kubectl([{"kind": kind, "metadata": {"name": "left"}} for kind in kinds])
+    programs.operator([{"kind": "PodMonitor", "metadata": {"name": "left"}}])
+    assert [line.split()[2] for line in lines(capsys) if line.startswith("kubectl")] == [
+        *("horizontalpodautoscaler", "serviceaccount", "role", "rolebinding", "podmonitor")
+    ]
+    asked = programs.kept("asked-kubectl").split()[1].split(",")
+    assert asked == [kind.resource for kind in (*NAMESPACED_KINDS, CLAIM) if kind.is_builtin]
+
+
+def test_what_another_stack_of_the_program_marked_is_not_this_one_s_drift(
+    programs: Programs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def left(name: str, **annotations: str) -> Object:
+        return {"kind": "ConfigMap", "metadata": {"name": name, "annotations": annotations or None}}
+
+    own, other = {"nginx-tracing/stack": "nginx-tracing/test"}, {"nginx-tracing/stack": "nginx-tracing/prod"}
+    programs.kubectl([left("own", **own), left("other", **other), left("of-the-version-before")])
+    assert [line.split()[3] for line in lines(capsys) if line.startswith("kubectl")] == ["own", "of-the-version-before"]
+
+
+def test_a_stack_without_a_namespace_of_its_own_is_looked_at_where_its_objects_are(
+    programs: Programs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs.pulumi(json.dumps(preview(stateful_set("tempo", "data", 1))))
+    programs.kubectl([LEFT])
+    assert lines(capsys)[-1] == "kubectl delete configmap tempo-config-0a1b2c3d --namespace tracing"
+    programs.pulumi(json.dumps(preview()))
+    assert main(["drift"]) == 0
+
+
+def test_an_operator_s_kinds_that_cannot_be_listed_are_no_success(
+    programs: Programs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = (programs.folder / "kubectl").read_text()
+    (programs.folder / "kubectl").write_text(program.replace("the server doesn", "podmonitors is forbidden, doesn"))
+    assert main(["drift"]) == 2
+    assert "podmonitors is forbidden" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
