@@ -19,8 +19,7 @@ if threading.current_thread() is threading.main_thread():
 import pulumi
 
 import settings as configuration
-from components.cluster import check_cluster, node_host
-from components.stack import stack_context
+from components.target import stack_in_cluster
 
 
 async def main() -> pulumi.Inputs:
@@ -31,10 +30,9 @@ async def main() -> pulumi.Inputs:
     """
     settings = configuration.load()
     cluster = configuration.cluster_access()
-    check_cluster(settings.cluster, kubeconfig=cluster.kubeconfig, context=cluster.context)
-    host = node_host(settings.node_address, kubeconfig=cluster.kubeconfig, context=cluster.context)
-
-    stack = stack_context(settings, host)
+    stack = await stack_in_cluster(
+        settings, kubeconfig=cluster.kubeconfig, context=cluster.context, renders=cluster.renders
+    )
     # The engine takes 0.2 s to start the provider for the namespace; the imports that are left are made meanwhile.
     await asyncio.to_thread(import_module, "components.nginx")
     from components.network import deny_all
@@ -60,10 +58,12 @@ async def main() -> pulumi.Inputs:
     components = (tempo, collector, nginx)
     deny_all(stack, after=[policy for component in components if component for policy in component.policies])
 
+    # A cluster that is not asked has chosen no port.
+    nginx_port = settings.nginx.node_port or not cluster.renders
+    tempo_port = settings.tempo.node_port or not cluster.renders
     return {
-        "nginxUrl": nginx.url,
-        "nginxNodePort": nginx.node_port,
-        **({"tempoUrl": tempo.url, "tempoNodePort": tempo.node_port} if tempo else {}),
+        **({"nginxUrl": nginx.url, "nginxNodePort": nginx.node_port} if nginx_port else {}),
+        **({"tempoUrl": tempo.url, "tempoNodePort": tempo.node_port} if tempo and tempo_port else {}),
         "namespace": stack.namespace,
         "edition": settings.edition,
         "nginxImage": nginx.image,

@@ -3,7 +3,9 @@
 The Kubernetes provider can read a node by its name but not list them, so this asks the API server itself.
 """
 
+import asyncio
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +17,9 @@ from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.resources.core_v1 import Node
 from pulumi.output import UNKNOWN
+
+from settings.general import Resources
+from settings.values import amount
 
 CONNECT_SECONDS = 5.0
 
@@ -68,7 +73,7 @@ def read_server(kubeconfig: str | None, context: str | None) -> str:
         ClusterUnreachableError: there is no usable kubeconfig.
     """
     try:
-        server = _config(kubeconfig, context).cluster.server
+        server = read_config(kubeconfig, context).cluster.server
         _comparable(server)
     except (ConfigError, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
@@ -80,7 +85,14 @@ def _comparable(server: str) -> tuple[str, str | None, int | None, str]:
     return url.scheme, url.hostname, url.port or {"https": 443, "http": 80}.get(url.scheme), url.path.rstrip("/")
 
 
-def node_host(configured: str | None, *, kubeconfig: str | None, context: str | None) -> pulumi.Input[str]:
+async def node_host(
+    configured: str | None,
+    *,
+    kubeconfig: str | None,
+    context: str | None,
+    node_selector: Mapping[str, str] | None = None,
+    asked: Sequence[tuple[str, Resources]] = (),
+) -> pulumi.Input[str]:
     """The host of the stack's URLs: the configured one, else a Ready node's.
 
     A preview asks the cluster in any case, since the engine does not say that it could not: it shows what changes in
@@ -90,6 +102,8 @@ def node_host(configured: str | None, *, kubeconfig: str | None, context: str | 
         configured: `nodeAddress`, which is taken as it is.
         kubeconfig: the path or the contents; none for the default file.
         context: none for the current one.
+        node_selector: labels of the nodes that pods may run on.
+        asked: keys of components, and what a pod of each asks for.
 
     Raises:
         pulumi.RunError: the cluster cannot be reached by `pulumi up`, or no address can be read from its nodes.
@@ -98,7 +112,7 @@ def node_host(configured: str | None, *, kubeconfig: str | None, context: str | 
     if configured is not None and not preview:
         return configured
     try:
-        found = read_node_address(kubeconfig, context)
+        found = await asyncio.to_thread(read_node_address, kubeconfig, context, node_selector or {}, asked)
     except ClusterUnreachableError as error:
         if not preview:
             raise pulumi.RunError(
@@ -124,15 +138,39 @@ def node_host(configured: str | None, *, kubeconfig: str | None, context: str | 
     return configured or found
 
 
-def read_node_address(kubeconfig: str | None, context: str | None) -> str:
-    """The external address of a Ready node, else the internal address of one.
+def rendered_host(configured: str | None) -> str:
+    """The host of the stack's URLs where the provider writes files, and no cluster is asked or needed.
+
+    Raises:
+        pulumi.RunError: none is configured.
+    """
+    if configured is None:
+        raise pulumi.RunError(
+            "`kubernetes:renderYamlToDirectory` writes files and asks no cluster, so the host of the stack's URLs must "
+            "be configured.\n  pulumi config set nodeAddress <host name or IP address of a node>"
+        )
+    pulumi.log.warn(
+        "`kubernetes:renderYamlToDirectory` writes Secrets in plain text: keep the files as you keep the secrets. "
+        "NodePorts that the cluster will choose, and their URLs, are not among the outputs: `nginx.nodePort` and "
+        "`tempo.nodePort` set them."
+    )
+    return configured
+
+
+def read_node_address(
+    kubeconfig: str | None,
+    context: str | None,
+    node_selector: Mapping[str, str] | None = None,
+    asked: Sequence[tuple[str, Resources]] = (),
+) -> str:
+    """The external address of a Ready node, else the internal address of one; warns where no node has room for a pod.
 
     Raises:
         ClusterUnreachableError: there is no usable kubeconfig, or no answer within five seconds.
         NodeAddressError: the API server refuses the list of nodes, or no node is Ready.
     """
     try:
-        client = Client(config=_config(kubeconfig, context), timeout=httpx2.Timeout(CONNECT_SECONDS))
+        client = Client(config=read_config(kubeconfig, context), timeout=httpx2.Timeout(CONNECT_SECONDS))
         nodes = list(client.list(Node))  # pyright: ignore[reportUnknownMemberType]
     except ConfigError as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
@@ -145,6 +183,7 @@ def read_node_address(kubeconfig: str | None, context: str | None) -> str:
         raise ClusterUnreachableError(str(error) or type(error).__name__) from error
     ready = [node for node in nodes if _has_condition(node, "Ready")]
     _warn_of_pressure(ready)
+    _warn_of_size(ready, node_selector or {}, asked)
     addresses = [
         (address.type, address.address) for node in ready if node.status for address in node.status.addresses or []
     ]
@@ -176,7 +215,31 @@ def _warn_of_pressure(ready: list[Node]) -> None:
         )
 
 
-def _config(kubeconfig: str | None, context: str | None) -> SingleConfig:
+def _warn_of_size(ready: list[Node], node_selector: Mapping[str, str], asked: Sequence[tuple[str, Resources]]) -> None:
+    """Names what is larger than any node, or may run on none, which a cluster that adds nodes may still solve."""
+    fitting = [
+        node
+        for node in ready
+        if node_selector.items() <= ((node.metadata.labels if node.metadata else None) or {}).items()
+    ]
+    if ready and not fitting:
+        labels = ", ".join(f"{key}={value}" for key, value in node_selector.items())
+        pulumi.log.warn(
+            f"no Ready node has the labels {labels} of `scheduling.nodeSelector`; see kubectl get nodes --show-labels"
+        )
+    for name in ("cpu", "memory"):
+        given = [str(((node.status.allocatable if node.status else None) or {}).get(name, "")) for node in fitting]
+        largest = max((quantity for quantity in given if quantity), key=amount, default=None)
+        for key, resources in asked:
+            wanted = resources.cpu if name == "cpu" else resources.memory
+            if largest is not None and amount(wanted) > amount(largest):
+                pulumi.log.warn(
+                    f"{key}.resources.{name} = {wanted} is more than any node gives, which is {largest} at most: the "
+                    f"pod will find no node. pulumi config set --path {key}.resources.{name} <less>"
+                )
+
+
+def read_config(kubeconfig: str | None, context: str | None) -> SingleConfig:
     """The chosen context of a kubeconfig.
 
     Raises:

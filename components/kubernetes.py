@@ -4,7 +4,7 @@ Pulumi calls an object by its component's own name, so that a program can have a
 what the component is, once in a namespace.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -165,7 +165,9 @@ def deployment(workload: Workload, *, stack: StackContext, parent: pulumi.Resour
             template=_pod_template(workload, stack),
         ),
         # Sent all the same until the autoscaler has taken them over: left out, they would be one, under traffic.
-        opts=_workload_options(workload, parent, ignore_changes=["spec.replicas"] if workload.autoscaled else None),
+        opts=_workload_options(
+            workload, stack, parent, ignore_changes=["spec.replicas"] if workload.autoscaled else None
+        ),
     )
 
 
@@ -209,19 +211,48 @@ def stateful_set(
             template=_pod_template(workload, stack),
             volume_claim_templates=[claim],
         ),
-        opts=_workload_options(workload, parent),
+        opts=_workload_options(workload, stack, parent),
     )
 
 
 def _workload_options(
-    workload: Workload, parent: pulumi.Resource, ignore_changes: list[str] | None = None
+    workload: Workload, stack: StackContext, parent: pulumi.Resource, ignore_changes: list[str] | None = None
 ) -> pulumi.ResourceOptions:
+    name = parent.pulumi_resource_name
+    hooks = pulumi.ResourceHookBinding()
+    if stack.rollouts:
+        hooks.on_error = [stack.rollouts.error_hook(name, workload.component)]
+    lacking = stack.no_room_to_roll.get(workload.component)
+    if lacking:
+        options = pulumi.ResourceHookOptions(on_dry_run=True)
+        hooks.before_update = [pulumi.ResourceHook(f"{name}-room", refuse_to_roll(name, lacking), options)]
     return pulumi.ResourceOptions(
         parent=parent,
         custom_timeouts=WORKLOAD_TIMEOUTS,
         depends_on=list(workload.depends_on),
         ignore_changes=ignore_changes,
+        hooks=hooks if hooks.on_error or hooks.before_update else None,
     )
+
+
+def refuse_to_roll(component: str, lacking: str) -> Callable[[pulumi.ResourceHookArgs], None]:
+    """A hook that refuses an update of pods where there is no room for the pod that it starts first.
+
+    Only the engine knows whether an update touches the pods, so that this is no check of the configuration.
+
+    Args:
+        component: the workload's name.
+        lacking: what there is no room for.
+    """
+
+    def refuse(update: pulumi.ResourceHookArgs) -> None:
+        before, after = ((inputs or {}).get("spec") or {} for inputs in (update.old_inputs, update.new_inputs))
+        if before.get("template") != after.get("template"):
+            raise pulumi.RunError(
+                f"an update of {component} starts a pod before it ends one, and there is no room for it. {lacking}"
+            )
+
+    return refuse
 
 
 def _pod_template(workload: Workload, stack: StackContext) -> PodTemplateSpecArgs:
@@ -235,7 +266,7 @@ def _pod_template(workload: Workload, stack: StackContext) -> PodTemplateSpecArg
             service_account_name=workload.service_account,
             termination_grace_period_seconds=workload.grace_seconds,
             image_pull_secrets=[LocalObjectReferenceArgs(name=stack.pull_secret)] if stack.pull_secret else None,
-            security_context=_pod_security(workload.user),
+            security_context=_pod_security(workload.user if stack.sets_user else None),
             node_selector=scheduling.node_selector or None,
             tolerations=[
                 TolerationArgs(key=item.key, operator=item.operator, value=item.value, effect=item.effect)
@@ -319,7 +350,8 @@ def service(
     )
 
 
-def _pod_security(user: int) -> PodSecurityContextArgs:
+def _pod_security(user: int | None) -> PodSecurityContextArgs:
+    """The restricted standard for a pod; without a user the cluster assigns one, and a group that owns the volumes."""
     return PodSecurityContextArgs(
         run_as_non_root=True,
         run_as_user=user,

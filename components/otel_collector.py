@@ -121,7 +121,7 @@ class OtelCollector(pulumi.ComponentResource):
         self.policies = network_policy(
             COLLECTOR,
             ingress=_ingress(settings),
-            egress=_egress(settings, backend, stack.namespace_name),
+            egress=_egress(settings, backend, stack),
             stack=stack,
             parent=self,
         )
@@ -166,13 +166,15 @@ def _ingress(settings: CollectorSettings) -> list[NetworkPolicyIngressRuleArgs]:
     return [*rules, from_namespaces(settings.receivers.namespaces, *ports)] if settings.receivers.namespaces else rules
 
 
-def _egress(settings: CollectorSettings, backend: Endpoint | None, namespace: str) -> list[NetworkPolicyEgressRuleArgs]:
+def _egress(
+    settings: CollectorSettings, backend: Endpoint | None, stack: StackContext
+) -> list[NetworkPolicyEgressRuleArgs]:
     hosts = [split_endpoint(exporter.endpoint) for exporter in settings.exporters.values()]
     return [
         to_dns(),
         *([to_component(backend.service, backend.port)] if backend else []),
-        *to_hosts(hosts, namespace),
-        *([to_kubernetes_api()] if settings.kubernetes_attributes else []),
+        *to_hosts(hosts, stack.namespace_name),
+        *([to_kubernetes_api(stack.api_ports)] if settings.kubernetes_attributes else []),
     ]
 
 

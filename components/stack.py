@@ -2,24 +2,21 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace, Secret
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.findings import KUBERNETES_API_PORTS, Findings
+from components.labels import COLLECTOR, COMPONENTS, NGINX, PART_OF, TEMPO, own_labels
+from components.rollouts import Rollouts
 from settings import Settings
 from settings.general import Monitoring, Scheduling
-from settings.stack import NAME_LABEL, PART_OF_LABEL, Login
+from settings.stack import Login
 
-NGINX = "nginx"
-COLLECTOR = "otel-collector"
-TEMPO = "tempo"
-"""The components: the names of their objects, and what their pods are selected by."""
-
-PART_OF = {PART_OF_LABEL: "nginx-tracing"}
-"""What every object of a stack is labelled with."""
+__all__ = ["COLLECTOR", "COMPONENTS", "NGINX", "PART_OF", "TEMPO", "StackContext", "own_labels", "stack_context"]
 
 
 @dataclass(frozen=True)
@@ -42,11 +39,23 @@ class StackContext:
 
     network_policies: bool
 
+    sets_user: bool
+    """Whether pods run as their image's own user; otherwise the cluster assigns one."""
+
     pull_secret: pulumi.Output[str] | None
     """The name of the Secret with which images are pulled."""
 
     images: Mapping[str, str]
     """The image of each component, by its key in the configuration; not one that is built."""
+
+    api_ports: Sequence[int]
+    """Ports of the API server's endpoints."""
+
+    no_room_to_roll: Mapping[str, str]
+    """By component, what lacks to start a pod more than there are; none where nothing does."""
+
+    rollouts: Rollouts | None
+    """Tells why pods do not become Ready; none in a preview, which starts none."""
 
     def metadata(
         self,
@@ -63,20 +72,30 @@ class StackContext:
         )
 
 
-def own_labels(component: str) -> dict[str, str]:
-    """The labels of a component's objects that selectors are made of."""
-    return {NAME_LABEL: component, **PART_OF}
-
-
-def stack_context(settings: Settings, host: pulumi.Input[str], prefix: str = "") -> StackContext:
-    """Makes the namespace, and the pull secret where the registry asks for a password.
+def stack_context(
+    settings: Settings,
+    host: pulumi.Input[str],
+    prefix: str = "",
+    *,
+    findings: Findings | None = None,
+    rollouts: Rollouts | None = None,
+) -> StackContext:
+    """Makes the namespace unless one that exists is used, and the pull secret where the registry asks for a password.
 
     Args:
         settings: the configuration.
         host: the host of NodePort URLs.
         prefix: what the names of its resources begin with, for a program with several stacks of components.
+        findings: what the cluster tells; none where it was not asked.
+        rollouts: tells why pods do not become Ready.
     """
-    namespace = _restricted_namespace(settings, prefix).metadata["name"]
+    findings = findings or Findings()
+    api_port = settings.collector.kubernetes_api_port
+    namespace = (
+        _restricted_namespace(settings, prefix).metadata["name"]
+        if settings.create_namespace
+        else pulumi.Output.from_input(settings.namespace)
+    )
     return StackContext(
         namespace=namespace,
         namespace_name=settings.namespace,
@@ -86,8 +105,12 @@ def stack_context(settings: Settings, host: pulumi.Input[str], prefix: str = "")
         scheduling=settings.scheduling,
         monitoring=settings.monitoring,
         network_policies=settings.network_policies,
+        sets_user=settings.pod_user == "image",
         pull_secret=_pull_secret(settings, namespace, prefix),
         images=settings.images(),
+        api_ports=[api_port] if api_port else sorted({*KUBERNETES_API_PORTS, *findings.api_ports}),
+        no_room_to_roll=findings.no_room_to_roll,
+        rollouts=rollouts,
     )
 
 

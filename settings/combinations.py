@@ -17,6 +17,7 @@ from settings.capabilities import (
     has_module,
     module_of,
 )
+from settings.cluster_rules import CLUSTER_RULES
 from settings.collector import DEFAULT_IMAGES
 from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, repeated, set_command
 from settings.nginx import SPAN_BYTES, WORKERS, Return
@@ -35,7 +36,7 @@ def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
         settings: a configuration whose values are each valid.
         is_secret: whether a top-level key is a secret to Pulumi.
     """
-    for rule in (*_RULES, *PLUS_RULES):
+    for rule in (*_RULES, *PLUS_RULES, *CLUSTER_RULES):
         yield from rule(settings)
     yield from _secrets_in_plain_text(settings, is_secret)
 

@@ -22,6 +22,7 @@ class ClusterAccess(BaseModel):
 
     kubeconfig: str | None = Field(description="Path or contents; unset: KUBECONFIG or the default file.")
     context: str | None
+    renders: bool = Field(description="Whether the provider writes files and asks no cluster.")
 
 
 def load() -> Settings:
@@ -50,6 +51,7 @@ def cluster_access() -> ClusterAccess:
     return ClusterAccess(
         kubeconfig=provider.get("kubeconfig") or os.environ.get("KUBECONFIG") or None,
         context=provider.get("context") or None,
+        renders=bool(provider.get("renderYamlToDirectory")),
     )
 
 
