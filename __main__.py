@@ -31,7 +31,11 @@ async def main() -> pulumi.Inputs:
     settings = configuration.load()
     cluster = configuration.cluster_access()
     stack = await stack_in_cluster(
-        settings, kubeconfig=cluster.kubeconfig, context=cluster.context, renders=cluster.renders
+        settings,
+        kubeconfig=cluster.kubeconfig,
+        context=cluster.context,
+        renders=cluster.renders,
+        applies=cluster.applies,
     )
     # The engine takes 0.2 s to start the provider for the namespace; the imports that are left are made meanwhile.
     await asyncio.to_thread(import_module, "components.nginx")

@@ -54,10 +54,6 @@ from components.stack import StackContext, own_labels
 from settings.general import Resources, TopologySpread
 from settings.values import amount, bracketed
 
-WORKLOAD_TIMEOUTS = pulumi.CustomTimeouts(create="5m", update="5m")
-"""A pod that is not Ready by then will hardly be: five minutes pull the images on a slow line."""
-
-
 OVER_NODES = (TopologySpread.model_validate({"topologyKey": "kubernetes.io/hostname"}),)
 """Where nothing else is configured: the end of a node does not end all pods of a component."""
 
@@ -220,7 +216,9 @@ def _workload_options(
 ) -> pulumi.ResourceOptions:
     name = parent.pulumi_resource_name
     hooks = pulumi.ResourceHookBinding()
+    timeout = None
     if stack.rollouts:
+        timeout = stack.rollouts.timeout
         hooks.on_error = [stack.rollouts.error_hook(name, workload.component)]
     lacking = stack.no_room_to_roll.get(workload.component)
     if lacking:
@@ -228,7 +226,7 @@ def _workload_options(
         hooks.before_update = [pulumi.ResourceHook(f"{name}-room", refuse_to_roll(name, lacking), options)]
     return pulumi.ResourceOptions(
         parent=parent,
-        custom_timeouts=WORKLOAD_TIMEOUTS,
+        custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
         depends_on=list(workload.depends_on),
         ignore_changes=ignore_changes,
         hooks=hooks if hooks.on_error or hooks.before_update else None,

@@ -29,6 +29,17 @@ INTERVAL_SECONDS = 4.0
 LIFETIME_SECONDS = 1800.0
 """An update takes no longer; a program that lives on, as one of the Automation API's, is not watched for ever."""
 
+ATTEMPT_SECONDS = 100
+"""How long the provider waits before the hook looks. A container that ends at its start has been restarted three times
+by then: kubelet waits 10, 20 and 40 s. Not less: the engine (3.259) keeps the error of an attempt in the state even if
+the next one succeeds, so that the following preview shows an update of nothing."""
+
+ATTEMPTS = 3
+"""Five minutes, which pull the images on a slow line."""
+
+FINAL_RESTARTS = 2
+"""Restarts after which a container that ends at its start is taken to end at every start."""
+
 LINES = 15
 """The last lines of a container that ended. NGINX, the Collector and Tempo give their reason in the last one or two."""
 
@@ -60,6 +71,8 @@ class Reason:
     """What Kubernetes or the container says of it; the same in each look."""
     command: str
     """Tells more."""
+    is_final: bool = False
+    """Whether waiting longer would change nothing."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -79,15 +92,26 @@ class Rollouts:
         secrets: texts that are never shown, whatever a log says.
         kubeconfig: the path or the contents; none for the default file.
         context: none for the current one.
+        waits_again: whether a workload may be waited for again. It is created again for that, which only an API server
+            that applies objects takes.
     """
 
-    def __init__(self, namespace: str, secrets: Sequence[str], *, kubeconfig: str | None, context: str | None) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        secrets: Sequence[str],
+        *,
+        kubeconfig: str | None,
+        context: str | None,
+        waits_again: bool = True,
+    ) -> None:
         self._namespace = namespace
         # A part of a secret tells as well: NGINX quotes single words of a line that it cannot read.
         words = {word for secret in secrets for word in (secret, *secret.split()) if len(word) >= 6}
         self._secrets = sorted(words, key=len, reverse=True)
         self._kubeconfig = kubeconfig
         self._context = context
+        self._waits_again = waits_again
         self._told: set[tuple[str, str]] = set()
 
     def start(self) -> None:
@@ -97,7 +121,10 @@ class Rollouts:
         threading.Thread(target=context.run, args=(self._watch,), name="rollouts", daemon=True).start()
 
     def error_hook(self, name: str, component: str) -> pulumi.ErrorHook:
-        """A hook that says why a component's pods are not Ready when its workload failed; it never tries again.
+        """A hook that says why a component's pods are not Ready when its workload failed.
+
+        It has the provider wait again, for five minutes in all, unless waiting changes nothing: a configuration that
+        NGINX does not load fails after one attempt.
 
         Args:
             name: the workload's resource.
@@ -105,13 +132,23 @@ class Rollouts:
         """
 
         async def explain(failed: pulumi.ErrorHookArgs) -> bool:
-            if failed.failed_operation != "delete":
-                reasons = await self._found(component, logs_of_running=True)
-                if reasons:
-                    pulumi.log.error("\n".join([f"{component} does not become Ready.", *map(str, reasons)]))
+            if failed.failed_operation == "delete":
+                return False
+            reasons = await self._found(component, logs_of_running=True)
+            is_final = any(reason.is_final for reason in reasons)
+            # Anything else than a time-out is an answer of the API server's, or an interrupt.
+            if self._waits_again and not is_final and "timed out" in failed.errors[0] and len(failed.errors) < ATTEMPTS:
+                return True
+            if reasons:
+                pulumi.log.error("\n".join([f"{component} does not become Ready.", *map(str, reasons)]))
             return False
 
         return pulumi.ErrorHook(f"{name}-not-ready", explain)
+
+    @property
+    def timeout(self) -> str:
+        """How long the provider waits for a workload before the hook looks."""
+        return f"{ATTEMPT_SECONDS if self._waits_again else ATTEMPT_SECONDS * ATTEMPTS}s"
 
     def _watch(self) -> None:
         end = time.monotonic() + LIFETIME_SECONDS
@@ -151,9 +188,13 @@ class Rollouts:
         )
         reasons = [reason for item in sets.items for reason in self._not_created(item)]
         components = {labels[NAME_LABEL]} if NAME_LABEL in labels else None
+        newest = _newest(sets.items)
         reasons += self._not_created_of_sets(events.items, components)
         for pod in pods.items:
-            if not pod["metadata"].get("deletionTimestamp") and not _is_ready(pod):
+            of_set = _labels(pod).get(_HASH)
+            # Pods of before an edit may be broken as well; they are not what is waited for.
+            is_old = of_set is not None and of_set != newest.get(str(_labels(pod).get(NAME_LABEL)), of_set)
+            if not is_old and not pod["metadata"].get("deletionTimestamp") and not _is_ready(pod):
                 reasons += await self._of_pod(api, pod, logs_of_running=logs_of_running)
         # One pod stands for all that have the same reason.
         return list({reason.key: reason for reason in reasons}.values())
@@ -201,7 +242,7 @@ class Rollouts:
                 reasons.append(Reason(component, f"a container of the pod {name} does not start", why, describe))
             elif ended := _ended(container):
                 reasons.append(await self._last_words(api, component, name, container, ended))
-            elif logs_of_running and (container.get("state") or {}).get("running"):
+            elif logs_of_running and "running" in (container.get("state") or {}):
                 text = await self._log(api, name, str(container["name"]), previous=False)
                 what = f"the pod {name} runs and does not answer its readiness probe; it said last"
                 command = f"kubectl --namespace {self._namespace} logs {name}"
@@ -217,11 +258,14 @@ class Rollouts:
         if ended.get("reason") == "OOMKilled":
             why = f"OOMKilled: it needs more memory than its limit allows\n{why}"
         option = " --previous" if previous else ""
+        # A name that another program has yet to make may come while this one is waited for.
+        is_final = restarts >= FINAL_RESTARTS and not re.search(r"host not found|could not be resolved", why)
         return Reason(
             component,
             f"the pod {pod} ended with exit code {status} and was restarted {restarts} times; it said last",
             why,
             f"kubectl --namespace {self._namespace} logs {pod}{option}",
+            is_final,
         )
 
     async def _log(self, api: Api, pod: str, container: str, *, previous: bool) -> str:
@@ -238,8 +282,8 @@ class Rollouts:
         for secret in self._secrets:
             text = text.replace(secret, "[secret]")
         lines = [_without_time(line) for line in text.splitlines() if line.strip()]
-        errors = [line for line in lines if re.search(r"\[(emerg|alert|crit)\]", line)]
-        # NGINX has said it all in these; its entry script says a dozen lines before.
+        # NGINX says in these why it ends; the lines before are its entry script's.
+        errors = [line for line in lines if "[emerg]" in line]
         return "\n".join(dict.fromkeys(errors or lines))[-_SHOWN:]
 
 
@@ -258,6 +302,20 @@ def _secrets_in(value: object) -> Sequence[str]:
     if isinstance(value, list | tuple):
         return [text for item in value for text in _secrets_in(item)]  # pyright: ignore[reportUnknownVariableType]
     return []
+
+
+_HASH = "pod-template-hash"
+_REVISION = "deployment.kubernetes.io/revision"
+
+
+def _newest(replica_sets: Sequence[Object]) -> dict[str, str]:
+    """The hash of each component's newest ReplicaSet, by component."""
+    newest: dict[str, tuple[int, str]] = {}
+    for item in replica_sets:
+        revision = int((item["metadata"].get("annotations") or {}).get(_REVISION, "0"))
+        component = str(_labels(item).get(NAME_LABEL))
+        newest[component] = max(newest.get(component, (0, "")), (revision, str(_labels(item).get(_HASH))))
+    return {component: of_pods for component, (_, of_pods) in newest.items()}
 
 
 def _labels(item: Object) -> Object:

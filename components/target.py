@@ -13,7 +13,7 @@ from settings import Settings
 
 
 async def stack_in_cluster(
-    settings: Settings, *, kubeconfig: str | None, context: str | None, renders: bool
+    settings: Settings, *, kubeconfig: str | None, context: str | None, renders: bool, applies: bool
 ) -> StackContext:
     """Checks that the cluster is the stack's own and takes it; then makes what all components share.
 
@@ -22,6 +22,7 @@ async def stack_in_cluster(
         kubeconfig: the path or the contents; none for the default file.
         context: none for the current one.
         renders: whether the provider writes files. No cluster is asked or needed then.
+        applies: whether it has the API server apply objects, rather than create and patch them.
 
     Raises:
         pulumi.RunError: it is another cluster, cannot be reached, or would refuse something; nothing was registered.
@@ -42,6 +43,12 @@ async def stack_in_cluster(
     )
     rollouts = None
     if not pulumi.runtime.is_dry_run():
-        rollouts = Rollouts(settings.namespace, secrets_of(settings), kubeconfig=kubeconfig, context=context)
+        rollouts = Rollouts(
+            settings.namespace,
+            secrets_of(settings),
+            kubeconfig=kubeconfig,
+            context=context,
+            waits_again=applies,
+        )
         rollouts.start()
     return stack_context(settings, host, findings=findings, rollouts=rollouts)
