@@ -322,6 +322,8 @@ def pod_monitor(workload: Workload, *, stack: StackContext, parent: pulumi.Resou
         metadata=stack.metadata(workload.component, workload.component),
         spec={
             "selector": {"matchLabels": own_labels(workload.component)},
+            # The alerts know the stack's pods by these.
+            "podTargetLabels": list(own_labels(workload.component)),
             "podMetricsEndpoints": [{"port": workload.metrics.port_name, "path": workload.metrics.path}],
         },
         opts=pulumi.ResourceOptions(parent=parent),

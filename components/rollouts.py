@@ -75,6 +75,11 @@ class Reason:
     """Whether waiting longer would change nothing."""
 
     @property
+    def headline(self) -> str:
+        """Its last line, where a log says why it ends: Pulumi shows one line of a message before the update is over."""
+        return self.why.splitlines()[-1]
+
+    @property
     def key(self) -> tuple[str, str]:
         """The same for the same reason, whatever times and numbers of processes are in it."""
         return self.component, re.sub(r"\d+", "", self.why)
@@ -140,7 +145,8 @@ class Rollouts:
             if self._waits_again and not is_final and "timed out" in failed.errors[0] and len(failed.errors) < ATTEMPTS:
                 return True
             if reasons:
-                pulumi.log.error("\n".join([f"{component} does not become Ready.", *map(str, reasons)]))
+                head = f"{component} does not become Ready: {reasons[0].headline}"
+                pulumi.log.error("\n".join([head, *map(str, reasons)]))
             return False
 
         return pulumi.ErrorHook(f"{name}-not-ready", explain)
@@ -163,7 +169,7 @@ class Rollouts:
                 if key in before and key not in self._told:
                     self._told.add(key)
                     try:
-                        pulumi.log.warn(f"{reason.component} is not Ready yet.\n{reason}")
+                        pulumi.log.warn(f"{reason.component} is not Ready yet: {reason.headline}\n{reason}")
                     except Exception:  # The engine is gone, and with it whoever could be told.
                         return
             before = seen

@@ -85,7 +85,7 @@ def test_what_nginx_says_of_its_configuration_is_in_the_error_and_ends_the_wait(
     log = f"/docker-entrypoint.sh: Configuration complete\n{EMERG}\nnginx: [alert] could not open error log file"
     assert told({PODS: listed(pod(CRASHES)), LOG: (200, log)}) is False
     assert told.said == [
-        "nginx does not become Ready.\n"
+        'nginx does not become Ready: [emerg] 1#1: "listen" directive is duplicate in /etc/nginx/nginx.conf:58\n'
         "  the pod nginx-1 ended with exit code 1 and was restarted 3 times; it said last:\n"
         '    [emerg] 1#1: "listen" directive is duplicate in /etc/nginx/nginx.conf:58\n'
         "    kubectl --namespace tracing logs nginx-1 --previous"
@@ -214,7 +214,7 @@ def test_a_reason_that_lasts_is_told_once_while_the_program_waits(monkeypatch: p
         wait_for("five looks", lambda: looks >= 5)
         monkeypatch.setattr(rollouts, "LIFETIME_SECONDS", 0.0)
     assert said == [
-        "nginx is not Ready yet.\n"
+        "nginx is not Ready yet: Unschedulable: 1 Insufficient cpu.\n"
         "  the pod nginx-1 has no node:\n"
         "    Unschedulable: 1 Insufficient cpu.\n"
         "    kubectl --namespace tracing describe pod nginx-1"
