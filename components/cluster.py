@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import httpx2
@@ -217,19 +218,16 @@ def _warn_of_pressure(ready: list[Node]) -> None:
 
 def _warn_of_size(ready: list[Node], node_selector: Mapping[str, str], asked: Sequence[tuple[str, Resources]]) -> None:
     """Names what is larger than any node, or may run on none, which a cluster that adds nodes may still solve."""
-    fitting = [
-        node
-        for node in ready
-        if node_selector.items() <= ((node.metadata.labels if node.metadata else None) or {}).items()
-    ]
+    of_nodes = [_texts(node.metadata, "labels") for node in ready]
+    fitting = [node for node, labels in zip(ready, of_nodes, strict=True) if node_selector.items() <= labels.items()]
     if ready and not fitting:
         labels = ", ".join(f"{key}={value}" for key, value in node_selector.items())
         pulumi.log.warn(
             f"no Ready node has the labels {labels} of `scheduling.nodeSelector`; see kubectl get nodes --show-labels"
         )
     for name in ("cpu", "memory"):
-        given = [str(((node.status.allocatable if node.status else None) or {}).get(name, "")) for node in fitting]
-        largest = max((quantity for quantity in given if quantity), key=amount, default=None)
+        given = [_texts(node.status, "allocatable") for node in fitting]
+        largest = max((quantities[name] for quantities in given if name in quantities), key=amount, default=None)
         for key, resources in asked:
             wanted = resources.cpu if name == "cpu" else resources.memory
             if largest is not None and amount(wanted) > amount(largest):
@@ -237,6 +235,11 @@ def _warn_of_size(ready: list[Node], node_selector: Mapping[str, str], asked: Se
                     f"{key}.resources.{name} = {wanted} is more than any node gives, which is {largest} at most: the "
                     f"pod will find no node. pulumi config set --path {key}.resources.{name} <less>"
                 )
+
+
+def _texts(part: object, name: str) -> dict[str, str]:
+    """A mapping of a node's, which the library gives no types."""
+    return cast("dict[str, str]", getattr(part, name, None) or {})
 
 
 def read_config(kubeconfig: str | None, context: str | None) -> SingleConfig:

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, cast
 
 import httpx2
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.core.exceptions import ConfigError
 
 from components.cluster import CONNECT_SECONDS, read_config
-
-Object = dict[str, Any]
+from components.objects import Object, listed
 
 
 class ApiUnavailableError(Exception):
@@ -44,7 +43,7 @@ class Answer:
     @property
     def items(self) -> list[Object]:
         """The objects of a list; none where it may not be read."""
-        return list(self.body.get("items") or []) if self.is_ok else []
+        return listed(self.body, "items") if self.is_ok else []
 
 
 class Api:
@@ -105,7 +104,8 @@ class Api:
         except ValueError:
             # A proxy before the API server, or its time-out, speaks no JSON.
             document = None
-        return Answer(answer.status_code, document if isinstance(document, dict) else {"message": answer.text[:300]})  # pyright: ignore[reportUnknownArgumentType]
+        is_object = isinstance(document, dict)
+        return Answer(answer.status_code, cast("Object", document) if is_object else {"message": answer.text[:300]})
 
     async def _sent(
         self, method: str, path: str, parameters: Mapping[str, str], body: Object | None = None

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
-from typing import Any
 
 from components.labels import COLLECTOR, NGINX, TEMPO
+from components.objects import Object, labels, listed, section
 from settings import Settings
 from settings.general import Resources
+from settings.stack import NAME_LABEL
 from settings.values import amount
 
-Object = dict[str, Any]
 Amounts = Mapping[str, Decimal]
 """Amounts by the names that a ResourceQuota has for them."""
 
@@ -157,7 +157,7 @@ def without_room_to_roll(settings: Settings, live: Live) -> dict[str, str]:
     """
     lacking: dict[str, list[str]] = {}
     default = _default_cpu_limit(live)
-    running = {str(_labels(pod).get("app.kubernetes.io/name")) for pod in live.own.get("pods", ())}
+    running = {str(labels(pod).get(NAME_LABEL)) for pod in live.own.get("pods", ())}
     for demand in pods_of(settings):
         if demand.component not in running or not demand.rolls:
             continue
@@ -180,12 +180,12 @@ def _canonical(resource: str) -> str:
 
 
 def _limits(quota: Object) -> dict[str, Decimal]:
-    hard = (quota.get("status") or {}).get("hard") or (quota.get("spec") or {}).get("hard") or {}
+    hard = section(quota, "status", "hard") or section(quota, "spec", "hard")
     return {str(name): quantity(str(value)) for name, value in hard.items()}
 
 
 def _used(quota: Object, resource: str) -> Decimal:
-    return quantity(str(((quota.get("status") or {}).get("used") or {}).get(resource, "0")))
+    return quantity(str(section(quota, "status", "used").get(resource, "0")))
 
 
 def _wanted(settings: Settings, default_cpu_limit: Decimal | None) -> dict[str, Decimal]:
@@ -230,21 +230,21 @@ def _own(live: Live) -> dict[str, Decimal]:
     if "pods" in live.own:
         # Pods that have ended count in no quota.
         ended = ("Succeeded", "Failed")
-        pods = [pod for pod in live.own["pods"] if (pod.get("status") or {}).get("phase") not in ended]
+        pods = [pod for pod in live.own["pods"] if section(pod, "status").get("phase") not in ended]
         own |= dict.fromkeys(_OF_PODS, Decimal(0))
         own["count/pods"] = Decimal(len(pods))
-        for container in (container for pod in pods for container in pod["spec"].get("containers") or []):
+        for container in (container for pod in pods for container in listed(pod, "spec", "containers")):
             for kind in ("requests", "limits"):
-                for name, value in ((container.get("resources") or {}).get(kind) or {}).items():
+                for name, value in section(container, "resources", kind).items():
                     key = f"{kind}.{name}"
                     own[key] = own.get(key, Decimal(0)) + quantity(str(value))
     if "services" in live.own:
         services = [item for item in live.own["services"] if item["spec"].get("type") in ("NodePort", "LoadBalancer")]
-        own["services.nodeports"] = Decimal(sum(len(item["spec"].get("ports") or []) for item in services))
+        own["services.nodeports"] = Decimal(sum(len(listed(item, "spec", "ports")) for item in services))
     if "persistentvolumeclaims" in live.own:
         own["requests.storage"] = Decimal(0)
         for claim in live.own["persistentvolumeclaims"]:
-            size = quantity(str(((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage", "0")))
+            size = quantity(str(section(claim, "spec", "resources", "requests").get("storage", "0")))
             own["requests.storage"] += size
             prefix = f"{claim['spec'].get('storageClassName')}.storageclass.storage.k8s.io/"
             for key, value in ((f"{prefix}persistentvolumeclaims", Decimal(1)), (f"{prefix}requests.storage", size)):
@@ -257,8 +257,8 @@ def _own(live: Live) -> dict[str, Decimal]:
 def _default_cpu_limit(live: Live) -> Decimal | None:
     """The CPU limit that a LimitRange gives to containers that have none; `max` is the default of `default`."""
     for limit_range in live.limit_ranges:
-        for limit in (limit_range.get("spec") or {}).get("limits") or []:
-            default = (limit.get("default") or limit.get("max") or {}).get("cpu")
+        for limit in listed(limit_range, "spec", "limits"):
+            default = (section(limit, "default") or section(limit, "max")).get("cpu")
             if limit.get("type") == "Container" and default is not None:
                 return quantity(str(default))
     return None
@@ -305,14 +305,14 @@ def _smaller(settings: Settings, resource: str, excess: Decimal) -> tuple[str, .
 
 def _covers(quota: Object, settings: Settings) -> bool:
     """Whether a quota counts the stack's pods, which end by no deadline and all ask for CPU and memory."""
-    spec = quota.get("spec") or {}
-    expressions: list[Object] = [{"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or []]
-    expressions += (spec.get("scopeSelector") or {}).get("matchExpressions") or []
+    scopes: list[str] = section(quota, "spec").get("scopes") or []
+    expressions: list[Object] = [{"scopeName": name, "operator": "Exists"} for name in scopes]
+    expressions += listed(quota, "spec", "scopeSelector", "matchExpressions")
     priority = settings.scheduling.priority_class
     for expression in expressions:
         scope, operator = expression.get("scopeName"), expression.get("operator")
         if scope == "PriorityClass":
-            values = expression.get("values") or []
+            values: list[str] = expression.get("values") or []
             holds = {
                 "In": priority in values,
                 "NotIn": priority not in values,
@@ -324,10 +324,6 @@ def _covers(quota: Object, settings: Settings) -> bool:
         if not holds:
             return False
     return True
-
-
-def _labels(item: Object) -> Object:
-    return item["metadata"].get("labels") or {}
 
 
 _FACTORS = {"n": Decimal("1e-9"), "u": Decimal("1e-6")}

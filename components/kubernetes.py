@@ -50,6 +50,7 @@ from pulumi_kubernetes.core.v1 import (
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudgetSpecArgs
 
+from components.objects import section
 from components.stack import StackContext, own_labels
 from settings.general import Resources, TopologySpread
 from settings.values import amount, bracketed
@@ -244,7 +245,7 @@ def refuse_to_roll(component: str, lacking: str) -> Callable[[pulumi.ResourceHoo
     """
 
     def refuse(update: pulumi.ResourceHookArgs) -> None:
-        before, after = ((inputs or {}).get("spec") or {} for inputs in (update.old_inputs, update.new_inputs))
+        before, after = (section(dict(inputs or {}), "spec") for inputs in (update.old_inputs, update.new_inputs))
         if before.get("template") != after.get("template"):
             raise pulumi.RunError(
                 f"an update of {component} starts a pod before it ends one, and there is no room for it. {lacking}"

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 import pulumi
 
@@ -27,10 +26,9 @@ from components.demand import (
 )
 from components.findings import KUBERNETES_API_PORTS, Findings
 from components.labels import NGINX, PART_OF, TEMPO, own_labels
+from components.objects import Object, labels, listed, section
 from settings import Settings
 from settings.stack import NAME_LABEL, PART_OF_LABEL
-
-Object = dict[str, Any]
 
 _SELECTOR = ",".join(f"{key}={value}" for key, value in PART_OF.items())
 
@@ -122,8 +120,7 @@ def _of_namespace(settings: Settings, namespace: Answer) -> list[_Problem]:
             f"kubectl wait --for=delete namespace/{name} --timeout=5m",
         )
         return [_Problem(key, lines)]
-    labels: Object = namespace.body["metadata"].get("labels") or {}
-    if not settings.create_namespace and labels.get(PART_OF_LABEL) == PART_OF[PART_OF_LABEL]:
+    if not settings.create_namespace and labels(namespace.body).get(PART_OF_LABEL) == PART_OF[PART_OF_LABEL]:
         lines = (
             f"was created by this program (its label {PART_OF_LABEL} says so). Where this stack did it, Pulumi would "
             "delete it, with everything in it",
@@ -139,7 +136,7 @@ def _warn_of_openshift(settings: Settings, namespace: Answer) -> None:
 
     A dry run does not tell: it is judged by the rights of whoever runs Pulumi, the pods by those of their account.
     """
-    annotations: Object = namespace.body["metadata"].get("annotations") or {}
+    annotations = section(namespace.body, "metadata", "annotations")
     if settings.pod_user == "image" and _UID_RANGE in annotations:
         pulumi.log.warn(
             f"OpenShift assigns the users {annotations[_UID_RANGE]} to the namespace {settings.namespace}, and refuses "
@@ -268,10 +265,10 @@ async def _node_ports(settings: Settings, api: Api) -> list[_Problem]:
     fixed = _fixed_node_ports(settings)
     if not fixed:
         return []
-    listed, *tried = await asyncio.gather(
+    everywhere, *tried = await asyncio.gather(
         api.get("/api/v1/services"), *(_tried_port(settings, api, port) for port in fixed.values())
     )
-    services = listed.items or (await api.get(f"/api/v1/namespaces/{settings.namespace}/services")).items
+    services = everywhere.items or (await api.get(f"/api/v1/namespaces/{settings.namespace}/services")).items
     problems: list[_Problem] = []
     unknown: list[str] = []
     for (component, port), answer in zip(fixed.items(), tried, strict=True):
@@ -303,14 +300,14 @@ async def _tried_port(settings: Settings, api: Api, port: int) -> Answer:
 
 
 def _ports_held(service: Object) -> set[object]:
-    spec: Object = service.get("spec") or {}
-    return {port.get("nodePort") for port in spec.get("ports") or []} | {spec.get("healthCheckNodePort")}
+    spec = section(service, "spec")
+    return {port.get("nodePort") for port in listed(spec, "ports")} | {spec.get("healthCheckNodePort")}
 
 
 def _is_own(service: Object, settings: Settings, component: str) -> bool:
     metadata = service["metadata"]
     named = (metadata.get("namespace"), metadata.get("name")) == (settings.namespace, component)
-    return named and own_labels(component).items() <= (metadata.get("labels") or {}).items()
+    return named and own_labels(component).items() <= labels(service).items()
 
 
 def _wrong_with_port(holder: Object | None, settings: Settings, answer: Answer) -> tuple[str, ...]:
@@ -322,8 +319,8 @@ def _wrong_with_port(holder: Object | None, settings: Settings, answer: Answer) 
         namespace, name = metadata.get("namespace"), metadata.get("name")
         is_ours = (
             namespace == settings.namespace
-            and (metadata.get("labels") or {}).get(PART_OF_LABEL) == PART_OF[PART_OF_LABEL]
-            and (metadata.get("labels") or {}).get(NAME_LABEL) in KEYS
+            and labels(holder).get(PART_OF_LABEL) == PART_OF[PART_OF_LABEL]
+            and labels(holder).get(NAME_LABEL) in KEYS
         )
         whose = ", of this stack: give that one another port first, by an update of its own" if is_ours else ""
         command = f"kubectl --namespace {namespace} get service {name}"
@@ -354,5 +351,5 @@ async def _api_ports(settings: Settings, api: Api) -> tuple[int, ...]:
             f"it was not checked that the API server's endpoints listen on {usual} ({answer.message}). Where they do "
             "not, the Collector does not start: pulumi config set --path collector.kubernetesApiPort <port>"
         )
-    ports = {int(port["port"]) for item in answer.items for port in item.get("ports") or [] if port.get("port")}
+    ports = {int(port["port"]) for item in answer.items for port in listed(item, "ports") if port.get("port")}
     return tuple(sorted(ports - set(KUBERNETES_API_PORTS)))

@@ -11,16 +11,15 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import pulumi
 from pydantic import BaseModel, SecretStr
 
 from components.cluster_api import Api, ApiUnavailableError
 from components.labels import PART_OF, own_labels
+from components.objects import Object, labels, listed, section
 from settings.stack import NAME_LABEL
-
-Object = dict[str, Any]
 
 FIRST_LOOK_SECONDS = 8.0
 """By then the pods of an update that goes well are Ready, or are pulling their images: most programs have ended."""
@@ -77,7 +76,7 @@ class Reason:
     @property
     def headline(self) -> str:
         """Its last line, where a log says why it ends: Pulumi shows one line of a message before the update is over."""
-        return self.why.splitlines()[-1]
+        return (self.why.splitlines() or ["no reason is known"])[-1]
 
     @property
     def key(self) -> tuple[str, str]:
@@ -177,15 +176,15 @@ class Rollouts:
 
     async def _found(self, component: str | None, *, logs_of_running: bool = False) -> list[Reason]:
         """Why pods are not Ready, of one component or of all; none where the cluster does not tell."""
-        labels = own_labels(component) if component else PART_OF
+        selected = own_labels(component) if component else PART_OF
         try:
             async with Api(self._kubeconfig, self._context) as api:
-                return await self._reasons(api, labels, logs_of_running=logs_of_running)
+                return await self._reasons(api, selected, logs_of_running=logs_of_running)
         except ApiUnavailableError:
             return []
 
-    async def _reasons(self, api: Api, labels: dict[str, str], *, logs_of_running: bool) -> list[Reason]:
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    async def _reasons(self, api: Api, selected: dict[str, str], *, logs_of_running: bool) -> list[Reason]:
+        selector = ",".join(f"{key}={value}" for key, value in selected.items())
         path = f"/namespaces/{self._namespace}"
         pods, sets, events = await asyncio.gather(
             api.get(f"/api/v1{path}/pods", labelSelector=selector),
@@ -193,22 +192,25 @@ class Rollouts:
             api.get(f"/api/v1{path}/events", fieldSelector="involvedObject.kind=StatefulSet,reason=FailedCreate"),
         )
         reasons = [reason for item in sets.items for reason in self._not_created(item)]
-        components = {labels[NAME_LABEL]} if NAME_LABEL in labels else None
+        components = {selected[NAME_LABEL]} if NAME_LABEL in selected else None
         newest = _newest(sets.items)
         reasons += self._not_created_of_sets(events.items, components)
         for pod in pods.items:
-            of_set = _labels(pod).get(_HASH)
+            of_set = labels(pod).get(_HASH)
             # Pods of before an edit may be broken as well; they are not what is waited for.
-            is_old = of_set is not None and of_set != newest.get(str(_labels(pod).get(NAME_LABEL)), of_set)
+            is_old = of_set is not None and of_set != newest.get(str(labels(pod).get(NAME_LABEL)), of_set)
             if not is_old and not pod["metadata"].get("deletionTimestamp") and not _is_ready(pod):
                 reasons += await self._of_pod(api, pod, logs_of_running=logs_of_running)
         # One pod stands for all that have the same reason.
         return list({reason.key: reason for reason in reasons}.values())
 
     def _not_created(self, replica_set: Object) -> list[Reason]:
-        conditions: list[Object] = (replica_set.get("status") or {}).get("conditions") or []
-        failed = [item for item in conditions if item.get("type") == "ReplicaFailure" and item.get("status") == "True"]
-        component = str(_labels(replica_set).get(NAME_LABEL))
+        failed = [
+            item
+            for item in listed(replica_set, "status", "conditions")
+            if item.get("type") == "ReplicaFailure" and item.get("status") == "True"
+        ]
+        component = str(labels(replica_set).get(NAME_LABEL))
         command = f"kubectl --namespace {self._namespace} describe replicaset {replica_set['metadata']['name']}"
         # Kubernetes makes up a new pod's name in each attempt.
         return [
@@ -233,22 +235,21 @@ class Rollouts:
         ]
 
     async def _of_pod(self, api: Api, pod: Object, *, logs_of_running: bool) -> list[Reason]:
-        name, component = str(pod["metadata"]["name"]), str(_labels(pod).get(NAME_LABEL))
-        status: Object = pod.get("status") or {}
+        name, component = str(pod["metadata"]["name"]), str(labels(pod).get(NAME_LABEL))
         describe = f"kubectl --namespace {self._namespace} describe pod {name}"
-        for condition in status.get("conditions") or []:
+        for condition in listed(pod, "status", "conditions"):
             if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
                 why = f"Unschedulable: {condition.get('message')}"
                 return [Reason(component, f"the pod {name} has no node", why, describe)]
         reasons: list[Reason] = []
-        for container in status.get("containerStatuses") or []:
-            waiting: Object = (container.get("state") or {}).get("waiting") or {}
+        for container in listed(pod, "status", "containerStatuses"):
+            waiting = section(container, "state", "waiting")
             if waiting.get("reason") in _NOT_STARTED:
                 why = f"{_settled(str(waiting['reason']))}: {_without_ids(str(waiting.get('message') or ''))}"
                 reasons.append(Reason(component, f"a container of the pod {name} does not start", why, describe))
             elif ended := _ended(container):
                 reasons.append(await self._last_words(api, component, name, container, ended))
-            elif logs_of_running and "running" in (container.get("state") or {}):
+            elif logs_of_running and "running" in section(container, "state"):
                 text = await self._log(api, name, str(container["name"]), previous=False)
                 what = f"the pod {name} runs and does not answer its readiness probe; it said last"
                 command = f"kubectl --namespace {self._namespace} logs {name}"
@@ -257,7 +258,7 @@ class Rollouts:
 
     async def _last_words(self, api: Api, component: str, pod: str, container: Object, ended: Object) -> Reason:
         """What a container said before it ended."""
-        previous = (container.get("state") or {}).get("terminated") is None
+        previous = "terminated" not in section(container, "state")
         text = await self._log(api, pod, str(container["name"]), previous=previous)
         status, restarts = ended.get("exitCode"), container.get("restartCount", 0)
         why = text or str(ended.get("message") or ended.get("reason") or f"exit code {status}")
@@ -304,9 +305,9 @@ def _secrets_in(value: object) -> Sequence[str]:
     if isinstance(value, BaseModel):
         return [text for name in type(value).model_fields for text in _secrets_in(getattr(value, name))]
     if isinstance(value, dict):
-        return [text for item in value.values() for text in _secrets_in(item)]  # pyright: ignore[reportUnknownVariableType]
+        return [text for item in cast("dict[str, object]", value).values() for text in _secrets_in(item)]
     if isinstance(value, list | tuple):
-        return [text for item in value for text in _secrets_in(item)]  # pyright: ignore[reportUnknownVariableType]
+        return [text for item in cast("Sequence[object]", value) for text in _secrets_in(item)]
     return []
 
 
@@ -318,26 +319,21 @@ def _newest(replica_sets: Sequence[Object]) -> dict[str, str]:
     """The hash of each component's newest ReplicaSet, by component."""
     newest: dict[str, tuple[int, str]] = {}
     for item in replica_sets:
-        revision = int((item["metadata"].get("annotations") or {}).get(_REVISION, "0"))
-        component = str(_labels(item).get(NAME_LABEL))
-        newest[component] = max(newest.get(component, (0, "")), (revision, str(_labels(item).get(_HASH))))
+        revision = int(section(item, "metadata", "annotations").get(_REVISION, "0"))
+        component = str(labels(item).get(NAME_LABEL))
+        newest[component] = max(newest.get(component, (0, "")), (revision, str(labels(item).get(_HASH))))
     return {component: of_pods for component, (_, of_pods) in newest.items()}
 
 
-def _labels(item: Object) -> Object:
-    return item["metadata"].get("labels") or {}
-
-
 def _is_ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
+    conditions = listed(pod, "status", "conditions")
     return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
 
 
 def _ended(container: Object) -> Object | None:
     """How a container ended that is not running, or is running after an end: none of one that never failed."""
-    state: Object = container.get("state") or {}
-    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
-    return ended if ended and ended.get("exitCode") != 0 else None
+    ended = section(container, "state", "terminated") or section(container, "lastState", "terminated")
+    return ended if ended.get("exitCode", 0) != 0 else None
 
 
 def _is_recent(event: Object) -> bool:

@@ -114,7 +114,7 @@ def test_a_pod_that_is_larger_than_any_node_and_a_selector_of_none_are_warned_of
     small["status"]["allocatable"] = {"cpu": "1900m", "memory": "8000000Ki"}
     large["status"]["allocatable"] = {"cpu": "4", "memory": "8000000Ki"}
     large["metadata"]["labels"] = {"pool": "large"}
-    asked = [("nginx", Resources(cpu="4")), ("tempo", Resources(cpu="2", memory="16Gi", memoryLimit="16Gi"))]
+    asked = [("nginx", Resources(cpu="4")), ("tempo", Resources(cpu="2", memory="16Gi"))]
     server = api_server(200, [small, large])
     assert read_node_address(server, None, {}, asked) == "10.0.0.2"
     assert warnings == [

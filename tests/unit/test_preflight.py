@@ -200,7 +200,7 @@ def test_a_quota_on_cpu_limits_refuses_pods_without_one_and_the_commands_set_the
 
 def test_a_limit_that_the_namespace_gives_to_containers_is_counted_as_theirs() -> None:
     of_containers = {"spec": {"limits": [{"type": "Container", "default": {"cpu": "500m"}}]}}
-    ranges = {"GET /api/v1/namespaces/shared/limitranges": listed(of_containers)}
+    ranges: dict[str, Any] = {"GET /api/v1/namespaces/shared/limitranges": listed(of_containers)}
     checked(settings(), **with_quota(quota({"limits.cpu": "2"}), **ranges))
     assert "the stack asks for 1500m and has 0 of them; 1 of 1 are free" in refusal(
         settings(), with_quota(quota({"limits.cpu": "1"}), **ranges)
