@@ -19,9 +19,7 @@ if threading.current_thread() is threading.main_thread():
 import pulumi
 
 import settings as configuration
-from components.cluster import check_cluster, node_host
-from components.objects import planned
-from components.ownership import check_ownership, start_survey
+from components.target import stack_in_cluster
 from settings.limits import exports
 
 
@@ -33,15 +31,13 @@ async def main() -> pulumi.Inputs:
     """
     settings = configuration.load()
     cluster = configuration.cluster_access()
-    check_cluster(settings.cluster, kubeconfig=cluster.kubeconfig, context=cluster.context)
-    wanted = planned(settings)
-    survey = start_survey(wanted, settings.namespace, kubeconfig=cluster.kubeconfig, context=cluster.context)
-    host = node_host(settings.node_address, kubeconfig=cluster.kubeconfig, context=cluster.context)
-    # Pulumi's Kubernetes SDK is imported while the API server is asked for each object.
-    from components.stack import stack_context
-
-    await check_ownership(wanted, settings.namespace, survey, kubeconfig=cluster.kubeconfig, context=cluster.context)
-    stack = stack_context(settings, host)
+    stack = await stack_in_cluster(
+        settings,
+        kubeconfig=cluster.kubeconfig,
+        context=cluster.context,
+        renders=cluster.renders,
+        applies=cluster.applies,
+    )
     # The engine takes 0.2 s to start the provider for the namespace; the imports that are left are made meanwhile.
     await asyncio.to_thread(import_module, "components.nginx")
     from components.closing import tell_how_to_check
@@ -70,7 +66,7 @@ async def main() -> pulumi.Inputs:
     components = (tempo, collector, nginx)
     deny_all(stack, after=[policy for component in components if component for policy in component.policies])
 
-    tell_how_to_check(after=[nginx.ready, *([collector.pods.id] if collector else [])], has_tempo=tempo is not None)
+    tell_how_to_check(after=[part.pods for part in (collector, nginx) if part], has_tempo=tempo is not None)
 
     outputs: dict[str, pulumi.Input[str] | pulumi.Input[int] | None] = {
         "nginxUrl": nginx.url,
@@ -82,7 +78,7 @@ async def main() -> pulumi.Inputs:
         "edition": settings.edition,
         "nginxImage": nginx.image,
     }
-    # Without those of what the configuration leaves out.
+    # Without those of what the configuration leaves out, or a cluster that is not asked would choose.
     return {name: value for name, value in outputs.items() if value is not None}
 
 

@@ -3,10 +3,12 @@
 The Kubernetes provider can read a node by its name but not list them, so this asks the API server itself.
 """
 
+import asyncio
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import httpx2
@@ -19,6 +21,9 @@ from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.resources.core_v1 import Node
 from pulumi.output import UNKNOWN
+
+from settings.general import Resources
+from settings.values import amount
 
 CONNECT_SECONDS = 5.0
 
@@ -84,7 +89,14 @@ def _comparable(server: str) -> tuple[str, str | None, int | None, str]:
     return url.scheme, url.hostname, url.port or {"https": 443, "http": 80}.get(url.scheme), url.path.rstrip("/")
 
 
-def node_host(configured: str | None, *, kubeconfig: str | None, context: str | None) -> pulumi.Input[str]:
+async def node_host(
+    configured: str | None,
+    *,
+    kubeconfig: str | None,
+    context: str | None,
+    node_selector: Mapping[str, str] | None = None,
+    asked: Sequence[tuple[str, Resources]] = (),
+) -> pulumi.Input[str]:
     """The host of the stack's URLs: the configured one, else a Ready node's.
 
     A preview asks the cluster in any case, since the engine does not say that it could not: it shows what changes in
@@ -94,6 +106,8 @@ def node_host(configured: str | None, *, kubeconfig: str | None, context: str | 
         configured: `nodeAddress`, which is taken as it is.
         kubeconfig: the path or the contents; none for the default file.
         context: none for the current one.
+        node_selector: labels of the nodes that pods may run on.
+        asked: keys of components, and what a pod of each asks for.
 
     Raises:
         pulumi.RunError: the cluster cannot be reached by `pulumi up`, or no address can be read from its nodes.
@@ -102,7 +116,7 @@ def node_host(configured: str | None, *, kubeconfig: str | None, context: str | 
     if configured is not None and not preview:
         return configured
     try:
-        found = read_node_address(kubeconfig, context)
+        found = await asyncio.to_thread(read_node_address, kubeconfig, context, node_selector or {}, asked)
     except ClusterUnreachableError as error:
         if not preview:
             raise pulumi.RunError(
@@ -128,8 +142,32 @@ def node_host(configured: str | None, *, kubeconfig: str | None, context: str | 
     return configured or found
 
 
-def read_node_address(kubeconfig: str | None, context: str | None) -> str:
-    """The external address of a Ready node, else the internal address of one.
+def rendered_host(configured: str | None) -> str:
+    """The host of the stack's URLs where the provider writes files, and no cluster is asked or needed.
+
+    Raises:
+        pulumi.RunError: none is configured.
+    """
+    if configured is None:
+        raise pulumi.RunError(
+            "`kubernetes:renderYamlToDirectory` writes files and asks no cluster, so the host of the stack's URLs must "
+            "be configured.\n  pulumi config set nodeAddress <host name or IP address of a node>"
+        )
+    pulumi.log.warn(
+        "`kubernetes:renderYamlToDirectory` writes Secrets in plain text: keep the files as you keep the secrets. "
+        "NodePorts that the cluster will choose, and their URLs, are not among the outputs: `nginx.nodePort` and "
+        "`tempo.nodePort` set them."
+    )
+    return configured
+
+
+def read_node_address(
+    kubeconfig: str | None,
+    context: str | None,
+    node_selector: Mapping[str, str] | None = None,
+    asked: Sequence[tuple[str, Resources]] = (),
+) -> str:
+    """The external address of a Ready node, else the internal address of one; warns where no node has room for a pod.
 
     Raises:
         ClusterUnreachableError: there is no usable kubeconfig, or no answer within five seconds.
@@ -149,6 +187,7 @@ def read_node_address(kubeconfig: str | None, context: str | None) -> str:
         raise ClusterUnreachableError(str(error) or type(error).__name__) from error
     ready = [node for node in nodes if _has_condition(node, "Ready")]
     _warn_of_pressure(ready)
+    _warn_of_size(ready, node_selector or {}, asked)
     addresses = [
         (address.type, address.address) for node in ready if node.status for address in node.status.addresses or []
     ]
@@ -178,6 +217,32 @@ def _warn_of_pressure(ready: list[Node]) -> None:
             f"no node of the cluster takes new pods: {named}. Pods that this update needs will not start before "
             f"that is over; see `kubectl describe node {next(iter(full))}`"
         )
+
+
+def _warn_of_size(ready: list[Node], node_selector: Mapping[str, str], asked: Sequence[tuple[str, Resources]]) -> None:
+    """Names what is larger than any node, or may run on none, which a cluster that adds nodes may still solve."""
+    of_nodes = [_texts(node.metadata, "labels") for node in ready]
+    fitting = [node for node, labels in zip(ready, of_nodes, strict=True) if node_selector.items() <= labels.items()]
+    if ready and not fitting:
+        labels = ", ".join(f"{key}={value}" for key, value in node_selector.items())
+        pulumi.log.warn(
+            f"no Ready node has the labels {labels} of `scheduling.nodeSelector`; see kubectl get nodes --show-labels"
+        )
+    for name in ("cpu", "memory"):
+        given = [_texts(node.status, "allocatable") for node in fitting]
+        largest = max((quantities[name] for quantities in given if name in quantities), key=amount, default=None)
+        for key, resources in asked:
+            wanted = resources.cpu if name == "cpu" else resources.memory
+            if largest is not None and amount(wanted) > amount(largest):
+                pulumi.log.warn(
+                    f"{key}.resources.{name} = {wanted} is more than any node gives, which is {largest} at most: the "
+                    f"pod will find no node. pulumi config set --path {key}.resources.{name} <less>"
+                )
+
+
+def _texts(part: object, name: str) -> dict[str, str]:
+    """A mapping of a node's, which the library gives no types."""
+    return cast("dict[str, str]", getattr(part, name, None) or {})
 
 
 @contextmanager

@@ -14,9 +14,10 @@ from pulumi_kubernetes.core.v1.outputs import ServiceSpec, ServiceStatus
 from pulumi_kubernetes.networking.v1 import NetworkPolicyIngressRuleArgs
 
 from components.kubernetes import NOT_AWAITED
+from components.labels import own_labels
 from components.network import from_addresses, from_anywhere, from_namespaces
 from components.objects import SERVICE
-from components.stack import StackContext, own_labels
+from components.stack import StackContext
 from settings.exposure import ServiceSettings
 from settings.values import bracketed
 
@@ -34,10 +35,11 @@ LOAD_BALANCER_TIMEOUTS = pulumi.CustomTimeouts(create="5m", update="5m")
 class Exposed:
     """A component as clients reach it."""
 
-    url: pulumi.Output[str]
+    url: pulumi.Output[str] | None
+    """None where only the cluster knows it, and the provider writes files."""
 
     node_port: pulumi.Output[int] | None
-    """The port on every node; none for ClusterIP."""
+    """The port on every node; none for ClusterIP, and where the cluster is to choose it and is not asked."""
 
 
 def clients(settings: ServiceSettings, port: int) -> list[NetworkPolicyIngressRuleArgs]:
@@ -96,6 +98,8 @@ def expose(
         # Known once the Service is there, as the others are.
         inside = f"{component}.{stack.namespace_name}.svc"
         return Exposed(made.id.apply(lambda _: _url(inside, port)), None)
+    if not stack.asks_cluster and (node_port is None or settings.type == "LoadBalancer"):
+        return Exposed(None, pulumi.Output.from_input(node_port) if node_port else None)
     on_nodes = _node_port(made, node_port)
     if settings.type == "LoadBalancer":
         return Exposed(_load_balancer(made).apply(lambda host: _url(host, port)), on_nodes)

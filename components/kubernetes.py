@@ -4,7 +4,7 @@ Pulumi calls an object by its component's own name, so that a program can have a
 what the component is, once in a namespace.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -50,6 +50,8 @@ from pulumi_kubernetes.core.v1 import (
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudgetSpecArgs
 
+from components.api_objects import section
+from components.labels import own_labels
 from components.objects import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -59,13 +61,9 @@ from components.objects import (
     SERVICE,
     STATEFUL_SET,
 )
-from components.stack import StackContext, own_labels
+from components.stack import StackContext
 from settings.general import Resources, TopologySpread
 from settings.values import amount
-
-WORKLOAD_TIMEOUTS = pulumi.CustomTimeouts(create="5m", update="5m")
-"""A pod that is not Ready by then will hardly be: five minutes pull the images on a slow line."""
-
 
 OVER_NODES = (TopologySpread.model_validate({"topologyKey": "kubernetes.io/hostname"}),)
 """Where nothing else is configured: the end of a node does not end all pods of a component."""
@@ -180,7 +178,9 @@ def deployment(workload: Workload, *, stack: StackContext, parent: pulumi.Resour
             template=_pod_template(workload, stack),
         ),
         # Sent all the same until the autoscaler has taken them over: left out, they would be one, under traffic.
-        opts=_workload_options(workload, parent, ignore_changes=["spec.replicas"] if workload.autoscaled else None),
+        opts=_workload_options(
+            workload, stack, parent, ignore_changes=["spec.replicas"] if workload.autoscaled else None
+        ),
     )
 
 
@@ -224,19 +224,50 @@ def stateful_set(
             template=_pod_template(workload, stack),
             volume_claim_templates=[claim],
         ),
-        opts=_workload_options(workload, parent),
+        opts=_workload_options(workload, stack, parent),
     )
 
 
 def _workload_options(
-    workload: Workload, parent: pulumi.Resource, ignore_changes: list[str] | None = None
+    workload: Workload, stack: StackContext, parent: pulumi.Resource, ignore_changes: list[str] | None = None
 ) -> pulumi.ResourceOptions:
+    name = parent.pulumi_resource_name
+    hooks = pulumi.ResourceHookBinding()
+    timeout = None
+    if stack.rollouts:
+        timeout = stack.rollouts.timeout
+        hooks.on_error = [stack.rollouts.error_hook(name, workload.component)]
+    lacking = stack.no_room_to_roll.get(workload.component)
+    if lacking:
+        options = pulumi.ResourceHookOptions(on_dry_run=True)
+        hooks.before_update = [pulumi.ResourceHook(f"{name}-room", refuse_to_roll(name, lacking), options)]
     return pulumi.ResourceOptions(
         parent=parent,
-        custom_timeouts=WORKLOAD_TIMEOUTS,
+        custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
         depends_on=list(workload.depends_on),
         ignore_changes=ignore_changes,
+        hooks=hooks if hooks.on_error or hooks.before_update else None,
     )
+
+
+def refuse_to_roll(component: str, lacking: str) -> Callable[[pulumi.ResourceHookArgs], None]:
+    """A hook that refuses an update of pods where there is no room for the pod that it starts first.
+
+    Only the engine knows whether an update touches the pods, so that this is no check of the configuration.
+
+    Args:
+        component: the workload's name.
+        lacking: what there is no room for.
+    """
+
+    def refuse(update: pulumi.ResourceHookArgs) -> None:
+        before, after = (section(dict(inputs or {}), "spec") for inputs in (update.old_inputs, update.new_inputs))
+        if before.get("template") != after.get("template"):
+            raise pulumi.RunError(
+                f"an update of {component} starts a pod before it ends one, and there is no room for it. {lacking}"
+            )
+
+    return refuse
 
 
 def _pod_template(workload: Workload, stack: StackContext) -> PodTemplateSpecArgs:
@@ -250,7 +281,7 @@ def _pod_template(workload: Workload, stack: StackContext) -> PodTemplateSpecArg
             service_account_name=workload.service_account,
             termination_grace_period_seconds=workload.grace_seconds,
             image_pull_secrets=[LocalObjectReferenceArgs(name=stack.pull_secret)] if stack.pull_secret else None,
-            security_context=_pod_security(workload.user),
+            security_context=_pod_security(workload.user if stack.sets_user else None),
             node_selector=scheduling.node_selector or None,
             tolerations=[
                 TolerationArgs(key=item.key, operator=item.operator, value=item.value, effect=item.effect)
@@ -308,6 +339,8 @@ def pod_monitor(workload: Workload, *, stack: StackContext, parent: pulumi.Resou
         metadata=stack.metadata(POD_MONITOR, workload.component, workload.component),
         spec={
             "selector": {"matchLabels": own_labels(workload.component)},
+            # The alerts know the stack's pods by these.
+            "podTargetLabels": list(own_labels(workload.component)),
             "podMetricsEndpoints": [{"port": workload.metrics.port_name, "path": workload.metrics.path}],
         },
         opts=pulumi.ResourceOptions(parent=parent),
@@ -343,7 +376,8 @@ def service(
     )
 
 
-def _pod_security(user: int) -> PodSecurityContextArgs:
+def _pod_security(user: int | None) -> PodSecurityContextArgs:
+    """The restricted standard for a pod; without a user the cluster assigns one, and a group that owns the volumes."""
     return PodSecurityContextArgs(
         run_as_non_root=True,
         run_as_user=user,

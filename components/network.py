@@ -1,4 +1,4 @@
-"""NetworkPolicies: who may reach a component, and whom it may reach. Everything else in the namespace is denied.
+"""NetworkPolicies: who may reach a component, and whom it may reach. Its pods are denied everything else.
 
 A policy knows addresses and labels, never names: where a name is configured, what may be behind it is allowed.
 """
@@ -17,8 +17,10 @@ from pulumi_kubernetes.networking.v1 import (
     NetworkPolicySpecArgs,
 )
 
+from components.labels import COMPONENTS, PART_OF, own_labels
 from components.objects import DENY_ALL, NETWORK_POLICY
-from components.stack import StackContext, own_labels
+from components.stack import StackContext
+from settings.stack import NAME_LABEL
 from settings.values import is_address
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
@@ -26,9 +28,6 @@ NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 
 DNS_PORTS = (53, 5353)
 """5353 is where the pods of OpenShift's DNS listen."""
-
-KUBERNETES_API_PORTS = (443, 6443)
-"""Where API servers listen; their addresses are the cluster's matter."""
 
 
 def network_policy(
@@ -62,18 +61,27 @@ def network_policy(
 
 
 def deny_all(stack: StackContext, *, after: Sequence[pulumi.Resource]) -> None:
-    """No connection to or from any pod of the namespace but by a policy that allows it.
+    """Denies the stack's pods every connection that no other policy allows; other pods of the namespace are left alone.
+
+    The policies of the components deny the same. This one holds while one of them is replaced, or was deleted by hand.
+    In a namespace that others use too its name is generated: a `deny-all` of theirs is often there.
 
     Args:
         stack: what holds for all components.
-        after: those policies. Pods that are there already are to be cut off from nothing that they need.
+        after: the components' policies. Pods that are there already are to be cut off from nothing that they need.
     """
     if not stack.network_policies:
         return
     NetworkPolicy(
         "deny-all",
-        metadata=stack.metadata(NETWORK_POLICY, None, DENY_ALL),
-        spec=NetworkPolicySpecArgs(pod_selector=LabelSelectorArgs(), policy_types=["Ingress", "Egress"]),
+        metadata=stack.metadata(NETWORK_POLICY, None, DENY_ALL if stack.owns_namespace else None),
+        spec=NetworkPolicySpecArgs(
+            pod_selector=LabelSelectorArgs(
+                match_labels=PART_OF,
+                match_expressions=[LabelSelectorRequirementArgs(key=NAME_LABEL, operator="In", values=[*COMPONENTS])],
+            ),
+            policy_types=["Ingress", "Egress"],
+        ),
         opts=pulumi.ResourceOptions(depends_on=list(after)),
     )
 
@@ -112,9 +120,9 @@ def to_dns() -> NetworkPolicyEgressRuleArgs:
     return NetworkPolicyEgressRuleArgs(ports=ports)
 
 
-def to_kubernetes_api() -> NetworkPolicyEgressRuleArgs:
-    """To the API server."""
-    return NetworkPolicyEgressRuleArgs(ports=_tcp(KUBERNETES_API_PORTS))
+def to_kubernetes_api(ports: Iterable[int]) -> NetworkPolicyEgressRuleArgs:
+    """To the API server, whose addresses only the cluster knows."""
+    return NetworkPolicyEgressRuleArgs(ports=_tcp(ports))
 
 
 def to_hosts(hosts: Iterable[tuple[str, int]], namespace: str) -> list[NetworkPolicyEgressRuleArgs]:

@@ -43,9 +43,10 @@ from components.kubernetes import (
     secret_volume,
     stop_after,
 )
+from components.labels import NGINX
 from components.network import from_anywhere, network_policy, to_component, to_dns, to_hosts
 from components.objects import AUTOSCALER
-from components.stack import NGINX, StackContext
+from components.stack import StackContext
 from settings import NginxSettings, PlusSettings, Settings
 from settings.nginx import Autoscaling
 from settings.values import seconds, split_endpoint
@@ -80,7 +81,7 @@ class NginxOtel(pulumi.ComponentResource):
     It is not an ingress controller and reads nothing from the cluster: its routes are the configuration's.
     """
 
-    url: pulumi.Output[str]
+    url: pulumi.Output[str] | None
     """NGINX for clients: from outside, or inside the cluster with `service.type` ClusterIP."""
 
     node_port: pulumi.Output[int] | None
@@ -92,8 +93,8 @@ class NginxOtel(pulumi.ComponentResource):
     policies: list[pulumi.Resource]
     """The network policies that its pods need; none where they are off."""
 
-    ready: pulumi.Output[str]
-    """Known once its pods are Ready."""
+    pods: pulumi.CustomResource
+    """The workload: there, or updated, once its pods are Ready."""
 
     def __init__(
         self,
@@ -178,7 +179,7 @@ class NginxOtel(pulumi.ComponentResource):
             depends_on=self.policies,
         )
         scaled = deployment(workload, stack=stack, parent=self)
-        self.ready = scaled.id
+        self.pods = scaled
         if settings.autoscaling:
             _autoscaler(settings, settings.autoscaling, scaled, stack=stack)
         pod_monitor(workload, stack=stack, parent=self)

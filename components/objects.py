@@ -12,23 +12,15 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.labels import COLLECTOR, NGINX, TEMPO
 from settings import CollectorSettings, NginxSettings, Settings, TempoSettings
-from settings.stack import PART_OF_LABEL
 from settings.values import OWN_PREFIX
-
-NGINX = "nginx"
-COLLECTOR = "otel-collector"
-TEMPO = "tempo"
-"""The components: the names of their objects, and what their pods are selected by."""
 
 RECEIVER = "-otlp"
 """What follows Tempo's name in that of the receiver's Service."""
 
 DENY_ALL = "deny-all"
 """The NetworkPolicy that the components' own are exceptions from."""
-
-PART_OF = {PART_OF_LABEL: "nginx-tracing"}
-"""The label of every object of every stack."""
 
 STACK_ANNOTATION = f"{OWN_PREFIX}stack"
 """The mark on each object: `<project>/<stack>`. An annotation, since a label's value has 63 characters at most."""
@@ -106,20 +98,19 @@ class Planned:
     name: str
 
 
-def planned(settings: Settings, *, creates_namespace: bool = True) -> list[Planned]:
+def planned(settings: Settings) -> list[Planned]:
     """Lists what a configuration makes under fixed names; generated names cannot be anybody else's.
 
     Args:
         settings: the configuration.
-        creates_namespace: whether the stack makes its namespace.
     """
     return [
-        *([Planned(NAMESPACE, settings.namespace)] if creates_namespace else []),
+        *([Planned(NAMESPACE, settings.namespace)] if settings.create_namespace else []),
         *(_tempo(settings.tempo) if settings.tempo.enabled else []),
         *(_collector(settings.collector) if settings.collector.enabled else []),
         *_nginx(settings.nginx),
         *(_pod_monitors(settings) if settings.monitoring.pod_monitors else []),
-        *([Planned(NETWORK_POLICY, DENY_ALL)] if settings.network_policies else []),
+        *([Planned(NETWORK_POLICY, DENY_ALL)] if settings.network_policies and settings.create_namespace else []),
     ]
 
 

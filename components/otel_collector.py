@@ -49,6 +49,7 @@ from components.kubernetes import (
     stateful_set,
     stop_after,
 )
+from components.labels import COLLECTOR, NGINX
 from components.network import (
     from_anywhere,
     from_component,
@@ -60,7 +61,7 @@ from components.network import (
     to_kubernetes_api,
 )
 from components.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind
-from components.stack import COLLECTOR, NGINX, StackContext
+from components.stack import StackContext
 from settings import CollectorSettings
 from settings.limits import Exports
 from settings.values import split_endpoint
@@ -83,7 +84,7 @@ class OtelCollector(pulumi.ComponentResource):
     otlp_endpoint: Endpoint
     """Where spans are received, OTLP over gRPC without TLS."""
 
-    pods: pulumi.Resource
+    pods: pulumi.CustomResource
     """The workload: there, or updated, once its pods are Ready."""
 
     policies: list[pulumi.Resource]
@@ -132,7 +133,7 @@ class OtelCollector(pulumi.ComponentResource):
         self.policies = network_policy(
             COLLECTOR,
             ingress=_ingress(settings),
-            egress=_egress(settings, backend, stack.namespace_name),
+            egress=_egress(settings, backend, stack),
             stack=stack,
             parent=self,
         )
@@ -192,15 +193,17 @@ def _ingress(settings: CollectorSettings) -> list[NetworkPolicyIngressRuleArgs]:
     return [*rules, from_namespaces(settings.receivers.namespaces, *ports)] if settings.receivers.namespaces else rules
 
 
-def _egress(settings: CollectorSettings, backend: Endpoint | None, namespace: str) -> list[NetworkPolicyEgressRuleArgs]:
+def _egress(
+    settings: CollectorSettings, backend: Endpoint | None, stack: StackContext
+) -> list[NetworkPolicyEgressRuleArgs]:
     hosts = [split_endpoint(exporter.endpoint) for exporter in settings.exporters.values()]
     if settings.proxy is not None:
         hosts.append(split_endpoint(settings.proxy.url))
     return [
         to_dns(),
         *([to_component(backend.component, backend.port)] if backend else []),
-        *to_hosts(hosts, namespace),
-        *([to_kubernetes_api()] if settings.kubernetes_attributes else []),
+        *to_hosts(hosts, stack.namespace_name),
+        *([to_kubernetes_api(stack.api_ports)] if settings.kubernetes_attributes else []),
     ]
 
 

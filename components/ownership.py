@@ -16,12 +16,12 @@ import httpx2
 import pulumi
 
 from components.cluster import ClusterUnreachableError, NodeAddressError, api_server
+from components.labels import PART_OF
 from components.objects import (
     CLAIM,
     CONFIG_MAP,
     DEPLOYMENT,
     NAMESPACE,
-    PART_OF,
     SECRET,
     SERVICE,
     STACK_ANNOTATION,

@@ -2,30 +2,20 @@
 
 import base64
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace, Secret
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.objects import (
-    COLLECTOR,
-    NGINX,
-    PART_OF,
-    SECRET,
-    STACK_ANNOTATION,
-    TEMPO,
-    Kind,
-    Planned,
-    own_mark,
-    planned,
-)
+from components.findings import KUBERNETES_API_PORTS, Findings
+from components.labels import PART_OF, own_labels
+from components.objects import SECRET, STACK_ANNOTATION, Kind, Planned, own_mark, planned
+from components.rollouts import Rollouts
 from settings import Settings
 from settings.general import Monitoring, Scheduling
-from settings.stack import NAME_LABEL, Login
-
-__all__ = ["COLLECTOR", "NGINX", "PART_OF", "TEMPO", "StackContext", "own_labels", "stack_context"]
+from settings.stack import Login
 
 
 @dataclass(frozen=True)
@@ -37,6 +27,12 @@ class StackContext:
 
     namespace_name: str
     """The same as plain text, for endpoints."""
+
+    asks_cluster: bool
+    """Whether objects go to a cluster, which chooses ports and addresses, rather than to files."""
+
+    owns_namespace: bool
+    """Whether the stack makes the namespace, which nothing else is in then."""
 
     host: pulumi.Input[str]
     """The host of NodePort URLs."""
@@ -56,11 +52,23 @@ class StackContext:
 
     network_policies: bool
 
+    sets_user: bool
+    """Whether pods run as their image's own user; otherwise the cluster assigns one."""
+
     pull_secret: pulumi.Output[str] | None
     """The name of the Secret with which images are pulled."""
 
     images: Mapping[str, str]
     """The image of each component, by its key in the configuration; not one that is built."""
+
+    api_ports: Sequence[int]
+    """Ports of the API server's endpoints."""
+
+    no_room_to_roll: Mapping[str, str]
+    """By component, what lacks to start a pod more than there are; none where nothing does."""
+
+    rollouts: Rollouts | None
+    """Tells why pods do not become Ready; none in a preview, which starts none."""
 
     def metadata(
         self,
@@ -90,24 +98,38 @@ class StackContext:
         )
 
 
-def own_labels(component: str) -> dict[str, str]:
-    """The labels of a component's objects that selectors are made of."""
-    return {NAME_LABEL: component, **PART_OF}
-
-
-def stack_context(settings: Settings, host: pulumi.Input[str], prefix: str = "") -> StackContext:
-    """Makes the namespace, and the pull secret where the registry asks for a password.
+def stack_context(
+    settings: Settings,
+    host: pulumi.Input[str],
+    prefix: str = "",
+    *,
+    findings: Findings | None = None,
+    rollouts: Rollouts | None = None,
+    asks_cluster: bool = True,
+) -> StackContext:
+    """Makes the namespace unless one that exists is used, and the pull secret where the registry asks for a password.
 
     Args:
         settings: the configuration.
         host: the host of NodePort URLs.
         prefix: what the names of its resources begin with, for a program with several stacks of components.
+        findings: what the cluster tells; none where it was not asked.
+        rollouts: tells why pods do not become Ready.
+        asks_cluster: whether objects go to a cluster rather than to files.
     """
+    findings = findings or Findings()
+    api_port = settings.collector.kubernetes_api_port
     mark = own_mark()
-    namespace = _restricted_namespace(settings, mark, prefix).metadata["name"]
+    namespace = (
+        _restricted_namespace(settings, mark, prefix).metadata["name"]
+        if settings.create_namespace
+        else pulumi.Output.from_input(settings.namespace)
+    )
     stack = StackContext(
         namespace=namespace,
         namespace_name=settings.namespace,
+        asks_cluster=asks_cluster,
+        owns_namespace=settings.create_namespace,
         host=host,
         mark=mark,
         planned=frozenset(planned(settings)),
@@ -116,8 +138,12 @@ def stack_context(settings: Settings, host: pulumi.Input[str], prefix: str = "")
         scheduling=settings.scheduling,
         monitoring=settings.monitoring,
         network_policies=settings.network_policies,
+        sets_user=settings.pod_user == "image",
         pull_secret=None,
         images=settings.images(),
+        api_ports=[api_port] if api_port else sorted({*KUBERNETES_API_PORTS, *findings.api_ports}),
+        no_room_to_roll=findings.no_room_to_roll,
+        rollouts=rollouts,
     )
     return replace(stack, pull_secret=_pull_secret(settings, stack, prefix))
 

@@ -40,8 +40,9 @@ from components.kubernetes import (
     started_when,
     stateful_set,
 )
+from components.labels import COLLECTOR, TEMPO
 from components.network import from_anywhere, from_component, network_policy, to_dns, to_hosts
-from components.objects import COLLECTOR, RECEIVER, TEMPO
+from components.objects import RECEIVER
 from components.stack import StackContext
 from settings import TempoSettings
 from settings.general import Resources
@@ -79,7 +80,7 @@ class TempoBackend(pulumi.ComponentResource):
     otlp_endpoint: Endpoint
     """Where spans are received, OTLP over gRPC without TLS."""
 
-    url: pulumi.Output[str]
+    url: pulumi.Output[str] | None
     """Tempo's read API for clients: `/api/search`, `/api/traces/<trace ID>`. Known after `publish`."""
 
     node_port: pulumi.Output[int] | None

@@ -196,6 +196,8 @@ def one_namespace(objects: Sequence[Object]) -> list[str]:
     """Every namespaced object names the stack's one namespace.
 
     That is the stack's own Namespace; where it makes none, or more than one, the namespace that most objects name.
+    `default` is taken as it only where all objects are in it: a stack may use it as it is, but an object that names no
+    namespace lands there too.
     """
     places = [(item, read(item, "metadata", "namespace")) for item in objects if kind_of(item) not in CLUSTER_SCOPED]
     one = _the_namespace(objects, [namespace for _, namespace in places])
@@ -220,6 +222,9 @@ def _the_namespace(objects: Sequence[Object], named: Sequence[Any]) -> str | Non
     own = [read(item, "metadata", "name") for item in objects if kind_of(item) == "Namespace"]
     if len(own) == 1 and isinstance(own[0], str):
         return own[0]
-    counts = Counter(name for name in named if isinstance(name, str) and name not in ("", PROVIDERS_DEFAULT))
+    names = [name for name in named if isinstance(name, str) and name]
+    if not own and names and set(names) == {PROVIDERS_DEFAULT} and len(names) == len(named):
+        return PROVIDERS_DEFAULT
+    counts = Counter(name for name in names if name != PROVIDERS_DEFAULT)
     # The first by name where two have the same count, so that a stack gets the same messages each time.
     return min(counts, key=lambda name: (-counts[name], name), default=None)

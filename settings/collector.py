@@ -25,6 +25,7 @@ from settings.values import (
     Origin,
     OtlpEndpoint,
     Password,
+    Port,
     Proxy,
     Ratio,
     SubdomainName,
@@ -299,6 +300,12 @@ class CollectorSettings(Model):
         default=False,
         description="Add the pod, its Deployment and node to the spans of pods in the stack's namespace. "
         "Needs the distribution k8s or contrib, and the right to make Roles.",
+    )
+    kubernetes_api_port: Port | None = Field(
+        default=None,
+        description="Port of the API server that network policies let `kubernetesAttributes` reach: that of the "
+        "endpoints of the Service `kubernetes`. Unset: 443, 6443 and the port that the cluster names when it is asked.",
+        examples=[6443],
     )
     exporters: dict[LabelName, OtlpExporter] = Field(
         default_factory=dict[str, OtlpExporter], description="Receivers besides, or instead of, the stack's Tempo."

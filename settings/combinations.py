@@ -17,6 +17,7 @@ from settings.capabilities import (
     has_module,
     module_of,
 )
+from settings.cluster_rules import CLUSTER_RULES
 from settings.collector import DEFAULT_IMAGES
 from settings.exporter_rules import EXPORTER_RULES, exporter_secrets
 from settings.exposure_rules import EXPOSURE_RULES
@@ -39,7 +40,16 @@ def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
         settings: a configuration whose values are each valid.
         is_secret: whether a top-level key is a secret to Pulumi.
     """
-    for rule in (*_RULES, *PLUS_RULES, *EXPORTER_RULES, *IMAGE_RULES, *LIMIT_RULES, *EXPOSURE_RULES):
+    rules = (
+        *_RULES,
+        *PLUS_RULES,
+        *CLUSTER_RULES,
+        *EXPORTER_RULES,
+        *IMAGE_RULES,
+        *LIMIT_RULES,
+        *EXPOSURE_RULES,
+    )
+    for rule in rules:
         yield from rule(settings)
     yield from _secrets_in_plain_text(settings, is_secret)
 

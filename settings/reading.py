@@ -25,6 +25,8 @@ class ClusterAccess(BaseModel):
 
     kubeconfig: str | None = Field(description="Path or contents; unset: KUBECONFIG or the default file.")
     context: str | None
+    renders: bool = Field(description="Whether the provider writes files and asks no cluster.")
+    applies: bool = Field(description="Whether it has the API server apply objects, its default.")
 
 
 def load() -> Settings:
@@ -58,6 +60,9 @@ def cluster_access() -> ClusterAccess:
     return ClusterAccess(
         kubeconfig=provider.get("kubeconfig") or os.environ.get("KUBECONFIG") or None,
         context=provider.get("context") or None,
+        renders=bool(provider.get("renderYamlToDirectory")),
+        applies=(provider.get("enableServerSideApply") or os.environ.get("PULUMI_K8S_ENABLE_SERVER_SIDE_APPLY") or "")
+        not in {"false", "0"},
     )
 
 

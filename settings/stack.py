@@ -82,7 +82,14 @@ class Settings(Model):
         default="oss", description="NGINX, open source (the image is `nginx.image`), or NGINX Plus (see `plus`)."
     )
     namespace: LabelName = Field(
-        default="tracing", description="Namespace that is made for the stack, with everything in it."
+        default="tracing",
+        description="Namespace of the stack, which `pulumi up` creates and `pulumi destroy` deletes, unless "
+        "`createNamespace` is false.",
+    )
+    create_namespace: bool = Field(
+        default=True,
+        description="Create the namespace. `false` uses one that exists, which the stack neither labels nor deletes; "
+        "`pulumi destroy` then leaves the claims of its volumes.",
     )
     cluster: ServerUrl | None = Field(
         default=None,
@@ -134,8 +141,13 @@ class Settings(Model):
     )
     network_policies: bool = Field(
         default=True,
-        description="Deny every connection in the namespace but those that the configuration asks for. Needs a network "
-        "that enforces NetworkPolicies; others ignore them.",
+        description="Deny the stack's pods every connection but those that the configuration asks for; other pods of "
+        "the namespace are left alone. Needs a network that enforces NetworkPolicies; others ignore them.",
+    )
+    pod_user: Literal["image", "cluster"] = Field(
+        default="image",
+        description="Who sets the user and the group of the pods: `image` sets the image's own; `cluster` leaves both "
+        "to the cluster, for OpenShift, which refuses any but those that it assigns to the namespace.",
     )
     scheduling: Scheduling = Field(default_factory=Scheduling, description="Where the pods of all components run.")
     monitoring: Monitoring = Field(default_factory=Monitoring, description="How Prometheus finds the counters.")

@@ -18,6 +18,9 @@ from tests import golden
 ALERTS = REPOSITORY / "monitoring" / "alerts.yaml"
 
 NAMESPACE = 'namespace="tracing"'
+OWN = 'app_kubernetes_io_part_of="nginx-tracing"'
+"""The label that Prometheus copies from the stack's pods."""
+
 POD = f'{NAMESPACE},pod="otel-collector-0"'
 EXPORTER = f'exporter="otlp/tempo",{POD}'
 REASON = f'{NAMESPACE},reason="trace_too_large"'
@@ -164,11 +167,13 @@ STORIES = {
     ),
     "a Collector is down": Story(
         NGINX_RUNS | {UP: "1x10 0x40", UP.replace("-0", "-1"): "1x50"},
-        dict.fromkeys((12, 50), f'{{alertname="CollectorDown",{POD}}}'),
+        dict.fromkeys((12, 50), f'{{alertname="CollectorDown",{OWN},{POD}}}'),
         range(12),
     ),
     "a Collector is down, and NGINX too": Story(
-        {UP: "1x10 0x90", **dict.fromkeys(NGINX_RUNS, "3x10 stale")}, {50: f'{{alertname="CollectorDown",{POD}}}'}, [80]
+        {UP: "1x10 0x90", **dict.fromkeys(NGINX_RUNS, "3x10 stale")},
+        {50: f'{{alertname="CollectorDown",{OWN},{POD}}}'},
+        [80],
     ),
     "a Collector that is not this stack's is down": Story(
         NGINX_RUNS | {UP.replace("tracing", "other"): "1x10 0x40"}, {}, range(50)
@@ -189,6 +194,18 @@ STORIES = {
     "another stack's Collector is gone": Story(
         NGINX_RUNS | {UP.replace("tracing", "other"): "1x10 stale", UP: "1x50"}, {}, range(50)
     ),
+    "others' Collector and Tempo in the stack's namespace lose spans": Story(
+        NGINX_RUNS
+        | {UP: "1x60"}
+        | {f'{metric}{{app_kubernetes_io_part_of="theirs",{labels}}}': "0+5x60" for metric, labels in LOSSES.values()},
+        {},
+        range(60),
+    ),
+    "Prometheus does not copy the labels of pods": Story(
+        {'nginx_connections{app_kubernetes_io_part_of="",namespace="tracing",pod="nginx-0",state="active"}': "3x60"},
+        {10: f'{{alertname="StackHasNoLabels",{NAMESPACE}}}'},
+        (0, 4),
+    ),
     "other volumes are nearly full": Story(
         {
             f'kubelet_volume_stats_{what}_bytes{{{NAMESPACE},persistentvolumeclaim="{claim}"}}': values
@@ -199,6 +216,12 @@ STORIES = {
         range(60),
     ),
 }
+
+
+def labelled(series: str) -> str:
+    """A series of the stack's pods with their label; those of kubelets and of others have none."""
+    own = "kubelet_" not in series and "app_kubernetes_io_part_of" not in series
+    return series.replace("{", f"{{{OWN},", 1) if own else series
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -225,7 +248,7 @@ def test_each_alert_fires_when_it_is_to_and_not_else(name: str, tmp_path: Path) 
     firing = 'max without (alertstate, severity) (ALERTS{alertstate="firing"})'
     test = {
         "interval": "1m",
-        "input_series": [{"series": series, "values": values} for series, values in story.series.items()],
+        "input_series": [{"series": labelled(series), "values": values} for series, values in story.series.items()],
         "promql_expr_test": [
             {"expr": firing, "eval_time": f"{minute}m", "exp_samples": samples} for minute, samples in expected
         ],

@@ -14,7 +14,9 @@ import pytest
 from pulumi.runtime import mocks, set_all_config
 from pulumi.runtime.stack import run_pulumi_func
 
-from components import cluster, ownership
+from components import cluster, ownership, target
+from components.findings import Findings
+from components.rollouts import Rollouts
 from lab.paths import REPOSITORY
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
@@ -136,6 +138,9 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         def address(*_: object) -> str:
             return node() if node else "192.0.2.7"
 
+        async def found_nothing(*_: object, **__: object) -> Findings:
+            return Findings()
+
         def server(*_: object) -> str:
             return given.get("cluster", "https://192.0.2.1:6443")
 
@@ -145,6 +150,8 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(cluster, "read_node_address", address)
         monkeypatch.setattr(cluster, "read_server", server)
         monkeypatch.setattr(ownership, "survey", survey)
+        monkeypatch.setattr(target, "preflight", found_nothing)
+        monkeypatch.setattr(Rollouts, "start", lambda _: None)
         # Mocks have no stack that the SDK could run it in.
         monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server that an engine could call hooks on.

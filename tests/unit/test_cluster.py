@@ -14,6 +14,7 @@ import yaml
 from lightkube.config.kubeconfig import KubeConfig
 
 from components.cluster import ClusterUnreachableError, NodeAddressError, check_cluster, read_node_address, read_server
+from settings.general import Resources
 
 Node = dict[str, Any]
 
@@ -102,6 +103,34 @@ def test_nodes_that_take_no_pods_are_named_with_the_reason(api_server: Api, monk
         "no node of the cluster takes new pods: n has DiskPressure. Pods that this update needs will not start before "
         "that is over; see `kubectl describe node n`"
     ]
+
+
+def test_a_pod_that_is_larger_than_any_node_and_a_selector_of_none_are_warned_of(
+    api_server: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    small, large = node("True", InternalIP="10.0.0.2"), node("True", InternalIP="10.0.0.3")
+    small["status"]["allocatable"] = {"cpu": "1900m", "memory": "8000000Ki"}
+    large["status"]["allocatable"] = {"cpu": "4", "memory": "8000000Ki"}
+    large["metadata"]["labels"] = {"pool": "large"}
+    asked = [("nginx", Resources(cpu="4")), ("tempo", Resources(cpu="2", memory="16Gi"))]
+    server = api_server(200, [small, large])
+    assert read_node_address(server, None, {}, asked) == "10.0.0.2"
+    assert warnings == [
+        "tempo.resources.memory = 16Gi is more than any node gives, which is 8000000Ki at most: the pod will find no "
+        "node. pulumi config set --path tempo.resources.memory <less>"
+    ]
+    warnings.clear()
+    read_node_address(server, None, {"pool": "small"}, asked)
+    assert warnings == [
+        "no Ready node has the labels pool=small of `scheduling.nodeSelector`; see kubectl get nodes --show-labels"
+    ]
+    warnings.clear()
+    # A node that is not among those that are selected has no room to give.
+    small["metadata"]["labels"] = {"pool": "small"}
+    read_node_address(api_server(200, [small, large]), None, {"pool": "small"}, asked[:1])
+    assert [said.split(" is more")[0] for said in warnings] == ["nginx.resources.cpu = 4"]
 
 
 def test_of_several_files_the_one_with_the_context_is_taken(api_server: Api, tmp_path: Path) -> None:

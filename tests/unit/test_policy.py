@@ -536,6 +536,12 @@ ACCEPTED = [
         ],
     ),
     Case("services-select-pods", "an ExternalName, which has no pods", [service(None, kind="ExternalName")]),
+    Case("one-namespace", "a stack that uses a namespace which exists", [workload(), config_map({})]),
+    Case(
+        "one-namespace",
+        "a stack that uses the namespace default as it is",
+        [workload(namespace="default"), config_map({}, namespace="default")],
+    ),
     Case(
         "services-select-pods",
         "selectors, labels and ports that only the update knows",

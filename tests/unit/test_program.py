@@ -319,6 +319,75 @@ def test_nodes_that_may_not_be_read_ask_for_the_address(run_program: Run, previe
     )
 
 
+RENDERED = {"kubernetes:renderYamlToDirectory": "manifests", "nodeAddress": "192.0.2.9"}
+
+
+def never() -> str:
+    """A node that nothing may ask for."""
+    pytest.fail("a cluster was asked")
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_rendering_to_files_asks_no_cluster_and_has_the_outputs_that_are_known(
+    preview: bool, run_program: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+    configuration = {**RENDERED, "nginx": '{"nodePort": 30080}', "cluster": "https://192.0.2.8:6443"}
+    outputs = run_program(configuration, preview=preview, node=never).outputs
+    assert (outputs["nginxUrl"], outputs["nginxNodePort"]) == ("http://192.0.2.9:30080", 30080)
+    assert not {"tempoUrl", "tempoNodePort"} & set(outputs)
+    (said,) = warnings
+    assert "writes Secrets in plain text" in said
+
+
+def test_rendering_to_files_without_an_address_is_an_error(run_program: Run) -> None:
+    with pytest.raises(pulumi.RunError, match="pulumi config set nodeAddress <host name or IP address of a node>"):
+        run_program({"kubernetes:renderYamlToDirectory": "manifests"}, node=never)
+
+
+def test_a_namespace_that_exists_is_no_resource_and_everything_is_in_it(run_program: Run) -> None:
+    program = run_program({"namespace": "shared", "createNamespace": "false"})
+    assert not program.inputs("Namespace")
+    assert {inputs["metadata"]["namespace"] for inputs in program.objects()} == {"shared"}
+    assert program.outputs["namespace"] == "shared"
+
+
+def test_every_selector_selects_the_stack_s_own_pods_alone(run_program: Run) -> None:
+    monitoring, nginx = '{"podMonitors": true}', '{"replicas": 2}'
+    program = run_program({"namespace": "shared", "createNamespace": "false", "monitoring": monitoring, "nginx": nginx})
+    selectors: list[dict[str, str]] = []
+    for inputs in program.objects():
+        spec: dict[str, Any] = inputs.get("spec") or {}
+        if inputs["kind"] == "Service":
+            selectors.append(spec["selector"])
+        elif inputs["kind"] == "NetworkPolicy":
+            selectors.append(spec["podSelector"]["matchLabels"])
+            peers = [peer for rule in spec.get("ingress", []) for peer in rule.get("from", [])]
+            peers += [peer for rule in spec.get("egress", []) for peer in rule.get("to", [])]
+            selectors += [peer["podSelector"]["matchLabels"] for peer in peers if "podSelector" in peer]
+        elif "selector" in spec:
+            selectors.append(spec["selector"]["matchLabels"])
+    kinds = {inputs["kind"] for inputs in program.objects()}
+    assert {"Service", "NetworkPolicy", "Deployment", "PodDisruptionBudget", "PodMonitor"} <= kinds
+    assert len(selectors) > 12
+    for selector in selectors:
+        assert selector["app.kubernetes.io/part-of"] == "nginx-tracing"
+
+
+def test_users_are_left_to_the_cluster_where_it_assigns_them(run_program: Run) -> None:
+    for pod in run_program({"podUser": "cluster"}).pods().values():
+        assert pod["spec"]["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+@pytest.mark.parametrize(("port", "ports"), [(None, [443, 6443]), (16443, [16443])])
+def test_the_collector_may_reach_the_api_server_s_port(port: int | None, ports: list[int], run_program: Run) -> None:
+    collector = {"distribution": "k8s", "kubernetesAttributes": True} | ({"kubernetesApiPort": port} if port else {})
+    program = run_program({"collector": json.dumps(collector)})
+    egress = program.inputs("NetworkPolicy")["otel-collector"]["spec"]["egress"]
+    assert [item["port"] for item in egress[-1]["ports"]] == ports
+
+
 def test_the_configuration_reaches_the_objects(run_program: Run) -> None:
     nginx: dict[str, Any] = {"replicas": 3, "image": "registry.example/nginx:1", "serviceName": "shop"}
     program: Program = run_program({"nginx": json.dumps(nginx)})
