@@ -37,6 +37,7 @@ async def main() -> pulumi.Inputs:
     stack = stack_context(settings, host)
     # The engine takes 0.2 s to start the provider for the namespace; the imports that are left are made meanwhile.
     await asyncio.to_thread(import_module, "components.nginx")
+    from components.backends import outside_pods
     from components.network import deny_all
     from components.nginx import NginxOtel, licensed_plus
     from components.nginx_plus_image import nginx_plus_image
@@ -56,7 +57,8 @@ async def main() -> pulumi.Inputs:
     exporter = collector.otlp_endpoint if collector else None
     plus = licensed_plus(settings)
     image = nginx_plus_image("nginx-plus", settings).reference if settings.builds_image else stack.images["nginx"]
-    nginx = NginxOtel("nginx", settings.nginx, stack, image=image, exporter=exporter, plus=plus)
+    backends = outside_pods(settings, kubeconfig=cluster.kubeconfig, context=cluster.context)
+    nginx = NginxOtel("nginx", settings.nginx, stack, image=image, exporter=exporter, plus=plus, backends=backends)
     components = (tempo, collector, nginx)
     deny_all(stack, after=[policy for component in components if component for policy in component.policies])
 

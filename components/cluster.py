@@ -68,7 +68,7 @@ def read_server(kubeconfig: str | None, context: str | None) -> str:
         ClusterUnreachableError: there is no usable kubeconfig.
     """
     try:
-        server = _config(kubeconfig, context).cluster.server
+        server = read_config(kubeconfig, context).cluster.server
         _comparable(server)
     except (ConfigError, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
@@ -132,7 +132,7 @@ def read_node_address(kubeconfig: str | None, context: str | None) -> str:
         NodeAddressError: the API server refuses the list of nodes, or no node is Ready.
     """
     try:
-        client = Client(config=_config(kubeconfig, context), timeout=httpx2.Timeout(CONNECT_SECONDS))
+        client = Client(config=read_config(kubeconfig, context), timeout=httpx2.Timeout(CONNECT_SECONDS))
         nodes = list(client.list(Node))  # pyright: ignore[reportUnknownMemberType]
     except ConfigError as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
@@ -176,7 +176,7 @@ def _warn_of_pressure(ready: list[Node]) -> None:
         )
 
 
-def _config(kubeconfig: str | None, context: str | None) -> SingleConfig:
+def read_config(kubeconfig: str | None, context: str | None) -> SingleConfig:
     """The chosen context of a kubeconfig.
 
     Raises:

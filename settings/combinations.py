@@ -22,6 +22,7 @@ from settings.mistakes import Broken, Mistake, Place, needs, path, remove_comman
 from settings.nginx import SPAN_BYTES, WORKERS, Return
 from settings.nginx_text import unknown_variable
 from settings.plus_combinations import PLUS_RULES
+from settings.proxying_rules import PROXYING_RULES, upstream_secrets
 from settings.stack import Settings
 from settings.values import amount, is_address, seconds, split_address
 
@@ -35,7 +36,7 @@ def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
         settings: a configuration whose values are each valid.
         is_secret: whether a top-level key is a secret to Pulumi.
     """
-    for rule in (*_RULES, *PLUS_RULES):
+    for rule in (*_RULES, *PLUS_RULES, *PROXYING_RULES):
         yield from rule(settings)
     yield from _secrets_in_plain_text(settings, is_secret)
 
@@ -570,7 +571,7 @@ def secrets_made_plain(settings: Settings, is_secret: IsSecret) -> Iterator[str]
             yield (
                 f"{key} is encrypted in the stack's file, and nothing in it stays secret: its values are plain text in "
                 "the cluster's objects, in previews and in the state. What stays secret is `registryPassword`, the "
-                "three secrets of NGINX Plus and what is in `headers`"
+                "three secrets of NGINX Plus, what is in `headers`, and `clientKey`"
             )
 
 
@@ -587,6 +588,7 @@ def _secret_places(settings: Settings) -> list[Place]:
         "nginxRepoCrt": settings.nginx_repo_crt,
         "nginxRepoKey": settings.nginx_repo_key,
     }
+    places += upstream_secrets(settings)
     return places + [(key,) for key, secret in of_stack.items() if secret]
 
 

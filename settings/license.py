@@ -90,6 +90,26 @@ def _repository_key(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _client_key(secret: SecretStr) -> SecretStr:
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
+
+    text = secret.get_secret_value()
+    try:
+        key = serialization.load_pem_private_key(text.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    # Go's TLS knows no other.
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
+        raise ValueError(
+            "must be a private key in PEM, RSA, EC or Ed25519, -----BEGIN PRIVATE KEY----- and so on, without a "
+            "passphrase"
+        )
+    return secret
+
+
+ClientKey = Annotated[SecretStr, AfterValidator(_client_key), Kind("secret")]
 License = Annotated[SecretStr, AfterValidator(_license), Kind("secret")]
 RepositoryCertificate = Annotated[SecretStr, AfterValidator(_repository_certificate), Kind("secret")]
 RepositoryKey = Annotated[SecretStr, AfterValidator(_repository_key), Kind("secret")]

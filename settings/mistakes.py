@@ -137,7 +137,10 @@ def explain(problem: ErrorDetails, model: type[BaseModel]) -> Mistake:
         return _unknown_key(place, model)
     if problem["type"] == "missing":
         return Mistake(place, "is required", _mend(place, model))
-    hidden = _is_hidden(_annotation_at(model, place))
+    annotation = _annotation_at(model, place)
+    bare = bare_type(annotation)
+    is_text = isinstance(problem["input"], str) and is_model(bare) and getattr(bare, "written_as_text", False)
+    hidden = _is_hidden(annotation) and not is_text
     shown = SECRET if hidden else _shortened(json.dumps(problem["input"], ensure_ascii=False))
     return Mistake(place, _what_is_wrong(problem), _mend(place, model), shown)
 

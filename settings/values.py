@@ -7,7 +7,7 @@ import ipaddress
 import re
 import ssl
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -20,6 +20,9 @@ class Model(BaseModel):
     """A group of settings: keys in camelCase, none but the known ones."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+    written_as_text: ClassVar[bool] = False
+    """Whether people may write one text in its place, which errors show although the model has secrets in it."""
 
 
 class Kind:
@@ -387,3 +390,7 @@ def _certificates(text: str) -> str:
 
 
 CertificateBundle = Annotated[str, AfterValidator(_certificates), Kind("PEM certificates"), Hidden()]
+
+
+ClientCertificate = Annotated[str, AfterValidator(_certificates), Kind("PEM certificates"), Hidden()]
+"""A certificate, followed by those of the authorities between it and one that the other side knows."""

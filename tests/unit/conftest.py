@@ -14,7 +14,7 @@ import pytest
 from pulumi.runtime import mocks, set_all_config
 from pulumi.runtime.stack import run_pulumi_func
 
-from components import cluster
+from components import backends, cluster
 from lab.paths import REPOSITORY
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
@@ -108,7 +108,7 @@ def _stack() -> None:  # pyright: ignore[reportUnusedFunction]
 def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `__main__.py`, or another program, with a configuration, on the cluster that it names.
 
-    A node has the address 192.0.2.7 by itself.
+    A node has the address 192.0.2.7 by itself. `found` is where Services lead that have no pods.
     """
 
     def run(
@@ -117,6 +117,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         secrets: Collection[str] = ("registryPassword",),
         preview: bool = False,
         node: Callable[[], str] | None = None,
+        found: Collection[tuple[str, int]] = (),
         main: Path = REPOSITORY / "__main__.py",
     ) -> Program:
         def address(*_: object) -> str:
@@ -130,6 +131,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         mains: list[Callable[[], Awaitable[pulumi.Inputs]]] = []
         monkeypatch.setattr(cluster, "read_node_address", address)
         monkeypatch.setattr(cluster, "read_server", server)
+        monkeypatch.setattr(backends, "read_backends", lambda *_: iter(found))
         # Mocks have no stack that the SDK could run it in.
         monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server that an engine could call hooks on.
