@@ -59,10 +59,14 @@ def read_backends(
     """The backends that are no pods, of Services by their name, namespace and port."""
     client = Client(config=read_config(kubeconfig, context), timeout=httpx2.Timeout(CONNECT_SECONDS))
     for (name, namespace), port in services:
-        yield from _of_service(client, name, namespace, port)
+        yield from _of_service(client, name, namespace, port, hops=_HOPS)
 
 
-def _of_service(client: Client, name: str, namespace: str, port: int) -> list[Host]:
+_HOPS = 3
+"""Services of the type ExternalName may lead to each other, in a circle too."""
+
+
+def _of_service(client: Client, name: str, namespace: str, port: int, *, hops: int) -> list[Host]:
     try:
         service = client.get(Service, name=name, namespace=namespace)
     except ApiError as error:
@@ -77,7 +81,7 @@ def _of_service(client: Client, name: str, namespace: str, port: int) -> list[Ho
     if spec is None or spec.selector:  # pyright: ignore[reportUnknownMemberType]
         return []
     if spec.type == "ExternalName":
-        return [(spec.externalName, port)] if spec.externalName else []
+        return _of_name(client, spec.externalName or "", port, hops=hops - 1)
     (port_name, *_) = [item.name for item in spec.ports or [] if item.port == port] or [None]
     # Without an address of its own its backends are what its name leads to, on the port that the route names.
     is_headless = spec.clusterIP == "None"
@@ -88,13 +92,22 @@ def _of_service(client: Client, name: str, namespace: str, port: int) -> list[Ho
     ]
 
 
+def _of_name(client: Client, name: str, port: int, *, hops: int) -> list[Host]:
+    labels = name.rstrip(".").split(".")
+    if labels[2:3] != ["svc"] or not hops:
+        return [(name, port)] if name else []
+    # Another Service: policies let NGINX reach the pods of its namespace by its name.
+    return [(name, port), *_of_service(client, labels[0], labels[1], port, hops=hops)]
+
+
 def _endpoints(client: Client, name: str, namespace: str) -> Iterator[tuple[str, str, int]]:
     """The addresses behind a Service, with the name and number of each port."""
     # Imported here: few stacks need it. What was written as Endpoints is mirrored as these.
     from lightkube.resources.discovery_v1 import EndpointSlice  # noqa: PLC0415
 
     labels = {"kubernetes.io/service-name": name}
-    for piece in client.list(EndpointSlice, namespace=namespace, labels=labels):  # pyright: ignore[reportArgumentType]
+    slices = client.list(EndpointSlice, namespace=namespace, labels=labels)  # pyright: ignore[reportArgumentType, reportUnknownMemberType]
+    for piece in slices:
         for endpoint in piece.endpoints or []:
             for port in piece.ports or []:
                 if port.port is not None:

@@ -77,8 +77,7 @@ def test_the_command_that_is_offered_mends_it(case: dict[str, Any]) -> None:
 def run_config_command(command: str, values: dict[str, Any], secrets: list[str]) -> None:
     """Does to a configuration what `pulumi config set` and `rm` do, of a command that a person gives to a shell."""
     with tempfile.TemporaryDirectory() as folder:
-        key = command.rsplit("--secret ", maxsplit=1)[-1].split(maxsplit=1)[0]
-        (Path(folder) / "file").write_text(_PLUS[key] if key in _SECRETS else "from-a-file")
+        (Path(folder) / "file").write_text(_in_file(command))
         script = f"pulumi() {{ printf '%s\\0' \"$@\"; [ -t 0 ] || cat; }}\n{command}"
         ran = subprocess.run(
             ["bash", "-c", script], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True
@@ -109,6 +108,14 @@ def run_config_command(command: str, values: dict[str, Any], secrets: list[str])
         # An element after the last one.
         around.append(None)
     around[place[-1]] = written
+
+
+def _in_file(command: str) -> str:
+    """What a person puts into the file for a secret."""
+    if "clientKey" in command:
+        return _PLUS["nginxRepoKey"]
+    key = command.rsplit("--secret ", maxsplit=1)[-1].split(maxsplit=1)[0]
+    return _PLUS[key] if key in _SECRETS else "from-a-file"
 
 
 def path_of(written: str) -> list[str | int]:
