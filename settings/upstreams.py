@@ -175,8 +175,8 @@ class Resolver(Model):
 
     follow: bool = Field(
         default=True,
-        description="Look names up again while NGINX runs, so that it follows hosts that move, and pods behind a headless "
-        "Service, within seconds. Needs NGINX 1.27.3. `false`: once, when it starts.",
+        description="Look names up again while NGINX runs, so that it follows hosts that move, and pods behind a "
+        "headless Service, within seconds. Needs NGINX 1.27.3. `false`: once, when it starts.",
     )
     addresses: list[Address] = Field(
         default_factory=list[str],

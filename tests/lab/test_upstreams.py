@@ -143,7 +143,7 @@ def url(lab: None, outside: int, tmp_path_factory: pytest.TempPathFactory) -> Ge
         yield url
     finally:
         stack.pulumi("destroy", "--yes", "--skip-preview")
-        kubectl("delete", "namespace", SHOP, "--wait=false")
+        kubectl("delete", "namespace", SHOP, "--timeout=120s")
 
 
 def test_a_rollout_of_the_application_behind_a_headless_service_is_followed(url: str) -> None:

@@ -214,23 +214,24 @@ def test_a_request_without_a_body_is_repeated_on_a_new_connection(
 
 
 @pytest.mark.parametrize(
-    ("request_head", "host", "port"),
+    ("request_head", "authority"),
     [
-        ("GET / HTTP/1.1\r\nHost: Edge.example:30080", "Edge.example:30080", "30080"),
-        ("GET / HTTP/1.1\r\nHost: edge.example", "edge.example", "80"),
-        ("GET / HTTP/1.1\r\nHost: [2001:db8::1]:30080", "[2001:db8::1]:30080", "30080"),
-        ("GET / HTTP/1.1\r\nHost: [2001:db8::1]", "[2001:db8::1]", "80"),
-        ("GET / HTTP/1.0", "127.0.0.1", "80"),
-        ("GET http://edge.example/ HTTP/1.1\r\nHost: admin.example:30080", "edge.example", "80"),
-        ("GET http://edge.example:30080/ HTTP/1.1\r\nHost: edge.example:30080", "edge.example:30080", "30080"),
+        ("GET / HTTP/1.1\r\nHost: Edge.example:30080", ("Edge.example:30080", "30080")),
+        ("GET / HTTP/1.1\r\nHost: edge.example", ("edge.example", "80")),
+        ("GET / HTTP/1.1\r\nHost: [2001:db8::1]:30080", ("[2001:db8::1]:30080", "30080")),
+        ("GET / HTTP/1.1\r\nHost: [2001:db8::1]", ("[2001:db8::1]", "80")),
+        ("GET / HTTP/1.0", ("127.0.0.1", "80")),
+        ("GET http://edge.example/ HTTP/1.1\r\nHost: admin.example:30080", ("edge.example", "80")),
+        ("GET http://edge.example:30080/ HTTP/1.1\r\nHost: edge.example:30080", ("edge.example:30080", "30080")),
     ],
 )
 def test_upstreams_get_the_host_and_port_that_the_client_asked_for(
-    nginx: Nginx, application: Start, receiver: Receiver, request_head: str, host: str, port: str
+    nginx: Nginx, application: Start, receiver: Receiver, request_head: str, authority: tuple[str, str]
 ) -> None:
     one = application()
     with proxying(nginx, {"routes": [{"path": "/", "upstream": one.host}]}, receiver_port=receiver.port):
         lines = head(raw(nginx.port, f"{request_head}\r\nConnection: close\r\n\r\n"))
+    host, port = authority
     assert [line for line in lines if line.lower().startswith("host:")] == [f"Host: {host}"]
     assert f"X-Forwarded-Host: {host}" in lines
     assert f"X-Forwarded-Port: {port}" in lines
@@ -258,7 +259,7 @@ def test_what_a_client_says_of_itself_is_replaced(
     values = {"routes": [{"path": "/", "upstream": one.host}], "trustedProxies": trusted}
     with proxying(nginx, values, receiver_port=receiver.port) as log:
         got = seen(httpx.get(nginx.url(), headers=SPOOFED))
-        wait_for("the log", lambda: log.read_text())
+        wait_for("the log", log.read_text)
         assert json.loads(log.read_text())["client"] == "127.0.0.1"
     host = f"127.0.0.1:{nginx.port}"
     assert forwarded(got) == {
@@ -307,7 +308,7 @@ def test_the_proxy_protocol_of_a_trusted_proxy_tells_the_client_s_address_and_he
             raw(nginx.port, f"PROXY TCP4 203.0.113.9 10.0.0.1 40000 443\r\n{request}Connection: close\r\n\r\n")
         )
         assert raw(nginx.port, f"{request}\r\n") == b"", "without it a connection is ended"
-        wait_for("the log", lambda: log.read_text())
+        wait_for("the log", log.read_text)
         assert json.loads(log.read_text().splitlines()[0])["client"] == "203.0.113.9"
     assert [line for line in lines if line.startswith("X-Forwarded-")] == [
         "X-Forwarded-For: 203.0.113.9",

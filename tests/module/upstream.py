@@ -1,4 +1,4 @@
-"""What stands around NGINX in the tests of proxying: applications, their DNS, and NGINX with the program's documents."""
+"""What stands around NGINX in the tests of proxying: applications, their DNS, the program's documents."""
 
 import contextlib
 import json

@@ -126,12 +126,15 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         def server(*_: object) -> str:
             return given.get("cluster", "https://192.0.2.1:6443")
 
+        def read_backends(*_: object) -> Collection[tuple[str, int]]:
+            return found
+
         given = configuration or {}
         program = Program()
         mains: list[Callable[[], Awaitable[pulumi.Inputs]]] = []
         monkeypatch.setattr(cluster, "read_node_address", address)
         monkeypatch.setattr(cluster, "read_server", server)
-        monkeypatch.setattr(backends, "read_backends", lambda *_: iter(found))
+        monkeypatch.setattr(backends, "read_backends", read_backends)
         # Mocks have no stack that the SDK could run it in.
         monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server that an engine could call hooks on.
