@@ -48,17 +48,26 @@ async def main() -> pulumi.Inputs:
 
     tempo = TempoBackend("tempo", settings.tempo, stack) if settings.tempo.enabled else None
     backend = tempo.otlp_endpoint if tempo else None
+    backends = outside_pods(settings, kubeconfig=cluster.kubeconfig, context=cluster.context)
     export_spans = settings.nginx.exporter.batch_size
     collector = (
-        OtelCollector("otel-collector", settings.collector, stack, backend=backend, export_spans=export_spans)
+        OtelCollector(
+            "otel-collector",
+            settings.collector,
+            stack,
+            backend=backend,
+            export_spans=export_spans,
+            backends=backends.collector,
+        )
         if settings.collector.enabled
         else None
     )
     exporter = collector.otlp_endpoint if collector else None
     plus = licensed_plus(settings)
     image = nginx_plus_image("nginx-plus", settings).reference if settings.builds_image else stack.images["nginx"]
-    backends = outside_pods(settings, kubeconfig=cluster.kubeconfig, context=cluster.context)
-    nginx = NginxOtel("nginx", settings.nginx, stack, image=image, exporter=exporter, plus=plus, backends=backends)
+    nginx = NginxOtel(
+        "nginx", settings.nginx, stack, image=image, exporter=exporter, plus=plus, backends=backends.nginx
+    )
     components = (tempo, collector, nginx)
     deny_all(stack, after=[policy for component in components if component for policy in component.policies])
 

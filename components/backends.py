@@ -1,10 +1,11 @@
-"""Where the Services lead that upstreams name, as the cluster has them: a NetworkPolicy cannot name one.
+"""Where the Services lead that the configuration names, as the cluster has them: a NetworkPolicy cannot name one.
 
 The backends of nearly all are pods of their namespace, which policies allow by its name. Those without a selector have
 addresses that somebody wrote, and those of the type ExternalName are another name.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import httpx2
@@ -15,29 +16,39 @@ from lightkube.resources.core_v1 import Service
 
 from components.cluster import CONNECT_SECONDS, read_config
 from settings import Settings
+from settings.upstreams import service_of
+from settings.values import split_endpoint
 
 Host = tuple[str, int]
 """An address or a name, and a port."""
 
 
-def outside_pods(settings: Settings, *, kubeconfig: str | None, context: str | None) -> list[Host]:
-    """What network policies must allow so that NGINX reaches the Services' backends that are no pods.
+@dataclass(frozen=True)
+class Backends:
+    """Where Services lead that have no pods, by the component that connects to them."""
+
+    nginx: Sequence[Host] = ()
+    collector: Sequence[Host] = ()
+
+
+def outside_pods(settings: Settings, *, kubeconfig: str | None, context: str | None) -> Backends:
+    """What network policies must allow so that the Services' backends are reached that are no pods.
 
     A Service that is not there yet, or cannot be read, is taken for one of pods.
 
     Args:
-        settings: the configuration, with the routes.
+        settings: the configuration, with the hosts that its components connect to.
         kubeconfig: the path or the contents; none for the default file.
         context: none for the current one.
     """
-    upstreams = [route.upstream for route in settings.nginx.routes if route.upstream]
-    services = sorted(
-        {(service, upstream.port) for upstream in upstreams if (service := upstream.service_in(settings.namespace))}
+    nginx, collector = (
+        [(*service, port) for host, port in hosts if (service := service_of(host, settings.namespace))]
+        for hosts in (_hosts_of_nginx(settings), _hosts_of_collector(settings))
     )
-    if not services or not settings.network_policies:
-        return []
+    if not settings.network_policies or not (nginx or collector):
+        return Backends()
     try:
-        return sorted(set(read_backends(services, kubeconfig, context)))
+        found = read_backends({*nginx, *collector}, kubeconfig, context)
     except (
         ConfigError,
         httpx2.HTTPError,
@@ -49,17 +60,38 @@ def outside_pods(settings: Settings, *, kubeconfig: str | None, context: str | N
         ValueError,
     ) as error:
         # `node_host` has said that the cluster cannot be reached, or that its kubeconfig is none for this library.
-        pulumi.log.debug(f"the upstreams' Services were not read: {error}")
+        pulumi.log.debug(f"the Services that are connected to were not read: {error}")
+        return Backends()
+    return Backends(
+        *(list(dict.fromkeys(host for name in services for host in found[name])) for services in (nginx, collector))
+    )
+
+
+def _hosts_of_nginx(settings: Settings) -> list[Host]:
+    nginx = settings.nginx
+    named = [*nginx.egress, *([nginx.exporter.endpoint] if nginx.exporter.endpoint else [])]
+    upstreams = [route.upstream for route in nginx.routes if route.upstream]
+    return [
+        *((upstream.name(settings.namespace), upstream.port) for upstream in upstreams),
+        *(split_endpoint(endpoint) for endpoint in named),
+    ]
+
+
+def _hosts_of_collector(settings: Settings) -> list[Host]:
+    if not settings.collector.enabled:
         return []
+    return [split_endpoint(exporter.endpoint) for exporter in settings.collector.exporters.values()]
 
 
 def read_backends(
-    services: Sequence[tuple[tuple[str, str], int]], kubeconfig: str | None, context: str | None
-) -> Iterator[Host]:
+    services: Collection[tuple[str, str, int]], kubeconfig: str | None, context: str | None
+) -> dict[tuple[str, str, int], list[Host]]:
     """The backends that are no pods, of Services by their name, namespace and port."""
     client = Client(config=read_config(kubeconfig, context), timeout=httpx2.Timeout(CONNECT_SECONDS))
-    for (name, namespace), port in services:
-        yield from _of_service(client, name, namespace, port, hops=_HOPS)
+    return {
+        (name, namespace, port): _of_service(client, name, namespace, port, hops=_HOPS)
+        for name, namespace, port in sorted(services)
+    }
 
 
 _HOPS = 3
@@ -72,9 +104,9 @@ def _of_service(client: Client, name: str, namespace: str, port: int, *, hops: i
     except ApiError as error:
         if error.status.code != HTTPStatus.NOT_FOUND and not pulumi.runtime.is_dry_run():
             pulumi.log.warn(
-                f"the Service {name} of the namespace {namespace}, to which a route leads, cannot be read: {error}. If "
-                "it has no selector, or is of the type ExternalName, network policies keep NGINX from its backends "
-                "unless `nginx.egress` names them"
+                f"the Service {name} of the namespace {namespace}, which the configuration names, cannot be read: "
+                f"{error}. If it has no selector, or is of the type ExternalName, network policies keep the stack's "
+                "pods from its backends; those of NGINX are opened by `nginx.egress`"
             )
         return []
     spec = service.spec

@@ -1,5 +1,7 @@
 """The OpenTelemetry Collector between NGINX and the backends."""
 
+from collections.abc import Sequence
+
 import pulumi
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
@@ -86,6 +88,7 @@ class OtelCollector(pulumi.ComponentResource):
         *,
         backend: Endpoint | None,
         export_spans: int,
+        backends: Sequence[tuple[str, int]] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the workload and the Service.
@@ -96,6 +99,7 @@ class OtelCollector(pulumi.ComponentResource):
             stack: what holds for all components.
             backend: the stack's own Tempo; none if it has none.
             export_spans: the spans of a full export of NGINX.
+            backends: where Services lead that exporters name, as far as that is no pod of their namespace.
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:OtelCollector", name, None, opts)
@@ -121,7 +125,7 @@ class OtelCollector(pulumi.ComponentResource):
         self.policies = network_policy(
             COLLECTOR,
             ingress=_ingress(settings),
-            egress=_egress(settings, backend, stack.namespace_name),
+            egress=_egress(settings, backend, stack.namespace_name, backends),
             stack=stack,
             parent=self,
         )
@@ -166,12 +170,14 @@ def _ingress(settings: CollectorSettings) -> list[NetworkPolicyIngressRuleArgs]:
     return [*rules, from_namespaces(settings.receivers.namespaces, *ports)] if settings.receivers.namespaces else rules
 
 
-def _egress(settings: CollectorSettings, backend: Endpoint | None, namespace: str) -> list[NetworkPolicyEgressRuleArgs]:
+def _egress(
+    settings: CollectorSettings, backend: Endpoint | None, namespace: str, backends: Sequence[tuple[str, int]]
+) -> list[NetworkPolicyEgressRuleArgs]:
     hosts = [split_endpoint(exporter.endpoint) for exporter in settings.exporters.values()]
     return [
         to_dns(),
         *([to_component(backend.service, backend.port)] if backend else []),
-        *to_hosts(hosts, namespace),
+        *to_hosts([*hosts, *backends], namespace),
         *([to_kubernetes_api()] if settings.kubernetes_attributes else []),
     ]
 

@@ -102,15 +102,6 @@ class Upstream(Model):
         """
         return self.host or f"{self.service}.{self.namespace or namespace}.svc"
 
-    def service_in(self, namespace: str) -> tuple[str, str] | None:
-        """The Service's name and namespace; none where it is a host."""
-        labels = self.name(namespace).lower().split(".")
-        if self.host and is_address(self.host):
-            return None
-        if len(labels) == 1 and labels[0] != "localhost":
-            return labels[0], namespace
-        return (labels[0], labels[1]) if labels[2:3] == ["svc"] else None
-
     @property
     def has_name(self) -> bool:
         """Whether DNS tells its addresses."""
@@ -122,6 +113,22 @@ class Upstream(Model):
         """Whether it may be a Service and its namespace (`shop.web`) as well as a name of the world (`shop.dev`)."""
         labels = (self.host or "").lower().split(".")
         return self.has_name and len(labels) == 2 and "" not in labels and labels[1] not in _DOMAINS
+
+
+def service_of(host: str, namespace: str) -> tuple[str, str] | None:
+    """The name and namespace of the Service that a host may be; none where it is none.
+
+    Args:
+        host: a name or an address, without brackets.
+        namespace: that of Services that name none.
+    """
+    labels = host.lower().split(".")
+    if is_address(host) or labels == ["localhost"]:
+        return None
+    if len(labels) == 1:
+        return labels[0], namespace
+    is_service = labels[2:3] == ["svc"] or (len(labels) == 2 and "" not in labels and labels[1] not in _DOMAINS)
+    return (labels[0], labels[1]) if is_service else None
 
 
 def full_name(host: str, namespace: str, domain: str) -> str:

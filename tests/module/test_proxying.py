@@ -116,6 +116,21 @@ def test_a_dead_pod_among_others_costs_no_request(
         assert {httpx.post(nginx.url(), content="order").status_code for _ in range(20)} == {200}
 
 
+def test_an_application_that_is_back_is_reached_at_once(
+    nginx: Nginx, application: Start, receiver: Receiver, dns: Dns
+) -> None:
+    first = application(address="127.0.0.2")
+    dns.names["web.shop.svc.lab.test"] = [first.address, "127.0.0.3"]
+    routes = [{"path": "/", "upstream": HEADLESS | {"port": first.port}}]
+    with proxying(nginx, {"routes": routes}, receiver_port=receiver.port, dns=dns):
+        wait_for("the name", lambda: nginx.get().status_code == 200)
+        first.stop()
+        wait_for("the end of both", lambda: nginx.get().status_code == 502)
+        application(address="127.0.0.2", port=first.port)
+        # NGINX's own time is 10 s.
+        wait_for("the first one", lambda: nginx.get().status_code == 200, seconds=5)
+
+
 @pytest.mark.parametrize(
     ("upstream", "asked"),
     [

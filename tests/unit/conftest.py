@@ -126,8 +126,8 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         def server(*_: object) -> str:
             return given.get("cluster", "https://192.0.2.1:6443")
 
-        def read_backends(*_: object) -> Collection[tuple[str, int]]:
-            return found
+        def read_backends(services: Collection[tuple[str, str, int]], *_: object) -> dict[Any, list[tuple[str, int]]]:
+            return {service: list(found) for service in services}
 
         given = configuration or {}
         program = Program()

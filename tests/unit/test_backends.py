@@ -67,13 +67,18 @@ def slices(*addresses: str, **ports: int) -> Objects:
         "endpoints": [{"addresses": [address]} for address in addresses],
         "ports": [{"name": name, "port": number} for name, number in ports.items()],
     }
-    items = {"kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1", "metadata": {}, "items": [piece]}
+    items: Objects = {
+        "kind": "EndpointSliceList",
+        "apiVersion": "discovery.k8s.io/v1",
+        "metadata": {},
+        "items": [piece],
+    }
     return {"/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices": items}
 
 
 def outside(kubeconfig: str, upstream: object, **settings: Any) -> list[tuple[str, int]]:
     made = Settings.model_validate({"nginx": {"routes": [{"path": "/", "upstream": upstream}]}} | settings)
-    return outside_pods(made, kubeconfig=kubeconfig, context=None)
+    return list(outside_pods(made, kubeconfig=kubeconfig, context=None).nginx)
 
 
 WEB = {"service": "web", "namespace": "shop", "port": 80}
@@ -96,7 +101,7 @@ ADMIN = {"name": "admin", "port": 81, "targetPort": 8081}
             service("web", type="ExternalName", externalName="vm.shop.svc.cluster.local")
             | service("vm", clusterIP="None", ports=[HTTP])
             | slices("192.0.2.1", http=80),
-            [("192.0.2.1", 80), ("vm.shop.svc.cluster.local", 80)],
+            [("vm.shop.svc.cluster.local", 80), ("192.0.2.1", 80)],
         ),
         (
             service("web", type="ExternalName", externalName="web.shop.svc.cluster.local"),
@@ -120,7 +125,7 @@ def test_a_service_that_must_not_be_read_is_warned_of_once_something_changes(
     monkeypatch.setattr(pulumi.log, "warn", said.append)
     assert outside(api_server({"/api/v1/namespaces/shop/services/web": 403}), WEB) == []
     (warning,) = said
-    assert warning.startswith("the Service web of the namespace shop, to which a route leads, cannot be read: ")
+    assert warning.startswith("the Service web of the namespace shop, which the configuration names, cannot be read: ")
     assert "`nginx.egress`" in warning
 
 
@@ -135,8 +140,22 @@ def test_a_cluster_that_cannot_be_asked_stops_nothing(monkeypatch: pytest.Monkey
 
 def test_hosts_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("components.backends.read_backends", pytest.fail)
-    for host in ("192.0.2.1:80", "[2001:db8::1]:80", "api.shop.example:80", "localhost:80"):
+    for host in ("192.0.2.1:80", "[2001:db8::1]:80", "api.shop.example:80", "shop.example:80", "localhost:80"):
         assert outside("", host) == []
+
+
+def test_every_host_that_a_component_connects_to_is_asked_for(api_server: Callable[[Objects], str]) -> None:
+    objects = service("vm", ports=[HTTP]) | slices("192.0.2.1", http=8080)
+    kubeconfig = api_server(objects | service("web", type="ExternalName", externalName="web.example"))
+    made = Settings.model_validate(
+        {
+            "nginx": {"egress": ["vm.shop.svc:80"], "exporter": {"endpoint": "https://web.shop.svc:4317"}},
+            "collector": {"exporters": {"a": {"endpoint": "http://vm.shop.svc", "protocol": "http"}}},
+        }
+    )
+    found = outside_pods(made, kubeconfig=kubeconfig, context=None)
+    assert list(found.nginx) == [("192.0.2.1", 8080), ("web.example", 4317)]
+    assert list(found.collector) == [("192.0.2.1", 8080)]
 
 
 def test_what_is_found_is_in_nginx_s_policy(run_program: Run) -> None:
