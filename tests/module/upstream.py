@@ -94,7 +94,7 @@ class Application:
             return False
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
         stream.read(int(headers.get("content-length", 0)))
-        if headers.get("upgrade"):
+        if headers.get("upgrade") and headers.get("connection") == "upgrade":
             connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
             while received := stream.read1(4096):
                 connection.sendall(received)
