@@ -53,7 +53,14 @@ async def main() -> pulumi.Inputs:
     tempo = TempoBackend("tempo", settings.tempo, stack, password=password) if settings.tempo.enabled else None
     backend = tempo.otlp_endpoint if tempo else None
     collector = (
-        OtelCollector("otel-collector", settings.collector, stack, backend=backend, exports=exports(settings))
+        OtelCollector(
+            "otel-collector",
+            settings.collector,
+            stack,
+            backend=backend,
+            exports=exports(settings),
+            backends=stack.backends.collector,
+        )
         if settings.collector.enabled
         else None
     )
@@ -62,7 +69,9 @@ async def main() -> pulumi.Inputs:
     exporter = collector.otlp_endpoint if collector else None
     plus = licensed_plus(settings)
     image = nginx_plus_image("nginx-plus", settings).reference if settings.builds_image else stack.images["nginx"]
-    nginx = NginxOtel("nginx", settings.nginx, stack, image=image, exporter=exporter, plus=plus)
+    nginx = NginxOtel(
+        "nginx", settings.nginx, stack, image=image, exporter=exporter, plus=plus, backends=stack.backends.nginx
+    )
     components = (tempo, collector, nginx)
     deny_all(stack, after=[policy for component in components if component for policy in component.policies])
 

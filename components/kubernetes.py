@@ -130,6 +130,9 @@ class Workload:
     service_account: pulumi.Output[str] | None = None
     """The account with which the pods speak to the API server; they do not without one."""
 
+    init_containers: Sequence[ContainerArgs] = ()
+    """What runs to its end before the container starts."""
+
     depends_on: Sequence[pulumi.Resource] = ()
     """What must be there before the pods, and is not among what they are made of."""
 
@@ -298,6 +301,7 @@ def _pod_template(workload: Workload, stack: StackContext) -> PodTemplateSpecArg
                 )
                 for item in scheduling.topology_spread or OVER_NODES
             ],
+            init_containers=list(workload.init_containers) or None,
             containers=workload.containers,
             volumes=workload.volumes,
         ),

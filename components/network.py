@@ -143,8 +143,9 @@ def to_hosts(hosts: Iterable[tuple[str, int]], namespace: str) -> list[NetworkPo
             addresses[host, port] = None
         elif len(labels) == 1:
             namespaces[namespace] = None
-        elif labels[2:3] == ["svc"]:
-            namespaces[labels[1]] = None
+        elif "svc" in labels[2:4]:
+            # After the namespace, of a Service or of one of its pods (`web-0.web.shop.svc`).
+            namespaces[labels[labels.index("svc", 2) - 1]] = None
         else:
             anywhere[port] = None
             if len(labels) == 2:

@@ -1,5 +1,6 @@
 """NGINX with the OpenTelemetry module."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -7,6 +8,9 @@ from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
     ContainerPortArgs,
+    EnvVarArgs,
+    EnvVarSourceArgs,
+    ObjectFieldSelectorArgs,
     VolumeMountArgs,
 )
 from pydantic import SecretStr
@@ -20,9 +24,16 @@ from components.documents.nginx import (
     LICENSE_FILE,
     LICENSE_FOLDER,
     REPORT_CA_FILE,
+    RESOLVE_FILE,
     STATE_FOLDER,
+    UPSTREAMS_FILE,
+    UPSTREAMS_FOLDER,
     exporter_conf,
     nginx_conf,
+    resolve_script,
+    upstream_files,
+    upstream_keys,
+    upstreams_conf,
 )
 from components.exposure import HTTP, clients, expose
 from components.kubernetes import (
@@ -105,6 +116,7 @@ class NginxOtel(pulumi.ComponentResource):
         image: pulumi.Input[str],
         exporter: Endpoint | None,
         plus: LicensedPlus | None = None,
+        backends: Sequence[tuple[str, int]] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the workload and the Service.
@@ -116,6 +128,7 @@ class NginxOtel(pulumi.ComponentResource):
             image: the image that runs; `settings.image` is not looked at.
             exporter: the stack's own Collector; none where `settings.exporter.endpoint` names another.
             plus: what NGINX Plus needs, where the image is one of it.
+            backends: where Services lead that upstreams name, as far as that is no pod of their namespace.
             opts: the usual options.
 
         Raises:
@@ -130,18 +143,27 @@ class NginxOtel(pulumi.ComponentResource):
         document = nginx_conf(
             settings, exporter=endpoint, namespace=stack.namespace_name, plus=plus.settings if plus else None
         )
-        files = {"nginx.conf": document}
+        files = {"nginx.conf": document, **upstream_files(settings)}
         if settings.exporter.ca_bundle:
             files[CA_FILE] = settings.exporter.ca_bundle
         if plus and plus.settings.usage_report.ca_bundle:
             files[REPORT_CA_FILE] = plus.settings.usage_report.ca_bundle
-        volumes = [config_volume(config_object(NGINX, files, stack=stack, parent=self)), empty_volume("tmp")]
         # Single files: the folder holds the image's mime.types besides.
         mounts = [_file("config", file) for file in files]
+        init_containers: list[ContainerArgs] = []
+        volumes = [empty_volume("tmp")]
+        if upstreams := upstreams_conf(settings, stack.namespace_name):
+            files |= {UPSTREAMS_FILE: upstreams, RESOLVE_FILE: resolve_script()}
+            init_containers.append(_resolving(self.image, settings))
+            volumes.append(empty_volume("upstreams"))
+            mounts.append(VolumeMountArgs(name="upstreams", mount_path=UPSTREAMS_FOLDER, read_only=True))
+        volumes.insert(0, config_volume(config_object(NGINX, files, stack=stack, parent=self)))
+        secrets = upstream_keys(settings)
         if settings.exporter.headers:
-            secrets = {EXPORTER_FILE: exporter_conf(settings.exporter, endpoint=endpoint)}
+            secrets[EXPORTER_FILE] = exporter_conf(settings.exporter, endpoint=endpoint)
+        if secrets:
             volumes.append(secret_volume(secret_object(NGINX, secrets, stack=stack, parent=self)))
-            mounts.append(_file("secrets", EXPORTER_FILE))
+            mounts += [_file("secrets", file) for file in secrets]
         if plus:
             license_files = {LICENSE_FILE: plus.license.get_secret_value()}
             # Auto-named too: a new license makes new pods.
@@ -161,7 +183,7 @@ class NginxOtel(pulumi.ComponentResource):
                     if exporter and not settings.exporter.endpoint
                     else []
                 ),
-                *to_hosts(_destinations(settings, stack.namespace_name, plus), stack.namespace_name),
+                *to_hosts([*_destinations(settings, stack.namespace_name, plus), *backends], stack.namespace_name),
             ],
             stack=stack,
             parent=self,
@@ -173,6 +195,7 @@ class NginxOtel(pulumi.ComponentResource):
             volumes,
             USER,
             METRICS,
+            init_containers=init_containers,
             grace_seconds=_grace_seconds(settings),
             replicas=settings.replicas,
             autoscaled=settings.autoscaling is not None,
@@ -200,9 +223,9 @@ def licensed_plus(settings: Settings) -> LicensedPlus | None:
 def _destinations(settings: NginxSettings, namespace: str, plus: LicensedPlus | None) -> list[tuple[str, int]]:
     """What NGINX connects to outside of the stack's components."""
     upstreams = [route.upstream for route in settings.routes if route.upstream]
+    # `localhost` is the pod itself.
     hosts = [
-        (upstream.host or f"{upstream.service}.{upstream.namespace or namespace}.svc", upstream.port)
-        for upstream in upstreams
+        (upstream.name(namespace), upstream.port) for upstream in upstreams if upstream.name(namespace) != "localhost"
     ]
     hosts += [split_endpoint(address) for address in settings.egress]
     if settings.exporter.endpoint:
@@ -264,3 +287,28 @@ def _container(image: pulumi.Output[str], settings: NginxSettings, mounts: list[
         lifecycle=stop_after(int(seconds(settings.shutdown.delay))),
         volume_mounts=[*mounts, VolumeMountArgs(name="tmp", mount_path="/tmp")],  # noqa: S108 - in the container
     )
+
+
+def _resolving(image: pulumi.Output[str], settings: NginxSettings) -> ContainerArgs:
+    """What writes the pod's nameservers into the upstreams, once, before NGINX starts.
+
+    NGINX cannot read them, and no other place knows them: kubelets write them into their pods, and they are the DNS
+    Service's, a node's own cache or a cloud's, under whatever domain.
+    """
+    template, target = f"{_TEMPLATES_FOLDER}/{UPSTREAMS_FILE}", f"{UPSTREAMS_FOLDER}/{UPSTREAMS_FILE}"
+    addresses = ObjectFieldSelectorArgs(field_path="status.podIPs")
+    return ContainerArgs(
+        name="resolve",
+        image=image,
+        command=["/bin/sh", f"{_TEMPLATES_FOLDER}/{RESOLVE_FILE}", "/etc/resolv.conf", template, target],
+        env=[EnvVarArgs(name="POD_IPS", value_from=EnvVarSourceArgs(field_ref=addresses))],
+        resources=resources(settings.resources),
+        security_context=container_security(),
+        volume_mounts=[
+            VolumeMountArgs(name="config", mount_path=_TEMPLATES_FOLDER, read_only=True),
+            VolumeMountArgs(name="upstreams", mount_path=UPSTREAMS_FOLDER),
+        ],
+    )
+
+
+_TEMPLATES_FOLDER = "/config"

@@ -1,5 +1,7 @@
 """The OpenTelemetry Collector between NGINX and the backends."""
 
+from collections.abc import Sequence
+
 import pulumi
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
@@ -98,6 +100,7 @@ class OtelCollector(pulumi.ComponentResource):
         *,
         backend: Endpoint | None,
         exports: Exports,
+        backends: Sequence[tuple[str, int]] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the workload and the Service.
@@ -108,6 +111,7 @@ class OtelCollector(pulumi.ComponentResource):
             stack: what holds for all components.
             backend: the stack's own Tempo; none if it has none.
             exports: what NGINX sends.
+            backends: where Services lead that exporters name, as far as that is no pod of their namespace.
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:OtelCollector", name, None, opts)
@@ -133,7 +137,7 @@ class OtelCollector(pulumi.ComponentResource):
         self.policies = network_policy(
             COLLECTOR,
             ingress=_ingress(settings),
-            egress=_egress(settings, backend, stack),
+            egress=_egress(settings, backend, stack, backends),
             stack=stack,
             parent=self,
         )
@@ -194,7 +198,7 @@ def _ingress(settings: CollectorSettings) -> list[NetworkPolicyIngressRuleArgs]:
 
 
 def _egress(
-    settings: CollectorSettings, backend: Endpoint | None, stack: StackContext
+    settings: CollectorSettings, backend: Endpoint | None, stack: StackContext, backends: Sequence[tuple[str, int]]
 ) -> list[NetworkPolicyEgressRuleArgs]:
     hosts = [split_endpoint(exporter.endpoint) for exporter in settings.exporters.values()]
     if settings.proxy is not None:
@@ -202,7 +206,7 @@ def _egress(
     return [
         to_dns(),
         *([to_component(backend.component, backend.port)] if backend else []),
-        *to_hosts(hosts, stack.namespace_name),
+        *to_hosts([*hosts, *backends], stack.namespace_name),
         *([to_kubernetes_api(stack.api_ports)] if settings.kubernetes_attributes else []),
     ]
 

@@ -9,6 +9,7 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Namespace, Secret
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.backends import Backends
 from components.findings import KUBERNETES_API_PORTS, Findings
 from components.labels import PART_OF, own_labels
 from components.objects import SECRET, STACK_ANNOTATION, Kind, Planned, own_mark, planned
@@ -67,6 +68,9 @@ class StackContext:
     no_room_to_roll: Mapping[str, str]
     """By component, what lacks to start a pod more than there are; none where nothing does."""
 
+    backends: Backends
+    """Where Services lead that the configuration names and that have no pods."""
+
     rollouts: Rollouts | None
     """Tells why pods do not become Ready; none in a preview, which starts none."""
 
@@ -104,6 +108,7 @@ def stack_context(
     prefix: str = "",
     *,
     findings: Findings | None = None,
+    backends: Backends | None = None,
     rollouts: Rollouts | None = None,
     asks_cluster: bool = True,
 ) -> StackContext:
@@ -114,6 +119,7 @@ def stack_context(
         host: the host of NodePort URLs.
         prefix: what the names of its resources begin with, for a program with several stacks of components.
         findings: what the cluster tells; none where it was not asked.
+        backends: where Services lead that have no pods.
         rollouts: tells why pods do not become Ready.
         asks_cluster: whether objects go to a cluster rather than to files.
     """
@@ -143,6 +149,7 @@ def stack_context(
         images=settings.images(),
         api_ports=[api_port] if api_port else sorted({*KUBERNETES_API_PORTS, *findings.api_ports}),
         no_room_to_roll=findings.no_room_to_roll,
+        backends=backends or Backends(),
         rollouts=rollouts,
     )
     return replace(stack, pull_secret=_pull_secret(settings, stack, prefix))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pulumi
 
+from components.backends import Backends, outside_pods
 from components.cluster import check_cluster, node_host, rendered_host
 from components.demand import KEYS, pods_of
 from components.findings import Findings
@@ -39,7 +40,7 @@ async def stack_in_cluster(
 
         return stack_context(settings, rendered_host(settings.node_address), asks_cluster=False)
     check_cluster(settings.cluster, kubeconfig=kubeconfig, context=context)
-    host, findings = await _asked(settings, kubeconfig=kubeconfig, context=context)
+    host, findings, backends = await _asked(settings, kubeconfig=kubeconfig, context=context)
     # Not above: they import Pulumi's Kubernetes SDK, which takes 0.7 s, while the API server is asked.
     from components.rollouts import Rollouts, secrets_of  # noqa: PLC0415
     from components.stack import stack_context  # noqa: PLC0415
@@ -54,12 +55,12 @@ async def stack_in_cluster(
             waits_again=applies,
         )
         rollouts.start()
-    return stack_context(settings, host, findings=findings, rollouts=rollouts)
+    return stack_context(settings, host, findings=findings, backends=backends, rollouts=rollouts)
 
 
 async def _asked(
     settings: Settings, *, kubeconfig: str | None, context: str | None
-) -> tuple[pulumi.Input[str], Findings]:
+) -> tuple[pulumi.Input[str], Findings, Backends]:
     """The host of the stack's URLs, and what else the cluster tells.
 
     Raises:
@@ -68,7 +69,7 @@ async def _asked(
     wanted = planned(settings)
     survey = start_survey(wanted, settings.namespace, kubeconfig=kubeconfig, context=context)
     asked = [(KEYS[demand.component], demand.resources) for demand in pods_of(settings)]
-    host, ownership, findings, _ = await asyncio.gather(
+    host, ownership, findings, backends, _ = await asyncio.gather(
         node_host(
             settings.node_address,
             kubeconfig=kubeconfig,
@@ -78,14 +79,15 @@ async def _asked(
         ),
         check_ownership(wanted, settings.namespace, survey, kubeconfig=kubeconfig, context=context),
         preflight(settings, kubeconfig=kubeconfig, context=context),
+        asyncio.to_thread(outside_pods, settings, kubeconfig=kubeconfig, context=context),
         asyncio.to_thread(import_module, "components.stack"),
         return_exceptions=True,
     )
     if isinstance(host, BaseException):
         raise host
-    refusals = [answer for answer in (ownership, findings) if isinstance(answer, BaseException)]
+    refusals = [answer for answer in (ownership, findings, backends) if isinstance(answer, BaseException)]
     if len(refusals) > 1 and all(isinstance(refusal, pulumi.RunError) for refusal in refusals):
         raise pulumi.RunError("\n\n".join(map(str, refusals)))
     if refusals:
         raise refusals[0]
-    return host, cast("Findings", findings)
+    return host, cast("Findings", findings), cast("Backends", backends)

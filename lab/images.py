@@ -113,15 +113,18 @@ def oss_stack_images() -> list[Image]:
 
 def _nginx_image(certificates: dict[str, Path]) -> Image:
     binary, module = NGINX.folder / "nginx", NGINX.folder / "ngx_otel_module.so"
+    # The official image has one, with which pods read their nameservers.
+    shell = Path("/bin/sh")
     return Image(
         "lab/nginx-otel:1.28.3",
         ("nginx", "-g", "daemon off;"),
         {
+            "/bin/sh": shell.resolve(),
             "/usr/sbin/nginx": binary,
             "/usr/lib/nginx/modules/ngx_otel_module.so": module,
             "/etc/nginx/mime.types": NGINX.folder / "mime.types",
             "/usr/share/nginx/html/index.html": NGINX.folder / "index.html",
-            **_shared_libraries(binary, module),
+            **_shared_libraries(binary, module, shell),
             **certificates,
         },
         texts={

@@ -2,7 +2,7 @@
 
 The hops count all traffic, not only the probe's: a number that is too low proves a loss, one that is high enough
 proves nothing. Only NGINX's access log tells the probe's own requests apart. A watch, which has none of its own, counts
-every line of it that carries a trace ID.
+every line of it that says that its request was traced.
 """
 
 import asyncio
@@ -54,8 +54,9 @@ _REASON = re.compile(r'(?:^|,)(reason="(?:[^"\\]|\\.)*")')
 _EXPORTER = re.compile(r'(?:^|,)exporter="([^"]*)"')
 _OF_EXPORTER = re.compile(r'\{exporter="([^"]*)"\}$')
 _TRACE_ID = re.compile(r"\b[0-9a-f]{32}\b")
-# As the access log's format has it: empty for a request without a trace.
+# As the access log's format has it. A request that makes no span has a trace ID, too, which its upstream gets.
 _LOGGED_TRACE_ID = re.compile(r'"trace_id":"[0-9a-f]{32}"')
+_TRACED = '"traced":true,'
 
 Samples = dict[str, float]
 _Read = TypeVar("_Read")
@@ -166,7 +167,7 @@ class Counters:
         """The differences since the start, hop by hop, with what the logs tell.
 
         Args:
-            trace_ids: what is looked for in the access log; with None, every line with a trace ID is counted.
+            trace_ids: what is looked for in the access log; with None, every line of a traced request is counted.
         """
         log = await asyncio.to_thread(self._read_nginx, trace_ids)
         full = await asyncio.to_thread(self._read_tempo_log)
@@ -253,13 +254,14 @@ class Counters:
 
     def _read_nginx(self, trace_ids: set[str] | None) -> "_NginxLog":
         logged: set[str] = set()
-        traced = 0
+        with_id = traced = 0
         told: dict[str, list[str]] = {DROPPED_TEXT: [], FAILURE_TEXT: []}
 
         def read(pod: Pod) -> None:
-            nonlocal traced
+            nonlocal with_id, traced
             for line in self._log_lines(pod):
-                traced += _LOGGED_TRACE_ID.search(line) is not None
+                with_id += _LOGGED_TRACE_ID.search(line) is not None
+                traced += _TRACED in line
                 if trace_ids is not None:
                     logged.update(trace_ids.intersection(_TRACE_ID.findall(line)))
                 for text, lines in told.items():
@@ -282,7 +284,7 @@ class Counters:
         notes = [lines[-1] for lines in told.values() if lines]
         gaps += _unread(silent)
         nginx = HopCounters(hop="NGINX", counters=counters, notes=notes, gaps=gaps, blind=bool(silent))
-        return _NginxLog(nginx, logged, is_off=not traced)
+        return _NginxLog(nginx, logged, is_off=not with_id)
 
     def _read_collector_log(self) -> dict[str, str]:
         """Why exporters fail, as far as it can be read: the counters tell whether they do."""

@@ -73,6 +73,19 @@ def module_of(image: str) -> Module | None:
     return next((module for first, module in _BY_NGINX_VERSION if version >= first), NO_MODULE)
 
 
+FOLLOWS_NAMES = (1, 27, 3)
+"""The first NGINX, open source, with `resolve` in `upstream`; from its change log."""
+
+
+def follows_names(image: str) -> bool | None:
+    """Whether an image's NGINX looks the names of upstreams up while it runs; none where its tag does not tell."""
+    matched = IMAGE_REFERENCE.fullmatch(image)
+    if matched is None or matched["name"].split("/")[-1] not in {"nginx", "nginx-unprivileged"}:
+        return None
+    version = _version(matched["tag"] or "")
+    return version >= FOLLOWS_NAMES if version else None
+
+
 def distribution_of(image: str) -> Distribution | None:
     """The distribution that an image of the Collector has; none where its name does not tell."""
     matched = IMAGE_REFERENCE.fullmatch(image)

@@ -27,6 +27,7 @@ from settings.mistakes import Broken, Mistake, Place, needs, path, remove_comman
 from settings.nginx import Return, Upstream
 from settings.nginx_text import unknown_variable
 from settings.plus_combinations import PLUS_RULES
+from settings.proxying_rules import PROXYING_RULES, upstream_secrets
 from settings.stack import Settings
 from settings.values import amount, is_address, seconds, split_address
 
@@ -48,6 +49,7 @@ def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
         *IMAGE_RULES,
         *LIMIT_RULES,
         *EXPOSURE_RULES,
+        *PROXYING_RULES,
     )
     for rule in rules:
         yield from rule(settings)
@@ -588,7 +590,8 @@ def _secret_places(settings: Settings) -> list[Place]:
         "nginxRepoCrt": settings.nginx_repo_crt,
         "nginxRepoKey": settings.nginx_repo_key,
     }
-    return exporter_secrets(settings) + [(key,) for key, secret in of_stack.items() if secret]
+    of_exporters = exporter_secrets(settings) + upstream_secrets(settings)
+    return of_exporters + [(key,) for key, secret in of_stack.items() if secret]
 
 
 _RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (

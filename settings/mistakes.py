@@ -6,12 +6,12 @@ import re
 import shlex
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, cast, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic_core import ErrorDetails
 
-from settings.schema import aliased, bare_type, is_marked, is_model, item_type
+from settings.schema import aliased, bare_type, is_marked, is_model, is_text, item_type
 from settings.values import Hidden
 
 PROJECT = "nginx-tracing"
@@ -138,8 +138,8 @@ def explain(problem: ErrorDetails, model: type[BaseModel]) -> Mistake:
         return _unknown_key(place, model)
     if problem["type"] == "missing":
         return Mistake(place, "is required", _mend(place, model, empty=True))
-    hidden = _is_hidden(_annotation_at(model, place))
-    shown = SECRET if hidden else _shortened(json.dumps(problem["input"], ensure_ascii=False))
+    visible = _visible(problem["input"], _annotation_at(model, place))
+    shown = SECRET if visible == SECRET else _shortened(json.dumps(visible, ensure_ascii=False))
     mend = _mend(place, model, empty=problem["type"] == "too_short")
     return Mistake(place, _what_is_wrong(problem), mend, shown)
 
@@ -240,6 +240,26 @@ def _annotation_at(model: type[BaseModel], place: Place) -> Any:
         else:
             annotation = item_type(bare)
     return annotation
+
+
+def _visible(value: Any, annotation: Any) -> Any:
+    """A value as it may be shown: what is secret by its type, or may be since no type is known, is masked."""
+    if not _is_hidden(annotation):
+        return value
+    bare = bare_type(annotation)
+    if isinstance(value, dict) and is_model(bare):
+        fields, keys = aliased(bare), cast("dict[str, Any]", value)
+        return {
+            key: _visible(item, fields[key].rebuild_annotation()) if key in fields else SECRET
+            for key, item in keys.items()
+        }
+    inner = item_type(bare)
+    if is_model(inner) and isinstance(value, list):
+        return [_visible(item, inner) for item in cast("list[Any]", value)]
+    if is_model(inner) and get_origin(bare) is list:
+        # One, where there should be a list of them.
+        return _visible(value, inner)
+    return value if isinstance(value, str) and is_model(bare) and is_text(bare) else SECRET
 
 
 def _is_hidden(annotation: Any) -> bool:

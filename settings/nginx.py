@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from settings.exposure import ServiceSettings
 from settings.general import Resources
 from settings.nginx_text import quoted, snippet
+from settings.upstreams import Resolver, TrustedProxies, Upstream, UpstreamKeepalive
 from settings.values import (
     HOST_NAME,
     HOST_NAME_LENGTH,
@@ -18,11 +19,9 @@ from settings.values import (
     Cpu,
     Duration,
     Endpoint,
-    Host,
     HostAndPort,
     Image,
     Kind,
-    LabelName,
     Lines,
     LiteralText,
     MemoryLimit,
@@ -33,7 +32,6 @@ from settings.values import (
     WholeSeconds,
     matching,
     seconds,
-    split_address,
 )
 
 TraceContext = Literal["propagate", "extract", "inject", "ignore"]
@@ -158,36 +156,6 @@ class Sampling(Model):
     )
 
 
-class Upstream(Model):
-    """Where a route's requests are sent on: `host:port`, or a Service of the cluster."""
-
-    host: Host | None = Field(default=None, description="A host name or an IP address.", examples=["192.0.2.20"])
-    service: LabelName | None = Field(default=None, description="A Service of the cluster.", examples=["shop"])
-    namespace: LabelName | None = Field(
-        default=None, description="The Service's namespace. Unset: the stack's.", examples=["web"]
-    )
-    port: Port = Field(description="Its port.", examples=[8080])
-    tls: bool = Field(default=False, description="Whether it is spoken to in HTTPS; its certificate is checked then.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        split = split_address(re.sub(r"^https?://", "", value))
-        if split is None:
-            raise ValueError("must be host:port, https://host:port, or an object with `service` and `port`")
-        return {"host": split[0], "port": split[1], "tls": value.startswith("https://")}
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> "Upstream":
-        if (self.host is None) == (self.service is None):
-            raise ValueError("must be host:port, https://host:port, or an object with `service` and `port`")
-        if self.host is not None and self.namespace is not None:
-            raise ValueError("must not have a `namespace` without a `service`")
-        return self
-
-
 class Return(Model):
     """An answer that NGINX gives by itself."""
 
@@ -209,14 +177,19 @@ class Route(Model):
     )
     upstream: Annotated[Upstream | None, Kind("address, or object")] = Field(
         default=None,
-        description="Where requests are sent on: `host:port`, `https://host:port`, or a Service of the cluster.",
+        description="Where requests are sent on: `host:port`, `https://host`, or a Service of the cluster. WebSockets "
+        "work; a minute without a byte ends one, unless `proxy_read_timeout` in `extraConfig` says otherwise.",
         examples=["192.0.2.20:8080"],
     )
     root: Folder | None = Field(
         default=None, description="Folder in the image whose files are served.", examples=["/usr/share/nginx/html"]
     )
     return_: Return | None = Field(default=None, alias="return", description="An answer that NGINX gives by itself.")
-    traced: bool = Field(default=True, description="Whether requests make spans; `false` for health checks, say.")
+    traced: bool = Field(
+        default=True,
+        description="Whether requests make spans. `false`, for example for health checks, passes the client's trace "
+        "context on as it came.",
+    )
     span_name: TemplateText | None = Field(
         default=None, description="Name of the spans. Unset: the path.", examples=["$request_method $uri"]
     )
@@ -226,7 +199,8 @@ class Route(Model):
     sampling: Sampling | None = Field(default=None, description="Which requests are traced. Unset: `nginx.sampling`.")
     trace_context: TraceContext | None = Field(
         default=None,
-        description="What is done with `traceparent`. Unset: `nginx.traceContext`.",
+        description="What is done with `traceparent`. Unset: `nginx.traceContext`, and `ignore` where `traced` is "
+        "false.",
         examples=["propagate"],
     )
     extra_config: Snippet = Field(
@@ -390,6 +364,15 @@ class NginxSettings(Model):
     )
     exporter: Exporter = Field(default_factory=Exporter, description="How spans are sent.")
     shutdown: Shutdown = Field(default_factory=Shutdown, description="How a pod ends.")
+    resolver: Resolver = Field(default_factory=Resolver, description="How the names of upstreams are looked up.")
+    upstream_keepalive: UpstreamKeepalive = Field(
+        default_factory=UpstreamKeepalive, description="Connections to upstreams that are kept open between requests."
+    )
+    trusted_proxies: TrustedProxies | None = Field(
+        default=None,
+        description="The load balancers or proxies before NGINX that are believed about their clients. Unset: none; "
+        "the X-Forwarded headers of every client are replaced.",
+    )
     egress: list[HostAndPort] = Field(
         default_factory=list[str],
         description="Addresses that network policies let NGINX connect to, besides those of `routes`: what "
@@ -399,6 +382,6 @@ class NginxSettings(Model):
     access_log: bool = Field(
         default=True,
         description="A line of JSON for each request, within 100 ms of it, with `trace_id` and `span_id` to join it "
-        "to its trace.",
+        "to its trace, and `traced`: whether there is one.",
     )
     extra_config: ExtraConfig = Field(default_factory=ExtraConfig, description="The way around all that has no key.")

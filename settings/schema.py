@@ -38,6 +38,11 @@ def is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
+def is_text(model: type[BaseModel]) -> bool:
+    """Whether people may write a model's values as one text, which is no secret."""
+    return bool(getattr(model, "written_as_text", False))
+
+
 def item_type(annotation: Any) -> Any:
     """What a list or a map is of, bare; none for another type."""
     return bare_type(get_args(annotation)[-1]) if get_origin(annotation) in {dict, list} else None

@@ -25,6 +25,9 @@ class Model(BaseModel):
     elsewhere: ClassVar[Mapping[str, str]] = {}
     """Keys that people expect here, in lower case without `_`: where it is set instead, or why there is no such key."""
 
+    written_as_text: ClassVar[bool] = False
+    """Whether people may write one text in its place, which errors show although the model has secrets in it."""
+
 
 class Kind:
     """Names a type for people."""

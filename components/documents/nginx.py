@@ -3,6 +3,7 @@
 Values are quoted by nginx.conf's own rules, so that no text can leave its place.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from typing import cast
 import jinja2
 
 from settings.limits import LARGEST_BATCH
-from settings.nginx import WORKERS, Exporter, NginxSettings, Sampling, Upstream
+from settings.nginx import WORKERS, Exporter, NginxSettings, Route, Sampling
 from settings.nginx_text import quoted
 from settings.plus import PlusSettings
+from settings.upstreams import Resolver, Upstream, full_name
 from settings.values import bracketed
 
 HTTP_PORT = 8080
@@ -34,16 +36,44 @@ LICENSE_FILE = "license.jwt"
 STATE_FOLDER = "/var/lib/nginx/state"
 """NGINX Plus' own folder, which must be writable."""
 
+UPSTREAMS_FOLDER = "/etc/nginx/upstreams"
+UPSTREAMS_FILE = "upstreams.conf"
+"""The upstreams with names: a template in the config object, in `UPSTREAMS_FOLDER` what the pod makes of it."""
+
+RESOLVE_FILE = "resolve.sh"
+"""What makes it."""
+
 REPORT_CA_FILE = "usage-report-ca.pem"
 API_PORT = 8082
 """NGINX Plus' API; on the pod's loopback address, where `kubectl port-forward` gets."""
 
 
+IMAGE_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+
 @dataclass(frozen=True)
 class _Upstream:
+    """An `upstream` block, and what a route says of it."""
+
     name: str
     address: str
     host: str
+    followed: str | None
+    """The address with the whole name, where NGINX follows it."""
+
+
+@dataclass(frozen=True)
+class _Log:
+    """A format of the access log."""
+
+    name: str
+    rule: str | None = None
+    """The variable, or word, that tells whether a request is traced, where the request's header does not."""
+
+    @property
+    def variable(self) -> str | None:
+        """The variable with what the log says."""
+        return f"$makes_span_{self.name.removeprefix('traced_')}" if self.rule else None
 
 
 def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: PlusSettings | None = None) -> str:
@@ -60,10 +90,18 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
     if not switchable:
         fixed.append(settings.sampling)
     ratios = {settings.sampling.ratio, *(sampling.ratio for sampling in fixed), *switchable}
-    upstreams = {_named(route.upstream, namespace): None for route in settings.routes if route.upstream}
+    inline = _upstreams_text(settings, namespace, in_pod=False)
+    of_server = _server_rule(settings, is_switchable=bool(switchable))
+
+    def log_of(route: Route | None) -> _Log:
+        return _log(settings, route, of_server)
+
+    logs = {log_of(route): None for route in (None, *settings.routes)}
+    proxies = settings.trusted_proxies
     return _templates.get_template("nginx.conf.j2").render(
         settings=settings,
         namespace=namespace,
+        folder=FOLDER,
         workers=WORKERS,
         http_port=HTTP_PORT,
         health_port=HEALTH_PORT,
@@ -75,10 +113,67 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
         report_ca_file=f"{FOLDER}/{REPORT_CA_FILE}",
         api_port=API_PORT,
         switchable_ratios=switchable,
+        server_rule=of_server,
         split_ratios=sorted(ratio for ratio in ratios if 0 < ratio < 1),
         parent_ratios=sorted({sampling.ratio for sampling in fixed if sampling.parent_based}),
-        upstreams=list(upstreams),
+        inline_upstreams=inline,
+        upstreams_file=f"{UPSTREAMS_FOLDER}/{UPSTREAMS_FILE}" if upstreams_conf(settings, namespace) else None,
+        proxies=any(route.upstream for route in settings.routes),
+        proxy_protocol=proxies is not None and proxies.protocol == "proxyProtocol",
+        believed=_OWN_WORDS if proxies and proxies.protocol == "xForwardedFor" else {},
+        logs=list(logs),
+        server_log=log_of(None),
+        log_of=log_of,
     )
+
+
+_OWN_WORDS = {"for": "$realip_remote_addr", "proto": "$scheme", "host": "$host_and_port", "port": "$client_port"}
+"""What upstreams get in X-Forwarded-… where no trusted proxy has said something else."""
+
+
+def upstreams_conf(settings: NginxSettings, namespace: str) -> str:
+    """The upstreams whose nameservers each pod knows: a template for `resolve.sh`. Empty where there are none.
+
+    Args:
+        settings: what can be configured.
+        namespace: the namespace of Services that name none.
+    """
+    text = _upstreams_text(settings, namespace, in_pod=True)
+    return f"{text}\n" if text else ""
+
+
+def resolve_script() -> str:
+    """The program that makes NGINX' file of the template."""
+    return (Path(__file__).parent / RESOLVE_FILE).read_text()
+
+
+def upstream_files(settings: NginxSettings) -> dict[str, str]:
+    """The certificates for upstreams, by their files' names."""
+    files: dict[str, str] = {}
+    for upstream in _tls_upstreams(settings):
+        if upstream.ca_bundle:
+            files[_file_of(upstream.ca_bundle, "ca.pem")] = upstream.ca_bundle
+        if upstream.client_certificate:
+            files[_file_of(upstream.client_certificate, "crt")] = upstream.client_certificate
+    return files
+
+
+def upstream_keys(settings: NginxSettings) -> dict[str, str]:
+    """The private keys for upstreams, by their files' names: secrets."""
+    return {
+        _file_of(upstream.client_certificate, "key"): upstream.client_key.get_secret_value()
+        for upstream in _tls_upstreams(settings)
+        if upstream.client_certificate and upstream.client_key
+    }
+
+
+def _tls_upstreams(settings: NginxSettings) -> list[Upstream]:
+    return [route.upstream for route in settings.routes if route.upstream and route.upstream.tls]
+
+
+def _file_of(certificate: str, kind: str) -> str:
+    """A file's name, by what is in it: another route does not rename it. A key has that of its certificate."""
+    return f"upstream-{hashlib.sha256(certificate.encode()).hexdigest()[:12]}.{kind}"
 
 
 def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
@@ -90,13 +185,62 @@ def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
     return template.render(exporter=exporter, batch_size=batch_size, endpoint=endpoint, trusted_certificate=certificate)
 
 
-def _named(upstream: Upstream, namespace: str) -> _Upstream:
+def _authorities(upstream: Upstream) -> str:
+    return f"{FOLDER}/{_file_of(upstream.ca_bundle, 'ca.pem')}" if upstream.ca_bundle else IMAGE_AUTHORITIES
+
+
+def _upstreams_text(settings: NginxSettings, namespace: str, *, in_pod: bool) -> str:
+    """The `upstream` blocks of those that each pod, or not, has a part in."""
+    resolver = settings.resolver
+    blocks = {
+        _named(route.upstream, namespace, resolver): None
+        for route in settings.routes
+        if route.upstream and (resolver.follows_pods_file and route.upstream.has_name) == in_pod
+    }
+    return (
+        _templates.get_template("upstreams.conf.j2")
+        .render(upstreams=list(blocks), keepalive=settings.upstream_keepalive, nameservers=_nameservers(resolver))
+        .rstrip("\n")
+    )
+
+
+def _nameservers(resolver: Resolver) -> str:
+    if not resolver.addresses:
+        return "NAMESERVERS"
+    # An address of a family that the pods have not would be tried, and fail; they have that of their nameservers.
+    families = {":" in address for address in resolver.addresses}
+    closed = {frozenset({True}): " ipv4=off", frozenset({False}): " ipv6=off"}.get(frozenset(families), "")
+    return " ".join(map(bracketed, resolver.addresses)) + closed
+
+
+def _named(upstream: Upstream, namespace: str, resolver: Resolver) -> _Upstream:
     """The `upstream` block of an address. Named by it, so that a new route does not rename those of others."""
     # In lower case, as NGINX compares the names of upstreams.
-    host = (upstream.host or f"{upstream.service}.{upstream.namespace or namespace}.svc").lower()
+    host = upstream.name(namespace).lower()
     # Lower-case hexadecimal for what a name cannot have keeps different addresses apart.
     name = re.sub(r"[^a-z0-9.-]", lambda character: f"_{ord(character[0]):x}", f"{host}:{upstream.port}")
-    return _Upstream(f"to_{name}", f"{bracketed(host)}:{upstream.port}", bracketed(host.rstrip(".")))
+    followed = None
+    if resolver.follow and upstream.has_name:
+        domain = resolver.cluster_domain if resolver.addresses else "CLUSTER_DOMAIN"
+        followed = f"{full_name(host, namespace, domain)}:{upstream.port}"
+    return _Upstream(f"to_{name}", f"{bracketed(host)}:{upstream.port}", bracketed(host.rstrip(".")), followed)
+
+
+def _server_rule(settings: NginxSettings, *, is_switchable: bool) -> str:
+    """What decides whether a request is traced where its route does not."""
+    if not is_switchable:
+        return _trace_value(settings.sampling)
+    return "$traced_by_parent_or_at_run_time" if settings.sampling.parent_based else "$traced_at_run_time"
+
+
+def _log(settings: NginxSettings, route: Route | None, of_server: str) -> _Log:
+    """The format of the log in a route, or outside of any."""
+    context = (route and route.trace_context) or settings.trace_context
+    is_told_by_header = context in {"inject", "propagate"} or (route is not None and not route.traced)
+    if is_told_by_header:
+        return _Log("traced")
+    rule = _trace_value(route.sampling) if route and route.sampling else of_server
+    return _Log(f"traced_{rule.removeprefix('$traced_')}", rule)
 
 
 def _variable(kind: str, ratio: Decimal) -> str:
@@ -146,6 +290,8 @@ def _environment() -> jinja2.Environment:
         "ratio_value": _ratio_value,
         "trace_value": _trace_value,
         "named": _named,
+        "authorities": _authorities,
+        "file_of": _file_of,
     }
     # Its type lists the built-in filters.
     cast("dict[str, object]", environment.filters).update(filters)

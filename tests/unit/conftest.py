@@ -14,7 +14,7 @@ import pytest
 from pulumi.runtime import mocks, set_all_config
 from pulumi.runtime.stack import run_pulumi_func
 
-from components import cluster, ownership, target
+from components import backends, cluster, ownership, target
 from components.findings import Findings
 from components.rollouts import Rollouts
 from lab.paths import REPOSITORY
@@ -121,7 +121,7 @@ def _stack() -> None:  # pyright: ignore[reportUnusedFunction]
 def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `__main__.py`, or another program, with a configuration, on the cluster that it names.
 
-    A node has the address 192.0.2.7 by itself.
+    A node has the address 192.0.2.7 by itself. `found` is where Services lead that have no pods.
     """
 
     def run(
@@ -133,16 +133,23 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         balancer: dict[str, str] | None = None,
         survey: Callable[..., ownership.Survey] = lambda *_: ownership.Survey(),
         program: Program | None = None,
+        found: Collection[tuple[str, int]] = (),
         main: Path = REPOSITORY / "__main__.py",
     ) -> Program:
         def address(*_: object) -> str:
             return node() if node else "192.0.2.7"
+
+        def start_nothing(_: Rollouts) -> None:
+            """A thread would outlive the test."""
 
         async def found_nothing(*_: object, **__: object) -> Findings:
             return Findings()
 
         def server(*_: object) -> str:
             return given.get("cluster", "https://192.0.2.1:6443")
+
+        def read_backends(services: Collection[tuple[str, str, int]], *_: object) -> dict[Any, list[tuple[str, int]]]:
+            return {service: list(found) for service in services}
 
         given = configuration or {}
         program = program or Program()
@@ -151,7 +158,8 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(cluster, "read_server", server)
         monkeypatch.setattr(ownership, "survey", survey)
         monkeypatch.setattr(target, "preflight", found_nothing)
-        monkeypatch.setattr(Rollouts, "start", lambda _: None)
+        monkeypatch.setattr(Rollouts, "start", start_nothing)
+        monkeypatch.setattr(backends, "read_backends", read_backends)
         # Mocks have no stack that the SDK could run it in.
         monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server that an engine could call hooks on.

@@ -164,7 +164,7 @@ def test_no_two_keys_of_a_map_become_one(place: str, annotation: Any) -> None:
 def run_config_command(command: str, values: dict[str, Any], secrets: list[str]) -> None:
     """Does to a configuration what `pulumi config set` and `rm` do, of a command that a person gives to a shell."""
     with tempfile.TemporaryDirectory() as folder:
-        key = command.removesuffix(" < file").rsplit(maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1]
+        key = command.removesuffix(" < file").rsplit(maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1].rstrip("'")
         (Path(folder) / "file").write_text(FILES.get(key, "from-a-file"))
         script = f"pulumi() {{ printf '%s\\0' \"$@\"; [ -t 0 ] || cat; }}\n{command}"
         ran = subprocess.run(

@@ -13,7 +13,7 @@ from components.documents.collector import (
     proxy_url,
     secret_files,
 )
-from components.documents.nginx import exporter_conf, nginx_conf
+from components.documents.nginx import exporter_conf, nginx_conf, upstreams_conf
 from components.documents.tempo import tempo_document
 from settings import CollectorSettings, NginxSettings, TempoSettings
 from settings.collector import ExporterProxy
@@ -25,6 +25,10 @@ from tests import golden
 def conf(**changed: Any) -> str:
     settings = NginxSettings.model_validate(changed)
     return nginx_conf(settings, exporter="otel-collector.tracing.svc:4317", namespace="tracing")
+
+
+def upstreams(**changed: Any) -> str:
+    return upstreams_conf(NginxSettings.model_validate(changed), "tracing")
 
 
 def collector(backend: str | None = "tempo:4317", **changed: Any) -> Document:
@@ -209,7 +213,7 @@ def test_an_upstream_in_https_is_spoken_to_by_its_name_and_its_certificate_is_ch
 def test_upstreams_are_named_by_their_address_and_those_that_look_alike_are_kept_apart() -> None:
     addresses = ["a-b:80", "a.b:80", "[2001:db8::1]:80", "a-b:80"]
     routes = [{"path": f"/{number}", "upstream": address} for number, address in enumerate(addresses)]
-    text = conf(routes=[*routes, {"path": "/s", "upstream": {"service": "a", "port": 80}}])
+    text = conf(routes=[*routes, {"path": "/s", "upstream": {"service": "a", "port": 80}}], resolver={"follow": False})
     assert re.findall(r"upstream (\S+) {\n        server (\S+);", text) == [
         ("to_a-b_3a80", "a-b:80"),
         ("to_a.b_3a80", "a.b:80"),
@@ -220,7 +224,31 @@ def test_upstreams_are_named_by_their_address_and_those_that_look_alike_are_kept
 
 def test_an_upstream_that_is_written_in_two_ways_is_one() -> None:
     routes = [{"path": f"/{host}", "upstream": f"{host}:80"} for host in ("shop.example", "Shop.Example")]
-    assert re.findall(r"upstream (\S+) {", conf(routes=routes)) == ["to_shop.example_3a80"]
+    assert re.findall(r"upstream (\S+) {", upstreams(routes=routes)) == ["to_shop.example_3a80"]
+
+
+def test_a_pod_has_a_part_in_upstreams_with_names_alone() -> None:
+    addresses = ["192.0.2.1:80", "[2001:db8::1]:80", "localhost:80", "shop.example:80"]
+    routes = [{"path": f"/{number}", "upstream": address} for number, address in enumerate(addresses)]
+    assert re.findall(r"server (\S+) resolve ", upstreams(routes=routes)) == ["shop.example:80"]
+    assert "include /etc/nginx/upstreams/upstreams.conf;" in conf(routes=routes)
+    assert re.findall(r"    server (\S+);", conf(routes=routes)) == addresses[:3]
+    assert not upstreams(routes=routes[:3])
+    assert "include /etc/nginx/upstreams" not in conf(routes=routes[:3])
+
+
+def test_with_nameservers_of_the_configuration_a_pod_reads_none() -> None:
+    resolver = {"addresses": ["10.96.0.10", "fd00::a"], "clusterDomain": "corp.example"}
+    routes = [{"path": "/", "upstream": {"service": "web", "namespace": "shop", "port": 80}}]
+    assert not upstreams(routes=routes, resolver=resolver)
+    text = conf(routes=routes, resolver=resolver)
+    assert "resolver 10.96.0.10 [fd00::a] valid=2s;" in text
+    assert "server web.shop.svc.corp.example:80 resolve " in text
+    assert "resolver 10.96.0.10 ipv6=off valid=2s;" in conf(routes=routes, resolver={"addresses": ["10.96.0.10"]})
+
+
+def test_routes_that_are_not_proxied_have_nothing_of_proxies() -> None:
+    assert not re.search("passed_|proxy_(?!temp)|realip", conf())
 
 
 @pytest.mark.parametrize(

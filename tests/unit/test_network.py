@@ -36,6 +36,7 @@ def rules(*hosts: tuple[str, int]) -> list[str]:
         ([("shop", 80)], ["namespace tracing: every port"]),
         ([("shop.web.svc", 80)], ["namespace web: every port"]),
         ([("Shop.Web.svc.cluster.local.", 80)], ["namespace web: every port"]),
+        ([("shop-0.shop.web.svc", 80)], ["namespace web: every port"]),
         ([("shop.web", 80)], ["namespace web: every port", "anywhere: 80"]),
         ([("api.vendor.example", 443), ("other.vendor.example", 80)], ["anywhere: 80, 443"]),
         ([("a.shop.example", 443), ("a.shop.example", 443), ("192.0.2.1", 1), ("192.0.2.1", 1)],

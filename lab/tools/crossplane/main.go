@@ -13,9 +13,9 @@ import (
 	crossplane "github.com/nginxinc/nginx-go-crossplane"
 )
 
-// 1.27.4 has every directive of 1.26; there is no table of its own.
+// There is no table of 1.27.4: `resolver` in `upstream` is of 1.27.3, and 1.26's has none.
 var releases = map[string]crossplane.MatchFunc{
-	"oss":  crossplane.MatchOss126,
+	"oss":  crossplane.MatchOssLatest,
 	"plus": crossplane.MatchNginxPlusR34,
 }
 

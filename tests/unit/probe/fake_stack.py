@@ -149,7 +149,7 @@ class FakeStack:
 
     def _follow(self, seen: Seen, place: str) -> None:
         if place != "unlogged" and self.access_log:
-            ids = f'"trace_id":"{seen.trace_id}","span_id":"00f067aa0ba902b7"'
+            ids = f'"traced":true,"trace_id":"{seen.trace_id}","span_id":"00f067aa0ba902b7"'
             self.log.append(f'{{"request":"GET / HTTP/1.1","status":{self.nginx_status},{ids}}}')
         if place == "dropped":
             self.log.append("2026/01/01 00:00:00 [notice] 7#7: OTel dropped records: 3")

@@ -69,12 +69,13 @@ def test_a_loss_is_named_with_its_hop(probe: Probe, stack: FakeStack, place: str
     assert said in ended.output
 
 
-def test_logged_requests_are_counted_by_their_trace_ids_and_are_no_loss_without_spans(
+def test_logged_requests_are_counted_if_they_were_traced_and_are_no_loss_without_spans(
     probe: Probe, stack: FakeStack
 ) -> None:
-    # As a route that is not traced, a message of NGINX, and a request that is not sampled.
+    # As a route that is not traced, a request that is not sampled, and a message of NGINX.
     stack.log = [
-        '{"request":"GET /healthz HTTP/1.1","status":200,"trace_id":"","span_id":""}',
+        '{"request":"GET /healthz HTTP/1.1","status":200,"traced":false,"trace_id":"","span_id":""}',
+        f'{{"request":"GET / HTTP/1.1","status":200,"traced":false,"trace_id":"{"b" * 32}","span_id":"{"c" * 16}"}}',
         f"2026/01/01 00:00:00 [notice] 7#7: reload {'a' * 32}",
     ]
     stack.lose = {1: "unsent"}

@@ -1,0 +1,153 @@
+"""What settings of upstreams, of proxies before NGINX and of span attributes cannot do together."""
+
+import json
+from collections.abc import Callable, Iterator
+
+from settings.capabilities import FIRST_WITH_TLS, FOLLOWS_NAMES, follows_names
+from settings.license import belong_together
+from settings.mistakes import Broken, Mistake, Place, needs, remove_command, set_command
+from settings.stack import Settings
+from settings.upstreams import Upstream
+from settings.values import bracketed
+
+OF_THE_MODULE = {
+    "http.method": "beside it, `http.request.method` is free",
+    "http.target": "beside it, `url.path` and `url.query` are free",
+    "http.route": "its value is the route's `path`",
+    "http.scheme": "its value is that of the connection; `url.scheme` is free",
+    "http.flavor": "beside it, `network.protocol.version` is free",
+    "http.user_agent": "beside it, `user_agent.original` is free",
+    "http.request_content_length": "beside it, `http.request.body.size` is free",
+    "http.response_content_length": "beside it, `http.response.body.size` is free",
+    "http.status_code": "beside it, `http.response.status_code` is free, as text",
+    "net.host.name": "its value is the first of `nginx.serverName`",
+    "net.host.port": "its value is the port of NGINX' pod; `server.port` is free",
+    "net.sock.peer.addr": "its value is the client's address, with `nginx.trustedProxies` behind proxies too",
+    "net.sock.peer.port": "its value is the client's port; `network.peer.port` is free",
+}
+"""The attributes that ngx_otel_module sets on every span, and what a person does who means to set one.
+
+From the module's source (`addDefaultAttrs`). It keeps a second one of the same name beside its own, and a reader shows
+either.
+"""
+
+
+def upstream_secrets(settings: Settings) -> list[Place]:
+    """The places of the upstreams' secrets."""
+    return [(*place, "clientKey") for place, upstream in _upstreams(settings) if upstream.client_key is not None]
+
+
+def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
+    for number, route in enumerate(settings.nginx.routes):
+        if route.upstream:
+            yield ("nginx", "routes", number, "upstream"), route.upstream
+
+
+def _following(settings: Settings) -> Iterator[Broken]:
+    """Names of upstreams need an NGINX that follows them."""
+    image: Place = ("nginx", "image")
+    named = [upstream for _, upstream in _upstreams(settings) if upstream.has_name]
+    is_old = settings.edition == "oss" and follows_names(settings.nginx.image) is False
+    if named and is_old and settings.nginx.resolver.follow:
+        version = ".".join(map(str, FOLLOWS_NAMES))
+        name = named[0].name(settings.namespace)
+        yield Broken(
+            Mistake(
+                image,
+                f"must be of NGINX {version} or later, which follows the addresses behind `{name}`; or set "
+                "`nginx.resolver.follow` to false, and NGINX asks for them when it starts, and never again",
+                set_command(image, FIRST_WITH_TLS),
+                json.dumps(settings.nginx.image),
+                (name,),
+            ),
+            (("nginx", "routes"), ("nginx", "resolver"), ("edition",)),
+        )
+
+
+def _resolver(settings: Settings) -> Iterator[Broken]:
+    resolver = settings.nginx.resolver
+    place: Place = ("nginx", "resolver")
+    if resolver.addresses and not resolver.follow:
+        addresses: Place = (*place, "addresses")
+        wrong = "is for names that are followed, and `nginx.resolver.follow` is false"
+        yield Broken(Mistake(addresses, wrong, remove_command(addresses)), ((*place, "follow"),))
+    if "cluster_domain" in resolver.model_fields_set and not resolver.addresses:
+        domain: Place = (*place, "clusterDomain")
+        wrong = "is for `nginx.resolver.addresses`: without those each pod reads the cluster's domain when it starts"
+        yield Broken(
+            Mistake(domain, wrong, remove_command(domain), json.dumps(resolver.cluster_domain)),
+            ((*place, "addresses"),),
+        )
+
+
+def _names(settings: Settings) -> Iterator[Broken]:
+    if not settings.nginx.resolver.follow:
+        return
+    for place, upstream in _upstreams(settings):
+        if not upstream.is_ambiguous or upstream.host is None:
+            continue
+        service, namespace = upstream.host.lower().split(".")
+        scheme = "https://" if upstream.tls else ""
+        yield Broken(
+            Mistake(
+                place,
+                f"may be the Service `{service}` of the namespace `{namespace}`, which is written "
+                f"{scheme}{service}.{namespace}.svc:{upstream.port}, or a host, which is written with a point at its "
+                f"end: NGINX looks up whole names alone",
+                set_command(place, f"{scheme}{bracketed(upstream.host)}.:{upstream.port}"),
+                json.dumps(f"{scheme}{upstream.host}:{upstream.port}"),
+                (service, namespace, upstream.host),
+            ),
+            (("nginx", "resolver"),),
+        )
+
+
+def _upstream_tls(settings: Settings) -> Iterator[Broken]:
+    for place, upstream in _upstreams(settings):
+        given = {
+            "caBundle": upstream.ca_bundle,
+            "clientCertificate": upstream.client_certificate,
+            "clientKey": upstream.client_key,
+        }
+        if not upstream.tls:
+            for name in (name for name, value in given.items() if value is not None):
+                yield needs((*place, name), "is for an upstream in HTTPS", (*place, "tls"), "true")
+            continue
+        yield from _pair(place, upstream)
+
+
+def _pair(place: Place, upstream: Upstream) -> Iterator[Broken]:
+    certificate, key = upstream.client_certificate, upstream.client_key
+    place_of_key: Place = (*place, "clientKey")
+    if certificate is not None and key is None:
+        wrong = "is required beside `clientCertificate`"
+        yield Broken(Mistake(place_of_key, wrong, set_command(place_of_key, "", secret=True)))
+    if key is not None and certificate is None:
+        wrong = "is the key of `clientCertificate`, which is not set"
+        yield Broken(Mistake(place_of_key, wrong, remove_command(place_of_key)))
+    if key is not None and certificate is not None and not belong_together(certificate, key.get_secret_value()):
+        wrong = "must be the key of the first certificate in `clientCertificate`, and is that of another"
+        yield Broken(Mistake(place_of_key, wrong, set_command(place_of_key, "", secret=True), "[secret]"))
+
+
+def _attributes(settings: Settings) -> Iterator[Broken]:
+    groups = [(("nginx", "spanAttributes"), settings.nginx.span_attributes)]
+    groups += [
+        (("nginx", "routes", number, "spanAttributes"), route.span_attributes)
+        for number, route in enumerate(settings.nginx.routes)
+    ]
+    for group, attributes in groups:
+        for name in attributes:
+            if name in OF_THE_MODULE:
+                place: Place = (*group, name)
+                wrong = f"is set by the module itself, on every span: {OF_THE_MODULE[name]}"
+                yield Broken(Mistake(place, wrong, remove_command(place)))
+
+
+PROXYING_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
+    _following,
+    _resolver,
+    _names,
+    _upstream_tls,
+    _attributes,
+)

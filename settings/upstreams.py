@@ -1,0 +1,234 @@
+"""What NGINX sends requests on to: addresses, Services, how their names are followed, who stands in front of NGINX."""
+
+import ipaddress
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from settings.license import ClientKey
+from settings.values import (
+    CertificateBundle,
+    ClientCertificate,
+    Duration,
+    Host,
+    Kind,
+    LabelName,
+    Model,
+    Port,
+    is_address,
+    is_host,
+    matching,
+    seconds,
+    split_address,
+)
+
+CLUSTER_DOMAIN = "cluster.local"
+"""Kubernetes' own default."""
+
+# Last labels of names that are no namespaces: those of the first domains, and those that RFC 2606 keeps for documents.
+_DOMAINS = frozenset({"com", "net", "org", "edu", "gov", "mil", "int", "info", "io", "example", "test", "invalid"})
+
+_UPSTREAM = "must be host:port, https://host:port, or an object with `service` and `port`"
+
+
+def _address_of_url(text: str) -> tuple[str, int] | None:
+    """The host and port of `http://host[:port][/]` or `https://…`.
+
+    Raises:
+        ValueError: it has a path.
+    """
+    scheme, _, rest = text.partition("://")
+    authority, _, path = rest.partition("/")
+    if path:
+        raise ValueError(
+            "must have no path: requests keep their own. `rewrite ^/(.*)$ /base/$1 break;` in the route's "
+            "`extraConfig` puts /base before it"
+        )
+    usual = 443 if scheme == "https" else 80
+    host = authority.removeprefix("[").removesuffix("]") if authority.startswith("[") else authority
+    return split_address(authority) or ((host, usual) if is_host(host) else None)
+
+
+class Upstream(Model):
+    """Where a route's requests are sent on: `host:port`, or a Service of the cluster."""
+
+    written_as_text: ClassVar[bool] = True
+
+    host: Host | None = Field(default=None, description="A host name or an IP address.", examples=["192.0.2.20"])
+    service: LabelName | None = Field(default=None, description="A Service of the cluster.", examples=["shop"])
+    namespace: LabelName | None = Field(
+        default=None, description="The Service's namespace. Unset: the stack's.", examples=["web"]
+    )
+    port: Port = Field(description="Its port.", examples=[8080])
+    tls: bool = Field(default=False, description="Whether it is spoken to in HTTPS; its certificate is checked then.")
+    ca_bundle: CertificateBundle | None = Field(
+        default=None,
+        description="Authorities that its certificate is checked by. Unset: those of the image.",
+        examples=["-----BEGIN CERTIFICATE-----\n…"],
+    )
+    client_certificate: ClientCertificate | None = Field(
+        default=None,
+        description="Certificate that NGINX shows it, with those of the authorities in between.",
+        examples=["-----BEGIN CERTIFICATE-----\n…"],
+    )
+    client_key: ClientKey | None = Field(
+        default=None, description="Private key of `clientCertificate`; set it with --secret."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        split = _address_of_url(value) if re.match(r"https?://", value) else split_address(value)
+        if split is None:
+            raise ValueError(_UPSTREAM)
+        return {"host": split[0], "port": split[1], "tls": value.startswith("https://")}
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "Upstream":
+        if (self.host is None) == (self.service is None):
+            raise ValueError(_UPSTREAM)
+        if self.host is not None and self.namespace is not None:
+            raise ValueError("must not have a `namespace` without a `service`")
+        return self
+
+    def name(self, namespace: str) -> str:
+        """Its host as it is written in the configuration, a Service without the cluster's domain.
+
+        Args:
+            namespace: that of Services that name none.
+        """
+        return self.host or f"{self.service}.{self.namespace or namespace}.svc"
+
+    @property
+    def has_name(self) -> bool:
+        """Whether DNS tells its addresses."""
+        # The pod's own hosts file knows `localhost`.
+        return self.host is None or not (is_address(self.host) or self.host.lower() == "localhost")
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether it may be a Service and its namespace (`shop.web`) as well as a name of the world (`shop.dev`)."""
+        labels = (self.host or "").lower().split(".")
+        return self.has_name and len(labels) == 2 and "" not in labels and labels[1] not in _DOMAINS
+
+
+def service_of(host: str, namespace: str) -> tuple[str, str] | None:
+    """The name and namespace of the Service that a host may be; none where it is none.
+
+    Args:
+        host: a name or an address, without brackets.
+        namespace: that of Services that name none.
+    """
+    labels = host.lower().split(".")
+    if is_address(host) or labels == ["localhost"]:
+        return None
+    if len(labels) == 1:
+        return labels[0], namespace
+    is_service = labels[2:3] == ["svc"] or (len(labels) == 2 and "" not in labels and labels[1] not in _DOMAINS)
+    return (labels[0], labels[1]) if is_service else None
+
+
+def full_name(host: str, namespace: str, domain: str) -> str:
+    """A name as DNS knows it: NGINX' resolver does not try the pod's search domains.
+
+    Args:
+        host: a name, of a Service without the cluster's domain, or one that is whole already.
+        namespace: that of a Service that names none.
+        domain: the cluster's.
+    """
+    labels = host.lower().split(".")
+    if len(labels) == 1:
+        return f"{labels[0]}.{namespace}.svc.{domain}"
+    return f"{host.lower()}.{domain}" if labels[-1] == "svc" else host.lower().rstrip(".")
+
+
+def _idle(duration: str) -> str:
+    if seconds(duration) > 3600:
+        raise ValueError("must be at most 1h")
+    return duration
+
+
+class UpstreamKeepalive(Model):
+    """Connections to upstreams that are kept open between requests."""
+
+    connections: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(
+        default=32, description="Idle connections that each of two workers keeps for an upstream."
+    )
+    idle: Annotated[Duration, AfterValidator(_idle)] = Field(
+        default="1s",
+        description="Time after which an idle connection is closed. It must be shorter than the upstream's own: a POST "
+        "on a connection that the upstream is closing fails, since NGINX may not send it twice. Gunicorn closes after "
+        "2s, Node.js, Apache and Uvicorn after 5s.",
+    )
+
+
+def _address(text: str) -> str:
+    if not is_address(text):
+        raise ValueError("must be an IP address, without brackets")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address), Kind("address")]
+ClusterDomain = Annotated[
+    str, matching(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", "a domain, such as cluster.local"), Kind("host")
+]
+
+
+class Resolver(Model):
+    """How the names of upstreams are looked up."""
+
+    follow: bool = Field(
+        default=True,
+        description="Look names up again while NGINX runs, so that it follows hosts that move, and pods behind a "
+        "headless Service, within seconds. Needs NGINX 1.27.3. `false`: once, when it starts.",
+    )
+    addresses: list[Address] = Field(
+        default_factory=list[str],
+        description="Nameservers. Unset: each pod takes those of its /etc/resolv.conf, for which the image needs "
+        "/bin/sh.",
+        examples=[["10.96.0.10"]],
+    )
+    cluster_domain: ClusterDomain = Field(
+        default=CLUSTER_DOMAIN,
+        description="The cluster's domain, in which Services have their names; for `addresses`. Without those each pod "
+        "takes it from its /etc/resolv.conf.",
+        examples=[CLUSTER_DOMAIN],
+    )
+
+    @property
+    def follows_pods_file(self) -> bool:
+        """Whether each pod reads its nameservers when it starts."""
+        return self.follow and not self.addresses
+
+
+def _network(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError(
+            "must be an IP address or a network, such as 10.0.0.0/8, without bits after the mask"
+        ) from None
+    if network.prefixlen == 0:
+        raise ValueError("must not be every address: any client could name itself as any other then")
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network), Kind("network")]
+
+
+class TrustedProxies(Model):
+    """The load balancers or proxies before NGINX that are believed about their clients."""
+
+    addresses: list[Network] = Field(
+        min_length=1,
+        description="Their addresses or networks, as NGINX sees them. Behind a NodePort these may be the nodes'.",
+        examples=[["10.0.0.0/8"]],
+    )
+    protocol: Literal["xForwardedFor", "proxyProtocol"] = Field(
+        default="xForwardedFor",
+        description="How they tell the client's address: in X-Forwarded-For, beside which their X-Forwarded-Proto, "
+        "-Port and -Host are kept, or by the PROXY protocol, which every connection must begin with then.",
+    )

@@ -1,0 +1,167 @@
+"""Where Services lead that have no pods, as an API server tells of them."""
+
+import http.server
+import json
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+import httpx2
+import pulumi
+import pytest
+import yaml
+
+from components.backends import outside_pods
+from settings import Settings
+from tests.unit.conftest import Run
+
+Objects = dict[str, Any]
+
+
+@pytest.fixture
+def api_server() -> Generator[Callable[[Objects], str]]:
+    """An API server that has some objects, by their paths, or refuses them; gives the kubeconfig's text."""
+    servers: list[http.server.ThreadingHTTPServer] = []
+
+    def start(objects: Objects) -> str:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = objects.get(self.path.partition("?")[0], 404)
+                failure = {"kind": "Status", "status": "Failure", "message": "it is forbidden", "code": found}
+                body = json.dumps(failure if isinstance(found, int) else found).encode()
+                self.send_response(found if isinstance(found, int) else 200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return yaml.safe_dump(
+            {
+                "current-context": "a",
+                "clusters": [{"name": "a", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}],
+                "users": [{"name": "a", "user": {}}],
+                "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+            }
+        )
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def service(name: str, **spec: Any) -> Objects:
+    named = {"metadata": {"name": name}, "spec": spec, "apiVersion": "v1", "kind": "Service"}
+    return {f"/api/v1/namespaces/shop/services/{name}": named}
+
+
+def slices(*addresses: str, **ports: int) -> Objects:
+    piece = {
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address]} for address in addresses],
+        "ports": [{"name": name, "port": number} for name, number in ports.items()],
+    }
+    items: Objects = {
+        "kind": "EndpointSliceList",
+        "apiVersion": "discovery.k8s.io/v1",
+        "metadata": {},
+        "items": [piece],
+    }
+    return {"/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices": items}
+
+
+def outside(kubeconfig: str, upstream: object, **settings: Any) -> list[tuple[str, int]]:
+    made = Settings.model_validate({"nginx": {"routes": [{"path": "/", "upstream": upstream}]}} | settings)
+    return list(outside_pods(made, kubeconfig=kubeconfig, context=None).nginx)
+
+
+WEB = {"service": "web", "namespace": "shop", "port": 80}
+HTTP = {"name": "http", "port": 80, "targetPort": 8080}
+ADMIN = {"name": "admin", "port": 81, "targetPort": 8081}
+
+
+@pytest.mark.parametrize(
+    ("objects", "allowed"),
+    [
+        (service("web", selector={"app": "web"}, ports=[HTTP]), []),
+        ({}, []),
+        (
+            service("web", ports=[HTTP, ADMIN]) | slices("192.0.2.1", "192.0.2.2", http=8080, admin=8081),
+            [("192.0.2.1", 8080), ("192.0.2.2", 8080)],
+        ),
+        (service("web", clusterIP="None", ports=[HTTP]) | slices("192.0.2.1", http=8080), [("192.0.2.1", 80)]),
+        (service("web", type="ExternalName", externalName="db.partner.example"), [("db.partner.example", 80)]),
+        (
+            service("web", type="ExternalName", externalName="vm.shop.svc.cluster.local")
+            | service("vm", clusterIP="None", ports=[HTTP])
+            | slices("192.0.2.1", http=80),
+            [("vm.shop.svc.cluster.local", 80), ("192.0.2.1", 80)],
+        ),
+        (
+            service("web", type="ExternalName", externalName="web.shop.svc.cluster.local"),
+            [("web.shop.svc.cluster.local", 80)],
+        ),
+    ],
+)
+def test_backends_that_are_no_pods_are_found(
+    api_server: Callable[[Objects], str], objects: Objects, allowed: list[tuple[str, int]]
+) -> None:
+    kubeconfig = api_server(objects)
+    assert outside(kubeconfig, WEB) == allowed
+    assert outside(kubeconfig, "Web.shop.svc:80") == allowed
+    assert outside(kubeconfig, WEB, networkPolicies=False) == []
+
+
+def test_a_service_that_must_not_be_read_is_warned_of_once_something_changes(
+    api_server: Callable[[Objects], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    assert outside(api_server({"/api/v1/namespaces/shop/services/web": 403}), WEB) == []
+    (warning,) = said
+    assert warning.startswith("the Service web of the namespace shop, which the configuration names, cannot be read: ")
+    assert "`nginx.egress`" in warning
+
+
+@pytest.mark.parametrize("error", [httpx2.ConnectError("refused"), OSError("no file"), ValueError("no address")])
+def test_a_cluster_that_cannot_be_asked_stops_nothing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("components.backends.read_backends", fail)
+    assert outside("", WEB) == []
+
+
+def test_hosts_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("components.backends.read_backends", pytest.fail)
+    for host in ("192.0.2.1:80", "[2001:db8::1]:80", "api.shop.example:80", "shop.example:80", "localhost:80"):
+        assert outside("", host) == []
+
+
+def test_every_host_that_a_component_connects_to_is_asked_for(api_server: Callable[[Objects], str]) -> None:
+    objects = service("vm", ports=[HTTP]) | slices("192.0.2.1", http=8080)
+    kubeconfig = api_server(objects | service("web", type="ExternalName", externalName="web.example"))
+    made = Settings.model_validate(
+        {
+            "nginx": {"egress": ["vm.shop.svc:80"], "exporter": {"endpoint": "https://web.shop.svc:4317"}},
+            "collector": {"exporters": {"a": {"endpoint": "http://vm.shop.svc", "protocol": "http"}}},
+        }
+    )
+    found = outside_pods(made, kubeconfig=kubeconfig, context=None)
+    assert list(found.nginx) == [("192.0.2.1", 8080), ("web.example", 4317)]
+    assert list(found.collector) == [("192.0.2.1", 8080)]
+
+
+def test_what_is_found_is_in_nginx_s_policy(run_program: Run) -> None:
+    routes = json.dumps({"routes": [{"path": "/", "upstream": WEB}]})
+    program = run_program({"nginx": routes}, found=[("192.0.2.1", 8080), ("db.partner.example", 5000)])
+    rules = program.inputs("NetworkPolicy")["nginx"]["spec"]["egress"]
+    address = {"to": [{"ipBlock": {"cidr": "192.0.2.1/32"}}], "ports": [{"protocol": "TCP", "port": 8080}]}
+    assert address in rules
+    assert {"ports": [{"protocol": "TCP", "port": 5000}]} in rules

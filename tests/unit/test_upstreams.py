@@ -1,0 +1,59 @@
+"""Which names are followed, which images can, and what a name may be."""
+
+import pytest
+
+from settings import NginxSettings
+from settings.capabilities import follows_names
+from settings.upstreams import full_name, service_of
+
+
+@pytest.mark.parametrize(
+    ("image", "follows"),
+    [
+        ("nginx:1.27.3-otel", True),
+        ("nginx:1.30.4-otel", True),
+        ("nginxinc/nginx-unprivileged:1.28.0-alpine-otel", True),
+        ("registry.example/mirror/nginx:1.26.3-otel", False),
+        ("nginx:1.27.2-otel", False),
+        ("nginx:stable-otel", None),
+        ("nginx:1.29-otel", None),
+        (f"nginx@sha256:{'0' * 64}", None),
+        ("registry.example/edge:1.2.3", None),
+    ],
+)
+def test_an_image_s_tag_tells_whether_its_nginx_follows_names(image: str, follows: bool | None) -> None:
+    assert follows_names(image) is follows
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "service"),
+    [
+        ("web", "web.tracing.svc.corp.example", ("web", "tracing")),
+        ("Web.Shop.svc", "web.shop.svc.corp.example", ("web", "shop")),
+        ("web.shop.svc.cluster.local", "web.shop.svc.cluster.local", ("web", "shop")),
+        ("web-0.web.shop.svc", "web-0.web.shop.svc.corp.example", None),
+        ("api.shop.example", "api.shop.example", None),
+        ("shop.example", "shop.example", None),
+        ("partner.dev.", "partner.dev", None),
+    ],
+)
+def test_a_name_is_made_whole(host: str, name: str, service: tuple[str, str] | None) -> None:
+    assert full_name(host, "tracing", "corp.example") == name
+    assert service_of(host, "tracing") == service
+
+
+@pytest.mark.parametrize(
+    ("written", "host", "port", "tls"),
+    [
+        ("https://api.shop.example", "api.shop.example", 443, True),
+        ("https://api.shop.example/", "api.shop.example", 443, True),
+        ("http://api.shop.example", "api.shop.example", 80, False),
+        ("http://[2001:db8::1]", "2001:db8::1", 80, False),
+        ("[2001:db8::1]:8080", "2001:db8::1", 8080, False),
+        ("https://api.shop.example:8443", "api.shop.example", 8443, True),
+    ],
+)
+def test_an_upstream_that_is_a_url_has_the_port_of_its_scheme(written: str, host: str, port: int, tls: bool) -> None:
+    upstream = NginxSettings.model_validate({"routes": [{"path": "/", "upstream": written}]}).routes[0].upstream
+    assert upstream
+    assert (upstream.host, upstream.port, upstream.tls) == (host, port, tls)
