@@ -23,9 +23,11 @@ from lightkube.core.exceptions import ApiError
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace
 
+from components.objects import STACK_ANNOTATION
 from quickstart import clusters
 from quickstart.stack import PYTHON, require_cli
 from quickstart.state import REPOSITORY, STATE, QuickstartError
+from settings.mistakes import PROJECT
 
 _OWN_CLUSTER = ("nginx-tracing:cluster", "nginx-tracing:namespace", "kubernetes:")
 """What the configuration says of the stack's own cluster, and the namespace, which may be that of `make up` here."""
@@ -75,7 +77,7 @@ def preview(name: str, arguments: list[str]) -> int:
             "images are neither pulled nor built.",
             flush=True,
         )
-        with _namespace(cluster, namespace):
+        with _namespace(cluster, namespace, mark=f"{PROJECT}/{name}"):
             command = ["pulumi", "--non-interactive", "preview", f"--stack={name}", *arguments]
             started = subprocess.Popen(command, cwd=folder, env=environment)
             try:
@@ -143,11 +145,17 @@ def _environment(folder: Path, cluster: clusters.Cluster, *, has_secrets: bool) 
 
 
 @contextlib.contextmanager
-def _namespace(cluster: clusters.Cluster, name: str) -> Generator[None]:
-    """The objects' namespace: without it the API server looks at none of them."""
+def _namespace(cluster: clusters.Cluster, name: str, *, mark: str) -> Generator[None]:
+    """The objects' namespace: without it the API server looks at none of them.
+
+    Args:
+        cluster: where.
+        name: its name.
+        mark: the stack that takes it for its own.
+    """
     client = Client(config=KubeConfig.from_file(cluster.environment["KUBECONFIG"]))
     try:
-        client.create(Namespace(metadata=ObjectMeta(name=name)))
+        client.create(Namespace(metadata=ObjectMeta(name=name, annotations={STACK_ANNOTATION: mark})))
     except (ApiError, httpx2.HTTPError) as error:
         raise QuickstartError(f"The namespace {name} could not be made: {error}") from error
     try:
