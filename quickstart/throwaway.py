@@ -46,6 +46,10 @@ def preview(name: str, arguments: list[str]) -> int:
     Raises:
         QuickstartError: no such file, secrets that cannot be read here, or no cluster.
     """
+    # Imported here: `make down` needs nothing of the program.
+    from components.objects import STACK_ANNOTATION  # noqa: PLC0415
+    from settings.mistakes import PROJECT  # noqa: PLC0415
+
     document = configuration(REPOSITORY / f"Pulumi.{name}.yaml")
     STATE.mkdir(exist_ok=True, mode=0o700)
     # What is made is removed, also when a job is cancelled.
@@ -75,7 +79,7 @@ def preview(name: str, arguments: list[str]) -> int:
             "images are neither pulled nor built.",
             flush=True,
         )
-        with _namespace(cluster, namespace):
+        with _namespace(cluster, namespace, mark={STACK_ANNOTATION: f"{PROJECT}/{name}"}):
             command = ["pulumi", "--non-interactive", "preview", f"--stack={name}", *arguments]
             started = subprocess.Popen(command, cwd=folder, env=environment)
             try:
@@ -143,11 +147,17 @@ def _environment(folder: Path, cluster: clusters.Cluster, *, has_secrets: bool) 
 
 
 @contextlib.contextmanager
-def _namespace(cluster: clusters.Cluster, name: str) -> Generator[None]:
-    """The objects' namespace: without it the API server looks at none of them."""
+def _namespace(cluster: clusters.Cluster, name: str, *, mark: dict[str, str]) -> Generator[None]:
+    """The objects' namespace: without it the API server looks at none of them.
+
+    Args:
+        cluster: where.
+        name: its name.
+        mark: the annotation by which the stack takes it for its own.
+    """
     client = Client(config=KubeConfig.from_file(cluster.environment["KUBECONFIG"]))
     try:
-        client.create(Namespace(metadata=ObjectMeta(name=name)))
+        client.create(Namespace(metadata=ObjectMeta(name=name, annotations=mark)))
     except (ApiError, httpx2.HTTPError) as error:
         raise QuickstartError(f"The namespace {name} could not be made: {error}") from error
     try:

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from components.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
 from lab.stack import Stack
-from reliability.faults import must
+from reliability.faults import free_volumes, must
 from reliability.figures import Figure
 from settings.mistakes import PROJECT
 
@@ -68,12 +69,13 @@ def snapshot(namespace: str) -> Snapshot:
 
 
 def untouched(stack: Stack, show: Callable[[str], None]) -> Figure:
-    """Counts the objects that `pulumi preview`, `up` and `destroy` leave as they are, where each command is refused.
+    """Counts the objects of somebody else that `pulumi preview`, `up` and `destroy` leave as they are.
 
-    In a namespace that is somebody else's, with objects of other names and of the stack's own; then in one of the
-    stack's own, in which somebody has objects of its names. The stack is to be empty, and is at the end.
+    Where each command is refused: in a namespace that is somebody else's, with objects of other names and of the
+    stack's own; and in one of the stack's own, in which somebody has objects of its names. Where `up` succeeds: in
+    somebody's namespace that `createNamespace: false` uses. The stack is to be empty, and is at the end.
     """
-    touched, accepted, count = list[str](), list[str](), 0
+    count = _Count()
     for place, mark in (("somebody's namespace", False), ("the stack's own namespace", True)):
         show(place)
         somebody_s(stack.namespace, "web", "tempo", "nginx")
@@ -82,18 +84,47 @@ def untouched(stack: Stack, show: Callable[[str], None]) -> Figure:
         before = snapshot(stack.namespace)
         for command in (("preview",), ("up", "--yes", "--skip-preview")):
             if stack.pulumi(*command).returncode == 0:
-                accepted.append(f"{place}: {command[0]}")
+                count.wrong.append(f"{place}: {command[0]} was not refused")
         stack.must("destroy", "--yes", "--skip-preview")
-        after = snapshot(stack.namespace)
-        count += len(before)
-        touched += [f"{place}: {' '.join(name)}" for name in before if after.get(name) != before[name]]
-        touched += [f"{place}: {' '.join(name)} is new" for name in after if name not in before]
+        count.compare(place, before, snapshot(stack.namespace))
         must("delete", "namespace", stack.namespace)
-    details = {"touched": ", ".join(touched), "not refused": ", ".join(accepted)}
+    show(place := "somebody's namespace, shared")
+    configuration = stack.folder / f"Pulumi.{stack.name}.yaml"
+    unshared = configuration.read_text()
+    stack.configure({"createNamespace": "false"})
+    somebody_s(stack.namespace, "web", "shop")
+    before = snapshot(stack.namespace)
+    stack.up()
+    count.compare(place, before, snapshot(stack.namespace))
+    stack.must("destroy", "--yes", "--skip-preview")
+    after = snapshot(stack.namespace)
+    count.compare(place, before, after)
+    # Kubernetes keeps the claims of a StatefulSet, which may hold what was never sent.
+    left = [" ".join(name) for name in after if name not in before and name[0] != CLAIM.name]
+    count.wrong += [f"{place}: {name} is left" for name in left]
+    must("delete", "namespace", stack.namespace)
+    configuration.write_text(unshared)
+    free_volumes()
     return Figure(
-        "objects of somebody else untouched by `up` and `destroy`",
+        "objects of somebody else untouched by `up` and `destroy`, in three namespaces",
         "all",
-        f"{count - len(touched)} of {count}",
-        bool(count) and not touched and not accepted,
-        {**details},
+        f"{count.all - count.touched} of {count.all}",
+        bool(count.all) and not count.touched and not count.wrong,
+        {"wrong": "; ".join(count.wrong)},
     )
+
+
+@dataclass
+class _Count:
+    """The objects that were looked at, and those that were not as before."""
+
+    all: int = 0
+    touched: int = 0
+    wrong: list[str] = field(default_factory=list[str])
+
+    def compare(self, place: str, before: Snapshot, after: Snapshot) -> None:
+        """Counts each object of before."""
+        changed = [" ".join(name) for name in before if after.get(name) != before[name]]
+        self.all += len(before)
+        self.touched += len(changed)
+        self.wrong += [f"{place}: {name} was touched" for name in changed]

@@ -29,7 +29,7 @@ from tests.lab.conftest import answers
 from tests.lab.test_previews import drift
 from tests.waiting import wait_for
 
-NAMESPACE = "wt-ownership-test"
+NAMESPACE = "tracing-ownership"
 HERE = f"--namespace={NAMESPACE}"
 SMALL = {f"{component}.resources.cpu": "50m" for component in ("nginx", "collector", "tempo")}
 PREVIOUS = (Path(__file__).parent / "previous_version.txt").read_text().strip()
@@ -94,6 +94,17 @@ def test_a_foreign_service_in_the_stack_s_own_namespace_is_refused_and_left_as_i
     assert f"Service tempo in the namespace {NAMESPACE}" in said
     assert "written by kubectl-create" in said
     assert "Deployment" not in said
+    assert snapshot(NAMESPACE) == before
+
+
+def test_a_namespace_that_is_shared_keeps_everything_of_others(own: Stack) -> None:
+    somebody_s(NAMESPACE)
+    before = snapshot(NAMESPACE)
+    own.configure({"createNamespace": "false"})
+    own.up()
+    assert own.planned() == {}
+    assert snapshot(NAMESPACE).items() >= before.items()
+    own.must("destroy", "--yes", "--skip-preview")
     assert snapshot(NAMESPACE) == before
 
 

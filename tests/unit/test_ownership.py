@@ -1,5 +1,6 @@
 """Objects that exist under the stack's names, on an API server that has any: what goes on, and what is refused."""
 
+import asyncio
 import http.server
 import json
 import threading
@@ -259,9 +260,12 @@ def test_somebody_s_claims_that_replicas_would_take_by_name_are_refused(run: Run
     assert run(PERSISTENT).resources
 
 
-def test_a_namespace_that_is_being_deleted_is_waited_for_whosever_it_is(run: Run, api: Api) -> None:
+def test_a_namespace_that_is_being_deleted_is_waited_for_whosever_it_is(api: Api) -> None:
     api.objects = {NAMESPACE: {**OWN, "deletionTimestamp": "2026-11-01T12:00:00Z"}}
-    assert refusal(run) == (
+    looked = ownership.start_survey(planned(Settings()), "tracing", kubeconfig=api.text, context=None)
+    with pytest.raises(pulumi.RunError) as error:
+        asyncio.run(ownership.check_ownership([], "tracing", looked, kubeconfig=api.text, context=None))
+    assert str(error.value) == (
         "the namespace tracing is being deleted since 2026-11-01T12:00:00Z; nothing was changed.\n"
         "  Wait until it is gone: kubectl wait --for=delete namespace/tracing --timeout=5m"
     )
