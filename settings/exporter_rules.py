@@ -34,17 +34,20 @@ def exporter_secrets(settings: Settings) -> list[Place]:
     return [*places, *([(*_PROXY, "password")] if proxy and proxy.password else [])]
 
 
-def _header_spellings(settings: Settings) -> Iterator[Broken]:
+def doubled_headers(settings: Settings) -> Iterator[tuple[Place, Place]]:
+    """Headers that are there in another spelling as well, each with the place of the one that stays."""
     for place, headers in header_places(settings):
         # Capital letters sort before small ones, so the spelling that stays is the one in lower case, if there is one.
         # Versions before this one had offered to set the secret under that.
         spellings = sorted(headers, reverse=True)
         for number, kept in repeated(name.lower() for name in spellings):
-            doubled: Place = (*place, spellings[number])
-            wrong = (
-                f"is {path((*place, spellings[kept]))} too: a header's name is the same in capital and small letters"
-            )
-            yield Broken(Mistake(doubled, wrong, remove_command(doubled)))
+            yield (*place, spellings[number]), (*place, spellings[kept])
+
+
+def _header_spellings(settings: Settings) -> Iterator[Broken]:
+    for doubled, kept in doubled_headers(settings):
+        wrong = f"is {path(kept)} too: a header's name is the same in capital and small letters"
+        yield Broken(Mistake(doubled, wrong, remove_command(doubled)))
 
 
 def _client_certificates(settings: Settings) -> Iterator[Broken]:
