@@ -13,6 +13,8 @@ _NAMES = ("otelcol.component.id", "name")
 """What tells the exporter in a line's fields: since version 0.126, and before."""
 
 _FAILED = "Exporting failed"
+_FOLLOWS = "sending queue is full|interrupted due to shutdown"
+"""Texts of lines that follow from what another line tells."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,9 @@ def told_by(line: str) -> tuple[str, str] | None:
         return None
     exporter = next((told[name] for name in _NAMES if isinstance(told.get(name), str)), None)
     error = told.get("error")
-    return (exporter, explained(exporter, error)) if exporter and isinstance(error, str) else None
+    if not exporter or not isinstance(error, str) or re.search(_FOLLOWS, error):
+        return None
+    return exporter, explained(exporter, error)
 
 
 def explained(exporter: str, error: str) -> str:

@@ -158,6 +158,7 @@ def test_of_what_spans_were_dropped_for_is_told_as_well() -> None:
         "Exporting failed.",
         "Exporting failed. {",
         'Exporting failed. {"otelcol.component.id": 1, "error": "x"}',
+        line_of("otlp/vendor", "sending queue is full", "Exporting failed. Rejecting data."),
         'Exporting failed. {"otelcol.component.id": "otlp/a", "error": {"x": 1}}',
     ],
 )
