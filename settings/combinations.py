@@ -18,7 +18,7 @@ from settings.capabilities import (
     module_of,
 )
 from settings.collector import DEFAULT_IMAGES
-from settings.exporter_rules import EXPORTER_RULES, doubled_headers, exporter_secrets
+from settings.exporter_rules import EXPORTER_RULES, exporter_secrets
 from settings.image_rules import IMAGE_RULES
 from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, repeated, set_command
 from settings.nginx import SPAN_BYTES, WORKERS, Return, Upstream
@@ -559,10 +559,8 @@ def _secrets_in_plain_text(settings: Settings, is_secret: IsSecret, is_plain: Is
 
     Pulumi tells which top-level keys have a secret in them, not where: beside one that is encrypted, the file tells.
     """
-    # Those are removed, and a command that sets them would bring them back.
-    doubled = {place for place, _ in doubled_headers(settings)}
     for place in _secret_places(settings):
-        if place not in doubled and (not is_secret(str(place[0])) or is_plain(place)):
+        if not is_secret(str(place[0])) or is_plain(place):
             yield Broken(
                 Mistake(
                     place,
