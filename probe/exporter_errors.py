@@ -13,6 +13,11 @@ _NAMES = ("otelcol.component.id", "name")
 """What tells the exporter in a line's fields: since version 0.126, and before."""
 
 _FAILED = "Exporting failed"
+_OWN = "tempo"
+"""The exporter to the stack's own Tempo; no other may have its name."""
+
+_FOLLOWS = "sending queue is full|interrupted due to shutdown"
+"""Texts of lines that follow from what another line tells."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,9 @@ def told_by(line: str) -> tuple[str, str] | None:
         return None
     exporter = next((told[name] for name in _NAMES if isinstance(told.get(name), str)), None)
     error = told.get("error")
-    return (exporter, explained(exporter, error)) if exporter and isinstance(error, str) else None
+    if not exporter or not isinstance(error, str) or re.search(_FOLLOWS, error):
+        return None
+    return exporter, explained(exporter, error)
 
 
 def explained(exporter: str, error: str) -> str:
@@ -125,5 +132,7 @@ def explained(exporter: str, error: str) -> str:
     name = exporter.rpartition("/")[2]
     for known in _TABLE:
         if found := re.search(known.text, error):
-            return f"“{found[0]}”: {known.meaning.format(at=f'collector.exporters.{name}')}"
+            shown = f"“{found[0]}”"
+            # The stack's own Tempo is wired by the program: there is nothing to configure, and it may just be away.
+            return shown if name == _OWN else f"{shown}: {known.meaning.format(at=f'collector.exporters.{name}')}"
     return "its log says why"

@@ -32,14 +32,16 @@ from settings.stack import Settings
 from settings.values import amount, is_address, seconds, split_address
 
 IsSecret = Callable[[str], bool]
+IsPlain = Callable[[Place], bool]
 
 
-def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
+def mistakes_of(settings: Settings, is_secret: IsSecret, is_plain: IsPlain) -> Iterator[Broken]:
     """Every broken rule.
 
     Args:
         settings: a configuration whose values are each valid.
         is_secret: whether a top-level key is a secret to Pulumi.
+        is_plain: whether the stack's file has a place's value in plain text, as far as it can be read.
     """
     rules = (
         *_RULES,
@@ -53,7 +55,7 @@ def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
     )
     for rule in rules:
         yield from rule(settings)
-    yield from _secrets_in_plain_text(settings, is_secret)
+    yield from _secrets_in_plain_text(settings, is_secret, is_plain)
 
 
 def _module(settings: Settings) -> Iterator[Broken]:
@@ -547,13 +549,13 @@ def _registry(settings: Settings) -> Iterator[Broken]:
         )
 
 
-def _secrets_in_plain_text(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
+def _secrets_in_plain_text(settings: Settings, is_secret: IsSecret, is_plain: IsPlain) -> Iterator[Broken]:
     """Secrets that the stack's file would show to everyone who reads it.
 
-    Pulumi tells which top-level keys have a secret in them, not where.
+    Pulumi tells which top-level keys have a secret in them, not where: beside one that is encrypted, the file tells.
     """
     for place in _secret_places(settings):
-        if not is_secret(str(place[0])):
+        if not is_secret(str(place[0])) or is_plain(place):
             yield Broken(
                 Mistake(
                     place,

@@ -23,8 +23,11 @@ def header_places(settings: Settings) -> Iterator[tuple[Place, Mapping[str, Secr
 
 
 def exporter_secrets(settings: Settings) -> list[Place]:
-    """The places of all secrets that exporters have."""
-    places: list[Place] = [(*place, header) for place, headers in header_places(settings) for header in headers]
+    """The places of all secrets that exporters have, without headers that are to be removed for their spelling."""
+    # A command that sets one of those as a secret would bring it back.
+    doubled = {place for place, _ in _doubled_headers(settings)}
+    headers: list[Place] = [(*place, header) for place, headers in header_places(settings) for header in headers]
+    places = [place for place in headers if place not in doubled]
     places += [
         (*_EXPORTERS, name, "tls", "clientKey")
         for name, exporter in settings.collector.exporters.items()
@@ -34,17 +37,20 @@ def exporter_secrets(settings: Settings) -> list[Place]:
     return [*places, *([(*_PROXY, "password")] if proxy and proxy.password else [])]
 
 
-def _header_spellings(settings: Settings) -> Iterator[Broken]:
+def _doubled_headers(settings: Settings) -> Iterator[tuple[Place, Place]]:
+    """Headers that are there in another spelling as well, each with the place of the one that stays."""
     for place, headers in header_places(settings):
         # Capital letters sort before small ones, so the spelling that stays is the one in lower case, if there is one.
         # Versions before this one had offered to set the secret under that.
         spellings = sorted(headers, reverse=True)
         for number, kept in repeated(name.lower() for name in spellings):
-            doubled: Place = (*place, spellings[number])
-            wrong = (
-                f"is {path((*place, spellings[kept]))} too: a header's name is the same in capital and small letters"
-            )
-            yield Broken(Mistake(doubled, wrong, remove_command(doubled)))
+            yield (*place, spellings[number]), (*place, spellings[kept])
+
+
+def _header_spellings(settings: Settings) -> Iterator[Broken]:
+    for doubled, kept in _doubled_headers(settings):
+        wrong = f"is {path(kept)} too: a header's name is the same in capital and small letters"
+        yield Broken(Mistake(doubled, wrong, remove_command(doubled)))
 
 
 def _client_certificates(settings: Settings) -> Iterator[Broken]:

@@ -1,9 +1,12 @@
 """The only reader of Pulumi's configuration."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pulumi
+import yaml
 from pulumi.runtime.config import CONFIG, is_config_secret
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
@@ -37,7 +40,8 @@ def load() -> Settings:
     """
     raw = {key: _parsed(key, text) for key, text in _configured().items() if text}
     settings, mistakes, faulty = _validated(raw)
-    mistakes += [rule.mistake for rule in mistakes_of(settings, _is_secret) if not _touches(rule.places, faulty)]
+    broken = mistakes_of(settings, _is_secret, _plain_in_file())
+    mistakes += [rule.mistake for rule in broken if not _touches(rule.places, faulty)]
     if mistakes:
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise pulumi.RunError(
@@ -74,6 +78,29 @@ def _configured() -> dict[str, str]:
 
 def _is_secret(key: str) -> bool:
     return is_config_secret(f"{PROJECT}:{key}")
+
+
+def _plain_in_file() -> Callable[[Place], bool]:
+    """Whether a place of the stack's file has its value in plain text; of a file that cannot be read it is not known.
+
+    The engine gives the values without saying which of an object's were encrypted. The program runs in the folder of
+    the project, where the file is, unless `--config-file` names another.
+    """
+    try:
+        document: Any = yaml.safe_load(Path(f"Pulumi.{pulumi.get_stack()}.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        document = None
+
+    def is_plain(place: Place) -> bool:
+        found = document
+        for part in ("config", f"{PROJECT}:{place[0]}", *place[1:]):
+            try:
+                found = found[part]
+            except (KeyError, IndexError, TypeError):
+                return False
+        return isinstance(found, str | int | float)
+
+    return is_plain
 
 
 def _parsed(key: str, text: str) -> Any:

@@ -481,7 +481,8 @@ NotProxied = Annotated[str, AfterValidator(_not_proxied), Kind("host, or range")
 
 
 def _origin(text: str) -> str:
-    matched = re.fullmatch(r"https?://([^/\s]+)", text)
+    # Pages of applications have schemes of their own: `capacitor://localhost`.
+    matched = re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://([^/\s]+)", text)
     host = matched[1].replace("*", "any") if matched and text.count("*") <= 1 else ""
     if text != "*" and split_address(host) is None and not is_host(host):
         raise ValueError("must be `*`, or https://host[:port] with one `*` at most, without a path")

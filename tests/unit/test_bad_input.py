@@ -138,6 +138,25 @@ def test_who_runs_every_command_for_secrets_in_plain_text_has_none_left_in_the_f
     assert "canary" not in json.dumps(values)
 
 
+def test_a_secret_in_plain_text_beside_an_encrypted_one_is_found_in_the_stack_s_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = _exporting(headers={"X-Scope-OrgID": "canary", "api-key": "secret", "seven": 7})
+    in_file = json.loads(json.dumps(values))
+    in_file["collector"]["exporters"]["vendor"]["headers"]["api-key"] = {"secure": "v1:abc"}
+    file = tmp_path / "Pulumi.test.yaml"
+    file.write_text(yaml.safe_dump({"config": {"nginx-tracing:collector": in_file["collector"]}}))
+    monkeypatch.chdir(tmp_path)
+    said = refusal(values, ["collector"])
+    assert said.startswith("2 mistakes ")
+    for header in ("X-Scope-OrgID", "seven"):
+        assert f"pulumi config set --secret --path collector.exporters.vendor.headers.{header} < file" in said
+    assert "canary" not in said
+    for unreadable in ("", "[", "config: 7", "config: {nginx-tracing:collector: 7}"):
+        file.write_text(unreadable)
+        assert refusal(values, ["collector"]) == ""
+
+
 def _maps(model: type[BaseModel], place: str = "") -> Iterator[tuple[str, Any]]:
     """Every map of a model whose keys are the user's: its place, and its annotation."""
     for name, field in aliased(model).items():

@@ -145,6 +145,12 @@ def test_what_a_receiver_answers_is_never_shown_because_it_may_repeat_a_secret(c
     assert "canary" not in told[1]
 
 
+@pytest.mark.parametrize("error", ["error reading server preface: EOF", "dial tcp 1: connect: connection refused"])
+def test_of_the_stack_s_own_tempo_no_key_is_named_because_it_has_none(error: str) -> None:
+    told = told_by(line_of("otlp/tempo", _UNAVAILABLE.format(error)))
+    assert told == ("otlp/tempo", f"“{error.rpartition('1: ')[2]}”")
+
+
 def test_of_what_spans_were_dropped_for_is_told_as_well() -> None:
     told = told_by(line_of("otlphttp/vendor", "no route to host", "Exporting failed. Dropping data."))
     assert told == ("otlphttp/vendor", "its log says why")
@@ -158,6 +164,7 @@ def test_of_what_spans_were_dropped_for_is_told_as_well() -> None:
         "Exporting failed.",
         "Exporting failed. {",
         'Exporting failed. {"otelcol.component.id": 1, "error": "x"}',
+        line_of("otlp/vendor", "sending queue is full", "Exporting failed. Rejecting data."),
         'Exporting failed. {"otelcol.component.id": "otlp/a", "error": {"x": 1}}',
     ],
 )
