@@ -83,7 +83,7 @@ class OtelCollector(pulumi.ComponentResource):
     otlp_endpoint: Endpoint
     """Where spans are received, OTLP over gRPC without TLS."""
 
-    pods: pulumi.Resource
+    pods: pulumi.CustomResource
     """The workload: there, or updated, once its pods are Ready."""
 
     policies: list[pulumi.Resource]
