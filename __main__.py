@@ -66,11 +66,18 @@ async def main() -> pulumi.Inputs:
     )
     if tempo:
         tempo.publish(after=[collector.pods] if collector else [])
-    exporter = collector.otlp_endpoint if collector else None
+    exporter, pods = (collector.otlp_endpoint, collector.pods) if collector else (None, None)
     plus = licensed_plus(settings)
     image = nginx_plus_image("nginx-plus", settings).reference if settings.builds_image else stack.images["nginx"]
     nginx = NginxOtel(
-        "nginx", settings.nginx, stack, image=image, exporter=exporter, plus=plus, backends=stack.backends.nginx
+        "nginx",
+        settings.nginx,
+        stack,
+        image=image,
+        exporter=exporter,
+        after=pods,
+        plus=plus,
+        backends=stack.backends.nginx,
     )
     components = (tempo, collector, nginx)
     deny_all(stack, after=[policy for component in components if component for policy in component.policies])

@@ -115,6 +115,7 @@ class NginxOtel(pulumi.ComponentResource):
         *,
         image: pulumi.Input[str],
         exporter: Endpoint | None,
+        after: pulumi.Resource | None = None,
         plus: LicensedPlus | None = None,
         backends: Sequence[tuple[str, int]] = (),
         opts: pulumi.ResourceOptions | None = None,
@@ -127,6 +128,8 @@ class NginxOtel(pulumi.ComponentResource):
             stack: what holds for all components.
             image: the image that runs; `settings.image` is not looked at.
             exporter: the stack's own Collector; none where `settings.exporter.endpoint` names another.
+            after: its pods. The module connects when NGINX starts. A Collector that it does not find it looks for again
+                after 1 s, then after 1.6 times longer each time, and what comes meanwhile is lost.
             plus: what NGINX Plus needs, where the image is one of it.
             backends: where Services lead that upstreams name, as far as that is no pod of their namespace.
             opts: the usual options.
@@ -199,7 +202,7 @@ class NginxOtel(pulumi.ComponentResource):
             grace_seconds=_grace_seconds(settings),
             replicas=settings.replicas,
             autoscaled=settings.autoscaling is not None,
-            depends_on=self.policies,
+            depends_on=[*self.policies, *([after] if after else [])],
         )
         scaled = deployment(workload, stack=stack, parent=self)
         self.pods = scaled

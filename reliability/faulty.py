@@ -239,10 +239,10 @@ def collector_unreachable(stack: Stack, seconds: float, turns: int) -> list[Figu
     change = f"{ratio - 1:+.0%}, of {turns} turns each"
     return [
         Figure("Collector unreachable: p99 of requests", "at most 5 % more", change, ratio <= 1.05, details),
-        # The module waits for answers for as long as it is let.
+        # The module waits for answers for as long as it is let, and for a connection for 20 s.
         Figure(
             "Collector unreachable: NGINX ends",
-            f"with its grace period of {grace} s",
+            f"≤ {grace} s, its grace period",
             f"{ended:.0f} s",
             ended <= grace + ENDED_SECONDS,
         ),

@@ -1,6 +1,6 @@
 """Faults in the real processes under 200 requests a second: what is lost. `make reliability` does it for longer.
 
-The module of NGINX is the lab's stand-in: what it loses says nothing of the official one.
+The module of NGINX is the lab's stand-in, which connects, fails and waits as the official one does.
 """
 
 from collections.abc import Generator
@@ -67,6 +67,10 @@ def test_a_collector_that_is_killed_loses_what_it_was_not_given(durable: Stack) 
     check(faulty.collector_kill(durable))
 
 
+def test_without_a_collector_nginx_tells_each_failure_and_finds_one_again_within_grpc_s_waits(durable: Stack) -> None:
+    check(faulty.collectors_away(durable, seconds=3))
+
+
 def test_what_waits_for_tempo_outlives_the_collectors(durable: Stack) -> None:
     check(faulty.collectors_with_full_queues(durable, seconds=5))
 
@@ -83,7 +87,9 @@ def test_a_tempo_that_is_killed_loses_what_was_not_on_its_disk(durable: Stack) -
     check(faulty.tempo_kill(durable))
 
 
-def test_a_collector_that_cannot_be_reached_is_not_noticed_by_requests_and_holds_no_pod(durable: Stack) -> None:
+def test_requests_do_not_notice_a_collector_that_cannot_be_reached_and_a_pod_ends_with_its_grace_period(
+    durable: Stack,
+) -> None:
     latency, end = faulty.collector_unreachable(durable, seconds=5, turns=1)
     # A percentile of five seconds is noise: that it is no other order is what they can tell.
     assert latency.details["failed"] == 0

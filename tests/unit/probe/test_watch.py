@@ -169,9 +169,9 @@ def test_what_the_collector_s_log_says_of_an_exporter_is_told_at_the_first_look(
     ended = probe("--watch", "0.1", "--rounds", "1")
     assert ended.code == 1
     assert (
-        "could not send with otlp/vendor; it tries again; “tls: first record does not look like a TLS handshake”: the "
-        "receiver speaks plain text, and the Collector TLS: "
-        "`pulumi config set --path collector.exporters.vendor.tls.enabled false`."
+        "could not send with otlp/vendor (otelcol_exporter_queue_size 3); it tries again; "
+        "“tls: first record does not look like a TLS handshake”: the receiver speaks plain text, and the Collector "
+        "TLS: `pulumi config set --path collector.exporters.vendor.tls.enabled false`."
     ) in ended.output
 
 
@@ -182,7 +182,7 @@ def test_an_exporter_that_fails_beside_tempo_is_told_though_every_trace_is_found
     stack.collector_log = [line_of("otlp/vendor", PLAIN_TEXT)]
     ended = probe("--requests", "2")
     assert ended.code == 0
-    assert "Collector → exporter: the Collector still holds 3 batches" in ended.output
+    assert "Collector → exporter: the Collector still holds spans" in ended.output
     assert "collector.exporters.vendor.tls.enabled false" in ended.output
 
 
