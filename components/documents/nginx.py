@@ -13,6 +13,7 @@ from typing import cast
 
 import jinja2
 
+from components.documents.nginx_merge import merged
 from settings.nginx import WORKERS, Exporter, NginxSettings, Sampling, Upstream
 from settings.nginx_text import quoted
 from settings.plus import PlusSettings
@@ -60,7 +61,7 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
         fixed.append(settings.sampling)
     ratios = {settings.sampling.ratio, *(sampling.ratio for sampling in fixed), *switchable}
     upstreams = {_named(route.upstream, namespace): None for route in settings.routes if route.upstream}
-    return _templates.get_template("nginx.conf.j2").render(
+    document = _templates.get_template("nginx.conf.j2").render(
         settings=settings,
         namespace=namespace,
         workers=WORKERS,
@@ -78,6 +79,7 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
         parent_ratios=sorted({sampling.ratio for sampling in fixed if sampling.parent_based}),
         upstreams=list(upstreams),
     )
+    return merged(document, settings)
 
 
 def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
