@@ -37,7 +37,7 @@ _TYPES = {
     "ngx_conf_set_size_slot": "size",
     "ngx_conf_set_off_slot": "offset",
     "ngx_conf_set_msec_slot": "time",
-    "ngx_conf_set_sec_slot": "time",
+    "ngx_conf_set_sec_slot": "seconds",
     "ngx_conf_set_bufs_slot": "buffers",
     "ngx_conf_set_enum_slot": "enum",
     "ngx_conf_set_bitmask_slot": "mask",

@@ -72,6 +72,12 @@ def module_of(image: str) -> Module | None:
     return next((module for first, module in _BY_NGINX_VERSION if version >= first), NO_MODULE)
 
 
+def version_of(image: str) -> tuple[int, ...] | None:
+    """The version of NGINX that an image's tag tells; none where it does not."""
+    matched = IMAGE_REFERENCE.fullmatch(image)
+    return _version(matched["tag"] or "") if matched else None
+
+
 def distribution_of(image: str) -> Distribution | None:
     """The distribution that an image of the Collector has; none where its name does not tell."""
     matched = IMAGE_REFERENCE.fullmatch(image)

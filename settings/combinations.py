@@ -22,6 +22,7 @@ from settings.mistakes import Broken, Mistake, Place, needs, path, remove_comman
 from settings.nginx import SPAN_BYTES, WORKERS, Return
 from settings.nginx_text import unknown_variable
 from settings.plus_combinations import PLUS_RULES
+from settings.snippet_rules import SNIPPET_RULES
 from settings.stack import Settings
 from settings.values import amount, is_address, seconds, split_address
 
@@ -35,7 +36,7 @@ def mistakes_of(settings: Settings, is_secret: IsSecret) -> Iterator[Broken]:
         settings: a configuration whose values are each valid.
         is_secret: whether a top-level key is a secret to Pulumi.
     """
-    for rule in (*_RULES, *PLUS_RULES):
+    for rule in (*_RULES, *SNIPPET_RULES, *PLUS_RULES):
         yield from rule(settings)
     yield from _secrets_in_plain_text(settings, is_secret)
 

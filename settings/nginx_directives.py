@@ -117,7 +117,7 @@ def inner_context(directive: Directive, around: str) -> str | None:
 
 
 # Directives that NGINX takes several times, each of which says all of what is meant: theirs stand for all of ours.
-_WHOLE = frozenset({"access_log", "error_log", "index", "server_name", "return", "ssl_session_cache", "limit_except"})
+_WHOLE = frozenset({"access_log", "error_log", "index", "server_name", "return", "ssl_session_cache"})
 
 # By the first argument, without regard to case: a header, an attribute, a format's or an upstream's name.
 _BY_FIRST = frozenset(
@@ -128,6 +128,9 @@ _BY_FIRST = frozenset(
 )
 # By the variable that it makes.
 _BY_SECOND = frozenset({"map", "split_clients", "keyval"})
+
+_ALL_STAND = frozenset({"server", "location", "if", "types"})
+"""Blocks that NGINX takes beside one another, however alike."""
 
 ANSWERS = frozenset(
     {"proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass", "tunnel_pass", "return"}
@@ -160,6 +163,8 @@ def slot(directive: Directive) -> tuple[str, ...]:
 
 def displaces(theirs: Directive, ours: Directive) -> bool:
     """Whether a directive in the same block leaves no use for another."""
+    if theirs.name in _ALL_STAND:
+        return False
     if slot(theirs) == slot(ours):
         return True
     if theirs.name in ANSWERS and ours.name in ANSWERS | {"try_files"}:

@@ -103,7 +103,7 @@ def unknown_variable(text: str, snippets: Iterable[str], *, plus: bool = False) 
         name = written.lower() if written else None
         if name is None or name in known or name in made or _is_member(name, families):
             continue
-        near = difflib.get_close_matches(name, sorted(known | made), n=1)
+        near = difflib.get_close_matches(name, sorted(made), n=1) or difflib.get_close_matches(name, sorted(known), n=1)
         meant = f"did you mean `${near[0]}`?" if near else "see nginx.org/en/docs/varindex.html"
         if name in PLUS_VARIABLES or _is_member(name, PLUS_FAMILIES):
             meant = "NGINX Plus alone has it"

@@ -12,6 +12,7 @@ from settings.combinations import mistakes_of, secrets_made_plain
 from settings.mistakes import PROJECT, Mistake, Place, explain, masked
 from settings.plus_combinations import plus_warnings
 from settings.schema import aliased, bare_type, is_model, item_type
+from settings.snippet_rules import snippet_warnings
 from settings.stack import Settings
 
 
@@ -39,7 +40,7 @@ def load() -> Settings:
             f"{count} in the configuration of stack {pulumi.get_stack()}; nothing was changed.\n\n"
             + "\n\n".join(str(masked(mistake, _is_secret)) for mistake in mistakes)
         )
-    for warning in (*plus_warnings(settings), *secrets_made_plain(settings, _is_secret)):
+    for warning in (*plus_warnings(settings), *snippet_warnings(settings), *secrets_made_plain(settings, _is_secret)):
         pulumi.log.warn(warning)
     return settings
 

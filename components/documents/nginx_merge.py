@@ -20,7 +20,9 @@ ROUTE_MARK = "#: extraConfig of route "
 """Comments in the template, each on a line of its own where a snippet goes; the last with the route's number."""
 
 _UNSAID_DEFAULTS = frozenset({"otel_trace", "otel_trace_context"})
-_CHOSEN = frozenset({"root", "alias", "return", "proxy_pass", "otel_span_name", "listen", "server_name", "try_files"})
+_CHOSEN = frozenset(
+    {"root", "alias", "return", "proxy_pass", "try_files", "listen", "server_name", "otel_span_name", "otel_span_attr"}
+)
 """What of ours a key says for its block: the same directive in a block around does not go before it."""
 
 _MODULES = {
@@ -125,6 +127,9 @@ class _Merge:
         }
         self._http_part = _Part(settings.extra_config.http)
         self._server_part = _Part(settings.extra_config.server)
+        self._said_again = set[str]()
+        """Attributes of all spans, which a location says again that has some of its own."""
+
         self._route_parts = [_Part(route.extra_config) for route in settings.routes]
 
     def run(self) -> str:
@@ -134,7 +139,8 @@ class _Merge:
         self._http(http, server)
         around = [_Said(each, self._document.source(each), ours=True) for each in http.inside]
         around = [said for said in around if not _stands_for(self._http_part.directives, said.directive)]
-        kept = self._block(server, self._server_part, [self._http_part], around, SERVER_MARK, {"listen", "server_name"})
+        kept = self._block(server, self._server_part, [self._http_part], around, SERVER_MARK, set(_CHOSEN))
+        self._said_again = {self._document.source(each) for each in server.inside if each.name == "otel_span_attr"}
         for number, part in enumerate(self._route_parts):
             mark = f"{ROUTE_MARK}{number}"
             location = _around(self._marks[mark], self._document.directives)[-1]
@@ -198,9 +204,9 @@ class _Merge:
         """
         kept: list[Directive] = []
         for ours in block.inside:
-            of_outer = (each for other in outer for each in other.directives if each.name not in chosen)
-            is_default = not is_inherited_list(ours.name) and ours.name not in REWRITES
-            if _stands_for(part.directives, ours) or (is_default and _stands_for(of_outer, ours)):
+            is_chosen = ours.name in chosen and self._document.source(ours) not in self._said_again
+            of_outer = (each for other in outer for each in other.directives)
+            if _stands_for(part.directives, ours) or (not is_chosen and _stands_for(of_outer, ours)):
                 self._document.remove(ours)
             else:
                 kept.append(ours)
