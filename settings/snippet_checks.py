@@ -194,7 +194,8 @@ def _repeated(inside: tuple[Directive, ...]) -> Iterator[Finding]:
         first = seen.setdefault(key, directive)
         if first is directive or key[-1] == "~":
             continue
-        what = f"{directive.name} {directive.arguments[0]}" if directive.name in _UNIQUE else directive.name
+        named = directive.arguments[: 2 if directive.name == "location" else 1]
+        what = " ".join((directive.name, *named)) if directive.name in _UNIQUE else directive.name
         if first.name != directive.name:
             wrong = f"must not stand beside `{first.name}` in line {first.line}: NGINX takes one of them"
         else:
