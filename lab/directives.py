@@ -55,6 +55,10 @@ _REPEATED_ELSEWHERE = re.compile(
 )
 
 
+# Of modules that the official image is built without.
+_NOT_BUILT = {"degradation", "degrade", "google_perftools_profiles"}
+
+
 @dataclass
 class _Directive:
     """One name, which may mean different things in different contexts."""
@@ -82,6 +86,7 @@ def main() -> None:
     lines = [
         f"{name} {each.origin} {'many' if each.repeated else 'one'} {each.kind} {' '.join(each.forms)}"
         for name, each in sorted(table.items())
+        if name not in _NOT_BUILT
     ]
     FILE.write_text("\n".join([*_HEAD, *lines]) + "\n")
 
@@ -122,7 +127,8 @@ def _tables() -> Path:
 
 def _of_source(folder: Path) -> Iterator[tuple[str, list[str], _Directive]]:
     files = {file: file.read_text() for file in sorted(folder.rglob("*.c"))}
-    functions = _functions("\n".join(files.values()))
+    everything = "\n".join(files.values())
+    functions = _functions(everything)
     for file, text in files.items():
         for name, flags, setter, post in re.findall(
             r'\{ ngx_string\("(\w+)"\),\s*\n\s*([A-Z0-9_|\s]+),\s*\n\s*(\w+),\s*\n[^\n]*\n[^\n]*\n\s*&?(\w+)(?:\[0\])? \}',
@@ -131,11 +137,27 @@ def _of_source(folder: Path) -> Iterator[tuple[str, list[str], _Directive]]:
             form = _form(re.findall(r"NGX_(\w+)", flags))
             if form is None:
                 continue
-            kind = _TYPES.get(setter, "-")
-            if kind in {"enum", "mask"}:
-                kind += "=" + ",".join(_words(text, post))
+            kind = _kind(setter, post, text, everything) or _variables(setter, functions)
             repeated = setter in _REPEATED_SETTERS or name in _REPEATED or not _refuses_a_second(setter, functions)
             yield name, [form], _Directive(repeated=repeated, kind=kind, origin=_origin(file))
+
+
+def _kind(setter: str, post: str, text: str, everything: str) -> str | None:
+    """The kind of values of NGINX's own setters, with the words or bounds that it takes."""
+    kind = _TYPES.get(setter)
+    if kind in {"enum", "mask"}:
+        return f"{kind}={','.join(_words(text, post) or _words(everything, post))}"
+    bounds = re.search(rf"{post} = \{{\s*ngx_conf_check_num_bounds, (\d+), (-?\d+)\s*\}}", text)
+    return f"{kind}={bounds[1]},{bounds[2]}" if kind == "number" and bounds else kind
+
+
+def _variables(setter: str, functions: dict[str, str]) -> str:
+    """Whether a setter of its own looks for variables in the values."""
+    body = functions.get(setter, "")
+    called = re.findall(r"\b(ngx_\w+_slot)\(cf", body)
+    if re.search(r"compile_complex_value|ngx_http_script_compile|ngx_http_script_variables_count", body):
+        return "variables"
+    return next((kind for name in called if name != setter and (kind := _variables(name, functions)) != "-"), "-")
 
 
 def _origin(file: Path) -> str:

@@ -18,6 +18,7 @@ from settings.nginx_directives import (
     slot,
 )
 from settings.nginx_tree import Directive
+from settings.snippet_values import bad_value
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _directive(directive: Directive, context: str, reader: Reader) -> Iterator[F
     if not any(form.takes(len(directive.arguments)) for form in forms):
         yield Finding(directive, f"takes {forms[0].wanted}, and has {len(directive.arguments)}")
         return
-    wrong = _value(directive, known) or next(
+    wrong = _value(directive, known) or bad_value(directive) or _dollar(directive, known) or next(
         (said for own in _CHECKS.get(directive.name, ()) if (said := own(directive, context))), None
     )
     if wrong:
@@ -160,7 +161,7 @@ _TIME = (
 )
 _VALUES: dict[str, tuple[str, str]] = {
     "flag": ("(?i:on|off)", "on or off"),
-    "number": (r"\d+", "a whole number"),
+    "number": (r"\d{1,15}", "a whole number"),
     "size": (r"\d+[kKmM]?", "a size, such as 16k or 1m"),
     "offset": (r"\d+[kKmMgG]?", "a size, such as 16k, 10m or 1g"),
     "time": (_TIME[0].replace("{last}", "(ms)?"), _TIME[1]),
@@ -172,7 +173,13 @@ def _value(directive: Directive, known: Known) -> str | None:
     arguments = directive.arguments
     if known.kind in _VALUES and arguments:
         pattern, wanted = _VALUES[known.kind]
-        return None if re.fullmatch(pattern, arguments[0]) else f"must be {wanted}, not `{arguments[0]}`"
+        if not re.fullmatch(pattern, arguments[0]):
+            return f"must be {wanted}, not `{arguments[0]}`"
+        if known.kind == "number" and known.words:
+            least, most = (int(word) for word in known.words)
+            if not least <= int(arguments[0]) <= (most if most >= 0 else int(arguments[0])):
+                return f"must be from {least} to {most}, not {arguments[0]}"
+        return None
     if known.kind == "buffers":
         valid = re.fullmatch(r"0*[1-9]\d*", arguments[0]) and re.fullmatch(r"0*[1-9]\d*[kKmM]?", arguments[1])
         return None if valid else "must be a number and a size, such as 8 16k"
@@ -181,6 +188,21 @@ def _value(directive: Directive, known: Known) -> str | None:
         for argument in arguments:
             if argument.lower() not in {word.lower() for word in known.words}:
                 return f"takes {', '.join(known.words)}, not `{argument}`"
+    return None
+
+
+_PATTERNS_FIRST = frozenset(
+    {"rewrite", "if", "location", "server_name", "map", "valid_referers", "proxy_redirect", "proxy_cookie_path"}
+    | {"proxy_cookie_domain", "proxy_cookie_flags", "sub_filter", "fastcgi_split_path_info"}
+)
+
+
+def _dollar(directive: Directive, known: Known) -> str | None:
+    if known.kind != "variables" or directive.name in _PATTERNS_FIRST:
+        return None
+    for argument in directive.arguments:
+        if re.search(r"\$(?!\w|\{\w+\})", argument, re.ASCII):
+            return f"must not have a `$` that begins no variable, as in `{argument}`: NGINX has no way to write one"
     return None
 
 
@@ -292,7 +314,7 @@ def _return(directive: Directive, context: str) -> str | None:
     first, *rest = directive.arguments
     if re.fullmatch(r"\d{1,3}", first):
         return None
-    if not rest and re.match(r"https?://|\$", first):
+    if not rest and re.match(r"https?://|\$scheme", first):
         return None
     return f"must have a status code, not `{first}`" if rest or first.isalnum() else "must have a status code or a URL"
 

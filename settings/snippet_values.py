@@ -1,0 +1,163 @@
+"""What NGINX's directives take as values, where they have rules of their own: from their setters in its source.
+
+What has one of NGINX's plain types of values is in the table of directives.
+"""
+
+import re
+from collections.abc import Callable
+
+from settings.nginx_tree import Directive
+from settings.values import is_address, is_host
+
+_T = r"(?=\d)(\d+y *)?(\d+M *)?(\d+w *)?(\d+d *)?(\d+h *)?(\d+m(?!s) *)?(\d+s?)?(\d+ms)?"
+_SIZE = r"\d+[kKmMgG]?"
+_PROXIES = ("proxy", "fastcgi", "uwsgi", "scgi")
+_UPSTREAMS = (*_PROXIES, "grpc", "memcached")
+
+_EACH: dict[str, tuple[str, str]] = {
+    "limit_rate": (rf"{_SIZE}|.*\$.*", "a size, such as 500k, or a variable"),
+    "limit_rate_after": (rf"{_SIZE}|.*\$.*", "a size, such as 1m, or a variable"),
+    "open_file_cache": (rf"off|max=\d+|inactive={_T}", "off, or max=… and inactive=…"),
+    "open_log_file_cache": (rf"off|max=\d+|inactive={_T}|min_uses=\d+|valid={_T}", "off, or max=…, inactive=… and so on"),
+    "ssl_session_cache": (r"off|none|builtin(:\d+)?|shared:[^:]+:\d+[kKmM]?", "off, none, builtin or shared:name:size"),
+    "ssl_ocsp_cache": (r"off|shared:[^:]+:\d+[kKmM]?", "off or shared:name:size"),
+    "ssl_certificate_cache": (rf"off|max=[1-9]\d*|inactive={_T}|valid={_T}", "off, or max=…, inactive=… and valid=…"),
+    "dav_access": ("(user|group|all):(r|w|rw)", "access rights, such as user:rw"),
+    "aio": (r"on|off|threads(=.+)?", "on, off or threads"),
+    "directio": (rf"off|{_SIZE}", "off or a size"),
+    "disable_symlinks": (r"off|on|if_not_owner|from=.+", "off, on or if_not_owner"),
+    "expires": (rf"modified|epoch|max|off|@?-?({_T})|.*\$.*", "a time, epoch, max or off"),
+    "userid_expires": (rf"max|off|{_T}", "a time, max or off"),
+    "otel_trace_context": ("propagate|extract|inject|ignore", "propagate, extract, inject or ignore"),
+    "limit_except": (
+        "GET|HEAD|POST|PUT|DELETE|MKCOL|COPY|MOVE|OPTIONS|PROPFIND|PROPPATCH|LOCK|UNLOCK|PATCH",
+        "methods, such as GET POST",
+    ),
+    "gzip_hash": ("512|(1|2|4|8|16|32|64|128)k", "512 or from 1k to 128k"),
+    "gzip_window": ("512|(1|2|4|8|16|32)k", "512 or from 1k to 32k"),
+    "valid_referers": (".+", "names, or none, blocked and server_names"),
+    "keepalive_disable": ("none|msie6|safari", "none, msie6 or safari"),
+    "http2_streams_index_size": ("1|2|4|8|16|32|64|128|256|512", "a power of two"),
+}
+_EACH |= {f"{proxy}_limit_rate": _EACH["limit_rate"] for proxy in _PROXIES}
+_EACH |= {f"{proxy}_store_access": _EACH["dav_access"] for proxy in _PROXIES}
+_EACH |= {f"{proxy}_ssl_certificate_cache": _EACH["ssl_certificate_cache"] for proxy in ("proxy", "grpc", "uwsgi")}
+"""Patterns of all arguments."""
+
+_REST: dict[str, tuple[str, str]] = {
+    "error_log": ("debug|info|notice|warn|error|crit|alert|emerg", "debug, info, notice, warn, error, crit, alert or emerg"),
+    "resolver": (
+        rf"(ipv4|ipv6)=(on|off)|valid={_T}|status_zone=.+|[\w.\[\]:-]+",
+        "addresses, valid=…, ipv4=… or ipv6=…",
+    ),
+    "limit_req": (r"zone=.+|burst=[1-9]\d*|nodelay|delay=\d+", "zone=…, burst=…, nodelay or delay=…"),
+    "limit_conn": (r"[1-9]\d*", "a number of connections"),
+    "limit_req_zone": (r"zone=.+|rate=.+|sync", "zone=… and rate=…"),
+    "client_body_temp_path": ("[1-3]", "lengths of folders' names, from 1 to 3"),
+    "proxy_cookie_flags": (
+        r"(no)?(secure|httponly)|nosamesite|samesite(=(strict|lax|none))?|.*\$.*",
+        "secure, httponly, samesite=… and so on",
+    ),
+    "fastcgi_param": ("(?s:.*)", "if_not_empty"),
+    "proxy_cache_path": (
+        rf"(levels|keys_zone|inactive|max_size|min_free|manager_\w+|loader_\w+|purger\w*|use_temp_path)=.+",
+        "levels=…, keys_zone=…, inactive=… and so on",
+    ),
+}
+_REST |= {f"{proxy}_temp_path": _REST["client_body_temp_path"] for proxy in _PROXIES}
+_REST |= {f"{proxy}_cache_path": _REST["proxy_cache_path"] for proxy in _PROXIES}
+"""Patterns of all arguments but the first."""
+
+
+def bad_value(directive: Directive) -> str | None:
+    """What is wrong with a directive's values; none where nothing is, or where it is not known here."""
+    arguments = directive.arguments
+    for pattern, wanted, values in _patterns(directive):
+        for value in values:
+            if not re.fullmatch(pattern, value):
+                return f"must have {wanted}, not `{value}`"
+    own = _OWN.get(directive.name)
+    return own(arguments) if own and arguments else None
+
+
+def _patterns(directive: Directive) -> list[tuple[str, str, tuple[str, ...]]]:
+    found: list[tuple[str, str, tuple[str, ...]]] = []
+    if directive.name in _EACH:
+        found.append((*_EACH[directive.name], directive.arguments))
+    if directive.name in _REST:
+        found.append((*_REST[directive.name], directive.arguments[1:]))
+    return found
+
+
+def _cache_valid(arguments: tuple[str, ...]) -> str | None:
+    *codes, time = arguments
+    if not re.fullmatch(_T, time):
+        return f"must end in a time, such as 10m, not in `{time}`"
+    for code in codes:
+        if not re.fullmatch(r"any|[1-5]\d\d", code):
+            return f"must have status codes or `any` before its time, not `{code}`"
+    return None
+
+
+def _network(arguments: tuple[str, ...]) -> str | None:
+    written = arguments[0]
+    address, slash, bits = written.partition("/")
+    is_network = is_address(address) and (not slash or re.fullmatch(r"\d{1,3}|[\d.]+", bits) is not None)
+    if is_network and bits.isdigit() and int(bits) > (128 if ":" in address else 32):
+        is_network = False
+    return None if is_network or written in {"all", "unix:"} else f"must have an address or a network, not `{written}`"
+
+
+def _trusted(arguments: tuple[str, ...]) -> str | None:
+    return None if is_host(arguments[0]) else _network(arguments)
+
+
+def _resolver(arguments: tuple[str, ...]) -> str | None:
+    host = re.sub(r":\d+$", "", arguments[0]) if not arguments[0].startswith("[") else "::1"
+    return None if is_host(host) or "=" in arguments[0] else f"must have an address or a name, not `{arguments[0]}`"
+
+
+def _bind(arguments: tuple[str, ...]) -> str | None:
+    first, *rest = arguments
+    if rest and rest != ["transparent"]:
+        return f"takes `transparent` as its second argument, not `{rest[0]}`"
+    if "$" in first or (first == "off" and not rest):
+        return None
+    is_bound = is_address(re.sub(r":\d+$", "", first).strip("[]")) or is_address(first)
+    return None if is_bound else f"must have an address, not `{first}`"
+
+
+def _one_is_off(*words: str) -> Callable[[tuple[str, ...]], str | None]:
+    def check(arguments: tuple[str, ...]) -> str | None:
+        if len(arguments) == 1 and arguments[0] not in words:
+            return f"must have two arguments, or {' or '.join(words)} alone"
+        return None
+
+    return check
+
+
+def _split_path(arguments: tuple[str, ...]) -> str | None:
+    captures = len(re.findall(r"(?<!\\)\((?!\?)", arguments[0]))
+    return None if captures == 2 else "must have a pattern with two captures"
+
+
+def _param(arguments: tuple[str, ...]) -> str | None:
+    if len(arguments) == 3 and arguments[2] != "if_not_empty":
+        return f"takes `if_not_empty` as its third argument, not `{arguments[2]}`"
+    return None
+
+
+_OWN: dict[str, Callable[[tuple[str, ...]], str | None]] = {
+    "allow": _network,
+    "deny": _network,
+    "set_real_ip_from": _trusted,
+    "resolver": _resolver,
+    "proxy_redirect": _one_is_off("off", "default"),
+    "proxy_cookie_domain": _one_is_off("off"),
+    "proxy_cookie_path": _one_is_off("off"),
+    "proxy_cookie_flags": _one_is_off("off"),
+    "fastcgi_split_path_info": _split_path,
+}
+_OWN |= {f"{proxy}_cache_valid": _cache_valid for proxy in _PROXIES}
+_OWN |= {f"{proxy}_bind": _bind for proxy in _UPSTREAMS}
+_OWN |= {f"{proxy}_param": _param for proxy in _PROXIES[1:]}
