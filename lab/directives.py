@@ -130,16 +130,20 @@ def _of_source(folder: Path) -> Iterator[tuple[str, list[str], _Directive]]:
     everything = "\n".join(files.values())
     functions = _functions(everything)
     for file, text in files.items():
-        for name, flags, setter, post in re.findall(
-            r'\{ ngx_string\("(\w+)"\),\s*\n\s*([A-Z0-9_|\s]+),\s*\n\s*(\w+),\s*\n[^\n]*\n[^\n]*\n\s*&?(\w+)(?:\[0\])? \}',
-            text,
-        ):
+        for name, flags, setter, post in _COMMAND.findall(text):
             form = _form(re.findall(r"NGX_(\w+)", flags))
             if form is None:
                 continue
             kind = _kind(setter, post, text, everything) or _variables(setter, functions)
             repeated = setter in _REPEATED_SETTERS or name in _REPEATED or not _refuses_a_second(setter, functions)
             yield name, [form], _Directive(repeated=repeated, kind=kind, origin=_origin(file))
+
+
+# An entry of an `ngx_command_t` array: name, flags, setter, and behind two offsets what the setter needs besides.
+_COMMAND = re.compile(
+    r'\{ ngx_string\("(\w+)"\),\s*\n\s*([A-Z0-9_|\s]+),\s*\n\s*(\w+),\s*\n'
+    r"[^\n]*\n[^\n]*\n\s*&?(\w+)(?:\[0\])? \}"
+)
 
 
 def _kind(setter: str, post: str, text: str, everything: str) -> str | None:

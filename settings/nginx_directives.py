@@ -119,15 +119,15 @@ def inner_context(directive: Directive, around: str) -> str | None:
 # Directives that NGINX takes several times, each of which says all of what is meant: theirs stand for all of ours.
 _WHOLE = frozenset({"access_log", "error_log", "index", "server_name", "return", "ssl_session_cache"})
 
-# By the first argument, without regard to case: a header, an attribute, a format's or an upstream's name.
-_BY_FIRST = frozenset(
-    {"proxy_set_header", "grpc_set_header", "add_header", "add_trailer", "fastcgi_param", "scgi_param", "uwsgi_param"}
-    | {"otel_resource_attr", "log_format", "upstream", "limit_req", "limit_conn", "keyval_zone", "proxy_cookie_path"}
-    | {"otel_span_attr", "proxy_cookie_domain", "proxy_cookie_flags", "proxy_redirect", "proxy_ssl_conf_command"}
-    | {"ssl_conf_command", "auth_request_set"}
-)
-# By the variable that it makes.
-_BY_SECOND = frozenset({"map", "split_clients", "keyval"})
+# Which argument says what it sets, without regard to case: a header, an attribute, the name of a format or a
+# variable.
+_KEYS = dict.fromkeys(
+    ("proxy_set_header", "grpc_set_header", "add_header", "add_trailer", "fastcgi_param", "scgi_param", "uwsgi_param")
+    + ("otel_span_attr", "otel_resource_attr", "log_format", "upstream", "limit_req", "limit_conn", "auth_request_set")
+    + ("proxy_cookie_path", "proxy_cookie_domain", "proxy_cookie_flags", "proxy_redirect", "proxy_ssl_conf_command")
+    + ("ssl_conf_command", "keyval_zone"),
+    0,
+) | {"map": 1, "split_clients": 1, "keyval": 1, "geo": -1}
 
 _ALL_STAND = frozenset({"server", "location", "if", "types"})
 """Blocks that NGINX takes beside one another, however alike."""
@@ -148,16 +148,13 @@ def slot(directive: Directive) -> tuple[str, ...]:
     known = directives().get(name)
     if name in {"root", "alias"}:
         return ("root",)
-    if name == "listen":
-        return (name, listen_address(arguments[0] if arguments else ""))
-    if name in _BY_FIRST and arguments:
-        return (name, arguments[0].lower())
-    if name in _BY_SECOND and len(arguments) > 1:
-        return (name, arguments[1].lower())
-    if name == "geo" and arguments:
-        return (name, arguments[-1].lower())
     if name in _WHOLE or (known and (not known.repeated or known.kind == "mask")):
         return (name,)
+    if name == "listen" and arguments:
+        return (name, listen_address(arguments[0]))
+    number = _KEYS.get(name)
+    if number is not None and -len(arguments) <= number < len(arguments):
+        return (name, arguments[number].lower())
     return (name, *arguments)
 
 

@@ -18,7 +18,7 @@ from settings.nginx_directives import (
     slot,
 )
 from settings.nginx_tree import Directive
-from settings.snippet_values import bad_value
+from settings.snippet_values import bad_pattern, bad_value
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,11 @@ def _directive(directive: Directive, context: str, reader: Reader) -> Iterator[F
     if not any(form.takes(len(directive.arguments)) for form in forms):
         yield Finding(directive, f"takes {forms[0].wanted}, and has {len(directive.arguments)}")
         return
-    wrong = _value(directive, known) or bad_value(directive) or _dollar(directive, known) or next(
-        (said for own in _CHECKS.get(directive.name, ()) if (said := own(directive, context))), None
+    wrong = (
+        _value(directive, known)
+        or bad_value(directive)
+        or _dollar(directive, known)
+        or next((said for own in _CHECKS.get(directive.name, ()) if (said := own(directive))), None)
     )
     if wrong:
         yield Finding(directive, wrong)
@@ -198,7 +201,7 @@ _PATTERNS_FIRST = frozenset(
 
 
 def _dollar(directive: Directive, known: Known) -> str | None:
-    if known.kind != "variables" or directive.name in _PATTERNS_FIRST:
+    if (known.kind != "variables" and known.origin != "otel") or directive.name in _PATTERNS_FIRST:
         return None
     for argument in directive.arguments:
         if re.search(r"\$(?!\w|\{\w+\})", argument, re.ASCII):
@@ -260,9 +263,8 @@ def _answers(inside: tuple[Directive, ...]) -> Iterator[Finding]:
 
 def _within(block: Directive, inner: str) -> Iterator[Finding]:
     """What a block makes impossible inside of it."""
-    if block.name == "upstream" and not any(each.name == "server" for each in block.inside):
-        if not any(each.name in {"include", "state", "resolver"} for each in block.inside):
-            yield Finding(block, "must have a `server`")
+    if block.name == "upstream" and not {each.name for each in block.inside} & {"server", "include", "state"}:
+        yield Finding(block, "must have a `server`")
     modifier, path = location_of(block) if block.name == "location" else ("", "")
     for each in block.inside:
         if (
@@ -303,14 +305,14 @@ def has_uri(directive: Directive) -> bool:
     return "$" not in url and re.fullmatch(r"https?://[^/?#]*", url, re.I) is None
 
 
-def _proxy_pass(directive: Directive, context: str) -> str | None:
+def _proxy_pass(directive: Directive) -> str | None:
     url = directive.arguments[0]
     if re.match(r"https?://.|\$", url, re.I) is None:
         return "must have a URL with http:// or https://"
     return None
 
 
-def _return(directive: Directive, context: str) -> str | None:
+def _return(directive: Directive) -> str | None:
     first, *rest = directive.arguments
     if re.fullmatch(r"\d{1,3}", first):
         return None
@@ -319,7 +321,7 @@ def _return(directive: Directive, context: str) -> str | None:
     return f"must have a status code, not `{first}`" if rest or first.isalnum() else "must have a status code or a URL"
 
 
-def _rewrite(directive: Directive, context: str) -> str | None:
+def _rewrite(directive: Directive) -> str | None:
     wrong = bad_pattern(directive.arguments[0])
     if wrong:
         return wrong
@@ -329,13 +331,13 @@ def _rewrite(directive: Directive, context: str) -> str | None:
     return None
 
 
-def _always(directive: Directive, context: str) -> str | None:
+def _always(directive: Directive) -> str | None:
     if len(directive.arguments) == 3 and directive.arguments[2] != "always":
         return f"takes `always` as its third argument, not `{directive.arguments[2]}`: is a value without quotes?"
     return None
 
 
-def _error_page(directive: Directive, context: str) -> str | None:
+def _error_page(directive: Directive) -> str | None:
     for code in directive.arguments[:-1]:
         if not re.fullmatch(r"[345]\d\d", code) and not code.startswith("="):
             return f"must have status codes from 300 to 599, not `{code}`"
@@ -344,17 +346,17 @@ def _error_page(directive: Directive, context: str) -> str | None:
     return None
 
 
-def _try_files(directive: Directive, context: str) -> str | None:
+def _try_files(directive: Directive) -> str | None:
     last = directive.arguments[-1]
     if last.startswith("=") and not re.fullmatch(r"=\d{1,3}", last):
         return f"must end in a path, a name or a status code such as =404, not `{last}`"
     return None
 
 
-def _named(number: int, what: str) -> Callable[[Directive, str], str | None]:
+def _named(number: int, what: str) -> Callable[[Directive], str | None]:
     """The check that an argument is the name of a variable."""
 
-    def check_name(directive: Directive, context: str) -> str | None:
+    def check_name(directive: Directive) -> str | None:
         name = directive.arguments[number if number < len(directive.arguments) else -1]
         if re.fullmatch(r"\$\w+", name, re.ASCII):
             return None
@@ -363,7 +365,7 @@ def _named(number: int, what: str) -> Callable[[Directive, str], str | None]:
     return check_name
 
 
-def _if(directive: Directive, context: str) -> str | None:
+def _if(directive: Directive) -> str | None:
     words = list(directive.arguments)
     condition = " ".join(words)
     if not condition.startswith("(") or not condition.endswith(")"):
@@ -379,7 +381,7 @@ def _if(directive: Directive, context: str) -> str | None:
     return bad_pattern(pattern[1]) if pattern else None
 
 
-def _location(directive: Directive, context: str) -> str | None:
+def _location(directive: Directive) -> str | None:
     modifier, path = location_of(directive)
     if modifier not in {"", "=", "~", "~*", "^~"}:
         return f"knows =, ~, ~* and ^~, not `{modifier}`"
@@ -388,22 +390,9 @@ def _location(directive: Directive, context: str) -> str | None:
     return None
 
 
-_PATTERN_FAULTS = (
-    "missing ), unterminated",
-    "unbalanced parenthesis",
-    "unterminated character set",
-    "nothing to repeat",
-)
-
-
-def bad_pattern(pattern: str) -> str | None:
-    """What is wrong with a pattern, where Python and PCRE agree that something is."""
-    try:
-        re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", pattern))
-    except (re.error, OverflowError, RecursionError) as error:
-        if any(fault in str(error) for fault in _PATTERN_FAULTS):
-            return f"has a pattern that is none: {error} in `{pattern}`"
-    return None
+def _server_name(directive: Directive) -> str | None:
+    patterns = (name[1:] for name in directive.arguments if name.startswith("~"))
+    return next((wrong for pattern in patterns if (wrong := bad_pattern(pattern))), None)
 
 
 _LISTEN = re.compile(
@@ -412,7 +401,7 @@ _LISTEN = re.compile(
 )
 
 
-def _listen(directive: Directive, context: str) -> str | None:
+def _listen(directive: Directive) -> str | None:
     for parameter in directive.arguments[1:]:
         if not _LISTEN.fullmatch(parameter):
             return f"knows no parameter `{parameter}`"
@@ -422,8 +411,8 @@ def _listen(directive: Directive, context: str) -> str | None:
     return None
 
 
-def _zone(pattern: str, example: str) -> Callable[[Directive, str], str | None]:
-    def check_zone(directive: Directive, context: str) -> str | None:
+def _zone(pattern: str, example: str) -> Callable[[Directive], str | None]:
+    def check_zone(directive: Directive) -> str | None:
         if any(re.fullmatch(pattern, argument) for argument in directive.arguments):
             return None
         return f"must have {example}"
@@ -431,13 +420,13 @@ def _zone(pattern: str, example: str) -> Callable[[Directive, str], str | None]:
     return check_zone
 
 
-def _limit_req_zone(directive: Directive, context: str) -> str | None:
+def _limit_req_zone(directive: Directive) -> str | None:
     if not any(re.fullmatch(r"rate=\d+r/[sm]", argument) for argument in directive.arguments):
         return "must have a rate, such as rate=10r/s"
     return None
 
 
-_CHECKS: dict[str, tuple[Callable[[Directive, str], str | None], ...]] = {
+_CHECKS: dict[str, tuple[Callable[[Directive], str | None], ...]] = {
     "proxy_pass": (_proxy_pass,),
     "return": (_return,),
     "rewrite": (_rewrite,),
@@ -449,11 +438,11 @@ _CHECKS: dict[str, tuple[Callable[[Directive, str], str | None], ...]] = {
     "auth_request_set": (_named(0, "such as $name"),),
     "map": (_named(1, "such as $name"),),
     "split_clients": (_named(1, "such as $name"),),
-    "geo": (_named(1, "such as $name"),),
     "js_set": (_named(0, "such as $name"),),
     "if": (_if,),
     "location": (_location,),
     "listen": (_listen,),
+    "server_name": (_server_name,),
     "limit_req_zone": (_zone(r"zone=[^:]+:\d+[kKmM]?", "a zone with its size, such as zone=name:10m"), _limit_req_zone),
     "limit_conn_zone": (_zone(r"zone=[^:]+:\d+[kKmM]?", "a zone with its size, such as zone=name:10m"),),
     "proxy_cache_path": (_zone(r"keys_zone=[^:]+:\d+[kKmM]?", "a zone with its size, such as keys_zone=name:10m"),),

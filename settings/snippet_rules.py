@@ -14,6 +14,7 @@ from settings.nginx import Route
 from settings.nginx_directives import directives, listen_address
 from settings.nginx_text import VARIABLES, unknown_variable
 from settings.nginx_tree import Directive, parse
+from settings.snippet_blocks import Values, buffers, certificates, client_certificates, header_buffers, tables
 from settings.snippet_checks import Finding, Reader, check, flat, location_of, outside_of
 from settings.stack import Settings
 
@@ -98,16 +99,42 @@ def _reader(settings: Settings) -> Reader:
 _VERSIONS_OF_PLUS = {"R33": (1, 27, 2), "R34": (1, 27, 4), "R35": (1, 29, 0), "R36": (1, 29, 3)}
 
 
-def _directives(settings: Settings) -> Iterator[Broken]:
-    reader = _reader(settings)
-    for snippet in _snippets(settings):
-        for finding in check(snippet.directives, snippet.context, reader):
-            yield snippet.broken(finding)
+@dataclass(frozen=True)
+class _Written:
+    """All snippets of a configuration."""
+
+    settings: Settings
+    reader: Reader
+    snippets: list[_Snippet]
+
+    @property
+    def everything(self) -> Iterator[Directive]:
+        """All directives of all of them."""
+        for snippet in self.snippets:
+            yield from flat(snippet.directives)
+
+    @property
+    def has_unknown_files(self) -> bool:
+        """Whether files of the image have a part in it, which may say anything."""
+        return any(_is_unknown_file(directive) for directive in self.everything)
 
 
-def _of_keys(settings: Settings) -> Iterator[Broken]:
+def _rules(settings: Settings) -> Iterator[Broken]:
+    written = _Written(settings, _reader(settings), _snippets(settings))
+    faults = [
+        snippet.broken(finding)
+        for snippet in written.snippets
+        for finding in check(snippet.directives, snippet.context, written.reader)
+    ]
+    yield from faults
+    # What a directive means to others can be said once each is one.
+    for rule in () if faults else _RULES:
+        yield from rule(written)
+
+
+def _of_keys(written: _Written) -> Iterator[Broken]:
     """What a key says, which NGINX takes once."""
-    for snippet in _snippets(settings):
+    for snippet in written.snippets:
         for directive in snippet.directives:
             key = _KEYS.get(directive.name)
             if key and snippet.context == "h":
@@ -120,19 +147,18 @@ def _of_keys(settings: Settings) -> Iterator[Broken]:
 _KEYS = {"otel_exporter": "nginx.exporter", "otel_service_name": "nginx.serviceName"}
 
 
-def _variables(settings: Settings) -> Iterator[Broken]:
-    snippets = _snippets(settings)
-    everything = [directive for snippet in snippets for directive in flat(snippet.directives)]
+def _variables(written: _Written) -> Iterator[Broken]:
+    snippets, everything = written.snippets, list(written.everything)
     # What an image's own files or modules make cannot be known.
-    if not _reader(settings).is_known or any(_is_unknown_file(directive) for directive in everything):
+    if not written.reader.is_known or written.has_unknown_files:
         return
     made = [f"${{{name}}}" for name in _made(everything)]
-    if settings.edition == "plus" and settings.plus.sampling_ratios:
+    if written.settings.edition == "plus" and written.settings.plus.sampling_ratios:
         made.append("$sampling_ratio")
     for snippet in snippets:
         for directive in flat(snippet.directives):
             for text in _texts(directive):
-                wrong = unknown_variable(text, made, plus=settings.edition == "plus")
+                wrong = unknown_variable(text, made, plus=written.settings.edition == "plus")
                 if wrong:
                     yield snippet.broken(Finding(directive, wrong))
                     break
@@ -199,16 +225,20 @@ def _texts(directive: Directive) -> Iterator[str]:
             yield re.sub(r"\$(\d|$|(?=\W)(?!\{))", "", argument)
 
 
-def _zones(settings: Settings) -> Iterator[Broken]:
+def _zones(written: _Written) -> Iterator[Broken]:
     """Names that NGINX wants made elsewhere."""
-    snippets = _snippets(settings)
-    everything = [directive for snippet in snippets for directive in flat(snippet.directives)]
-    if any(_is_unknown_file(directive) for directive in everything):
+    snippets, everything = written.snippets, list(written.everything)
+    if written.has_unknown_files:
         return
     formats = {each.arguments[0] for each in everything if each.name == "log_format" and each.arguments}
-    formats |= {"combined"} | ({"traced"} if settings.nginx.access_log else set[str]())
+    formats |= {"combined"} | ({"traced"} if written.settings.nginx.access_log else set[str]())
+    paths: set[str] = set()
     for snippet in snippets:
         for directive in flat(snippet.directives):
+            if directive.name.endswith("_cache_path") and directive.arguments[0] in paths:
+                yield snippet.broken(Finding(directive, f"has the folder `{directive.arguments[0]}` of another one"))
+            if directive.name.endswith("_cache_path"):
+                paths.add(directive.arguments[0])
             used, maker, example = _zone_of(directive)
             if used is not None and used not in set(_zones_made(everything, maker)):
                 wrong = f"needs the zone `{used}`, which {maker} is to make in `nginx.extraConfig.http`: {example}"
@@ -246,10 +276,10 @@ def _zones_made(everything: list[Directive], maker: str) -> Iterator[str]:
                     yield found[1]
 
 
-def _servers(settings: Settings) -> Iterator[Broken]:
+def _servers(written: _Written) -> Iterator[Broken]:
     """Servers besides ours, which share its port."""
-    names = {name.lower() for name in settings.nginx.server_name}
-    for snippet in _snippets(settings):
+    names = {name.lower() for name in written.settings.nginx.server_name}
+    for snippet in written.snippets:
         if snippet.context == "s":
             for directive in snippet.directives:
                 if directive.name == "listen" and directive.arguments:
@@ -289,10 +319,12 @@ def _names(server: Directive, listens: list[Directive], ours: set[str]) -> Itera
         yield Finding(server, "must have a `server_name`: without one, it would get no request")
 
 
-def _locations(settings: Settings) -> Iterator[Broken]:
+def _locations(written: _Written) -> Iterator[Broken]:
     """Locations beside and inside of ours."""
-    routes = {(route.match == "exact", route.path): number for number, route in enumerate(settings.nginx.routes)}
-    for snippet in _snippets(settings):
+    routes = {
+        (route.match == "exact", route.path): number for number, route in enumerate(written.settings.nginx.routes)
+    }
+    for snippet in written.snippets:
         for directive in snippet.directives:
             if directive.name != "location" or not directive.arguments:
                 continue
@@ -309,9 +341,9 @@ def _locations(settings: Settings) -> Iterator[Broken]:
                     yield snippet.broken(Finding(directive, wrong))
 
 
-def _exact(settings: Settings) -> Iterator[Broken]:
+def _exact(written: _Written) -> Iterator[Broken]:
     """An exact route with a folder answers with its index."""
-    for snippet in _snippets(settings):
+    for snippet in written.snippets:
         route = snippet.route
         if route and route.match == "exact" and route.root and route.path.endswith("/"):
             for directive in snippet.directives:
@@ -324,7 +356,7 @@ def _exact(settings: Settings) -> Iterator[Broken]:
 
 
 _WRITES = re.compile(r"\w+_temp_path|(proxy|fastcgi|uwsgi|scgi)_cache_path|access_log|error_log|dav_.*|.*_store")
-_WRITABLE = re.compile(r"/tmp(/.*)?|/dev/(stdout|stderr|null|shm/.*)|syslog:.*|memory:.*|off|on|stderr|.*\$.*", re.S)
+_WRITABLE = re.compile(r"/tmp(/.*)?|/dev/(stdout|stderr|null|shm/.*)|syslog:.*|memory:.*|off|on|stderr", re.S)  # noqa: S108 - in the pod
 _READS = re.compile(
     r"(\w+_)?ssl_(certificate|certificate_key|trusted_certificate|client_certificate|crl|dhparam|password_file|"
     r"session_ticket_key)|ssl_stapling_file|xslt_stylesheet|xml_entities|geoip_(country|city|org)|js_import|"
@@ -332,36 +364,45 @@ _READS = re.compile(
 )
 _IN_IMAGE = re.compile(
     r"(/etc/nginx/)?(mime\.types|(fastcgi|scgi|uwsgi)_params|conf\.d/.*|[^/]*\.pem)|/etc/nginx/modules/.*|"
-    r"/usr/(share|lib|local)/.*|/etc/ssl/.*|/tmp/.*|/proc/.*|/var/run/secrets/.*|data:.*|engine:.*|store:.*|.*[$*?\[].*",
+    r"/usr/(share|lib|local)/.*|/etc/ssl/.*|/proc/.*|/var/run/secrets/.*|data:.*|engine:.*|store:.*",
     re.S,
 )
 """Files that the official images have, that the program writes, or that cannot be known before NGINX runs."""
 
 
-def _files(settings: Settings) -> Iterator[Broken]:
-    is_official = settings.edition == "oss" and has_module(settings.nginx.image)
-    for snippet in _snippets(settings):
+_LINKS = frozenset({"/var/log/nginx/access.log", "/var/log/nginx/error.log"})
+
+
+def _files(written: _Written) -> Iterator[Broken]:
+    is_official = written.settings.edition == "oss" and has_module(written.settings.nginx.image)
+    for snippet in written.snippets:
         for directive in flat(snippet.directives):
             if not directive.arguments:
                 continue
             file = directive.arguments[0]
-            if _WRITES.fullmatch(directive.name) and not _WRITABLE.fullmatch(file):
-                # The official images have these as links to the container's output.
-                if directive.name in {"access_log", "error_log"} and file.startswith("/var/log/nginx/"):
-                    if is_official is not True or file in {"/var/log/nginx/access.log", "/var/log/nginx/error.log"}:
-                        continue
+            is_variable = "$" in file and directive.name.endswith(("access_log", "_store"))
+            if _WRITES.fullmatch(directive.name) and not is_variable and not _WRITABLE.fullmatch(file):
+                # The official images have these two as links to the container's output; others may have more.
+                if directive.name in {"access_log", "error_log"} and (
+                    file in _LINKS or (is_official is not True and file.startswith("/var/log/nginx/"))
+                ):
+                    continue
                 wrong = f"must write below /tmp, the one folder that a pod can write to, not to `{file}`"
                 yield snippet.broken(Finding(directive, wrong, _moved(snippet, directive, file)))
             if is_official and _READS.fullmatch(directive.name):
                 file = _file_read(directive)
-                if file and not _IN_IMAGE.fullmatch(file):
-                    wrong = (
-                        f"needs the file `{file}`, which {settings.nginx.image} does not have: build an image with it"
-                    )
+                if directive.name.endswith(("ssl_certificate", "ssl_certificate_key")) and "$" in file:
+                    continue
+                # A pattern that no file fits is no fault to NGINX.
+                if directive.name == "include" and re.search(r"[*?\[]", file):
+                    continue
+                if not _IN_IMAGE.fullmatch(file):
+                    image = written.settings.nginx.image
+                    wrong = f"needs the file `{file}`, which {image} does not have: build an image with it"
                     yield snippet.broken(Finding(directive, wrong))
 
 
-def _file_read(directive: Directive) -> str | None:
+def _file_read(directive: Directive) -> str:
     if directive.name == "js_import":
         # `js_import name from file`, or the file alone.
         return directive.arguments[-1]
@@ -375,20 +416,80 @@ def _moved(snippet: _Snippet, directive: Directive, file: str) -> str:
     return text.replace(file, f"/tmp/{file.rstrip('/').rsplit('/', 1)[-1]}", 1)  # noqa: S108 - in the pod
 
 
-def _scripts(settings: Settings) -> Iterator[Broken]:
+def _scripts(written: _Written) -> Iterator[Broken]:
     """Directives of njs, which all need a script."""
-    snippets = _snippets(settings)
-    if any(each.name == "js_import" for snippet in snippets for each in flat(snippet.directives)):
+    snippets = written.snippets
+    if any(each.name == "js_import" for each in written.everything):
         return
     for snippet in snippets:
         for directive in flat(snippet.directives):
             known = directives().get(directive.name)
-            if known and known.origin == "njs" and directive.name in {"js_set", "js_content", "js_header_filter"} | {
-                "js_body_filter",
-                "js_periodic",
-                "js_preload_object",
-            }:
+            if (
+                known
+                and known.origin == "njs"
+                and directive.name
+                in {"js_set", "js_content", "js_header_filter"}
+                | {
+                    "js_body_filter",
+                    "js_periodic",
+                    "js_preload_object",
+                }
+            ):
                 yield snippet.broken(Finding(directive, "needs a script, which `js_import` is to name"))
+
+
+def _blocks(written: _Written) -> Iterator[Broken]:
+    """What NGINX refuses of directives together, with what is inherited."""
+    snippets = {snippet.place: snippet for snippet in written.snippets}
+    http = snippets.get(_HTTP)
+    server = snippets.get(_SERVER)
+    of_http = http.directives if http else ()
+    of_server = server.directives if server else ()
+    inherited: Values = {}
+    for snippet in snippets.values():
+        yield from map(snippet.broken, buffers(snippet.directives, inherited if snippet is not http else None))
+        yield from map(snippet.broken, header_buffers(snippet.directives, inherited))
+        yield from map(snippet.broken, client_certificates(snippet.directives, inherited))
+        if snippet.route is None:
+            inherited = {**inherited, **{each.name: each for each in snippet.directives if each.body is None}}
+    if http:
+        yield from map(http.broken, tables(of_http))
+        if not server:
+            yield from map(http.broken, certificates(of_http, ()))
+        for block in of_http:
+            if block.name == "server":
+                yield from map(http.broken, certificates(block.inside, of_http))
+                around = {each.name: each for each in of_http}
+                yield from map(http.broken, header_buffers(block.inside, around))
+    if server:
+        yield from map(server.broken, certificates(of_server, of_http))
+
+
+_HTTP: Place = ("nginx", "extraConfig", "http")
+_SERVER: Place = ("nginx", "extraConfig", "server")
+
+
+def _upstreams(written: _Written) -> Iterator[Broken]:
+    """Addresses without a port, which only the name of an `upstream` may be."""
+    snippets, everything = written.snippets, list(written.everything)
+    names = {each.arguments[0].lower() for each in everything if each.name == "upstream" and each.arguments}
+    if written.has_unknown_files:
+        return
+    for snippet in snippets:
+        for directive in flat(snippet.directives):
+            if directive.name not in _NEED_PORTS or not directive.arguments:
+                continue
+            written = re.sub(r"^(grpcs?|s?uwsgi)://", "", directive.arguments[0])
+            is_ours = written.startswith("to_")
+            is_variable = "$" in written and directive.name != "memcached_pass"
+            if is_variable or is_ours or written.startswith("unix:") or written.lower() in names:
+                continue
+            if not re.fullmatch(r"[^/]+:\d{1,5}", written):
+                wrong = f"must have host:port or the name of an `upstream`, not `{directive.arguments[0]}`"
+                yield snippet.broken(Finding(directive, wrong))
+
+
+_NEED_PORTS = frozenset({"grpc_pass", "fastcgi_pass", "scgi_pass", "uwsgi_pass", "memcached_pass"})
 
 
 def snippet_warnings(settings: Settings) -> Iterator[str]:
@@ -405,8 +506,7 @@ def snippet_warnings(settings: Settings) -> Iterator[str]:
                 )
 
 
-SNIPPET_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
-    _directives,
+_RULES: tuple[Callable[[_Written], Iterator[Broken]], ...] = (
     _of_keys,
     _variables,
     _zones,
@@ -415,4 +515,8 @@ SNIPPET_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _exact,
     _files,
     _scripts,
+    _blocks,
+    _upstreams,
 )
+
+SNIPPET_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (_rules,)

@@ -4,6 +4,7 @@ What has one of NGINX's plain types of values is in the table of directives.
 """
 
 import re
+import warnings
 from collections.abc import Callable
 
 from settings.nginx_tree import Directive
@@ -18,7 +19,10 @@ _EACH: dict[str, tuple[str, str]] = {
     "limit_rate": (rf"{_SIZE}|.*\$.*", "a size, such as 500k, or a variable"),
     "limit_rate_after": (rf"{_SIZE}|.*\$.*", "a size, such as 1m, or a variable"),
     "open_file_cache": (rf"off|max=\d+|inactive={_T}", "off, or max=… and inactive=…"),
-    "open_log_file_cache": (rf"off|max=\d+|inactive={_T}|min_uses=\d+|valid={_T}", "off, or max=…, inactive=… and so on"),
+    "open_log_file_cache": (
+        rf"off|max=\d+|inactive={_T}|min_uses=\d+|valid={_T}",
+        "off, or max=…, inactive=… and so on",
+    ),
     "ssl_session_cache": (r"off|none|builtin(:\d+)?|shared:[^:]+:\d+[kKmM]?", "off, none, builtin or shared:name:size"),
     "ssl_ocsp_cache": (r"off|shared:[^:]+:\d+[kKmM]?", "off or shared:name:size"),
     "ssl_certificate_cache": (rf"off|max=[1-9]\d*|inactive={_T}|valid={_T}", "off, or max=…, inactive=… and valid=…"),
@@ -37,6 +41,10 @@ _EACH: dict[str, tuple[str, str]] = {
     "gzip_window": ("512|(1|2|4|8|16|32)k", "512 or from 1k to 32k"),
     "valid_referers": (".+", "names, or none, blocked and server_names"),
     "keepalive_disable": ("none|msie6|safari", "none, msie6 or safari"),
+    "limit_req": (r"zone=.+|burst=[1-9]\d*|nodelay|delay=\d+", "zone=…, burst=…, nodelay or delay=…"),
+    "keepalive_timeout": (_T.replace(r"(\d+ms)?", ""), "times, such as 65s"),
+    "userid_mark": ("off|[A-Za-z0-9=]", "off, a letter, a digit or `=`"),
+    "modern_browser": (r"msie|gecko|opera|safari|konqueror|unlisted|[\d.]+", "a browser and its version, or unlisted"),
     "http2_streams_index_size": ("1|2|4|8|16|32|64|128|256|512", "a power of two"),
 }
 _EACH |= {f"{proxy}_limit_rate": _EACH["limit_rate"] for proxy in _PROXIES}
@@ -45,12 +53,14 @@ _EACH |= {f"{proxy}_ssl_certificate_cache": _EACH["ssl_certificate_cache"] for p
 """Patterns of all arguments."""
 
 _REST: dict[str, tuple[str, str]] = {
-    "error_log": ("debug|info|notice|warn|error|crit|alert|emerg", "debug, info, notice, warn, error, crit, alert or emerg"),
+    "error_log": (
+        "debug|info|notice|warn|error|crit|alert|emerg",
+        "debug, info, notice, warn, error, crit, alert or emerg",
+    ),
     "resolver": (
         rf"(ipv4|ipv6)=(on|off)|valid={_T}|status_zone=.+|[\w.\[\]:-]+",
         "addresses, valid=…, ipv4=… or ipv6=…",
     ),
-    "limit_req": (r"zone=.+|burst=[1-9]\d*|nodelay|delay=\d+", "zone=…, burst=…, nodelay or delay=…"),
     "limit_conn": (r"[1-9]\d*", "a number of connections"),
     "limit_req_zone": (r"zone=.+|rate=.+|sync", "zone=… and rate=…"),
     "client_body_temp_path": ("[1-3]", "lengths of folders' names, from 1 to 3"),
@@ -60,7 +70,7 @@ _REST: dict[str, tuple[str, str]] = {
     ),
     "fastcgi_param": ("(?s:.*)", "if_not_empty"),
     "proxy_cache_path": (
-        rf"(levels|keys_zone|inactive|max_size|min_free|manager_\w+|loader_\w+|purger\w*|use_temp_path)=.+",
+        r"(levels|keys_zone|inactive|max_size|min_free|manager_\w+|loader_\w+|purger\w*|use_temp_path)=.+",
         "levels=…, keys_zone=…, inactive=… and so on",
     ),
 }
@@ -87,6 +97,27 @@ def _patterns(directive: Directive) -> list[tuple[str, str, tuple[str, ...]]]:
     if directive.name in _REST:
         found.append((*_REST[directive.name], directive.arguments[1:]))
     return found
+
+
+_PATTERN_FAULTS = (
+    "missing ), unterminated",
+    "unbalanced parenthesis",
+    "unterminated character set",
+    "nothing to repeat",
+)
+
+
+def bad_pattern(pattern: str) -> str | None:
+    """What is wrong with a pattern, where Python and PCRE agree that something is."""
+    try:
+        with warnings.catch_warnings():
+            # What Python may read otherwise one day.
+            warnings.simplefilter("ignore")
+            re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", pattern))
+    except (re.error, OverflowError, RecursionError) as error:
+        if any(fault in str(error) for fault in _PATTERN_FAULTS):
+            return f"has a pattern that is none: {error} in `{pattern}`"
+    return None
 
 
 def _cache_valid(arguments: tuple[str, ...]) -> str | None:
@@ -136,6 +167,41 @@ def _one_is_off(*words: str) -> Callable[[tuple[str, ...]], str | None]:
     return check
 
 
+def _second(arguments: tuple[str, ...]) -> str | None:
+    if len(arguments) == 2 and re.search(r"\$(?!\w|\{\w+\})", arguments[1], re.ASCII):
+        return f"must not have a `$` that begins no variable, as in `{arguments[1]}`: NGINX has no way to write one"
+    return _one_is_off("off")(arguments)
+
+
+def _expires(arguments: tuple[str, ...]) -> str | None:
+    if len(arguments) == 2 and arguments[0] != "modified":
+        return f"takes `modified` before a time, not `{arguments[0]}`"
+    return None
+
+
+def _referers(arguments: tuple[str, ...]) -> str | None:
+    if set(arguments) <= {"none", "blocked"}:
+        return "must have a name besides none and blocked"
+    if len(set(arguments)) < len(arguments):
+        return "has a name twice"
+    return next((wrong for name in arguments if name.startswith("~") and (wrong := bad_pattern(name[1:]))), None)
+
+
+def _sub_filter(arguments: tuple[str, ...]) -> str | None:
+    return None if arguments[0] else "must have a text to look for"
+
+
+def _pool(arguments: tuple[str, ...]) -> str | None:
+    size = int(arguments[0].rstrip("kKmM")) * (1 if arguments[0].isdigit() else 1024)
+    # `NGX_MIN_POOL_SIZE` of 64 bits, and `NGX_POOL_ALIGNMENT`.
+    return None if size >= 112 and size % 16 == 0 else "must be at least 112, and a multiple of 16"
+
+
+def _geo(arguments: tuple[str, ...]) -> str | None:
+    wrong = next((name for name in arguments if not re.fullmatch(r"\$\w+", name, re.ASCII)), None)
+    return f"must have names of variables, such as $name, not `{wrong}`" if wrong else None
+
+
 def _split_path(arguments: tuple[str, ...]) -> str | None:
     captures = len(re.findall(r"(?<!\\)\((?!\?)", arguments[0]))
     return None if captures == 2 else "must have a pattern with two captures"
@@ -153,8 +219,14 @@ _OWN: dict[str, Callable[[tuple[str, ...]], str | None]] = {
     "set_real_ip_from": _trusted,
     "resolver": _resolver,
     "proxy_redirect": _one_is_off("off", "default"),
-    "proxy_cookie_domain": _one_is_off("off"),
-    "proxy_cookie_path": _one_is_off("off"),
+    "proxy_cookie_domain": _second,
+    "proxy_cookie_path": _second,
+    "expires": _expires,
+    "sub_filter": _sub_filter,
+    "connection_pool_size": _pool,
+    "request_pool_size": _pool,
+    "valid_referers": _referers,
+    "geo": _geo,
     "proxy_cookie_flags": _one_is_off("off"),
     "fastcgi_split_path_info": _split_path,
 }

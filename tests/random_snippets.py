@@ -8,11 +8,11 @@ from settings.nginx_directives import FREE_BLOCKS, directives
 from settings.nginx_tree import parse
 from tests.snippets import CORPUS
 
-_WORDS = (
-    "on off 0 1 10 404 1k 8m 5s 1h30m $uri $remote_addr $http_x_a $nothing /x /index.html =404 @named ~^/a ~*\\.php$ "
-    "abc text/plain 127.0.0.1:80 http://127.0.0.1:80 http://127.0.0.1:80/a https://$host 8080 zone=one zone=one:1m "
-    "rate=1r/s keys_zone=one:1m /tmp/cache 'a b' \"\" always last permanent error timeout none any all 1.1 localhost"
-).split(" ")
+_WORDS = """
+    on off 0 1 10 404 1k 8m 5s 1h30m $uri $remote_addr $http_x_a $nothing /x /index.html =404 @named ~^/a ~*\\.php$
+    abc text/plain 127.0.0.1:80 http://127.0.0.1:80 http://127.0.0.1:80/a https://$host 8080 zone=one zone=one:1m
+    rate=1r/s keys_zone=one:1m /tmp/cache "" always last permanent error timeout none any all 1.1 localhost
+    """.split()  # noqa: SIM905 - in the pod
 _CONTEXTS = {"http": "h", "server": "s", "route": "l"}
 
 

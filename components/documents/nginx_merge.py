@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from settings.nginx import NginxSettings
-from settings.nginx_directives import REWRITES, directives, displaces, is_inherited_list, listen_address, slot
+from settings.nginx_directives import directives, displaces, is_inherited_list, listen_address, slot
 from settings.nginx_text import TOKEN
 from settings.nginx_tree import Directive, comments, parse
 
@@ -19,11 +19,17 @@ SERVER_MARK = "#: extraConfig.server"
 ROUTE_MARK = "#: extraConfig of route "
 """Comments in the template, each on a line of its own where a snippet goes; the last with the route's number."""
 
-_UNSAID_DEFAULTS = frozenset({"otel_trace", "otel_trace_context"})
-_CHOSEN = frozenset(
-    {"root", "alias", "return", "proxy_pass", "try_files", "listen", "server_name", "otel_span_name", "otel_span_attr"}
+_CHOSEN_OF_SERVER = frozenset({"listen", "server_name", "otel_span_attr"})
+_CHOSEN = (
+    _CHOSEN_OF_SERVER
+    | {"root", "alias", "return", "proxy_pass", "try_files"}
+    | {
+        "otel_trace",
+        "otel_trace_context",
+        "otel_span_name",
+    }
 )
-"""What of ours a key says for its block: the same directive in a block around does not go before it."""
+"""What of ours a key says for its very block: the same directive in a snippet for a block around leaves it alone."""
 
 _MODULES = {
     "njs": "ngx_http_js_module",
@@ -133,20 +139,22 @@ class _Merge:
         self._route_parts = [_Part(route.extra_config) for route in settings.routes]
 
     def run(self) -> str:
-        http = _around(self._marks[HTTP_MARK], self._document.directives)[-1]
-        server = _around(self._marks[SERVER_MARK], self._document.directives)[-1]
+        http, server = (self._block_of(mark) for mark in (HTTP_MARK, SERVER_MARK))
         self._modules()
         self._http(http, server)
         around = [_Said(each, self._document.source(each), ours=True) for each in http.inside]
         around = [said for said in around if not _stands_for(self._http_part.directives, said.directive)]
-        kept = self._block(server, self._server_part, [self._http_part], around, SERVER_MARK, set(_CHOSEN))
+        in_force = self._block(
+            SERVER_MARK, self._server_part, outer=[self._http_part], around=around, chosen=_CHOSEN_OF_SERVER
+        )
         self._said_again = {self._document.source(each) for each in server.inside if each.name == "otel_span_attr"}
         for number, part in enumerate(self._route_parts):
-            mark = f"{ROUTE_MARK}{number}"
-            location = _around(self._marks[mark], self._document.directives)[-1]
-            chosen = {*_CHOSEN, *_UNSAID_DEFAULTS}
-            self._block(location, part, [self._server_part, self._http_part], kept, mark, chosen)
+            outer = [self._server_part, self._http_part]
+            self._block(f"{ROUTE_MARK}{number}", part, outer=outer, around=in_force, chosen=_CHOSEN)
         return self._document.edited()
+
+    def _block_of(self, mark: str) -> Directive:
+        return _around(self._marks[mark], self._document.directives)[-1]
 
     def _modules(self) -> None:
         """Loads what the snippets' directives are of."""
@@ -166,11 +174,11 @@ class _Merge:
         for ours in http.inside:
             if _stands_for(theirs, ours):
                 self._document.remove(ours)
-        inside = [block for block in http.inside if block.name == "server" and block is not server and block.body]
-        for block in inside:
-            for shield in dict.fromkeys(_SHIELDS[each.name] for each in theirs if each.name in _SHIELDS):
-                assert block.body
-                self._document.insert_line(block.body[0], shield)
+        shields = dict.fromkeys(_SHIELDS[each.name] for each in theirs if each.name in _SHIELDS)
+        for block in http.inside:
+            if block.name == "server" and block is not server and block.body:
+                for shield in shields:
+                    self._document.insert_line(block.body[0], shield)
         self._default_server(server)
         self._put(HTTP_MARK, [], self._http_part, apart=True)
 
@@ -185,25 +193,24 @@ class _Merge:
         of_ours = [each for each in server.inside if each.name == "listen"]
         own += [(self._document, each) for each in of_ours if not _stands_for(self._server_part.directives, each)]
         for part, each in own:
-            if each.arguments and "default_server" not in each.arguments:
-                if listen_address(each.arguments[0]) not in claimed:
-                    part.replace(each.end - 1, each.end - 1, " default_server")
+            is_free = each.arguments and listen_address(each.arguments[0]) not in claimed
+            if is_free and "default_server" not in each.arguments:
+                part.replace(each.end - 1, each.end - 1, " default_server")
 
     def _block(
-        self, block: Directive, part: _Part, outer: list[_Part], around: list[_Said], mark: str, chosen: set[str]
+        self, mark: str, part: _Part, *, outer: list[_Part], around: list[_Said], chosen: frozenset[str]
     ) -> list[_Said]:
         """Merges a snippet into its block, and gives the lists that hold in it.
 
         Args:
-            block: ours.
+            mark: where the snippet goes.
             part: the snippet.
             outer: the snippets of the blocks around it, the nearest first.
             around: lists that hold in our blocks around it.
-            mark: where the snippet goes.
             chosen: the directives of ours that those of outer blocks do not go before.
         """
         kept: list[Directive] = []
-        for ours in block.inside:
+        for ours in self._block_of(mark).inside:
             is_chosen = ours.name in chosen and self._document.source(ours) not in self._said_again
             of_outer = (each for other in outer for each in other.directives)
             if _stands_for(part.directives, ours) or (not is_chosen and _stands_for(of_outer, ours)):

@@ -26,6 +26,7 @@ class Application(ThreadingHTTPServer):
     seen: list[list[tuple[str, str]]]
 
     def finish_request(self, request: Any, client_address: Any) -> None:
+        """Hands a connection to the handler below."""
         Handler(request, client_address, self)
 
 
@@ -46,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_OPTIONS = answer
+    do_GET = do_POST = do_DELETE = do_OPTIONS = answer  # noqa: N815 - the library's names
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """Nothing."""
@@ -124,7 +125,6 @@ def check_span(request: dict[str, Any], receiver: Receiver, machine: Machine) ->
     if "span" not in request:
         return
     if request["span"] is False:
-        # A traced request after it: its span comes after what the first one might have sent.
         wait_for_quiet(receiver)
         assert not receiver.spans
         return
