@@ -200,8 +200,15 @@ _PATTERNS_FIRST = frozenset(
 )
 
 
+_COMPILED_LATER = frozenset(
+    {"proxy_set_header", "grpc_set_header", "fastcgi_param", "scgi_param", "uwsgi_param", "log_format"}
+)
+"""Directives in which NGINX looks for variables when it has read all."""
+
+
 def _dollar(directive: Directive, known: Known) -> str | None:
-    if (known.kind != "variables" and known.origin != "otel") or directive.name in _PATTERNS_FIRST:
+    has_variables = known.kind == "variables" or known.origin == "otel" or directive.name in _COMPILED_LATER
+    if not has_variables or directive.name in _PATTERNS_FIRST:
         return None
     for argument in directive.arguments:
         if re.search(r"\$(?!\w|\{\w+\})", argument, re.ASCII):

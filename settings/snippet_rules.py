@@ -245,7 +245,7 @@ def _zones(written: _Written) -> Iterator[Broken]:
                 yield snippet.broken(Finding(directive, wrong))
             if directive.name == "access_log" and len(directive.arguments) > 1:
                 name = directive.arguments[1]
-                if "=" not in name and name not in formats:
+                if name not in formats:
                     wrong = f"needs the format `{name}`, which `log_format` is to make in `nginx.extraConfig.http`"
                     yield snippet.broken(Finding(directive, wrong))
 
@@ -328,15 +328,15 @@ def _locations(written: _Written) -> Iterator[Broken]:
         for directive in snippet.directives:
             if directive.name != "location" or not directive.arguments:
                 continue
-            modifier, written = location_of(directive)
-            number = routes.get((modifier == "=", written))
+            modifier, inner = location_of(directive)
+            number = routes.get((modifier == "=", inner))
             if snippet.context == "s" and modifier not in {"~", "~*"} and number is not None:
                 there = path(("nginx", "routes", number))
                 wrong = f"has the path of {there}, and NGINX takes one: its directives go into `extraConfig` there"
                 yield snippet.broken(Finding(directive, wrong))
             if snippet.route:
                 outer = "=" if snippet.route.match == "exact" else ""
-                wrong = outside_of(outer, snippet.route.path, modifier, written)
+                wrong = outside_of(outer, snippet.route.path, modifier, inner)
                 if wrong:
                     yield snippet.broken(Finding(directive, wrong))
 
@@ -479,12 +479,12 @@ def _upstreams(written: _Written) -> Iterator[Broken]:
         for directive in flat(snippet.directives):
             if directive.name not in _NEED_PORTS or not directive.arguments:
                 continue
-            written = re.sub(r"^(grpcs?|s?uwsgi)://", "", directive.arguments[0])
-            is_ours = written.startswith("to_")
-            is_variable = "$" in written and directive.name != "memcached_pass"
-            if is_variable or is_ours or written.startswith("unix:") or written.lower() in names:
+            address = re.sub(r"^(grpcs?|s?uwsgi)://", "", directive.arguments[0])
+            is_ours = address.startswith("to_")
+            is_variable = "$" in address and directive.name != "memcached_pass"
+            if is_variable or is_ours or address.startswith("unix:") or address.lower() in names:
                 continue
-            if not re.fullmatch(r"[^/]+:\d{1,5}", written):
+            if not re.fullmatch(r"[^/]+:\d{1,5}", address):
                 wrong = f"must have host:port or the name of an `upstream`, not `{directive.arguments[0]}`"
                 yield snippet.broken(Finding(directive, wrong))
 

@@ -15,7 +15,7 @@ _SIZE = r"\d+[kKmMgG]?"
 _PROXIES = ("proxy", "fastcgi", "uwsgi", "scgi")
 _UPSTREAMS = (*_PROXIES, "grpc", "memcached")
 
-_EACH: dict[str, tuple[str, str]] = {
+_OF_EACH: dict[str, tuple[str, str]] = {
     "limit_rate": (rf"{_SIZE}|.*\$.*", "a size, such as 500k, or a variable"),
     "limit_rate_after": (rf"{_SIZE}|.*\$.*", "a size, such as 1m, or a variable"),
     "open_file_cache": (rf"off|max=\d+|inactive={_T}", "off, or max=… and inactive=…"),
@@ -47,12 +47,15 @@ _EACH: dict[str, tuple[str, str]] = {
     "modern_browser": (r"msie|gecko|opera|safari|konqueror|unlisted|[\d.]+", "a browser and its version, or unlisted"),
     "http2_streams_index_size": ("1|2|4|8|16|32|64|128|256|512", "a power of two"),
 }
-_EACH |= {f"{proxy}_limit_rate": _EACH["limit_rate"] for proxy in _PROXIES}
-_EACH |= {f"{proxy}_store_access": _EACH["dav_access"] for proxy in _PROXIES}
-_EACH |= {f"{proxy}_ssl_certificate_cache": _EACH["ssl_certificate_cache"] for proxy in ("proxy", "grpc", "uwsgi")}
+_EACH = (
+    _OF_EACH
+    | {f"{proxy}_limit_rate": _OF_EACH["limit_rate"] for proxy in _PROXIES}
+    | {f"{proxy}_store_access": _OF_EACH["dav_access"] for proxy in _PROXIES}
+    | {f"{proxy}_ssl_certificate_cache": _OF_EACH["ssl_certificate_cache"] for proxy in ("proxy", "grpc", "uwsgi")}
+)
 """Patterns of all arguments."""
 
-_REST: dict[str, tuple[str, str]] = {
+_OF_REST: dict[str, tuple[str, str]] = {
     "error_log": (
         "debug|info|notice|warn|error|crit|alert|emerg",
         "debug, info, notice, warn, error, crit, alert or emerg",
@@ -68,14 +71,16 @@ _REST: dict[str, tuple[str, str]] = {
         r"(no)?(secure|httponly)|nosamesite|samesite(=(strict|lax|none))?|.*\$.*",
         "secure, httponly, samesite=… and so on",
     ),
-    "fastcgi_param": ("(?s:.*)", "if_not_empty"),
     "proxy_cache_path": (
         r"(levels|keys_zone|inactive|max_size|min_free|manager_\w+|loader_\w+|purger\w*|use_temp_path)=.+",
         "levels=…, keys_zone=…, inactive=… and so on",
     ),
 }
-_REST |= {f"{proxy}_temp_path": _REST["client_body_temp_path"] for proxy in _PROXIES}
-_REST |= {f"{proxy}_cache_path": _REST["proxy_cache_path"] for proxy in _PROXIES}
+_REST = (
+    _OF_REST
+    | {f"{proxy}_temp_path": _OF_REST["client_body_temp_path"] for proxy in _PROXIES}
+    | {f"{proxy}_cache_path": _OF_REST["proxy_cache_path"] for proxy in _PROXIES}
+)
 """Patterns of all arguments but the first."""
 
 
@@ -167,6 +172,10 @@ def _one_is_off(*words: str) -> Callable[[tuple[str, ...]], str | None]:
     return check
 
 
+def _redirect(arguments: tuple[str, ...]) -> str | None:
+    return _second(arguments) if len(arguments) == 2 else _one_is_off("off", "default")(arguments)
+
+
 def _second(arguments: tuple[str, ...]) -> str | None:
     if len(arguments) == 2 and re.search(r"\$(?!\w|\{\w+\})", arguments[1], re.ASCII):
         return f"must not have a `$` that begins no variable, as in `{arguments[1]}`: NGINX has no way to write one"
@@ -213,12 +222,12 @@ def _param(arguments: tuple[str, ...]) -> str | None:
     return None
 
 
-_OWN: dict[str, Callable[[tuple[str, ...]], str | None]] = {
+_OF_OWN: dict[str, Callable[[tuple[str, ...]], str | None]] = {
     "allow": _network,
     "deny": _network,
     "set_real_ip_from": _trusted,
     "resolver": _resolver,
-    "proxy_redirect": _one_is_off("off", "default"),
+    "proxy_redirect": _redirect,
     "proxy_cookie_domain": _second,
     "proxy_cookie_path": _second,
     "expires": _expires,
@@ -230,6 +239,9 @@ _OWN: dict[str, Callable[[tuple[str, ...]], str | None]] = {
     "proxy_cookie_flags": _one_is_off("off"),
     "fastcgi_split_path_info": _split_path,
 }
-_OWN |= {f"{proxy}_cache_valid": _cache_valid for proxy in _PROXIES}
-_OWN |= {f"{proxy}_bind": _bind for proxy in _UPSTREAMS}
-_OWN |= {f"{proxy}_param": _param for proxy in _PROXIES[1:]}
+_OWN = (
+    _OF_OWN
+    | {f"{proxy}_cache_valid": _cache_valid for proxy in _PROXIES}
+    | {f"{proxy}_bind": _bind for proxy in _UPSTREAMS}
+    | {f"{proxy}_param": _param for proxy in _PROXIES[1:]}
+)

@@ -34,7 +34,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers every method alike."""
 
     protocol_version = "HTTP/1.1"
-    server: Application
+    server: Application  # pyright: ignore[reportIncompatibleVariableOverride] - the one that makes it
 
     def answer(self) -> None:
         """The request's first line."""
