@@ -144,7 +144,7 @@ def quoted(text: str) -> str:
 def snippet(text: str) -> str:
     """Checks directives that are written into a block as they are: they end in that block.
 
-    What the directives are is not checked: this is the way around everything that is.
+    What the directives are, `settings.snippet_rules` checks.
 
     Raises:
         ValueError: a quote, brace or directive is left open, or a brace closes the block around.

@@ -37,16 +37,21 @@ def buffers(inside: Iterable[Directive], outer: Values | None = None) -> Iterato
         names = [f"{proxy}_{name}" for name in ("buffer_size", "buffers", "busy_buffers_size")]
         names += [f"{proxy}_temp_file_write_size", f"{proxy}_max_temp_file_size"]
         if any(name in here for name in names):
-            culprit = next(here[name] for name in names if name in here)
-            wrong = _buffers(proxy, values)
-            if wrong:
+            culprit = here.get(f"{proxy}_buffers") or next(here[name] for name in names if name in here)
+            wrong, larger = _buffers(proxy, values)
+            if wrong and larger:
+                written = f"{culprit.name} {' '.join(culprit.arguments)};"
+                yield Finding(culprit, wrong, larger if culprit.name == f"{proxy}_buffers" else f"{written} {larger}")
+            elif wrong:
                 yield Finding(culprit, wrong)
     for each in inside:
         if each.body is not None and each.name not in FREE_BLOCKS and each.name != "upstream":
             yield from buffers(each.inside, values)
 
 
-def _buffers(proxy: str, values: Values) -> str | None:
+def _buffers(proxy: str, values: Values) -> tuple[str | None, str]:
+    """What is wrong with the sizes, and the directive that would make them right."""
+
     def size(name: str, default: int) -> int:
         found = values.get(f"{proxy}_{name}")
         return _bytes(found.arguments[0]) if found else default
@@ -61,20 +66,24 @@ def _buffers(proxy: str, values: Values) -> str | None:
     room = (count - 1) * each
     so = f"with {proxy}_buffer_size {buffer} and {proxy}_buffers {count} {each}, in bytes"
     if count < 2 or not each:
-        return f"does not go together with fewer than two {proxy}_buffers"
-    if busy < largest:
-        return f"makes {proxy}_busy_buffers_size {busy} too small: it must be at least {largest} {so}"
-    if busy >= room:
-        least = -(-busy // each) + 2
         return (
-            f"makes {proxy}_busy_buffers_size {busy} too large: it must be below {room} {so}; "
-            f"set {proxy}_buffers {max(least, 4)} {_short(each)} at least"
+            f"does not go together with fewer than two {proxy}_buffers",
+            f"{proxy}_buffers 8 {_short(max(buffer, _PAGE))};",
+        )
+    if busy < largest:
+        return f"makes {proxy}_busy_buffers_size {busy} too small: it must be at least {largest} {so}", ""
+    if busy >= room:
+        enough = max(8, -(-busy // largest) + 2)
+        larger = f"{proxy}_buffers {enough} {_short(largest)};"
+        return (
+            f"makes {proxy}_busy_buffers_size {busy} too large: it must be below {room} {so}; set `{larger}` for it",
+            larger,
         )
     if size("temp_file_write_size", 2 * largest) < largest:
-        return f"makes {proxy}_temp_file_write_size too small: it must be at least {largest} {so}"
+        return f"makes {proxy}_temp_file_write_size too small: it must be at least {largest} {so}", ""
     if 0 < size("max_temp_file_size", 2**30) < largest:
-        return f"makes {proxy}_max_temp_file_size too small: it must be 0 or at least {largest} {so}"
-    return None
+        return f"makes {proxy}_max_temp_file_size too small: it must be 0 or at least {largest} {so}", ""
+    return None, ""
 
 
 def _short(count: int) -> str:

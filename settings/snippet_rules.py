@@ -18,8 +18,8 @@ from settings.snippet_blocks import Values, buffers, certificates, client_certif
 from settings.snippet_checks import Finding, Reader, check, flat, location_of, outside_of
 from settings.stack import Settings
 
-_PORT = 8080
-_HEALTH_PORT = 8081
+PORT = 8080
+PORT_OF_PROBES = 8081
 """Ports of ours in nginx.conf; a test compares them with the document."""
 
 
@@ -291,20 +291,20 @@ def _servers(written: _Written) -> Iterator[Broken]:
             for listen in listens:
                 yield from map(snippet.broken, _port(listen))
             if not listens and not any(each.name == "include" for each in server.inside):
-                wrong = f"must have `listen {_PORT};`: without one, NGINX listens on a port that no Service has"
+                wrong = f"must have `listen {PORT};`: without one, NGINX listens on a port that no Service has"
                 inside = snippet.text[server.body[0] : server.body[1]]
-                yield snippet.broken(Finding(server, wrong, f"server {{ listen {_PORT};{inside}}}"))
+                yield snippet.broken(Finding(server, wrong, f"server {{ listen {PORT};{inside}}}"))
             yield from map(snippet.broken, _names(server, listens, names))
 
 
 def _port(listen: Directive) -> Iterator[Finding]:
     address = listen_address(listen.arguments[0])
-    if address.endswith(f":{_HEALTH_PORT}"):
-        yield Finding(listen, f"must not have the port {_HEALTH_PORT}, where Kubernetes asks whether NGINX is well")
+    if address.endswith(f":{PORT_OF_PROBES}"):
+        yield Finding(listen, f"must not have the port {PORT_OF_PROBES}, where Kubernetes asks whether NGINX is well")
 
 
 def _names(server: Directive, listens: list[Directive], ours: set[str]) -> Iterator[Finding]:
-    on_ours = [each for each in listens if listen_address(each.arguments[0]).endswith(f":{_PORT}")]
+    on_ours = [each for each in listens if listen_address(each.arguments[0]).endswith(f":{PORT}")]
     if not on_ours:
         return
     theirs = {name.lower() for each in server.inside if each.name == "server_name" for name in each.arguments}
