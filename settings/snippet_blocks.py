@@ -1,4 +1,4 @@
-"""What NGINX refuses in blocks of directives together: the sizes of buffers, certificates, the order of tables.
+"""What NGINX refuses in blocks of directives together: the sizes of buffers, certificates.
 
 Inherited values count: NGINX checks each block with what holds in it.
 """
@@ -128,12 +128,3 @@ def header_buffers(inside: Iterable[Directive], outer: Values) -> Iterator[Findi
         culprit = here.get("large_client_header_buffers") or here["connection_pool_size"]
         wrong = f"makes large_client_header_buffers of {size} bytes smaller than the connection_pool_size of {least}"
         yield Finding(culprit, wrong)
-
-
-def tables(inside: Iterable[Directive]) -> Iterator[Finding]:
-    """Sizes of tables behind the first one, where NGINX takes them for a second setting."""
-    seen: set[str] = set()
-    for each in inside:
-        if each.name in {"map_hash_max_size", "map_hash_bucket_size"} and "map" in seen:
-            yield Finding(each, "must stand before the first `map`: NGINX has chosen a size by then")
-        seen.add(each.name)

@@ -14,7 +14,7 @@ from settings.nginx import Route
 from settings.nginx_directives import directives, listen_address
 from settings.nginx_text import VARIABLES, unknown_variable
 from settings.nginx_tree import Directive, parse
-from settings.snippet_blocks import Values, buffers, certificates, client_certificates, header_buffers, tables
+from settings.snippet_blocks import Values, buffers, certificates, client_certificates, header_buffers
 from settings.snippet_checks import Finding, Reader, check, flat, location_of, outside_of
 from settings.stack import Settings
 
@@ -453,7 +453,6 @@ def _blocks(written: _Written) -> Iterator[Broken]:
         if snippet.route is None:
             inherited = {**inherited, **{each.name: each for each in snippet.directives if each.body is None}}
     if http:
-        yield from map(http.broken, tables(of_http))
         if not server:
             yield from map(http.broken, certificates(of_http, ()))
         for block in of_http:
@@ -473,6 +472,11 @@ def _upstreams(written: _Written) -> Iterator[Broken]:
     """Addresses without a port, which only the name of an `upstream` may be."""
     snippets, everything = written.snippets, list(written.everything)
     names = {each.arguments[0].lower() for each in everything if each.name == "upstream" and each.arguments}
+    for snippet in snippets:
+        for directive in snippet.directives:
+            if directive.name == "upstream" and directive.arguments[0].lower().startswith(_OURS):
+                wrong = f"must have a name that does not begin with `{_OURS}`, as those of `nginx.routes[].upstream` do"
+                yield snippet.broken(Finding(directive, wrong))
     if written.has_unknown_files:
         return
     for snippet in snippets:
@@ -480,7 +484,7 @@ def _upstreams(written: _Written) -> Iterator[Broken]:
             if directive.name not in _NEED_PORTS or not directive.arguments:
                 continue
             address = re.sub(r"^(grpcs?|s?uwsgi)://", "", directive.arguments[0])
-            is_ours = address.startswith("to_")
+            is_ours = address.startswith(_OURS)
             is_variable = "$" in address and directive.name != "memcached_pass"
             if is_variable or is_ours or address.startswith("unix:") or address.lower() in names:
                 continue
@@ -489,6 +493,7 @@ def _upstreams(written: _Written) -> Iterator[Broken]:
                 yield snippet.broken(Finding(directive, wrong))
 
 
+_OURS = "to_"
 _NEED_PORTS = frozenset({"grpc_pass", "fastcgi_pass", "scgi_pass", "uwsgi_pass", "memcached_pass"})
 
 

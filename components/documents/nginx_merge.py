@@ -39,6 +39,9 @@ _MODULES = {
 }
 """Modules that the official images have as files: NGINX knows their directives once they are loaded."""
 
+_FIRST = frozenset({"map_hash_max_size", "map_hash_bucket_size"})
+"""What NGINX takes before the first `map` alone."""
+
 _SHIELDS = {
     "otel_trace": "otel_trace off;",
     "auth_basic": "auth_basic off;",
@@ -179,6 +182,10 @@ class _Merge:
             if block.name == "server" and block is not server and block.body:
                 for shield in shields:
                     self._document.insert_line(block.body[0], shield)
+        for each in theirs:
+            if each.name in _FIRST and http.body:
+                self._document.insert_line(http.body[0], self._http_part.source(each))
+                self._http_part.replace(each.start, each.end, "")
         self._default_server(server)
         self._put(HTTP_MARK, [], self._http_part, apart=True)
 
