@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.random_snippets import random_cases
+from reliability.snippets import random_cases
 from tests.snippets import Machine, refusals, settings_of
 
 CASES = 600

@@ -4,9 +4,11 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
+from lab.paths import REPOSITORY
 from settings.nginx_directives import FREE_BLOCKS, directives
 from settings.nginx_tree import parse
-from tests.snippets import CORPUS
 
 _WORDS = """
     on off 0 1 10 404 1k 8m 5s 1h30m $uri $remote_addr $http_x_a $nothing /x /index.html =404 @named ~^/a ~*\\.php$
@@ -19,7 +21,7 @@ _CONTEXTS = {"http": "h", "server": "s", "route": "l"}
 def _corpus_lines() -> dict[str, list[str]]:
     """The directives that stand in the corpus, by the place that they stand in."""
     found: dict[str, list[str]] = {place: [] for place in _CONTEXTS}
-    for case in CORPUS:
+    for case in yaml.safe_load((REPOSITORY / "tests" / "snippets.yaml").read_text()):
         nginx = case["nginx"]
         texts = [("http", nginx.get("extraConfig", {}).get("http", ""))]
         texts += [("server", nginx.get("extraConfig", {}).get("server", ""))]
@@ -88,21 +90,26 @@ def random_cases(seed: int) -> Iterator[dict[str, Any]]:
     """Cases as in the corpus, without what is expected, for ever."""
     chance = random.Random(seed)  # noqa: S311 - the same each time is what it is for
     while True:
-        routes: list[dict[str, Any]] = [
-            {"path": path, "match": chance.choice(("prefix", "exact")), **chance.choice(_ANSWERS)}
-            for path in chance.sample(("/", "/a", "/a/", "/app/", "/x"), chance.randint(1, 3))
-        ]
-        for route in routes:
-            route["extraConfig"] = _snippet(chance, "route")
-            if chance.random() < 0.2:
-                route["spanAttributes"] = {"a": "$uri"}
-        nginx: dict[str, Any] = {
-            "routes": routes,
-            "extraConfig": {"http": _snippet(chance, "http"), "server": _snippet(chance, "server")},
-            "accessLog": chance.random() < 0.8,
-        }
-        if chance.random() < 0.5:
-            nginx["serverName"] = ["shop.example"]
-        if chance.random() < 0.3:
-            nginx["spanAttributes"] = {"b": "$request_id"}
-        yield {"nginx": nginx}
+        yield {"nginx": random_nginx(chance)}
+
+
+def random_nginx(chance: random.Random) -> dict[str, Any]:
+    """Routes and snippets of NGINX, which may be refused; UPSTREAM stands for an application's address."""
+    routes: list[dict[str, Any]] = [
+        {"path": path, "match": chance.choice(("prefix", "exact")), **chance.choice(_ANSWERS)}
+        for path in chance.sample(("/", "/a", "/a/", "/app/", "/x"), chance.randint(1, 3))
+    ]
+    for route in routes:
+        route["extraConfig"] = _snippet(chance, "route")
+        if chance.random() < 0.2:
+            route["spanAttributes"] = {"a": "$uri"}
+    nginx: dict[str, Any] = {
+        "routes": routes,
+        "extraConfig": {"http": _snippet(chance, "http"), "server": _snippet(chance, "server")},
+        "accessLog": chance.random() < 0.8,
+    }
+    if chance.random() < 0.5:
+        nginx["serverName"] = ["shop.example"]
+    if chance.random() < 0.3:
+        nginx["spanAttributes"] = {"b": "$request_id"}
+    return nginx
