@@ -20,6 +20,7 @@ from settings.stack import Settings
 
 PORT = 8080
 PORT_OF_PROBES = 8081
+PORT_OF_API = 8082
 """Ports of ours in nginx.conf; a test compares them with the document."""
 
 
@@ -140,10 +141,11 @@ def _of_keys(written: _Written) -> Iterator[Broken]:
             if key and snippet.context == "h":
                 wrong = f"is what the program writes: set `{key}` instead"
                 yield snippet.broken(Finding(directive, wrong))
-            if snippet.route and not snippet.route.traced and directive.name.startswith("otel_"):
+            if snippet.route and not snippet.route.traced and directive.name in _OF_SPANS:
                 yield snippet.broken(Finding(directive, "is for requests that are traced, and `traced` is false"))
 
 
+_OF_SPANS = frozenset({"otel_trace", "otel_span_name", "otel_span_attr"})
 _KEYS = {"otel_exporter": "nginx.exporter", "otel_service_name": "nginx.serviceName"}
 
 
@@ -278,18 +280,22 @@ def _zones_made(everything: list[Directive], maker: str) -> Iterator[str]:
 
 def _servers(written: _Written) -> Iterator[Broken]:
     """Servers besides ours, which share its port."""
+    is_plus = written.settings.edition == "plus"
+    server_names = [each for each in written.everything if each.name == "server_name"]
+    in_server = [each for each in server_names if any(each in snippet.directives for snippet in written.snippets)]
     names = {name.lower() for name in written.settings.nginx.server_name}
+    names |= {name.lower() for each in in_server for name in each.arguments}
     for snippet in written.snippets:
         if snippet.context == "s":
             for directive in snippet.directives:
                 if directive.name == "listen" and directive.arguments:
-                    yield from map(snippet.broken, _port(directive))
+                    yield from map(snippet.broken, _port(directive, is_plus=is_plus))
         for server in snippet.directives if snippet.context == "h" else ():
             if server.name != "server" or server.body is None:
                 continue
             listens = [each for each in server.inside if each.name == "listen" and each.arguments]
             for listen in listens:
-                yield from map(snippet.broken, _port(listen))
+                yield from map(snippet.broken, _port(listen, is_plus=is_plus))
             if not listens and not any(each.name == "include" for each in server.inside):
                 wrong = f"must have `listen {PORT};`: without one, NGINX listens on a port that no Service has"
                 inside = snippet.text[server.body[0] : server.body[1]]
@@ -297,10 +303,12 @@ def _servers(written: _Written) -> Iterator[Broken]:
             yield from map(snippet.broken, _names(server, listens, names))
 
 
-def _port(listen: Directive) -> Iterator[Finding]:
+def _port(listen: Directive, *, is_plus: bool) -> Iterator[Finding]:
     address = listen_address(listen.arguments[0])
     if address.endswith(f":{PORT_OF_PROBES}"):
         yield Finding(listen, f"must not have the port {PORT_OF_PROBES}, where Kubernetes asks whether NGINX is well")
+    if address.endswith(f":{PORT_OF_API}") and is_plus:
+        yield Finding(listen, f"must not have the port {PORT_OF_API}, which NGINX Plus' API has")
 
 
 def _names(server: Directive, listens: list[Directive], ours: set[str]) -> Iterator[Finding]:
@@ -500,15 +508,23 @@ _NEED_PORTS = frozenset({"grpc_pass", "fastcgi_pass", "scgi_pass", "uwsgi_pass",
 def snippet_warnings(settings: Settings) -> Iterator[str]:
     """What may be wrong with directives, and cannot be known."""
     reader = _reader(settings)
-    if reader.is_known:
-        return
     for snippet in _snippets(settings):
         for directive in flat(snippet.directives):
-            if directive.name not in directives():
+            if directive.name == "listen" and _is_out_of_reach(directive):
+                yield (
+                    f"{path(snippet.place)}: `listen` in line {directive.line} has a port that NGINX's Service does "
+                    f"not have, nor the network policies: clients reach {PORT} alone"
+                )
+            if not reader.is_known and directive.name not in directives():
                 yield (
                     f"{path(snippet.place)}: `{directive.name}` in line {directive.line} is not known to this program; "
                     "if the image's NGINX does not know it either, its pods do not start"
                 )
+
+
+def _is_out_of_reach(listen: Directive) -> bool:
+    address = listen_address(listen.arguments[0])
+    return not re.match(r"127\.|\[::1\]|localhost|unix:", address) and not address.endswith(f":{PORT}")
 
 
 _RULES: tuple[Callable[[_Written], Iterator[Broken]], ...] = (

@@ -27,6 +27,8 @@ _CHOSEN = (
         "otel_trace",
         "otel_trace_context",
         "otel_span_name",
+        "proxy_ssl_certificate",
+        "proxy_ssl_certificate_key",
     }
 )
 """What of ours a key says for its very block: the same directive in a snippet for a block around leaves it alone."""
@@ -288,11 +290,13 @@ def _into_inner_locations(part: _Part, inside: Iterable[Directive], in_force: li
 
 def _indented(text: str, indent: str) -> str:
     """Directives moved to the right; the lines that begin within quotes stay as they are."""
-    quoted = [(token.start(), token.end()) for token in TOKEN.finditer(text) if token["quoted"]]
+    # A line's end may be within quotes, or behind a backslash within a word.
+    whole = [(token.start(), token.end()) for token in TOKEN.finditer(text) if token["quoted"] or token["word"]]
     lines: list[tuple[str, bool]] = []
     at = 0
-    for line in text.splitlines(keepends=True):
-        lines.append((line, any(start < at < end for start, end in quoted)))
+    # By `\n` alone, as NGINX has it: Python knows other ends of lines, which are parts of words here.
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        lines.append((line, any(start < at < end for start, end in whole)))
         at += len(line)
     free = [line for line, is_quoted in lines if line.strip() and not is_quoted]
     least = min((len(line) - len(line.lstrip(" \t")) for line in free), default=0)

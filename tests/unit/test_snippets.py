@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from components.documents.nginx import HEALTH_PORT, HTTP_PORT, nginx_conf
+from components.documents.nginx import API_PORT, HEALTH_PORT, HTTP_PORT, nginx_conf
 from settings import Settings
 from settings.nginx_text import snippet
 from settings.nginx_tree import Directive, comments, parse
-from settings.snippet_rules import PORT, PORT_OF_PROBES, SNIPPET_RULES
+from settings.snippet_rules import PORT, PORT_OF_API, PORT_OF_PROBES, SNIPPET_RULES, snippet_warnings
 from tests.snippets import CORPUS, refusals, settings_of
 from tests.unit.test_bad_input import refusal, run_config_command
 
@@ -145,7 +145,32 @@ def test_directives_of_an_image_that_is_not_known_are_taken() -> None:
 
 
 def test_the_rules_know_the_ports_of_the_document() -> None:
-    assert (PORT, PORT_OF_PROBES) == (HTTP_PORT, HEALTH_PORT)
+    assert (PORT, PORT_OF_PROBES, PORT_OF_API) == (HTTP_PORT, HEALTH_PORT, API_PORT)
+
+
+def test_a_port_that_no_service_has_is_warned_of() -> None:
+    def warnings(server: str) -> list[str]:
+        return list(snippet_warnings(Settings.model_validate({"nginx": {"extraConfig": {"server": server}}})))
+
+    assert warnings("listen 127.0.0.1:9113;\nlisten [::]:8080;\nlisten unix:/tmp/a;") == []
+    assert warnings("gzip on;\nlisten 9113;") == [
+        "nginx.extraConfig.server: `listen` in line 2 has a port that NGINX's Service does not have, nor the network "
+        "policies: clients reach 8080 alone"
+    ]
+
+
+def test_directives_that_are_not_known_are_warned_of_where_the_image_is_not_known() -> None:
+    nginx = {"image": "registry.example/nginx:1", "extraConfig": {"http": "gzip on;\nbrotli on;"}}
+    assert list(snippet_warnings(Settings.model_validate({"nginx": nginx}))) == [
+        "nginx.extraConfig.http: `brotli` in line 2 is not known to this program; if the image's NGINX does not know "
+        "it either, its pods do not start"
+    ]
+
+
+@pytest.mark.parametrize("text", ["add_header A b\\\nc;", "set $a 'x\n y';", "set $a b\x0cc;"])
+def test_no_word_of_a_snippet_changes_when_it_is_moved_to_the_right(text: str) -> None:
+    (before,) = parse(text)
+    assert " ".join((before.name, *before.arguments)) in block(conf(extraConfig={"server": text}), "http", "server")
 
 
 @pytest.mark.parametrize("text", ["a;;", "{ }", 'a "b"c;', "a 'b''c';", ";"])
