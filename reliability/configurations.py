@@ -49,12 +49,16 @@ from reliability.snippets import random_nginx
 from settings import Settings
 from settings.combinations import mistakes_of
 from settings.reference import keys
+from settings.snippet_rules import reader_of
 
 NAMESPACE = "tracing"
 BACKEND = "tempo.tracing.svc:4317"
 
 CANNOT_BE_KNOWN = ("host not found", "SSL_", "cannot load certificate", "could not build")
 """What NGINX says of names that it looks up, of what OpenSSL knows, and of tables that a line of the cache limits."""
+
+OF_THE_IMAGE = ("unknown directive", 'unknown "', "open()")
+"""What NGINX says of directives and variables of modules, and of files."""
 
 _VALUES: dict[str, list[Any]] = {
     "true or false": [True, False],
@@ -133,6 +137,8 @@ class Document:
     """The main one first."""
 
     is_plus: bool = False
+    is_known: bool = True
+    """Whether the program knows the image that reads it: what others have of files and modules cannot be known."""
 
     def complaint(self) -> str:
         """What its program says of it; nothing, if it is well."""
@@ -176,7 +182,12 @@ def _nginx(settings: Settings) -> Document:
         LICENSE_FILE: settings.nginx_license_jwt.get_secret_value() if settings.nginx_license_jwt else "",
         "fastcgi_params": "",
     }
-    return Document("nginx", tuple((name, _moved(text, places)) for name, text in files.items()), is_plus)
+    return Document(
+        "nginx",
+        tuple((name, _moved(text, places)) for name, text in files.items()),
+        is_plus,
+        reader_of(settings).is_known,
+    )
 
 
 def _moved(text: str, places: dict[str, str]) -> str:
@@ -203,7 +214,8 @@ def _nginx_says(document: Document, folder: Path) -> str:
     # The names of upstreams, which NGINX looks up when it starts, have addresses for this one process.
     code, said = _run("unshare", "--mount", "sh", "-c", f"mount --bind {hosts} /etc/hosts && exec {test}")
     fault = next((line for line in said.splitlines() if "[emerg]" in line), said)
-    return "" if code == 0 or any(reason in fault for reason in CANNOT_BE_KNOWN) else fault
+    unknowable = CANNOT_BE_KNOWN if document.is_known else (*CANNOT_BE_KNOWN, *OF_THE_IMAGE)
+    return "" if code == 0 or any(reason in fault for reason in unknowable) else fault
 
 
 def _collector_says(_: Document, folder: Path) -> str:

@@ -128,3 +128,33 @@ def header_buffers(inside: Iterable[Directive], outer: Values) -> Iterator[Findi
         culprit = here.get("large_client_header_buffers") or here["connection_pool_size"]
         wrong = f"makes large_client_header_buffers of {size} bytes smaller than the connection_pool_size of {least}"
         yield Finding(culprit, wrong)
+
+
+def upstreams(inside: Iterable[Directive], version: tuple[int, ...] | None) -> Iterator[Finding]:
+    """Servers of an `upstream` that its other directives make impossible.
+
+    Args:
+        inside: the directives of `http`.
+        version: the NGINX that reads them; none where it is not known.
+    """
+    inside = list(inside)
+    has_resolver = any(each.name == "resolver" for each in inside)
+    for block in inside:
+        names = {each.name for each in block.inside}
+        for server in block.inside if block.name == "upstream" else ():
+            options = set(server.arguments[1:]) if server.name == "server" else set[str]()
+            methods = names & {"ip_hash", "hash", "random"}
+            if "backup" in options and methods:
+                yield Finding(server, f"must not have `backup` beside `{min(methods)}`")
+            if "resolve" not in options:
+                continue
+            if version and version < _RESOLVES:
+                yield Finding(server, f"needs NGINX {'.'.join(map(str, _RESOLVES))} for `resolve`")
+            elif "zone" not in names:
+                yield Finding(server, "needs a `zone` in its upstream for `resolve`")
+            elif not has_resolver and "resolver" not in names:
+                yield Finding(server, "needs a `resolver` for `resolve`, in its upstream or in http")
+
+
+_RESOLVES = (1, 27, 3)
+"""The first version, open source, with `resolve`; NGINX Plus always had it."""

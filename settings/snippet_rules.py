@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from settings.capabilities import has_module, version_of
+from settings.capabilities import has_module, module_of, version_of
 from settings.mistakes import Broken, Mistake, Place, path, remove_command, set_command
 from settings.nginx import Route
 from settings.nginx_directives import directives, listen_address
 from settings.nginx_text import VARIABLES, unknown_variable
 from settings.nginx_tree import Directive, parse
-from settings.snippet_blocks import Values, buffers, certificates, client_certificates, header_buffers
+from settings.snippet_blocks import Values, buffers, certificates, client_certificates, header_buffers, upstreams
 from settings.snippet_checks import Finding, Reader, check, flat, location_of, outside_of
 from settings.stack import Settings
 
@@ -85,13 +85,14 @@ def _snippets(settings: Settings) -> list[_Snippet]:
     return [snippet for snippet in found if snippet.text]
 
 
-def _reader(settings: Settings) -> Reader:
+def reader_of(settings: Settings) -> Reader:
+    """What is known of the NGINX that reads the snippets."""
     if settings.edition == "plus":
         # An image that is built has the OpenTelemetry module and no other.
         modules = frozenset[str]() if settings.plus.image is None else None
         return Reader(True, _VERSIONS_OF_PLUS.get(settings.plus.release) if modules is not None else None, modules)
     image = settings.nginx.image
-    if not has_module(image):
+    if not has_module(image) and module_of(image) is None:
         return Reader(False, None, None)
     # nginxinc/docker-nginx: the image that `-otel` is made from has these as files.
     return Reader(False, version_of(image), frozenset({"njs", "geoip", "image_filter", "xslt"}))
@@ -121,7 +122,7 @@ class _Written:
 
 
 def _rules(settings: Settings) -> Iterator[Broken]:
-    written = _Written(settings, _reader(settings), _snippets(settings))
+    written = _Written(settings, reader_of(settings), _snippets(settings))
     faults = [
         snippet.broken(finding)
         for snippet in written.snippets
@@ -151,6 +152,15 @@ _KEYS = {"otel_exporter": "nginx.exporter", "otel_service_name": "nginx.serviceN
 
 def _variables(written: _Written) -> Iterator[Broken]:
     snippets, everything = written.snippets, list(written.everything)
+    for snippet in snippets:
+        for directive in flat(snippet.directives):
+            own = _MAKES.get(directive.name)
+            if own is None or own >= len(directive.arguments):
+                continue
+            name = directive.arguments[own].lstrip("$").lower()
+            if name in VARIABLES and name not in _CHANGEABLE:
+                wrong = f"must make a variable of another name: `${name}` is NGINX's own"
+                yield snippet.broken(Finding(directive, wrong))
     # What an image's own files or modules make cannot be known.
     if not written.reader.is_known or written.has_unknown_files:
         return
@@ -164,14 +174,6 @@ def _variables(written: _Written) -> Iterator[Broken]:
                 if wrong:
                     yield snippet.broken(Finding(directive, wrong))
                     break
-        for directive in flat(snippet.directives):
-            own = _MAKES.get(directive.name)
-            if own is None or own >= len(directive.arguments):
-                continue
-            name = directive.arguments[own].lstrip("$").lower()
-            if name in VARIABLES and name not in _CHANGEABLE:
-                wrong = f"must make a variable of another name: `${name}` is NGINX's own"
-                yield snippet.broken(Finding(directive, wrong))
 
 
 _MAKES = {"set": 0, "map": 1, "geo": -1, "split_clients": 1, "auth_request_set": 0, "js_set": 0, "js_var": 0} | {
@@ -463,6 +465,8 @@ def _blocks(written: _Written) -> Iterator[Broken]:
     if http:
         if not server:
             yield from map(http.broken, certificates(of_http, ()))
+        version = None if written.reader.plus else written.reader.version
+        yield from map(http.broken, upstreams(of_http, version))
         for block in of_http:
             if block.name == "server":
                 yield from map(http.broken, certificates(block.inside, of_http))
@@ -507,7 +511,7 @@ _NEED_PORTS = frozenset({"grpc_pass", "fastcgi_pass", "scgi_pass", "uwsgi_pass",
 
 def snippet_warnings(settings: Settings) -> Iterator[str]:
     """What may be wrong with directives, and cannot be known."""
-    reader = _reader(settings)
+    reader = reader_of(settings)
     for snippet in _snippets(settings):
         for directive in flat(snippet.directives):
             if directive.name == "listen" and _is_out_of_reach(directive):

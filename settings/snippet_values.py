@@ -66,6 +66,11 @@ _OF_REST: dict[str, tuple[str, str]] = {
     ),
     "limit_conn": (r"[1-9]\d*", "a number of connections"),
     "limit_req_zone": (r"zone=.+|rate=.+|sync", "zone=… and rate=…"),
+    # Of an `upstream`: that of `http` has no arguments.
+    "server": (
+        rf"(weight|max_conns|max_fails)=\d+|fail_timeout={_T}|backup|down|resolve|service=.+|slow_start={_T}|route=.+|drain",
+        "weight=…, max_conns=…, max_fails=…, fail_timeout=…, backup, down, resolve and so on",
+    ),
     "client_body_temp_path": ("[1-3]", "lengths of folders' names, from 1 to 3"),
     "proxy_cookie_flags": (
         r"(no)?(secure|httponly)|nosamesite|samesite(=(strict|lax|none))?|.*\$.*",
