@@ -54,7 +54,7 @@ from settings.snippet_rules import reader_of
 NAMESPACE = "tracing"
 BACKEND = "tempo.tracing.svc:4317"
 
-CANNOT_BE_KNOWN = ("host not found", "SSL_", "cannot load certificate", "could not build")
+CANNOT_BE_KNOWN = ("host not found", "SSL_", "cannot load", "could not build")
 """What NGINX says of names that it looks up, of what OpenSSL knows, and of tables that a line of the cache limits."""
 
 OF_THE_IMAGE = ("unknown directive", 'unknown "', "open()")

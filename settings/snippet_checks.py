@@ -196,7 +196,7 @@ def _value(directive: Directive, known: Known) -> str | None:
 
 _PATTERNS_FIRST = frozenset(
     {"rewrite", "if", "location", "server_name", "map", "valid_referers", "proxy_redirect", "proxy_cookie_path"}
-    | {"proxy_cookie_domain", "proxy_cookie_flags", "sub_filter", "fastcgi_split_path_info"}
+    | {"proxy_cookie_domain", "proxy_cookie_flags", "fastcgi_split_path_info"}
     | {"otel_resource_attr", "otel_service_name", "otel_exporter"}
 )
 

@@ -384,7 +384,9 @@ _LINKS = frozenset({"/var/log/nginx/access.log", "/var/log/nginx/error.log"})
 
 
 def _files(written: _Written) -> Iterator[Broken]:
-    is_official = written.settings.edition == "oss" and has_module(written.settings.nginx.image)
+    # Of other images, nothing is known.
+    is_official = written.reader.modules is not None
+    image = "the image of NGINX Plus" if written.reader.plus else written.settings.nginx.image
     for snippet in written.snippets:
         for directive in flat(snippet.directives):
             if not directive.arguments:
@@ -407,7 +409,6 @@ def _files(written: _Written) -> Iterator[Broken]:
                 if directive.name == "include" and re.search(r"[*?\[]", file):
                     continue
                 if not _IN_IMAGE.fullmatch(file):
-                    image = written.settings.nginx.image
                     wrong = f"needs the file `{file}`, which {image} does not have: build an image with it"
                     yield snippet.broken(Finding(directive, wrong))
 

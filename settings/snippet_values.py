@@ -44,7 +44,6 @@ _OF_EACH: dict[str, tuple[str, str]] = {
     "limit_req": (r"zone=.+|burst=[1-9]\d*|nodelay|delay=\d+", "zone=…, burst=…, nodelay or delay=…"),
     "keepalive_timeout": (_T.replace(r"(\d+ms)?", ""), "times, such as 65s"),
     "userid_mark": ("off|[A-Za-z0-9=]", "off, a letter, a digit or `=`"),
-    "modern_browser": (r"msie|gecko|opera|safari|konqueror|unlisted|[\d.]+", "a browser and its version, or unlisted"),
     "http2_streams_index_size": ("1|2|4|8|16|32|64|128|256|512", "a power of two"),
 }
 _EACH = (
@@ -216,6 +215,12 @@ def _geo(arguments: tuple[str, ...]) -> str | None:
     return f"must have names of variables, such as $name, not `{wrong}`" if wrong else None
 
 
+def _modern(arguments: tuple[str, ...]) -> str | None:
+    written = " ".join(arguments)
+    is_one = re.fullmatch(r"unlisted|(msie|gecko|opera|safari|konqueror) \d+(\.\d+)*", written)
+    return None if is_one else "must have a browser and its version, such as `gecko 1.0`, or unlisted"
+
+
 def _split_path(arguments: tuple[str, ...]) -> str | None:
     captures = len(re.findall(r"(?<!\\)\((?!\?)", arguments[0]))
     return None if captures == 2 else "must have a pattern with two captures"
@@ -237,6 +242,7 @@ _OF_OWN: dict[str, Callable[[tuple[str, ...]], str | None]] = {
     "proxy_cookie_path": _second,
     "expires": _expires,
     "sub_filter": _sub_filter,
+    "modern_browser": _modern,
     "connection_pool_size": _pool,
     "request_pool_size": _pool,
     "valid_referers": _referers,

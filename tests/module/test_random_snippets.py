@@ -7,14 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from reliability.configurations import CANNOT_BE_KNOWN
 from reliability.snippets import random_cases
 from tests.snippets import Machine, refusals, settings_of
 
 CASES = 600
 """As many take some ten seconds on two cores; `make reliability` tries 10 000 configurations."""
-
-_CANNOT_BE_KNOWN = ("host not found", "SSL_", "cannot load certificate", "could not build")
-"""What NGINX says of names that it looks up, of what OpenSSL knows, and of tables that a line of the cache limits."""
 
 
 def complaint(case: dict[str, Any], build: Path, folder: Path) -> str | None:
@@ -28,10 +26,10 @@ def complaint(case: dict[str, Any], build: Path, folder: Path) -> str | None:
     (folder / "nginx.conf").write_text(f"user {getpass.getuser()};\n{machine.nginx_conf(settings)}")
     command = [build / "nginx", "-t", "-q", "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"]
     tested = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True)
-    said = [line for line in tested.stderr.splitlines() if "[emerg]" in line]
-    if tested.returncode == 0 or any(reason in said[0] for reason in _CANNOT_BE_KNOWN):
+    said = next((line for line in tested.stderr.splitlines() if "[emerg]" in line), tested.stderr)
+    if tested.returncode == 0 or any(reason in said for reason in CANNOT_BE_KNOWN):
         return ""
-    return f"{said[0]}\n{case['nginx']}"
+    return f"{said}\n{case['nginx']}"
 
 
 def is_valid(case: dict[str, Any]) -> bool:
