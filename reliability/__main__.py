@@ -16,10 +16,10 @@ from rich.console import Console
 from lab import cluster
 from lab.builder import build
 from lab.errors import LabError
-from lab.pieces import VEGETA
+from lab.pieces import NGINX_PLUS, VEGETA
 from lab.progress import Progress
 from lab.stack import Stack, take_interrupts
-from reliability import baseline, edited, faulty, foreign, full_disk, interrupted, steady
+from reliability import baseline, configurations, edited, faulty, foreign, full_disk, interrupted, steady
 from reliability.figures import Figure, show, write
 from reliability.ladder import RATES, freshness, ladder
 from reliability.sizes import sizes
@@ -28,6 +28,7 @@ STEP_SECONDS = 60
 DOWN_SECONDS = 300
 AWAY_SECONDS = 5
 NO_OPS = 10
+CONFIGURATIONS = 10_000
 FILE = Path("reliability.json")
 Say = Callable[[str], None]
 Measurement = Callable[[], list[Figure]]
@@ -89,7 +90,7 @@ def main() -> int:
     try:
         if not cluster.is_running():
             raise LabError("No lab is running: `make lab-up`.")
-        build([VEGETA], progress)
+        build([VEGETA, NGINX_PLUS], progress)
         with tempfile.TemporaryDirectory() as scratch:
             figures = _all(Path(scratch) / "stacks", progress, only)
     except LabError as error:
@@ -125,6 +126,7 @@ class _Run:
 
 def _all(folder: Path, progress: Progress, only: list[str] | None) -> list[Figure]:
     run = _Run(progress, only)
+    run.measure("configurations", lambda: [configurations.figure(CONFIGURATIONS)])
     with _laid_out(folder / "durable", {}) as stack:
         run.measure("foreign", lambda: [foreign.untouched(stack, progress.say)])
         run.measure("killed", lambda: interrupted.killed(stack, progress.say))

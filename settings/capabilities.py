@@ -79,11 +79,16 @@ FOLLOWS_NAMES = (1, 27, 3)
 
 def follows_names(image: str) -> bool | None:
     """Whether an image's NGINX looks the names of upstreams up while it runs; none where its tag does not tell."""
+    version = nginx_version(image)
+    return version >= FOLLOWS_NAMES if version else None
+
+
+def nginx_version(image: str) -> tuple[int, ...] | None:
+    """The version of NGINX, open source, that an image's tag tells; none where it does not."""
     matched = IMAGE_REFERENCE.fullmatch(image)
     if matched is None or matched["name"].split("/")[-1] not in {"nginx", "nginx-unprivileged"}:
         return None
-    version = _version(matched["tag"] or "")
-    return version >= FOLLOWS_NAMES if version else None
+    return _version(matched["tag"] or "")
 
 
 def distribution_of(image: str) -> Distribution | None:

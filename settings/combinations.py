@@ -28,6 +28,7 @@ from settings.nginx import Return, Upstream
 from settings.nginx_text import unknown_variable
 from settings.plus_combinations import PLUS_RULES
 from settings.proxying_rules import PROXYING_RULES, upstream_secrets
+from settings.snippet_rules import SNIPPET_RULES
 from settings.stack import Settings
 from settings.values import amount, is_address, seconds, split_address
 
@@ -45,6 +46,7 @@ def mistakes_of(settings: Settings, is_secret: IsSecret, is_plain: IsPlain) -> I
     """
     rules = (
         *_RULES,
+        *SNIPPET_RULES,
         *PLUS_RULES,
         *CLUSTER_RULES,
         *EXPORTER_RULES,

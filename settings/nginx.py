@@ -205,7 +205,8 @@ class Route(Model):
     )
     extra_config: Snippet = Field(
         default="",
-        description="Directives for the `location` block, unchecked: the way around all that has no key.",
+        description="Directives for the `location` block, for all that has no key. They replace the program's own, or "
+        "join them where NGINX takes several.",
         examples=["client_max_body_size 10m;"],
     )
 
@@ -284,11 +285,17 @@ class Autoscaling(Model):
 
 
 class ExtraConfig(Model):
-    """Directives that are written into nginx.conf as they are."""
+    """Directives for nginx.conf: they replace the program's own, or join them where NGINX takes several."""
 
-    http: Snippet = Field(default="", description="Directives for the `http` block, unchecked.", examples=["gzip on;"])
+    http: Snippet = Field(
+        default="",
+        description="Directives for the `http` block, servers of your own among them.",
+        examples=["gzip on;"],
+    )
     server: Snippet = Field(
-        default="", description="Directives for the `server` block, unchecked.", examples=["client_max_body_size 10m;"]
+        default="",
+        description="Directives for the `server` block, which hold for all routes.",
+        examples=["client_max_body_size 10m;"],
     )
 
 
@@ -384,4 +391,4 @@ class NginxSettings(Model):
         description="A line of JSON for each request, within 100 ms of it, with `trace_id` and `span_id` to join it "
         "to its trace, and `traced`: whether there is one.",
     )
-    extra_config: ExtraConfig = Field(default_factory=ExtraConfig, description="The way around all that has no key.")
+    extra_config: ExtraConfig = Field(default_factory=ExtraConfig, description="Directives for all that has no key.")

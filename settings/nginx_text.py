@@ -13,21 +13,24 @@ MAXIMUM_BYTES = 4000
 # Variables that every build of NGINX has which this program runs, and the module's own.
 VARIABLES = frozenset(
     """
-    args binary_remote_addr body_bytes_sent bytes_sent connection connection_requests connection_time
+    ancient_browser args binary_remote_addr body_bytes_sent bytes_sent connection connection_requests connection_time
     connections_active connections_reading connections_waiting connections_writing content_length content_type
     date_gmt date_local document_root document_uri fastcgi_path_info fastcgi_script_name gzip_ratio host hostname
     http2 http3 http_cookie http_host http_referer http_user_agent http_x_forwarded_for https invalid_referer
-    is_args limit_conn_status limit_rate limit_req_status msec nginx_version pid pipe proxy_add_x_forwarded_for
+    is_args limit_conn_status limit_rate limit_req_status modern_browser msec msie nginx_version pid pipe
+    proxy_add_x_forwarded_for
     proxy_host proxy_port proxy_protocol_addr proxy_protocol_port proxy_protocol_server_addr
     proxy_protocol_server_port query_string realip_remote_addr realip_remote_port realpath_root remote_addr
     remote_port remote_user request request_body request_body_file request_completion request_filename request_id
     request_length request_method request_time request_uri scheme secure_link secure_link_expires server_addr
     server_name server_port server_protocol slice_range ssl_alpn_protocol ssl_cipher ssl_ciphers ssl_client_cert
-    ssl_client_escaped_cert ssl_client_fingerprint ssl_client_i_dn ssl_client_s_dn ssl_client_serial
+    ssl_client_escaped_cert ssl_client_fingerprint ssl_client_i_dn ssl_client_i_dn_legacy ssl_client_raw_cert
+    ssl_client_s_dn ssl_client_s_dn_legacy ssl_client_serial
     ssl_client_v_end ssl_client_v_remain ssl_client_v_start ssl_client_verify ssl_curve ssl_curves ssl_early_data
     ssl_protocol ssl_server_name ssl_session_id ssl_session_reused status tcpinfo_rcv_space tcpinfo_rtt
     tcpinfo_rttvar tcpinfo_snd_cwnd time_iso8601 time_local uid_got uid_reset uid_set upstream_addr
-    upstream_bytes_received upstream_bytes_sent upstream_cache_status upstream_connect_time upstream_header_time
+    upstream_bytes_received upstream_bytes_sent upstream_cache_etag upstream_cache_last_modified
+    upstream_cache_status upstream_connect_time upstream_header_time
     upstream_response_length upstream_response_time upstream_status uri
     otel_trace_id otel_span_id otel_parent_id otel_parent_sampled
     """.split()  # noqa: SIM905
@@ -37,6 +40,7 @@ FAMILIES = (
     "arg_",
     "cookie_",
     "http_",
+    "proxy_protocol_tlv_",
     "sent_http_",
     "sent_trailer_",
     "upstream_cookie_",
@@ -50,7 +54,7 @@ PLUS_FAMILIES = ("jwt_claim_", "jwt_header_")
 
 # How NGINX reads directives (`ngx_conf_read_token`). Four characters are space. Within a word, quotes, `#`, `}` and
 # the `{` of `${` are plain.
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+)
     | (?P<comment>\#[^\n]*)
     | (?P<mark>[{};])
@@ -100,7 +104,7 @@ def unknown_variable(text: str, snippets: Iterable[str], *, plus: bool = False) 
         name = written.lower() if written else None
         if name is None or name in known or name in made or _is_member(name, families):
             continue
-        near = difflib.get_close_matches(name, sorted(known | made), n=1)
+        near = difflib.get_close_matches(name, sorted(made), n=1) or difflib.get_close_matches(name, sorted(known), n=1)
         meant = f"did you mean `${near[0]}`?" if near else "see nginx.org/en/docs/varindex.html"
         if name in PLUS_VARIABLES or _is_member(name, PLUS_FAMILIES):
             meant = "NGINX Plus alone has it"
@@ -124,7 +128,7 @@ def _is_member(name: str, families: Iterable[str]) -> bool:
 
 
 def _without_comments(directives: str) -> str:
-    return " ".join(token[0] for token in _TOKEN.finditer(directives) if not token["comment"])
+    return " ".join(token[0] for token in TOKEN.finditer(directives) if not token["comment"])
 
 
 def _names(text: str) -> list[str | None]:
@@ -151,15 +155,18 @@ def quoted(text: str) -> str:
 def snippet(text: str) -> str:
     """Checks directives that are written into a block as they are: they end in that block.
 
-    What the directives are is not checked: this is the way around everything that is.
+    What the directives are, `settings.snippet_rules` checks.
 
     Raises:
         ValueError: a quote, brace or directive is left open, or a brace closes the block around.
     """
-    depth, pending = 0, False
-    for token in _TOKEN.finditer(text):
+    depth, pending, quoted_before = 0, False, False
+    for token in TOKEN.finditer(text):
         if not token["space"] and len(token[0].encode()) > MAXIMUM_BYTES:
             raise ValueError(f"must have no word and no comment of over {MAXIMUM_BYTES} bytes: NGINX cannot read it")
+        if quoted_before and (token["quoted"] or (token["word"] and not token["word"].startswith(")"))):
+            raise ValueError("must have a space after a word in quotes: NGINX takes nothing that follows at once")
+        quoted_before = bool(token["quoted"])
         if token["word"]:
             if token["word"][0] in "\"'":
                 raise ValueError(f"must close every quote: a {token['word'][0]} is left open")
@@ -169,6 +176,8 @@ def snippet(text: str) -> str:
             if depth < 0 or pending:
                 raise ValueError("must not close a block that it did not open, nor one in the middle of a directive")
         elif token["mark"]:
+            if not pending:
+                raise ValueError(f"must have a directive before every `{token['mark']}`")
             depth += token["mark"] == "{"
             pending = False
         elif token["quoted"]:

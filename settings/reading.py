@@ -18,6 +18,7 @@ from settings.limits import sized
 from settings.mistakes import PROJECT, Mistake, Place, explain, masked
 from settings.plus_combinations import plus_warnings
 from settings.schema import aliased, bare_type, is_model, item_type
+from settings.snippet_rules import snippet_warnings
 from settings.stack import Settings
 
 
@@ -52,6 +53,7 @@ def load() -> Settings:
         *plus_warnings(settings),
         *exporter_warnings(settings),
         *image_warnings(settings),
+        *snippet_warnings(settings),
         *secrets_made_plain(settings, _is_secret),
     ):
         pulumi.log.warn(warning)

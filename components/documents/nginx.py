@@ -14,6 +14,7 @@ from typing import cast
 
 import jinja2
 
+from components.documents.nginx_merge import merged
 from settings.limits import LARGEST_BATCH
 from settings.nginx import WORKERS, Exporter, NginxSettings, Route, Sampling
 from settings.nginx_text import quoted
@@ -98,7 +99,7 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
 
     logs = {log_of(route): None for route in (None, *settings.routes)}
     proxies = settings.trusted_proxies
-    return _templates.get_template("nginx.conf.j2").render(
+    document = _templates.get_template("nginx.conf.j2").render(
         settings=settings,
         namespace=namespace,
         folder=FOLDER,
@@ -125,6 +126,7 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
         server_log=log_of(None),
         log_of=log_of,
     )
+    return merged(document, settings)
 
 
 _OWN_WORDS = {"for": "$realip_remote_addr", "proto": "$scheme", "host": "$host_and_port", "port": "$client_port"}

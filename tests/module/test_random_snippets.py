@@ -1,0 +1,51 @@
+"""Random combinations of directives: what the preview takes, a real NGINX loads."""
+
+import getpass
+import itertools
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from reliability.configurations import CANNOT_BE_KNOWN
+from reliability.snippets import random_cases
+from tests.snippets import Machine, refusals, settings_of
+
+CASES = 600
+"""As many take some ten seconds on two cores; `make reliability` tries 10 000 configurations."""
+
+
+def complaint(case: dict[str, Any], build: Path, folder: Path) -> str | None:
+    """What NGINX says of a configuration that the preview takes; none where it is refused."""
+    settings = settings_of(case)
+    if refusals(settings):
+        return None
+    folder.mkdir()
+    machine = Machine(folder, build, 8080, 8081)
+    machine.lay_out()
+    (folder / "nginx.conf").write_text(f"user {getpass.getuser()};\n{machine.nginx_conf(settings)}")
+    command = [build / "nginx", "-t", "-q", "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"]
+    tested = subprocess.run([str(part) for part in command], check=False, capture_output=True, text=True)
+    said = next((line for line in tested.stderr.splitlines() if "[emerg]" in line), tested.stderr)
+    if tested.returncode == 0 or any(reason in said for reason in CANNOT_BE_KNOWN):
+        return ""
+    return f"{said}\n{case['nginx']}"
+
+
+def is_valid(case: dict[str, Any]) -> bool:
+    """Whether each value is one, by itself."""
+    try:
+        settings_of(case)
+    except ValueError:
+        return False
+    return True
+
+
+def test_nginx_loads_every_random_combination_that_the_preview_takes(nginx_build: Path, tmp_path: Path) -> None:
+    cases = list(itertools.islice(filter(is_valid, random_cases(17)), CASES))
+    folders = [tmp_path / str(number) for number in range(CASES)]
+    with ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(complaint, cases, itertools.repeat(nginx_build), folders))
+    assert [complaint for complaint in said if complaint] == []
+    # The generator would be of no use if nearly all were refused.
+    assert said.count("") > CASES / 10

@@ -1,0 +1,188 @@
+"""What people write in `extraConfig`, checked before anything is created, and merged into nginx.conf."""
+
+import json
+from typing import Any
+
+import pytest
+
+from components.documents.nginx import API_PORT, HEALTH_PORT, HTTP_PORT, nginx_conf
+from settings import Settings
+from settings.nginx_text import snippet
+from settings.nginx_tree import Directive, comments, parse
+from settings.snippet_rules import PORT, PORT_OF_API, PORT_OF_PROBES, SNIPPET_RULES, snippet_warnings
+from tests.snippets import CORPUS, refusals, settings_of
+from tests.unit.test_bad_input import refusal, run_config_command
+
+
+def conf(**nginx: Any) -> str:
+    assert refusals(Settings.model_validate({"nginx": nginx})) == []
+    return rendered(**nginx)
+
+
+def rendered(**nginx: Any) -> str:
+    settings = Settings.model_validate({"nginx": nginx})
+    return nginx_conf(settings.nginx, exporter="otel-collector.tracing.svc:4317", namespace="tracing")
+
+
+def block(text: str, *names: str) -> list[str]:
+    """The directives of a block, as `name argument …`, by the names of the blocks that lead to it."""
+    inside = parse(text)
+    for name in names:
+        inside = next(
+            each.inside
+            for each in inside
+            if f"{each.name} {' '.join(each.arguments)}".startswith(f"{name} " if name in {"http", "server"} else name)
+        )
+    return [" ".join((each.name, *each.arguments)) for each in inside]
+
+
+PROXIED = {"path": "/", "upstream": "192.0.2.1:80"}
+ROUTE = ("http", "server", "location /")
+
+
+def test_the_corpus_has_at_least_eighty_snippets_none_of_them_twice() -> None:
+    assert len({str(case["nginx"]) for case in CORPUS}) == len({case["about"] for case in CORPUS}) == len(CORPUS) >= 80
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case["about"])
+def test_a_snippet_is_taken_or_refused_by_its_line_with_the_reason(case: dict[str, Any]) -> None:
+    upstream = "127.0.0.1:19999"
+    says = [said.replace("UPSTREAM", upstream) for said in case.get("says", [])]
+    assert refusals(settings_of(case, upstream)) == says
+
+
+@pytest.mark.parametrize("case", [case for case in CORPUS if case.get("says")], ids=lambda case: case["about"])
+def test_the_command_that_is_offered_fixes_a_snippet_and_keeps_the_rest_of_it(case: dict[str, Any]) -> None:
+    nginx = json.loads(json.dumps(case["nginx"]).replace("UPSTREAM", "127.0.0.1:19999"))
+    settings = Settings.model_validate({"nginx": nginx})
+    for mistake in [broken.mistake for rule in SNIPPET_RULES for broken in rule(settings)]:
+        values = {"nginx": json.loads(json.dumps(nginx))}
+        run_config_command(mistake.mend, values, [])
+        after = refusals(Settings.model_validate(values))
+        assert mistake.wrong not in after
+        if len(case["says"]) > 1:
+            assert after, "the other faults of the snippet are still there to be told"
+
+
+def test_a_snippet_in_a_key_that_is_a_secret_is_not_shown() -> None:
+    canary = {"nginx": {"extraConfig": {"server": "proxy_set_header Authorization canary;\nset $canary_b;"}}}
+    said = refusal(canary, ["nginx"])
+    assert "canary" not in said
+    assert "nginx.extraConfig.server" in said
+
+
+def test_every_directive_and_header_of_ours_can_be_replaced() -> None:
+    """Whatever the template writes in a block: said again in a snippet, it is there once."""
+    routes = [
+        PROXIED,
+        {"path": "/tls/", "upstream": "https://api.example:443"},
+        {"path": "/r", "return": {"status": 200}},
+    ]
+    before = conf(routes=routes)
+    for number, path in enumerate(("/", "/tls/", "/r")):
+        ours = block(before, "http", "server", f"location {path}")
+        for line in ours:
+            name, *arguments = line.split(" ")
+            if name in {"return", "otel_trace", "proxy_pass"}:
+                continue
+            again = f"{name} " + " ".join(f'"{argument}"' for argument in arguments or [""]) + ";"
+            changed = [dict(route) for route in routes]
+            changed[number]["extraConfig"] = again
+            # A variable of ours is not one that a snippet may name.
+            after = block(rendered(routes=changed), "http", "server", f"location {path}")
+            assert sorted(after) == sorted(ours), line
+
+
+def test_a_header_of_the_server_is_for_every_proxied_route_unless_the_route_has_its_own() -> None:
+    text = conf(
+        extraConfig={"server": "proxy_set_header X-Edge a;"},
+        routes=[PROXIED, {"path": "/b", "upstream": "192.0.2.1:80", "extraConfig": "proxy_set_header x-edge b;"}],
+    )
+    assert "proxy_set_header X-Edge a" in block(text, *ROUTE)
+    inner = block(text, "http", "server", "location /b")
+    assert [line for line in inner if "edge" in line.lower()] == ["proxy_set_header x-edge b"]
+
+
+def test_a_route_without_a_proxy_inherits_headers_as_nginx_has_it() -> None:
+    text = conf(extraConfig={"server": "proxy_set_header X-Edge a;"}, routes=[{"path": "/", "root": "/srv"}])
+    assert not [line for line in block(text, *ROUTE) if line.startswith("proxy_set_header")]
+
+
+def test_the_route_s_own_key_goes_before_a_snippet_of_the_server() -> None:
+    route = {"path": "/", "root": "/srv", "sampling": {"ratio": 1, "parentBased": False}, "traceContext": "inject"}
+    text = conf(extraConfig={"server": "otel_trace off; otel_trace_context ignore; root /other;"}, routes=[route])
+    assert block(text, *ROUTE)[:3] == ["otel_trace on", "otel_trace_context inject", "root /srv"]
+
+
+def test_a_snippet_keeps_its_comments_and_the_lines_within_its_quotes() -> None:
+    server = "# why\nlocation /x {\n    return 200 'a\n  b';\n}"
+    text = conf(extraConfig={"server": server})
+    assert "        # why\n        location /x {\n            return 200 'a\n  b';\n        }\n" in text
+
+
+def test_what_a_snippet_replaces_goes_with_the_comment_that_is_about_it() -> None:
+    text = conf(extraConfig={"http": "absolute_redirect on;"})
+    assert "Clients come by another port" not in text
+    assert text.count("absolute_redirect") == 1
+
+
+def test_the_program_s_own_marks_are_gone_from_the_document() -> None:
+    assert "#:" not in conf(extraConfig={"http": "gzip on;"}, routes=[PROXIED])
+
+
+def test_a_module_that_the_image_has_as_a_file_is_loaded_when_a_snippet_needs_it() -> None:
+    settings = Settings.model_validate(
+        {"nginx": {"image": "registry.example/nginx:1", "extraConfig": {"http": "js_import a from a.js;"}}}
+    )
+    assert refusals(settings) == []
+    text = nginx_conf(settings.nginx, exporter="a:1", namespace="tracing")
+    assert "\nload_module modules/ngx_http_js_module.so;\n" in text
+
+
+def test_directives_of_an_image_that_is_not_known_are_taken() -> None:
+    nginx = {"image": "registry.example/nginx:1", "extraConfig": {"http": "brotli on; add_header A $brotli_ratio;"}}
+    assert refusals(Settings.model_validate({"nginx": nginx})) == []
+
+
+def test_the_rules_know_the_ports_of_the_document() -> None:
+    assert (PORT, PORT_OF_PROBES, PORT_OF_API) == (HTTP_PORT, HEALTH_PORT, API_PORT)
+
+
+def test_a_port_that_no_service_has_is_warned_of() -> None:
+    def warnings(server: str) -> list[str]:
+        return list(snippet_warnings(Settings.model_validate({"nginx": {"extraConfig": {"server": server}}})))
+
+    assert warnings("listen 127.0.0.1:9113;\nlisten [::]:8080;\nlisten unix:/tmp/a;") == []
+    assert warnings("gzip on;\nlisten 9113;") == [
+        "nginx.extraConfig.server: `listen` in line 2 has a port that NGINX's Service does not have, nor the network "
+        "policies: clients reach 8080 alone"
+    ]
+
+
+def test_directives_that_are_not_known_are_warned_of_where_the_image_is_not_known() -> None:
+    nginx = {"image": "registry.example/nginx:1", "extraConfig": {"http": "gzip on;\nbrotli on;"}}
+    assert list(snippet_warnings(Settings.model_validate({"nginx": nginx}))) == [
+        "nginx.extraConfig.http: `brotli` in line 2 is not known to this program; if the image's NGINX does not know "
+        "it either, its pods do not start"
+    ]
+
+
+@pytest.mark.parametrize("text", ["add_header A b\\\nc;", "set $a 'x\n y';", "set $a b\x0cc;"])
+def test_no_word_of_a_snippet_changes_when_it_is_moved_to_the_right(text: str) -> None:
+    (before,) = parse(text)
+    assert " ".join((before.name, *before.arguments)) in block(conf(extraConfig={"server": text}), "http", "server")
+
+
+@pytest.mark.parametrize("text", ["a;;", "{ }", 'a "b"c;', "a 'b''c';", ";"])
+def test_what_nginx_cannot_read_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^must have a "):
+        snippet(text)
+
+
+def test_a_document_is_read_into_a_tree_that_knows_its_places() -> None:
+    text = "gzip on; # {\nmap $a \"$b\" {\n  default 'x;';\n}\n"
+    gzip, table_of_a = parse(text)
+    assert gzip == Directive("gzip", ("on",), 0, 8, 1)
+    assert text[table_of_a.start : table_of_a.end].startswith("map $a")
+    assert [each.arguments for each in table_of_a.inside] == [("x;",)]
+    assert [(each.text, each.start) for each in comments(text)] == [("# {", 9)]
