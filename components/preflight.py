@@ -280,23 +280,31 @@ async def _node_ports(settings: Settings, api: Api) -> list[_Problem]:
         if wrong:
             remove = f"pulumi config rm --path {key}, and the cluster chooses one"
             problems.append(_Problem(f"nginx-tracing:{key} = {port}", (*wrong, remove)))
-        elif not answer.is_ok:
+        elif _NO_AFFINITY not in answer.message:
             unknown.append(f"{key} = {port} ({answer.message})")
     if unknown:
         pulumi.log.warn(f"it was not checked that the cluster has these NodePorts free: {'; '.join(unknown)}")
     return problems
 
 
+_NO_AFFINITY = "Preflight"
+
+
 async def _tried_port(settings: Settings, api: Api, port: int) -> Answer:
-    """What the API server says to a Service with this NodePort, in `default` where the namespace is not there yet."""
+    """What the API server says to a Service with this NodePort, in `default` where the namespace is not there yet.
+
+    A dry run looks whether another has the port and not whether the cluster gives it. So the Service is one that is
+    never created: the API server takes the port first, finds an affinity that there is none of, and gives the port back
+    (`BeginCreate` and `BeforeCreate` in `apiserver/pkg/registry/generic/registry/store.go` of Kubernetes 1.32).
+    """
     service: Object = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"generateName": "nginx-tracing-"},
-        "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]},
+        "spec": {"type": "NodePort", "sessionAffinity": _NO_AFFINITY, "ports": [{"port": 80, "nodePort": port}]},
     }
-    answer = await api.try_out(f"/api/v1/namespaces/{settings.namespace}/services", service)
-    return await api.try_out("/api/v1/namespaces/default/services", service) if answer.is_missing else answer
+    answer = await api.offer(f"/api/v1/namespaces/{settings.namespace}/services", service)
+    return await api.offer("/api/v1/namespaces/default/services", service) if answer.is_missing else answer
 
 
 def _ports_held(service: Object) -> set[object]:

@@ -43,12 +43,15 @@ def service(name: str, in_namespace: str, port: int, labels: dict[str, str] | No
     return {"metadata": metadata, "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": port}], **spec}}
 
 
+FREE = refused(422, 'Service "x" is invalid: spec.sessionAffinity: Unsupported value: "Preflight"')
+"""What an API server says to a Service that it can give the port, and that it never creates."""
+
 FINE: dict[str, Any] = {
     "GET /api/v1/namespaces/shared": namespace(),
     "GET /api/v1/namespaces/shared/resourcequotas": listed(),
     "POST /api/v1/namespaces/shared/pods": (201, {"kind": "Pod"}),
     "GET /api/v1/services": listed(),
-    "POST /api/v1/namespaces/shared/services": (201, {"kind": "Service"}),
+    "POST /api/v1/namespaces/shared/services": FREE,
 }
 
 
@@ -337,7 +340,9 @@ RANGE = (
 TAKEN = 'Service "x" is invalid: spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated'
 
 
-def of_ports(_: object, tried: Object) -> Said:
+def of_ports(query: dict[str, list[str]], tried: Object) -> Said:
+    # An API server that creates it has it for good, a dry run does not tell the range.
+    assert (tried["spec"]["sessionAffinity"], query) == ("Preflight", {})
     (port,) = tried["spec"]["ports"]
     if port["nodePort"] == 40000:
         return refused(422, f"{RANGE}The range of valid ports is 30000-32767")
@@ -359,6 +364,11 @@ def test_both_ports_are_judged_at_once_by_holder_and_by_the_range_that_the_api_s
         "    is not among the ports that this cluster gives, which are 30000-32767\n"
         "    pulumi config rm --path tempo.nodePort, and the cluster chooses one"
     )
+
+
+def test_a_port_that_is_free_is_let_pass_without_a_word(warnings: list[str]) -> None:
+    checked(settings(nginx={"nodePort": 30080}))
+    assert warnings == []
 
 
 def test_a_port_that_the_stack_s_own_service_holds_is_its_own() -> None:
