@@ -90,7 +90,8 @@ async def _asked(settings: Settings, api: Api) -> tuple[list[_Problem], Findings
     )
     problems = _of_namespace(settings, namespace)
     findings = Findings(api_ports)
-    if namespace.is_ok and not problems:
+    # Who may not read the namespace itself, as most of its users may not, may still be told what is in it.
+    if not namespace.is_missing and not problems:
         _warn_of_openshift(settings, namespace)
         (of_quotas, lacking), of_pods = await asyncio.gather(
             _quotas(settings, api, quotas.items),

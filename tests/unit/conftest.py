@@ -14,7 +14,7 @@ import pytest
 from pulumi.runtime import mocks, set_all_config
 from pulumi.runtime.stack import run_pulumi_func
 
-from components import cluster
+from components import cluster, rollouts
 from lab.paths import REPOSITORY
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
@@ -93,6 +93,10 @@ def _registered(_: object) -> asyncio.Future[None]:
     return done
 
 
+def _nothing(_: object) -> None:
+    """What a thread does that is not started."""
+
+
 # One for all tests: the stack's own resource, which the SDK makes once, belongs to it.
 _loop = asyncio.new_event_loop()
 
@@ -130,6 +134,8 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         mains: list[Callable[[], Awaitable[pulumi.Inputs]]] = []
         monkeypatch.setattr(cluster, "read_node_address", address)
         monkeypatch.setattr(cluster, "read_server", server)
+        # Mocks start no pods that could be watched.
+        monkeypatch.setattr(rollouts.Rollouts, "start", _nothing)
         # Mocks have no stack that the SDK could run it in.
         monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server that an engine could call hooks on.

@@ -120,10 +120,12 @@ def test_a_namespace_that_the_program_created_is_not_handed_over_which_would_del
     assert "\n    pulumi config set createNamespace true\n" in said
 
 
-def test_a_namespace_that_may_not_be_read_is_not_judged(warnings: list[str]) -> None:
+def test_of_a_namespace_that_may_not_be_read_what_is_in_it_is_judged(warnings: list[str]) -> None:
     forbidden = refused(403, 'namespaces "shared" is forbidden: User "me" cannot get resource "namespaces"')
     assert checked(settings(), **{"GET /api/v1/namespaces/shared": forbidden})[0] == Findings()
     assert warnings == []
+    full = {**with_quota(quota({"pods": "1"})), "GET /api/v1/namespaces/shared": forbidden}
+    assert "ResourceQuota team of the namespace shared: pods" in refusal(settings(), full)
 
 
 def test_a_cluster_that_does_not_answer_is_the_business_of_others() -> None:
