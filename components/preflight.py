@@ -171,7 +171,7 @@ async def _admission(settings: Settings, api: Api) -> list[_Problem]:
     """What else keeps pods out of a namespace that is not the stack's own: the API server is asked by a dry run.
 
     Its Pod Security level and version, a LimitRange, OpenShift's security context constraints, a PriorityClass that is
-    missing, webhooks.
+    missing. What a policy of the cluster's own says is only warned of.
     """
     if settings.create_namespace:
         return []
@@ -181,7 +181,10 @@ async def _admission(settings: Settings, api: Api) -> list[_Problem]:
     refused: dict[str, list[str]] = {}
     for demand, answer in zip(demands, answers, strict=True):
         reason = _refusal(answer)
-        if reason:
+        if reason and re.search(r"admission webhook|ValidatingAdmissionPolicy", reason):
+            # What is tried is not the pod itself: a policy of the cluster's own may ask for what it has not.
+            pulumi.log.warn(f"pods of {demand.component} in {settings.namespace} may be refused: {reason}")
+        elif reason:
             refused.setdefault(reason.replace(f" for: {demand.component}", ""), []).append(demand.component)
     return [
         _Problem(

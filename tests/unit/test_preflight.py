@@ -335,6 +335,14 @@ def test_a_refusal_that_says_nothing_of_the_pods_is_not_told(words: str) -> None
     checked(settings(), **{"POST /api/v1/namespaces/shared/pods": refused(403, words)})
 
 
+def test_a_policy_of_the_cluster_s_own_is_warned_of_since_it_did_not_see_the_pod_itself(warnings: list[str]) -> None:
+    words = 'admission webhook "validate.kyverno.svc-fail" denied the request: require-probes: …'
+    checked(settings(), **{"POST /api/v1/namespaces/shared/pods": refused(400, words)})
+    assert warnings == [
+        f"pods of {component} in shared may be refused: {words}" for component in ("nginx", "otel-collector", "tempo")
+    ]
+
+
 PORTS: dict[str, Any] = {"nginx": {"nodePort": 30080}, "tempo": {"nodePort": 40000}}
 RANGE = (
     'Service "x" is invalid: spec.ports[0].nodePort: Invalid value: 40000: provided port is not in the valid range. '
