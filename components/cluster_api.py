@@ -88,6 +88,14 @@ class Api:
         """
         return await self._asked("POST", path, {"dryRun": "All"}, body)
 
+    async def offer(self, path: str, body: Object) -> Answer:
+        """Has the API server say what it says to an object that no API server takes, and so is never created.
+
+        Raises:
+            ApiUnavailableError: there was no answer.
+        """
+        return await self._asked("POST", path, {}, body)
+
     async def text(self, path: str, **parameters: str) -> str | None:
         """Plain text, as a container's log is; none where it may not be read, or there is none.
 

@@ -90,7 +90,8 @@ async def _asked(settings: Settings, api: Api) -> tuple[list[_Problem], Findings
     )
     problems = _of_namespace(settings, namespace)
     findings = Findings(api_ports)
-    if namespace.is_ok and not problems:
+    # Who may not read the namespace itself, as most of its users may not, may still be told what is in it.
+    if not namespace.is_missing and not problems:
         _warn_of_openshift(settings, namespace)
         (of_quotas, lacking), of_pods = await asyncio.gather(
             _quotas(settings, api, quotas.items),
@@ -170,7 +171,7 @@ async def _admission(settings: Settings, api: Api) -> list[_Problem]:
     """What else keeps pods out of a namespace that is not the stack's own: the API server is asked by a dry run.
 
     Its Pod Security level and version, a LimitRange, OpenShift's security context constraints, a PriorityClass that is
-    missing, webhooks.
+    missing. What a policy of the cluster's own says is only warned of.
     """
     if settings.create_namespace:
         return []
@@ -180,7 +181,10 @@ async def _admission(settings: Settings, api: Api) -> list[_Problem]:
     refused: dict[str, list[str]] = {}
     for demand, answer in zip(demands, answers, strict=True):
         reason = _refusal(answer)
-        if reason:
+        if reason and re.search(r"admission webhook|ValidatingAdmissionPolicy", reason):
+            # What is tried is not the pod itself: a policy of the cluster's own may ask for what it has not.
+            pulumi.log.warn(f"pods of {demand.component} in {settings.namespace} may be refused: {reason}")
+        elif reason:
             refused.setdefault(reason.replace(f" for: {demand.component}", ""), []).append(demand.component)
     return [
         _Problem(
@@ -280,23 +284,31 @@ async def _node_ports(settings: Settings, api: Api) -> list[_Problem]:
         if wrong:
             remove = f"pulumi config rm --path {key}, and the cluster chooses one"
             problems.append(_Problem(f"nginx-tracing:{key} = {port}", (*wrong, remove)))
-        elif not answer.is_ok:
+        elif _NO_AFFINITY not in answer.message:
             unknown.append(f"{key} = {port} ({answer.message})")
     if unknown:
         pulumi.log.warn(f"it was not checked that the cluster has these NodePorts free: {'; '.join(unknown)}")
     return problems
 
 
+_NO_AFFINITY = "Preflight"
+
+
 async def _tried_port(settings: Settings, api: Api, port: int) -> Answer:
-    """What the API server says to a Service with this NodePort, in `default` where the namespace is not there yet."""
+    """What the API server says to a Service with this NodePort, in `default` where the namespace is not there yet.
+
+    A dry run looks whether another has the port and not whether the cluster gives it. So the Service is one that is
+    never created: the API server takes the port first, finds an affinity that there is none of, and gives the port back
+    (`BeginCreate` and `BeforeCreate` in `apiserver/pkg/registry/generic/registry/store.go` of Kubernetes 1.32).
+    """
     service: Object = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"generateName": "nginx-tracing-"},
-        "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]},
+        "spec": {"type": "NodePort", "sessionAffinity": _NO_AFFINITY, "ports": [{"port": 80, "nodePort": port}]},
     }
-    answer = await api.try_out(f"/api/v1/namespaces/{settings.namespace}/services", service)
-    return await api.try_out("/api/v1/namespaces/default/services", service) if answer.is_missing else answer
+    answer = await api.offer(f"/api/v1/namespaces/{settings.namespace}/services", service)
+    return await api.offer("/api/v1/namespaces/default/services", service) if answer.is_missing else answer
 
 
 def _ports_held(service: Object) -> set[object]:

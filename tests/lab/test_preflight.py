@@ -21,8 +21,8 @@ from tests.lab.conftest import connects, objects
 from tests.lab.test_network import listening
 from tests.waiting import wait_for
 
-SHARED = "wt-cluster-shared"
-NEIGHBOUR = "wt-cluster-neighbour"
+SHARED = "tracing-shared"
+NEIGHBOUR = "tracing-neighbour"
 TAKEN = 30987
 """A NodePort that a Service of the neighbour's holds."""
 

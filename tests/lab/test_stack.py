@@ -244,8 +244,8 @@ def test_a_node_port_that_is_taken_is_named_with_its_service(stack: Stack) -> No
     stack.configure({"nginx.nodePort": str(taken)})
     failed = stack.pulumi("up", "--yes", "--skip-preview")
     assert failed.returncode != 0
-    assert f'Service "nginx" is invalid: spec.ports[0].nodePort: Invalid value: {taken}' in failed.stdout
-    assert "provided port is already allocated" in failed.stdout
+    assert f"nginx-tracing:nginx.nodePort = {taken}\n" in failed.stdout
+    assert f"is held by the Service tempo in the namespace {NAMESPACE}, of this stack" in failed.stdout
     assert "Traceback" not in failed.stdout
     stack.must("config", "rm", "--path", "nginx.nodePort")
     stack.up()

@@ -43,12 +43,15 @@ def service(name: str, in_namespace: str, port: int, labels: dict[str, str] | No
     return {"metadata": metadata, "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": port}], **spec}}
 
 
+FREE = refused(422, 'Service "x" is invalid: spec.sessionAffinity: Unsupported value: "Preflight"')
+"""What an API server says to a Service that it can give the port, and that it never creates."""
+
 FINE: dict[str, Any] = {
     "GET /api/v1/namespaces/shared": namespace(),
     "GET /api/v1/namespaces/shared/resourcequotas": listed(),
     "POST /api/v1/namespaces/shared/pods": (201, {"kind": "Pod"}),
     "GET /api/v1/services": listed(),
-    "POST /api/v1/namespaces/shared/services": (201, {"kind": "Service"}),
+    "POST /api/v1/namespaces/shared/services": FREE,
 }
 
 
@@ -117,10 +120,12 @@ def test_a_namespace_that_the_program_created_is_not_handed_over_which_would_del
     assert "\n    pulumi config set createNamespace true\n" in said
 
 
-def test_a_namespace_that_may_not_be_read_is_not_judged(warnings: list[str]) -> None:
+def test_of_a_namespace_that_may_not_be_read_what_is_in_it_is_judged(warnings: list[str]) -> None:
     forbidden = refused(403, 'namespaces "shared" is forbidden: User "me" cannot get resource "namespaces"')
     assert checked(settings(), **{"GET /api/v1/namespaces/shared": forbidden})[0] == Findings()
     assert warnings == []
+    full = {**with_quota(quota({"pods": "1"})), "GET /api/v1/namespaces/shared": forbidden}
+    assert "ResourceQuota team of the namespace shared: pods" in refusal(settings(), full)
 
 
 def test_a_cluster_that_does_not_answer_is_the_business_of_others() -> None:
@@ -330,6 +335,14 @@ def test_a_refusal_that_says_nothing_of_the_pods_is_not_told(words: str) -> None
     checked(settings(), **{"POST /api/v1/namespaces/shared/pods": refused(403, words)})
 
 
+def test_a_policy_of_the_cluster_s_own_is_warned_of_since_it_did_not_see_the_pod_itself(warnings: list[str]) -> None:
+    words = 'admission webhook "validate.kyverno.svc-fail" denied the request: require-probes: …'
+    checked(settings(), **{"POST /api/v1/namespaces/shared/pods": refused(400, words)})
+    assert warnings == [
+        f"pods of {component} in shared may be refused: {words}" for component in ("nginx", "otel-collector", "tempo")
+    ]
+
+
 PORTS: dict[str, Any] = {"nginx": {"nodePort": 30080}, "tempo": {"nodePort": 40000}}
 RANGE = (
     'Service "x" is invalid: spec.ports[0].nodePort: Invalid value: 40000: provided port is not in the valid range. '
@@ -337,7 +350,9 @@ RANGE = (
 TAKEN = 'Service "x" is invalid: spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated'
 
 
-def of_ports(_: object, tried: Object) -> Said:
+def of_ports(query: dict[str, list[str]], tried: Object) -> Said:
+    # An API server that creates it has it for good, a dry run does not tell the range.
+    assert (tried["spec"]["sessionAffinity"], query) == ("Preflight", {})
     (port,) = tried["spec"]["ports"]
     if port["nodePort"] == 40000:
         return refused(422, f"{RANGE}The range of valid ports is 30000-32767")
@@ -359,6 +374,11 @@ def test_both_ports_are_judged_at_once_by_holder_and_by_the_range_that_the_api_s
         "    is not among the ports that this cluster gives, which are 30000-32767\n"
         "    pulumi config rm --path tempo.nodePort, and the cluster chooses one"
     )
+
+
+def test_a_port_that_is_free_is_let_pass_without_a_word(warnings: list[str]) -> None:
+    checked(settings(nginx={"nodePort": 30080}))
+    assert warnings == []
 
 
 def test_a_port_that_the_stack_s_own_service_holds_is_its_own() -> None:
