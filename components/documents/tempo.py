@@ -29,7 +29,7 @@ def tempo_document(settings: TempoSettings) -> Document:
     return {
         "server": {
             "http_listen_port": HTTP_PORT,
-            # 16 MiB by default: too little for a large push, and for a large trace.
+            # 16 MiB by default, which neither a large push nor a large trace gets through.
             "grpc_server_max_recv_msg_size": inside,
             "grpc_server_max_send_msg_size": inside,
             # 30 s by default: too short for the largest trace over a slow link.
