@@ -202,7 +202,8 @@ def _cores(settings: CollectorSettings) -> EnvVarArgs:
     """The cores that Go uses: those of the CPU limit, else one.
 
     Go takes all of the node's by default, and its threads wake for each message: a sixth of the CPU time at 500 spans a
-    second, with two cores. One core took 244 000 spans a second from the official module; more load is for more replicas.
+    second, with two cores. One core took 244 000 spans a second from the official module; for more load there are more
+    replicas.
     """
     limit = settings.resources.cpu_limit
     return EnvVarArgs(name="GOMAXPROCS", value=str(ceil(amount(limit))) if limit else "1")
