@@ -36,7 +36,7 @@ def sizes(stack: Stack) -> list[Figure]:
             # No more than Tempo's memory holds of the largest ones.
             count = min(SPANS, 100_000_000 // size)
             sent = {os.urandom(16): os.urandom(size // 2).hex() for _ in range(count)}
-            for message in _messages(sent, size):
+            for message in messages(sent, size):
                 channel.unary_unary(_EXPORT, ExportTraceServiceRequest.SerializeToString)(message, timeout=60)
             whole = _found_whole(outputs["tempoUrl"], sent)
             details: dict[str, Number] = {"spans": count, "found whole": whole}
@@ -46,7 +46,8 @@ def sizes(stack: Stack) -> list[Figure]:
     return figures
 
 
-def _messages(sent: Mapping[bytes, str], size: int) -> Generator[ExportTraceServiceRequest]:
+def messages(sent: Mapping[bytes, str], size: int) -> Generator[ExportTraceServiceRequest]:
+    """Some spans, by their traces' IDs and texts of a size, in messages that the Collector takes."""
     traces = list(sent.items())
     step = max(1, MESSAGE_BYTES // (size + 200))
     for first in range(0, len(traces), step):

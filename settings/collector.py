@@ -64,9 +64,9 @@ TraceRatio = Annotated[Ratio, AfterValidator(_countable)]
 
 
 class Batch(Model):
-    """How spans are gathered for Tempo from a queue in memory, or for every backend behind tail sampling.
+    """How the Collector gathers spans: for Tempo from a queue in memory, and for every backend behind tail sampling.
 
-    Other backends get each export as it came: joined, two could be more than they take.
+    Other backends get each export as it came: two joined could be larger than they take.
     """
 
     timeout: Duration = Field(default="500ms", description="Time after which a batch is sent that is not full.")

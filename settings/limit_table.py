@@ -124,15 +124,15 @@ def _through_the_collector(settings: Settings) -> Iterator[Hop]:
         "application → Collector",
         "anything",
         f"{_size(RECEIVER)}, or the smallest `maxMessageSize` of `collector.exporters`, over gRPC and HTTP",
-        "refused, and its sender is told (RESOURCE_EXHAUSTED, 413 or 400); the Collector counts none of them",
+        "refused, and its sender is told (RESOURCE_EXHAUSTED, or 400); the Collector counts none of them",
         "`max_recv_msg_size_mib`, `max_request_body_size` (confighttp; 20 MiB by default)",
     )
     yield Hop(
         "Collector: a queue in memory",
         "what no backend takes yet",
-        f"{_size(queue_bytes(collector))}; ordinary spans reach the memory limiter first",
-        "refused or dropped: `otelcol_receiver_refused_spans`, `otelcol_exporter_enqueue_failed_spans`",
-        "`sending_queue.sizer: bytes`, half of what `collector.memoryLimiter` leaves",
+        f"{_size(queue_bytes(collector))}; the memory limiter refuses before: at 200 MiB of ordinary spans",
+        "refused, and the sender is told: `otelcol_receiver_refused_spans`",
+        "`sending_queue.sizer: bytes`, what `collector.memoryLimiter` leaves",
     )
     yield Hop(
         "Collector: a persistent queue",

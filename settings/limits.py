@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from settings.collector import CollectorSettings
 from settings.nginx import SPAN_BYTES, WORKERS, NginxSettings
-from settings.nginx_text import is_known_variable, variables
+from settings.nginx_text import is_known_variable, uncommented, variables
 from settings.stack import Settings
 from settings.values import amount
 
@@ -118,7 +118,7 @@ class Head:
 
 def head(nginx: NginxSettings) -> Head:
     """The largest head that NGINX takes: its defaults, unless `extraConfig` sets others."""
-    text = "\n".join((nginx.extra_config.http, nginx.extra_config.server))
+    text = uncommented(f"{nginx.extra_config.http}\n{nginx.extra_config.server}").replace('"', "").replace("'", "")
     sizes = [
         (int(number), _nginx_size(size))
         for number, size in re.findall(r"\blarge_client_header_buffers\s+(\d+)\s+(\w+)\s*;", text)
@@ -141,8 +141,8 @@ def largest_span(nginx: NginxSettings) -> int:
     for route in nginx.routes:
         attributes = nginx.span_attributes | route.span_attributes
         templates.append([*attributes.items(), ("", route.span_name or route.path)])
-    written = "\n".join(
-        (nginx.extra_config.http, nginx.extra_config.server, *(route.extra_config for route in nginx.routes))
+    written = uncommented(
+        "\n".join((nginx.extra_config.http, nginx.extra_config.server, *(route.extra_config for route in nginx.routes)))
     )
     # In a block, they replace those around it: a span has at most all of them.
     snippets = re.findall(r"\botel_span_(?:attr\s+\S+|name)\s+([^;]+);", written)
@@ -284,12 +284,12 @@ def soft_limit(collector: CollectorSettings) -> int:
 
 
 def queue_bytes(collector: CollectorSettings) -> int:
-    """The size of each queue in memory.
+    """The size of each queue in memory: what the memory limiter leaves, so that the limiter refuses before it is full.
 
-    Ordinary spans take 2.4 times their bytes there (measured: 127 MiB of them reached a soft limit of 300 MiB), so they
-    fill it by nearly nine tenths when the memory limiter refuses more; of larger ones it is the bound.
+    What the limiter refuses, its sender is told of; what a full queue refuses is behind a processor that has answered.
+    Measured with a soft limit of 300 MiB, when it began to refuse: 200 MiB of ordinary spans, 120 MiB of spans of 1 MB.
     """
-    return soft_limit(collector) // 2
+    return soft_limit(collector)
 
 
 def queue_entries(collector: CollectorSettings, exports: Exports, queues: int) -> int:

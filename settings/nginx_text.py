@@ -127,6 +127,11 @@ def _is_member(name: str, families: Iterable[str]) -> bool:
     return any(name.startswith(family) and name != family for family in families)
 
 
+def uncommented(directives: str) -> str:
+    """Directives without their comments."""
+    return _without_comments(directives)
+
+
 def _without_comments(directives: str) -> str:
     return " ".join(token[0] for token in TOKEN.finditer(directives) if not token["comment"])
 

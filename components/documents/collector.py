@@ -52,13 +52,13 @@ def collector_document(
         tempo: Document = {
             "endpoint": backend,
             "tls": {"insecure": True},
-            # gzip took a tenth of the Collector's CPU time, to spare the cluster's own network.
+            # gzip takes a tenth of the Collector's CPU time, and saves only the cluster's own network.
             "compression": "none",
             "timeout": _TIMEOUT,
         } | _kept_until_taken(settings, exports, queues)
         if _gathers_in_the_queue(settings):
-            # Measured in bytes: a batch has one message more than `min_size` at most, which is never split. With a
-            # `max_size` Collector 0.126 splits, and goes on for ever at a span that is larger (`traces_batch.go`).
+            # Measured in bytes: a batch is at most `min_size` and one message. No `max_size`: Collector 0.126 loops for
+            # ever when a single span is larger than it (`split` in exporterhelper's `traces_batch.go`).
             tempo["sending_queue"]["batch"] = {
                 "flush_timeout": settings.batch.timeout,
                 "min_size": batch_bytes(settings),
@@ -173,7 +173,7 @@ def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -
             "check_interval": "1s",
             "limit_percentage": settings.memory_limiter.limit_percentage,
             "spike_limit_percentage": settings.memory_limiter.spike_limit_percentage,
-            # 10 s by default, within which garbage alone makes it refuse.
+            # 10 s by default: until then garbage alone makes it refuse spans.
             "min_gc_interval_when_soft_limited": "1s",
         }
     }
@@ -193,8 +193,8 @@ def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -
             "send_batch_max_size": size,
         }
     elif settings.queue.storage == "memory":
-        # Gathers nothing (0), and splits: 100 000 spans of as many traces in one push took Tempo 15 s and 2.6 GB.
-        # Not before a persistent queue: what is here has been answered for, and would die with the pod.
+        # Gathers nothing (0) and splits: one push of 100 000 spans, each of its own trace, took Tempo 15 s and 2.6 GB.
+        # Not before a persistent queue: the sender already has its answer for what is here, and a crash loses it.
         processors["batch"] = {
             "timeout": "0s",
             "send_batch_size": 0,
@@ -258,7 +258,7 @@ def _kept_until_taken(settings: CollectorSettings, exports: Exports, queues: int
         exports: what NGINX sends.
         queues: how many share the volume: each exporter has its own.
     """
-    # 1000 requests by default, which a batch each 200 ms fills in minutes. Counted in bytes, the memory is the bound.
+    # 1000 requests by default, which fill in minutes. In bytes, the bound is memory.
     queue: Document = {"sizer": "bytes", "queue_size": queue_bytes(settings)}
     if settings.queue.storage == "persistent":
         # Collector 0.126 knows no other measure of it than the number of entries.

@@ -39,7 +39,7 @@ def tempo_document(settings: TempoSettings) -> Document:
             # 16 MiB by default, which neither a large push nor a large trace gets through.
             "grpc_server_max_recv_msg_size": inside,
             "grpc_server_max_send_msg_size": inside,
-            # 30 s by default, within which a person's link to them may not take the largest trace.
+            # 30 s by default: too short for the largest trace over a slow link.
             "http_server_write_timeout": "5m",
         },
         "distributor": {
@@ -54,7 +54,7 @@ def tempo_document(settings: TempoSettings) -> Document:
                     }
                 }
             },
-            # 2048 by default: what is longer is cut without a word.
+            # 2048 by default: Tempo cuts what is longer, and tells no one.
             attribute_limit(settings.image): RECEIVER,
             # Without it the Collector takes a full Tempo for a permanent error and drops the batch.
             "retry_after_on_resource_exhausted": "1s",
@@ -85,7 +85,7 @@ def tempo_document(settings: TempoSettings) -> Document:
             }
         },
         # A search of what is older asks the backend's blocks alone; what came late is not there until it is flushed.
-        # A search may be of all that is kept: 168 h by default, and 3 h for metrics; 0 is no limit.
+        # A search may cover the whole retention: the default is 168 h, and 3 h for metrics. 0 means no limit.
         "query_frontend": {
             "search": {"query_ingesters_until": LATENESS, "max_duration": "0s"},
             "metrics": {"max_duration": "0s"},
@@ -99,7 +99,7 @@ def tempo_document(settings: TempoSettings) -> Document:
                     "rate_limit_bytes": settings.ingestion.bytes_per_second,
                     "burst_size_bytes": burst(settings.ingestion.bytes_per_second),
                 },
-                # 1 MB by default, beyond which Tempo leaves out values of a tag.
+                # 1 MB by default: Tempo leaves out a tag's further values.
                 "read": {"max_bytes_per_tag_values_query": RECEIVER},
                 "global": {"max_bytes_per_trace": settings.ingestion.bytes_per_trace},
             }

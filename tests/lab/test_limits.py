@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from lab.cluster import kubectl
 from settings.limits import RECEIVER
-from tests.lab.conftest import NAMESPACE, Stack, forwarded
+from tests.lab.conftest import NAMESPACE, Stack, forwarded, objects
 from tests.waiting import wait_for
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -146,14 +146,29 @@ def test_the_largest_heads_that_clients_can_send_become_spans(bounds: dict[str, 
 
 
 def test_nothing_was_refused_for_its_size(bounds: dict[str, Any]) -> None:
-    logs = kubectl("logs", f"--namespace={NAMESPACE}", "deployment/otel-collector").stdout
-    assert "larger than max" not in logs
-    assert "Dropping data" not in logs
-    nginx = kubectl("logs", f"--namespace={NAMESPACE}", "deployment/nginx", "--all-pods=true").stdout
-    assert "OTel export failure" not in nginx
-    with forwarded("deployment/otel-collector", 8888) as port:
-        counters = httpx.get(f"http://127.0.0.1:{port}/metrics").text
-    for name in ("otelcol_receiver_refused_spans", "otelcol_exporter_send_failed_spans"):
-        assert all(line.endswith(" 0") for line in counters.splitlines() if line.startswith(name))
-    discarded = httpx.get(f"{bounds['tempoUrl']}/metrics").text
-    assert all(line.endswith(" 0") for line in discarded.splitlines() if line.startswith("tempo_discarded_spans_total"))
+    collector = logs("otel-collector")
+    assert "larger than max" not in collector
+    assert "Dropping data" not in collector
+    assert "OTel export failure" not in logs("nginx")
+    refused = ("otelcol_receiver_refused_spans", "otelcol_exporter_send_failed_spans")
+    for component, names in (("otel-collector", refused), ("tempo", ("tempo_discarded_spans_total",))):
+        for page in counters(component):
+            assert "# TYPE" in page
+            assert [line for line in page.splitlines() if line.startswith(names) and not line.endswith(" 0")] == []
+
+
+def logs(component: str) -> str:
+    """What all pods of a component have logged."""
+    selector = f"--selector=app.kubernetes.io/name={component}"
+    read = kubectl("logs", f"--namespace={NAMESPACE}", selector, "--tail=-1")
+    assert read.returncode == 0, read.stderr
+    return read.stdout
+
+
+def counters(component: str) -> Iterator[str]:
+    """The page of counters of each pod of a component, at the port that its annotations name."""
+    for pod in objects("pods", f"--namespace={NAMESPACE}", f"--selector=app.kubernetes.io/name={component}"):
+        metadata = pod["metadata"]
+        with forwarded(f"pod/{metadata['name']}", int(metadata["annotations"]["prometheus.io/port"])) as port:
+            path = metadata["annotations"]["prometheus.io/path"]
+            yield httpx.get(f"http://127.0.0.1:{port}{path}").text

@@ -298,9 +298,9 @@ def test_every_exporter_of_the_collector_has_a_queue_of_its_own_and_keeps_what_i
     ]
     for exporter in exporters.values():
         assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"
-        # In bytes: half of what the memory limiter leaves of 500 MiB.
+        # In bytes: what the memory limiter leaves of 500 MiB.
         assert exporter["sending_queue"]["sizer"] == "bytes"
-        assert exporter["sending_queue"]["queue_size"] == 150 * 2**20
+        assert exporter["sending_queue"]["queue_size"] == 300 * 2**20
     assert exporters["otlp/a"]["headers"] == {"api-key": "${file:/etc/otelcol-secrets/a.api-key}"}
     assert "tls" not in exporters["otlp/a"], "the default is TLS with the image's authorities"
 

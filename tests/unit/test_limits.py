@@ -120,7 +120,8 @@ def test_the_memory_of_a_full_buffer_is_as_it_was_measured(batch: int, slots: in
         ({"spanAttributes": {"a": "$request_body"}}, 41),
         ({"spanAttributes": {"a": "$made"}, "extraConfig": {"http": "map $uri $made { default 1; }"}}, 33),
         ({"extraConfig": {"server": "otel_span_attr a $args;"}}, 33),
-        ({"extraConfig": {"http": "large_client_header_buffers 2 16k; client_header_buffer_size 4k;"}}, 37),
+        ({"extraConfig": {"http": "# large_client_header_buffers 4 8m;\n"}}, 25),
+        ({"extraConfig": {"http": "large_client_header_buffers 2\n\t'16K'; client_header_buffer_size 4k;"}}, 37),
     ],
 )
 def test_the_largest_span_is_what_clients_can_put_into_it(nginx: dict[str, Any], kibibytes: int) -> None:
