@@ -111,7 +111,7 @@ def applications(outside: int) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def url(lab: None, outside: int, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+def deployed(lab: None, outside: int, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """NGINX with a route to each of the applications."""
     stack = Stack.lay_out(tmp_path_factory.mktemp("stack") / "program", "upstreams", NAMESPACE)
     made = {"apiVersion": "v1", "kind": "List", "items": applications(outside)}
@@ -138,12 +138,18 @@ def url(lab: None, outside: int, tmp_path_factory: pytest.TempPathFactory) -> Ge
         ready = ("rollout", "status", "deployment/web", f"--namespace={SHOP}", "--timeout=60s")
         assert kubectl(*ready).returncode == 0
         stack.up()
-        url = stack.outputs()["nginxUrl"]
-        wait_for("the application", lambda: answers(f"{url}/web/"), seconds=30)
-        yield url
+        yield stack
     finally:
         stack.pulumi("destroy", "--yes", "--skip-preview")
         kubectl("delete", "namespace", SHOP, "--timeout=120s")
+
+
+@pytest.fixture(scope="module")
+def url(deployed: Stack) -> str:
+    """NGINX, which answers."""
+    url = deployed.outputs()["nginxUrl"]
+    wait_for("the application", lambda: answers(f"{url}/web/"), seconds=30)
+    return url
 
 
 def test_a_rollout_of_the_application_behind_a_headless_service_is_followed(url: str) -> None:
@@ -179,3 +185,7 @@ def test_a_service_that_is_made_later_is_reached_without_another_update(url: str
     later = service("later", clusterIP="None", selector={"app": "web"}, ports=[{"port": 8080}])
     assert kubectl("apply", "--filename=-", text=json.dumps(later)).returncode == 0
     wait_for("the Service", lambda: answers(f"{url}/later/"), seconds=30)
+
+
+def test_what_the_cluster_says_of_services_is_in_the_policies_once(deployed: Stack) -> None:
+    deployed.must("preview", "--expect-no-changes")
