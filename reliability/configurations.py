@@ -195,12 +195,10 @@ def _nginx(settings: Settings) -> Document:
         **upstream_files(nginx),
         **upstream_keys(nginx),
     }
-    return Document(
-        "nginx",
-        tuple((name, _moved(text, places)) for name, text in files.items()),
-        is_plus,
-        reader_of(settings).is_known,
-    )
+    moved = {name: _moved(text, places) for name, text in files.items()}
+    # Files that a pod writes for itself when it starts are empty here: the names in them have addresses below.
+    moved["nginx.conf"] = re.sub(r"include /etc/nginx/[^;]+;", "include FOLDER/fastcgi_params;", moved["nginx.conf"])
+    return Document("nginx", tuple(moved.items()), is_plus, reader_of(settings).is_known)
 
 
 def _moved(text: str, places: dict[str, str]) -> str:

@@ -217,7 +217,7 @@ def _texts(directive: Directive) -> Iterator[str]:
             yield directive.arguments[0]
             yield from (text for each in directive.inside for text in each.arguments)
         return
-    skipped = {"rewrite", "valid_referers", "proxy_redirect", "proxy_cookie_path", "proxy_cookie_domain"}
+    skipped = {"rewrite", "valid_referers"}
     for number, argument in enumerate(directive.arguments):
         if directive.name in skipped and number == 0:
             continue
