@@ -134,7 +134,7 @@ def _are(things: Sequence[object]) -> str:
 
 
 def node_ports_declared(objects: Sequence[Object], allowed: Sequence[str]) -> list[str]:
-    """Only Services with a declared name are opened to the outside: as NodePort, LoadBalancer, or by external addresses.
+    """Only Services with a declared name are opened to the outside: as NodePort or LoadBalancer, or by external IPs.
 
     Args:
         objects: the stack's objects.

@@ -73,7 +73,7 @@ def kill(pod: dict[str, Any], signal: str = "SIGKILL") -> None:
 
 
 def _own_container(pod: dict[str, Any]) -> dict[str, Any]:
-    """The status of a pod's only container, or of the one that is called as its component: Tempo has a gateway beside."""
+    """The status of a pod's only container, or of the one named as its component: Tempo has a gateway beside it."""
     statuses = pod["status"]["containerStatuses"]
     component = pod["metadata"]["labels"].get("app.kubernetes.io/name")
     return next(status for status in statuses if len(statuses) == 1 or status["name"] == component)
