@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from objects import UNKNOWN, Object, containers, items, kind_of, mapping, pod_template, read, title
+from objects import UNKNOWN, Object, containers, items, kind_of, mapping, pod_template, read, sequence, title
 
 PINNED: Final = 'a tag other than "latest", or a digest'
 ONE_WORKLOAD: Final = "labels that the pods of exactly one workload in its namespace have"
@@ -134,20 +134,24 @@ def _are(things: Sequence[object]) -> str:
 
 
 def node_ports_declared(objects: Sequence[Object], allowed: Sequence[str]) -> list[str]:
-    """Only Services with a declared name are opened to the outside, as NodePort or LoadBalancer.
+    """Only Services with a declared name are opened to the outside: as NodePort or LoadBalancer, or by external IPs.
 
     Args:
         objects: the stack's objects.
         allowed: the declared names.
     """
-    return [
-        f"{title(item)}: its type is {kind}; allowed: ClusterIP, or a name in the policy's configuration "
-        f'"allowed": {", ".join(allowed) or "none is there"}'
-        for item in objects
-        if kind_of(item) == "Service"
-        and (kind := read(item, "spec", "type")) in ("NodePort", "LoadBalancer")
-        and read(item, "metadata", "name") not in (*allowed, UNKNOWN)
-    ]
+    named = f'a name in the policy\'s configuration "allowed": {", ".join(allowed) or "none is there"}'
+    messages: list[str] = []
+    for item in objects:
+        if kind_of(item) != "Service" or read(item, "metadata", "name") in (*allowed, UNKNOWN):
+            continue
+        kind = read(item, "spec", "type")
+        if kind in ("NodePort", "LoadBalancer"):
+            messages.append(f"{title(item)}: its type is {kind}; allowed: ClusterIP, or {named}")
+        if addresses := sequence(item, "spec", "externalIPs"):
+            shown = ", ".join(map(str, addresses))
+            messages.append(f"{title(item)}: it answers at the external addresses {shown}; allowed: none, or {named}")
+    return messages
 
 
 CLUSTER_SCOPED: Final = frozenset(

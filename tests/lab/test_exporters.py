@@ -45,6 +45,7 @@ from lab.pieces import COLLECTOR
 from lab.stack import Stack
 from probe.exporter_errors import told_by
 from settings import CollectorSettings
+from settings.limits import Exports
 from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
 
@@ -81,7 +82,7 @@ class Running:
 def collector(folder: Path, **configured: Any) -> Generator[Running]:
     """The lab's Collector with the document, the files and the variables that a configuration gives it."""
     settings = CollectorSettings.model_validate(configured)
-    document = collector_document(settings, backend=None, namespace="tracing", export_spans=512)
+    document = collector_document(settings, backend=None, namespace="tracing", exports=Exports(512, 25_600))
     (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
     reader["pull"]["exporter"]["prometheus"] |= {"host": "127.0.0.1", "port": free_port()}
     ports = {port: free_port() for port in (OTLP_PORT, OTLP_HTTP_PORT, HEALTH_PORT)}

@@ -86,7 +86,7 @@ def test_a_span_that_the_collector_had_to_keep_is_found_at_its_own_time(stack: S
         request.resource_spans.add().scope_spans.add().spans.add(trace_id=trace_id, span_id=os.urandom(8), name="old")
     )
     span.start_time_unix_nano = span.end_time_unix_nano = at * 10**9
-    with forwarded("service/tempo", 4317) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with forwarded("service/tempo-otlp", 4317) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
         # Without its generated class, which has no types.
         channel.unary_unary(export, ExportTraceServiceRequest.SerializeToString)(request, timeout=10)

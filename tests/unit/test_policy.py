@@ -492,6 +492,15 @@ REFUSED = [
         {"allowed": ["tempo"]},
     ),
     Case(
+        "node-ports-declared",
+        "a ClusterIP that answers at an address outside",
+        [of("v1", "Service", "x", spec={"selector": {}, "type": "ClusterIP", "externalIPs": ["203.0.113.5"]})],
+        (
+            'Service "x": it answers at the external addresses 203.0.113.5; allowed: none, or a name in the policy\'s '
+            'configuration "allowed": nginx, tempo',
+        ),
+    ),
+    Case(
         "one-namespace",
         "the tutorial's objects in two namespaces, and in none",
         [NAMESPACE, *TUTORIAL],
