@@ -15,8 +15,8 @@ INSIDE_PORT = 3101
 """Readiness and counters, for the kubelet and Prometheus; in no Service."""
 
 CONNECTIONS = 2048
-"""Connections of the one worker. NGINX closes idle ones itself when few are left. With a head of 30 kB each, 2000 of them
-took 75 MiB (measured): that many fit into the container's memory limit."""
+"""Connections of the one worker. NGINX closes idle ones itself when few are left. With a head of 30 kB each, 2000 took
+75 MiB (measured): that many fit into the container's memory limit."""
 
 CONF_FILE = "nginx.conf"
 FOLDER = "/etc/nginx"
