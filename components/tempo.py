@@ -62,8 +62,8 @@ START_SECONDS = 3600
 start that never ends is begun again. A smaller limit would restart a Tempo that was about to be Ready."""
 
 GATEWAY_RESOURCES = Resources.model_validate({"cpu": "10m", "memory": "16Mi", "memoryLimit": "128Mi"})
-"""4096 connections with 32 KiB for a query's head or an answer's part each, of the gateway's one worker, are 128 MiB; a
-worker without any has 5 MiB."""
+"""The gateway's two processes have 14 MiB without a connection, and 87 MiB with 2000 that each hold a head of 30 kB
+(measured with NGINX 1.28.3); `CONNECTIONS` bounds them."""
 
 
 USAGE_REPORT = ("stats.grafana.org", 443)
