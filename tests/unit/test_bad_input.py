@@ -183,8 +183,7 @@ def test_no_two_keys_of_a_map_become_one(place: str, annotation: Any) -> None:
 def run_config_command(command: str, values: dict[str, Any], secrets: list[str]) -> None:
     """Does to a configuration what `pulumi config set` and `rm` do, of a command that a person gives to a shell."""
     with tempfile.TemporaryDirectory() as folder:
-        key = command.removesuffix(" < file").rsplit(maxsplit=1)[-1].rsplit(".", maxsplit=1)[-1].rstrip("'")
-        (Path(folder) / "file").write_text(FILES.get(key, "from-a-file"))
+        (Path(folder) / "file").write_text(in_file(command))
         script = f"pulumi() {{ printf '%s\\0' \"$@\"; [ -t 0 ] || cat; }}\n{command}"
         ran = subprocess.run(
             ["bash", "-c", script], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True
@@ -216,6 +215,12 @@ def run_config_command(command: str, values: dict[str, Any], secrets: list[str])
         # An element after the last one.
         around.append(None)
     around[place[-1]] = written
+
+
+def in_file(command: str) -> str:
+    """What a person has in the file that a command reads."""
+    place = command.removesuffix(" < file").rsplit(maxsplit=1)[-1].strip("'")
+    return FILES.get(place.rsplit(".", maxsplit=1)[-1], "from-a-file")
 
 
 def path_of(written: str) -> list[str | int]:
