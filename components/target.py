@@ -8,10 +8,10 @@ import pulumi
 
 from components.backends import Backends, outside_pods
 from components.cluster import check_cluster, node_host, rendered_host
-from components.demand import KEYS, pods_of
 from components.findings import Findings
 from components.objects import planned
 from components.ownership import check_ownership, start_survey
+from components.pods import pods_of
 from components.preflight import preflight
 from settings import Settings
 
@@ -68,7 +68,7 @@ async def _asked(
     """
     wanted = planned(settings)
     survey = start_survey(wanted, settings.namespace, kubeconfig=kubeconfig, context=context)
-    asked = [(KEYS[demand.component], demand.resources) for demand in pods_of(settings)]
+    asked = [(container.key, container.resources) for pod in pods_of(settings) for container in pod.containers]
     host, ownership, findings, backends, _ = await asyncio.gather(
         node_host(
             settings.node_address,
