@@ -14,9 +14,10 @@ from http import HTTPStatus
 import pulumi
 
 from components.api_objects import Object, labels, listed, section
-from components.cluster_api import Answer, Api, ApiUnavailableError
+from components.cluster_api import Answer, Api
 from components.demand import LISTS, Live, needed_lists, quantity, shortages, without_room_to_roll
 from components.findings import KUBERNETES_API_PORTS, Findings
+from components.kubeconfig import ApiUnavailableError
 from components.labels import PART_OF, own_labels
 from components.pods import KEYS, Container, PodDemand, pods_of
 from settings import Settings
@@ -45,13 +46,12 @@ class _Problem:
         return "\n".join([f"  {self.where}", *(f"    {line}" for line in self.lines)])
 
 
-async def preflight(settings: Settings, *, kubeconfig: str | None, context: str | None) -> Findings:
+async def preflight(settings: Settings, api: Api) -> Findings:
     """Checks the namespace, its quotas and rules for pods, and the NodePorts that are configured.
 
     Args:
         settings: the configuration.
-        kubeconfig: the path or the contents; none for the default file.
-        context: none for the current one.
+        api: the API server.
 
     Returns:
         What the components need to know of the cluster; nothing where it does not answer, which is not told here.
@@ -60,8 +60,7 @@ async def preflight(settings: Settings, *, kubeconfig: str | None, context: str 
         pulumi.RunError: the cluster would refuse something.
     """
     try:
-        async with Api(kubeconfig, context) as api:
-            problems, findings = await _asked(settings, api)
+        problems, findings = await _asked(settings, api)
     except ApiUnavailableError:
         return Findings()
     if problems:

@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.cluster_api import Api
 from components.demand import Live, quantity, shortages, without_room_to_roll
 from components.findings import Findings
 from components.kubernetes import refuse_to_roll
@@ -65,10 +66,15 @@ FINE: dict[str, Any] = {
 }
 
 
+async def looked(given: Settings, kubeconfig: str) -> Findings:
+    async with Api(kubeconfig, None) as api:
+        return await preflight(given, api)
+
+
 def checked(given: Settings, **answers: Any) -> tuple[Findings, FakeApi]:
     """What a cluster tells; `answers` are by `METHOD path`."""
     with serving(FakeApi({**FINE, **answers})) as api:
-        return asyncio.run(preflight(given, kubeconfig=api.kubeconfig, context=None)), api
+        return asyncio.run(looked(given, api.kubeconfig)), api
 
 
 def refusal(given: Settings, answers: dict[str, Any] | None = None) -> str:
@@ -142,7 +148,7 @@ def test_a_cluster_that_does_not_answer_is_the_business_of_others() -> None:
     nowhere = FakeApi({})
     with serving(nowhere):
         pass
-    assert asyncio.run(preflight(settings(), kubeconfig=nowhere.kubeconfig, context=None)) == Findings()
+    assert asyncio.run(looked(settings(), nowhere.kubeconfig)) == Findings()
 
 
 def with_quota(*quotas: Object, pods: tuple[Object, ...] = (), **more: Any) -> dict[str, Any]:
