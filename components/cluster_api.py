@@ -1,5 +1,6 @@
 """Requests to the API server, of the cluster that the Kubernetes provider changes."""
 
+import asyncio
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -60,6 +61,9 @@ class Api:
         self._kubeconfig = kubeconfig
         self._context = context
         self._client: httpx2.AsyncClient | None = None
+        self._login: asyncio.Future[httpx2.Response] | None = None
+        """A first request, for whose answer all others wait, so that a credential plugin is run once. It takes up to
+        seconds, or asks a person something."""
 
     async def __aenter__(self) -> Self:
         """Opens nothing yet."""
@@ -143,13 +147,18 @@ class Api:
     ) -> httpx2.Response:
         with _told():
             self._client = self._client or self._connected()
+            if self._login:
+                await self._login
             return await self._client.request(
                 method, path, params=dict(parameters), json=body, headers={"Accept": accept}
             )
 
     def _connected(self) -> httpx2.AsyncClient:
         config = read_config(self._kubeconfig, self._context)
-        return AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(CONNECT_SECONDS)))
+        client = AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(CONNECT_SECONDS)))
+        if config.user and config.user.exec:
+            self._login = asyncio.ensure_future(client.get("/version"))
+        return client
 
 
 @contextmanager

@@ -14,14 +14,15 @@ from urllib.parse import urlsplit
 
 import pulumi
 import pytest
-import yaml
 from lightkube.config.kubeconfig import KubeConfig
 
 from components import cluster_api, ownership
 from components.kubeconfig import read_config
+from components.objects import NAMESPACE as KIND
 from components.objects import Planned, planned
 from settings import Settings
 from tests.unit.conftest import Program, Run
+from tests.unit.fake_api import FakeApi, serving
 from tests.unit.test_cluster import kubeconfig
 
 Object = dict[str, Any]
@@ -40,7 +41,6 @@ class Api:
     refused: dict[str, int] = field(default_factory=dict[str, int])
     asked: list[str] = field(default_factory=list[str])
     accepted: set[str] = field(default_factory=set[str])
-    authorized: set[str] = field(default_factory=set[str])
     text: str = ""
     """The kubeconfig that leads to it."""
 
@@ -67,7 +67,6 @@ def api() -> Generator[Api]:
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
             made.asked.append(path)
-            made.authorized.add(self.headers["Authorization"])
             made.accepted.add(self.headers["Accept"].split(",")[0])
             status, document = made.answer(path)
             body = json.dumps(document).encode()
@@ -315,6 +314,14 @@ def test_a_namespace_that_may_not_be_read_does_not_hide_what_is_in_it(run: Run, 
         run()
 
 
+def test_a_proxy_s_page_in_place_of_an_object_is_no_object_that_may_be_made(api: Api) -> None:
+    page = FakeApi({f"GET {NAMESPACE}": (200, "<html>log in</html>")})
+    with serving(page):
+        api.text = page.kubeconfig
+        found = surveyed([Planned(KIND, "tracing")], api)
+    assert found == ownership.Survey(unchecked={KIND: "200: <html>log in</html>"})
+
+
 def test_without_a_cluster_a_preview_goes_on_and_an_update_stops_though_it_needs_no_node(
     run_program: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,15 +371,3 @@ def test_a_pod_without_a_kubeconfig_uses_its_own_account(monkeypatch: pytest.Mon
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     assert read_config(None, None).cluster.server == "https://10.96.0.1:443"
-
-
-def test_a_credential_plugin_of_version_v1_is_run(api: Api, tmp_path: Path) -> None:
-    plugin = tmp_path / "plugin"
-    plugin.write_text('#!/bin/sh\necho \'{"status": {"token": "t"}}\'\n')
-    plugin.chmod(0o755)
-    document = yaml.safe_load(api.text)
-    run = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin), "interactiveMode": "Never"}
-    document["users"] = [{"name": "u", "user": {"exec": run}}]
-    api.text = yaml.safe_dump(document)
-    assert surveyed(planned(Settings()), api) == ownership.Survey()
-    assert api.authorized == {"Bearer t"}
