@@ -49,10 +49,8 @@ def of_pod(pod: dict[str, Any]) -> Counter[str]:
 def of_volumes(templates: list[dict[str, Any]]) -> Counter[str]:
     found: Counter[str] = Counter()
     for template in templates:
-        size, storage_class = (
-            template["spec"]["resources"]["requests"]["storage"],
-            template["spec"].get("storageClassName"),
-        )
+        size = template["spec"]["resources"]["requests"]["storage"]
+        storage_class = template["spec"].get("storageClassName")
         named = ("", f"{storage_class}.storageclass.storage.k8s.io/") if storage_class else ("",)
         for prefix in named:
             found[f"{prefix}requests.storage"] += amount(size)  # pyright: ignore[reportArgumentType]
