@@ -7,13 +7,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
+from typing import cast
+
+from pydantic import ValidationError
 
 from components.api_objects import Object, labels, listed, section
 from components.objects import KINDS_OF_KUBERNETES, NAMESPACED_KINDS, REPLICA_SET, counts
 from components.pods import Amounts, effective, pods_of, summed
 from settings import Settings
+from settings.combinations import mistakes_of
 from settings.stack import NAME_LABEL
-from settings.values import amount
+from settings.values import Model, amount
 
 LISTS = {kind.resource: kind for kind in (*KINDS_OF_KUBERNETES, *NAMESPACED_KINDS)}
 """The kinds of objects whose number a quota may limit, by their names in `count/<name>`."""
@@ -243,28 +247,48 @@ def _without_cpu_limit(
     yield Shortage(quota, resource, text, commands)
 
 
+_KEYS = {
+    "requests.cpu": "cpu",
+    "requests.memory": "memory",
+    "limits.cpu": "cpuLimit",
+    "limits.memory": "memoryLimit",
+}
+"""The keys of `resources`, by the names of quotas."""
+
+
 def _smaller(settings: Settings, resource: str, excess: Decimal) -> tuple[str, ...]:
     """The command that makes the largest asker so much smaller that all have room; none where none can be."""
-    key = {
-        "requests.cpu": "cpu",
-        "requests.memory": "memory",
-        "limits.cpu": "cpuLimit",
-        "limits.memory": "memoryLimit",
-    }.get(resource)
-    if key is None:
+    if resource not in _KEYS:
         return ()
     askers = [
-        (container.amounts()[resource], pod.replicas, container)
+        (container.amounts()[resource] * pod.replicas, pod.replicas, container)
         for pod in pods_of(settings)
         for container in pod.containers
         if resource in container.amounts()
     ]
-    each, replicas, largest = max(askers, key=lambda asker: asker[0] * asker[1], default=(Decimal(0), 1, None))
-    left = each - excess / replicas
     # Less than that no component runs with: 10m of a core, 64 MiB.
-    if largest is None or left < (Decimal("0.01") if key.startswith("cpu") else 64 * 2**20):
-        return ()
-    return (f"pulumi config set --path {largest.key}.resources.{key} {_written(resource, left, rounded_down=True)}",)
+    least = Decimal("0.01") if resource.endswith("cpu") else Decimal(64 * 2**20)
+    for together, replicas, container in sorted(askers, key=lambda asker: asker[0], reverse=True):
+        left = (together - excess) / replicas
+        value, name = _written(resource, left, rounded_down=True), _KEYS[resource]
+        if left >= least and _is_taken(settings, container.key, name, value):
+            return (f"pulumi config set --path {container.key}.resources.{name} {value}",)
+    return ()
+
+
+def _is_taken(settings: Settings, key: str, name: str, value: str) -> bool:
+    """Whether the configuration would be valid with another amount: a limit must hold what other keys ask for."""
+
+    def changed(model: Model, *places: str) -> Model:
+        if not places:
+            return type(model).model_validate(model.model_dump(by_alias=True) | {name: value})
+        return model.model_copy(update={places[0]: changed(getattr(model, places[0]), *places[1:])})
+
+    try:
+        other = cast("Settings", changed(settings, *key.split("."), "resources"))
+    except ValidationError:
+        return False
+    return not any(mistakes_of(other, lambda _: True, lambda _: False))
 
 
 def _covers(quota: Object, settings: Settings) -> bool:

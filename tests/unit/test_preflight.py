@@ -186,6 +186,21 @@ def test_every_resource_without_room_is_told_at_once_with_what_is_asked_and_what
     ]
 
 
+def test_what_is_made_smaller_is_the_largest_that_the_rules_let_be() -> None:
+    def commands(free: str, **values: Any) -> tuple[str, ...]:
+        (short,) = shortages(settings(**values), Live([quota({"limits.memory": free})], own={"pods": []}))
+        return short.commands
+
+    # Of 5176Mi NGINX has 2Gi, and Tempo 2000Mi.
+    assert commands("4Gi") == ("pulumi config set --path nginx.resources.memoryLimit 968Mi",)
+    # The spans that NGINX may hold need 1716Mi of it; Tempo has room to give.
+    exporter = {"batchSize": 512, "batchCount": 32}
+    assert commands("4Gi", nginx={"exporter": exporter}) == (
+        "pulumi config set --path tempo.resources.memoryLimit 920Mi",
+    )
+    assert commands("1Gi") == ()
+
+
 def test_what_the_stack_has_already_is_no_second_demand() -> None:
     pods = own_pods()
     full = quota({"requests.cpu": "410m", "count/pods": "4"}, {"requests.cpu": "410m", "count/pods": "4"})
