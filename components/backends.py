@@ -4,17 +4,15 @@ The backends of nearly all are pods of their namespace, which policies allow by 
 addresses that somebody wrote, and those of the type ExternalName are another name.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
+from typing import cast
 
-import httpx2
 import pulumi
-from lightkube import Client
-from lightkube.core.exceptions import ApiError, ConfigError
-from lightkube.resources.core_v1 import Service
 
-from components.cluster import CONNECT_SECONDS, read_config
+from components.api_objects import listed, section
+from components.cluster_api import Api
+from components.kubeconfig import ApiUnavailableError
 from settings import Settings
 from settings.upstreams import service_of
 from settings.values import split_endpoint
@@ -31,15 +29,14 @@ class Backends:
     collector: Sequence[Host] = ()
 
 
-def outside_pods(settings: Settings, *, kubeconfig: str | None, context: str | None) -> Backends:
+async def outside_pods(settings: Settings, api: Api) -> Backends:
     """What network policies must allow so that the Services' backends are reached that are no pods.
 
     A Service that is not there yet, or cannot be read, is taken for one of pods.
 
     Args:
         settings: the configuration, with the hosts that its components connect to.
-        kubeconfig: the path or the contents; none for the default file.
-        context: none for the current one.
+        api: the API server.
     """
     nginx, collector = (
         [(*service, port) for host, port in hosts if (service := service_of(host, settings.namespace))]
@@ -48,17 +45,8 @@ def outside_pods(settings: Settings, *, kubeconfig: str | None, context: str | N
     if not settings.network_policies or not (nginx or collector):
         return Backends()
     try:
-        found = read_backends({*nginx, *collector}, kubeconfig, context)
-    except (
-        ConfigError,
-        httpx2.HTTPError,
-        httpx2.InvalidURL,
-        OSError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        ValueError,
-    ) as error:
+        found = await read_backends({*nginx, *collector}, api)
+    except ApiUnavailableError as error:
         # `node_host` has said that the cluster cannot be reached, or that its kubeconfig is none for this library.
         pulumi.log.debug(f"the Services that are connected to were not read: {error}")
         return Backends()
@@ -83,13 +71,14 @@ def _hosts_of_collector(settings: Settings) -> list[Host]:
     return [split_endpoint(exporter.endpoint) for exporter in settings.collector.exporters.values()]
 
 
-def read_backends(
-    services: Collection[tuple[str, str, int]], kubeconfig: str | None, context: str | None
-) -> dict[tuple[str, str, int], list[Host]]:
-    """The backends that are no pods, of Services by their name, namespace and port."""
-    client = Client(config=read_config(kubeconfig, context), timeout=httpx2.Timeout(CONNECT_SECONDS))
+async def read_backends(services: Collection[tuple[str, str, int]], api: Api) -> dict[tuple[str, str, int], list[Host]]:
+    """The backends that are no pods, of Services by their name, namespace and port.
+
+    Raises:
+        ApiUnavailableError: the API server cannot be asked.
+    """
     return {
-        (name, namespace, port): _of_service(client, name, namespace, port, hops=_HOPS)
+        (name, namespace, port): await _of_service(api, name, namespace, port, hops=_HOPS)
         for name, namespace, port in sorted(services)
     }
 
@@ -98,49 +87,59 @@ _HOPS = 3
 """Services of the type ExternalName may lead to each other, in a circle too."""
 
 
-def _of_service(client: Client, name: str, namespace: str, port: int, *, hops: int) -> list[Host]:
-    try:
-        service = client.get(Service, name=name, namespace=namespace)
-    except ApiError as error:
-        if error.status.code != HTTPStatus.NOT_FOUND and not pulumi.runtime.is_dry_run():
-            pulumi.log.warn(
-                f"the Service {name} of the namespace {namespace}, which the configuration names, cannot be read: "
-                f"{error}. If it has no selector, or is of the type ExternalName, network policies keep the stack's "
-                "pods from its backends; those of NGINX are opened by `nginx.egress`"
-            )
+async def _of_service(api: Api, name: str, namespace: str, port: int, *, hops: int) -> list[Host]:
+    answer = await api.get(f"/api/v1/namespaces/{namespace}/services/{name}")
+    if not answer.is_ok:
+        if not answer.is_missing:
+            _warn_unread(name, namespace, answer.message)
         return []
-    spec = service.spec
-    if spec is None or spec.selector:  # pyright: ignore[reportUnknownMemberType]
+    spec = section(answer.body, "spec")
+    if not spec or spec.get("selector"):
         return []
-    if spec.type == "ExternalName":
-        return _of_name(client, spec.externalName or "", port, hops=hops - 1)
-    (port_name, *_) = [item.name for item in spec.ports or [] if item.port == port] or [None]
+    if spec.get("type") == "ExternalName":
+        return await _of_name(api, str(spec.get("externalName") or ""), port, hops=hops - 1)
+    (port_name, *_) = [item.get("name") for item in listed(spec, "ports") if item.get("port") == port] or [None]
     # Without an address of its own its backends are what its name leads to, on the port that the route names.
-    is_headless = spec.clusterIP == "None"
+    is_headless = spec.get("clusterIP") == "None"
     return [
         (address, port if is_headless else number)
-        for address, named, number in _endpoints(client, name, namespace)
+        for address, named, number in await _endpoints(api, name, namespace)
         if is_headless or named == (port_name or "")
     ]
 
 
-def _of_name(client: Client, name: str, port: int, *, hops: int) -> list[Host]:
+def _warn_unread(name: str, namespace: str, reason: str) -> None:
+    if pulumi.runtime.is_dry_run():
+        return
+    pulumi.log.warn(
+        f"the Service {name} of the namespace {namespace}, which the configuration names, cannot be read: "
+        f"{reason}. If it has no selector, or is of the type ExternalName, network policies keep the stack's "
+        "pods from its backends; those of NGINX are opened by `nginx.egress`"
+    )
+
+
+async def _of_name(api: Api, name: str, port: int, *, hops: int) -> list[Host]:
     labels = name.rstrip(".").split(".")
     if labels[2:3] != ["svc"] or not hops:
         return [(name, port)] if name else []
     # Another Service: policies let NGINX reach the pods of its namespace by its name.
-    return [(name, port), *_of_service(client, labels[0], labels[1], port, hops=hops)]
+    return [(name, port), *await _of_service(api, labels[0], labels[1], port, hops=hops)]
 
 
-def _endpoints(client: Client, name: str, namespace: str) -> Iterator[tuple[str, str, int]]:
+async def _endpoints(api: Api, name: str, namespace: str) -> list[tuple[str, str, int]]:
     """The addresses behind a Service, with the name and number of each port."""
-    # Imported here: few stacks need it. What was written as Endpoints is mirrored as these.
-    from lightkube.resources.discovery_v1 import EndpointSlice  # noqa: PLC0415
-
-    labels = {"kubernetes.io/service-name": name}
-    slices = client.list(EndpointSlice, namespace=namespace, labels=labels)  # pyright: ignore[reportArgumentType, reportUnknownMemberType]
-    for piece in slices:
-        for endpoint in piece.endpoints or []:
-            for port in piece.ports or []:
-                if port.port is not None:
-                    yield from ((address, port.name or "", port.port) for address in endpoint.addresses)
+    # What was written as Endpoints is mirrored as these.
+    answer = await api.get(
+        f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
+        labelSelector=f"kubernetes.io/service-name={name}",
+    )
+    if not answer.is_ok:
+        _warn_unread(name, namespace, answer.message)
+    return [
+        (address, str(port.get("name") or ""), int(port["port"]))
+        for piece in answer.items
+        for endpoint in listed(piece, "endpoints")
+        for port in listed(piece, "ports")
+        if port.get("port") is not None
+        for address in cast("list[str]", endpoint.get("addresses") or [])
+    ]

@@ -3,37 +3,20 @@
 The Kubernetes provider can read a node by its name but not list them, so this asks the API server itself.
 """
 
-import asyncio
-import os
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import cast
-from urllib.parse import urlsplit
+from collections.abc import Mapping, Sequence
 
-import httpx2
-import msgspec
 import pulumi
-import yaml
-from lightkube import Client
-from lightkube.config import client_adapter
-from lightkube.config.kubeconfig import KubeConfig, SingleConfig
-from lightkube.core.exceptions import ApiError, ConfigError
-from lightkube.resources.core_v1 import Node
 from pulumi.output import UNKNOWN
 
+from components.api_objects import Object, labels, listed, section
+from components.cluster_api import Api
+from components.kubeconfig import ClusterUnreachableError, KubeconfigError, comparable, read_server
 from settings.general import Resources
 from settings.values import amount
 
-CONNECT_SECONDS = 5.0
-
 
 class NodeAddressError(Exception):
-    """No address could be read; its text says why."""
-
-
-class ClusterUnreachableError(NodeAddressError):
-    """The API server did not answer, or no kubeconfig names one."""
+    """The API server tells no address of a node; the text says why."""
 
 
 def check_cluster(expected: str | None, *, kubeconfig: str | None, context: str | None) -> None:
@@ -59,7 +42,7 @@ def check_cluster(expected: str | None, *, kubeconfig: str | None, context: str 
             pulumi.log.warn(f"it was not checked that the cluster is {expected}: {error}")
             return
         raise pulumi.RunError(f"it cannot be checked that the cluster is {expected}: {error}") from None
-    if _comparable(found) != _comparable(expected):
+    if comparable(found) != comparable(expected):
         named = f"the context {context}" if context else "the current context of the kubeconfig"
         raise pulumi.RunError(
             f"this is not the stack's cluster; nothing was changed.\n\n"
@@ -70,30 +53,10 @@ def check_cluster(expected: str | None, *, kubeconfig: str | None, context: str 
         )
 
 
-def read_server(kubeconfig: str | None, context: str | None) -> str:
-    """The address of the API server that a kubeconfig leads to.
-
-    Raises:
-        ClusterUnreachableError: there is no usable kubeconfig.
-    """
-    try:
-        server = read_config(kubeconfig, context).cluster.server
-        _comparable(server)
-    except (ConfigError, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
-        raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
-    return server
-
-
-def _comparable(server: str) -> tuple[str, str | None, int | None, str]:
-    url = urlsplit(server)
-    return url.scheme, url.hostname, url.port or {"https": 443, "http": 80}.get(url.scheme), url.path.rstrip("/")
-
-
 async def node_host(
     configured: str | None,
+    api: Api,
     *,
-    kubeconfig: str | None,
-    context: str | None,
     node_selector: Mapping[str, str] | None = None,
     asked: Sequence[tuple[str, Resources]] = (),
 ) -> pulumi.Input[str]:
@@ -104,8 +67,7 @@ async def node_host(
 
     Args:
         configured: `nodeAddress`, which is taken as it is.
-        kubeconfig: the path or the contents; none for the default file.
-        context: none for the current one.
+        api: the API server.
         node_selector: labels of the nodes that pods may run on.
         asked: keys of components, and what a pod of each asks for.
 
@@ -116,7 +78,7 @@ async def node_host(
     if configured is not None and not preview:
         return configured
     try:
-        found = await asyncio.to_thread(read_node_address, kubeconfig, context, node_selector or {}, asked)
+        found = await read_node_address(api, node_selector or {}, asked)
     except ClusterUnreachableError as error:
         if not preview:
             raise pulumi.RunError(
@@ -132,7 +94,7 @@ async def node_host(
         # `UNKNOWN` makes the output of an `apply` unknown, as a resource's would be.
         unknown = pulumi.Output.from_input("").apply(lambda _: UNKNOWN)  # pyright: ignore[reportUnknownVariableType]
         return configured or unknown  # pyright: ignore[reportReturnType]
-    except NodeAddressError as error:
+    except (NodeAddressError, KubeconfigError) as error:
         if configured is None:
             raise pulumi.RunError(
                 f"the address for the stack's URLs cannot be read from the cluster's nodes: {error}\n"
@@ -161,52 +123,39 @@ def rendered_host(configured: str | None) -> str:
     return configured
 
 
-def read_node_address(
-    kubeconfig: str | None,
-    context: str | None,
-    node_selector: Mapping[str, str] | None = None,
-    asked: Sequence[tuple[str, Resources]] = (),
+async def read_node_address(
+    api: Api, node_selector: Mapping[str, str] | None = None, asked: Sequence[tuple[str, Resources]] = ()
 ) -> str:
     """The external address of a Ready node, else the internal address of one; warns where no node has room for a pod.
 
     Raises:
-        ClusterUnreachableError: there is no usable kubeconfig, or no answer within five seconds.
-        NodeAddressError: the API server refuses the list of nodes, or no node is Ready.
+        ApiUnavailableError: the API server cannot be asked.
+        NodeAddressError: it refuses the list of nodes, or no node is Ready.
     """
-    try:
-        client = Client(config=read_config(kubeconfig, context), timeout=httpx2.Timeout(CONNECT_SECONDS))
-        nodes = list(client.list(Node))  # pyright: ignore[reportUnknownMemberType]
-    except ConfigError as error:
-        raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
-    except (KeyError, AttributeError, TypeError, ValueError, httpx2.InvalidURL) as error:
-        # kubectl may understand what this library does not, a newer exec plugin say.
-        raise NodeAddressError(f"the kubeconfig cannot be used for it ({type(error).__name__}: {error})") from error
-    except ApiError as error:
-        raise NodeAddressError(str(error)) from error
-    except (httpx2.HTTPError, OSError) as error:
-        raise ClusterUnreachableError(str(error) or type(error).__name__) from error
+    answer = await api.get("/api/v1/nodes")
+    if not answer.is_ok:
+        raise NodeAddressError(answer.message)
+    nodes = answer.items
     ready = [node for node in nodes if _has_condition(node, "Ready")]
     _warn_of_pressure(ready)
     _warn_of_size(ready, node_selector or {}, asked)
-    addresses = [
-        (address.type, address.address) for node in ready if node.status for address in node.status.addresses or []
-    ]
+    addresses = [address for node in ready for address in listed(node, "status", "addresses")]
     for wanted in ("ExternalIP", "InternalIP"):
-        for kind, address in addresses:
-            if kind == wanted:
-                return address
+        for address in addresses:
+            if address.get("type") == wanted:
+                return str(address["address"])
     raise NodeAddressError(f"none of its {len(nodes)} nodes is Ready and has an address")
 
 
-def _has_condition(node: Node, kind: str) -> bool:
-    conditions = (node.status.conditions if node.status else None) or []
-    return any(condition.type == kind and condition.status == "True" for condition in conditions)
+def _has_condition(node: Object, kind: str) -> bool:
+    conditions = listed(node, "status", "conditions")
+    return any(condition.get("type") == kind and condition.get("status") == "True" for condition in conditions)
 
 
-def _warn_of_pressure(ready: list[Node]) -> None:
+def _warn_of_pressure(ready: list[Object]) -> None:
     """Names what keeps new pods off every node: all that the engine says of it, minutes later, is a time-out."""
     full = {
-        (node.metadata.name if node.metadata else None) or "?": kind
+        str(section(node, "metadata").get("name", "?")): kind
         for node in ready
         for kind in ("DiskPressure", "MemoryPressure", "PIDPressure")
         if _has_condition(node, kind)
@@ -219,17 +168,18 @@ def _warn_of_pressure(ready: list[Node]) -> None:
         )
 
 
-def _warn_of_size(ready: list[Node], node_selector: Mapping[str, str], asked: Sequence[tuple[str, Resources]]) -> None:
+def _warn_of_size(
+    ready: list[Object], node_selector: Mapping[str, str], asked: Sequence[tuple[str, Resources]]
+) -> None:
     """Names what is larger than any node, or may run on none, which a cluster that adds nodes may still solve."""
-    of_nodes = [_texts(node.metadata, "labels") for node in ready]
-    fitting = [node for node, labels in zip(ready, of_nodes, strict=True) if node_selector.items() <= labels.items()]
+    fitting = [node for node in ready if node_selector.items() <= labels(node).items()]
     if ready and not fitting:
-        labels = ", ".join(f"{key}={value}" for key, value in node_selector.items())
+        selected = ", ".join(f"{key}={value}" for key, value in node_selector.items())
         pulumi.log.warn(
-            f"no Ready node has the labels {labels} of `scheduling.nodeSelector`; see kubectl get nodes --show-labels"
+            f"no Ready node has the labels {selected} of `scheduling.nodeSelector`; see kubectl get nodes --show-labels"
         )
     for name in ("cpu", "memory"):
-        given = [_texts(node.status, "allocatable") for node in fitting]
+        given = [section(node, "status", "allocatable") for node in fitting]
         largest = max((quantities[name] for quantities in given if name in quantities), key=amount, default=None)
         for key, resources in asked:
             wanted = resources.cpu if name == "cpu" else resources.memory
@@ -238,86 +188,3 @@ def _warn_of_size(ready: list[Node], node_selector: Mapping[str, str], asked: Se
                     f"{key}.resources.{name} = {wanted} is more than any node gives, which is {largest} at most: the "
                     f"pod will find no node. pulumi config set --path {key}.resources.{name} <less>"
                 )
-
-
-def _texts(part: object, name: str) -> dict[str, str]:
-    """A mapping of a node's, which the library gives no types."""
-    return cast("dict[str, str]", getattr(part, name, None) or {})
-
-
-@contextmanager
-def api_server(kubeconfig: str | None, context: str | None) -> Generator[httpx2.Client]:
-    """Opens connections to the API server, for plain requests by path.
-
-    Raises:
-        ClusterUnreachableError: there is no usable kubeconfig, or no answer within five seconds.
-        NodeAddressError: this library cannot use the kubeconfig.
-    """
-    try:
-        parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(CONNECT_SECONDS))
-        with client_adapter.Client(read_config(kubeconfig, context), parameters) as client:
-            yield client
-    except ConfigError as error:
-        raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
-    except (KeyError, AttributeError, AssertionError, TypeError, ValueError, httpx2.InvalidURL) as error:
-        # kubectl may understand what this library does not.
-        raise NodeAddressError(f"the kubeconfig cannot be used for it ({type(error).__name__}: {error})") from error
-    except (httpx2.HTTPError, OSError) as error:
-        raise ClusterUnreachableError(str(error) or type(error).__name__) from error
-
-
-def read_config(kubeconfig: str | None, context: str | None) -> SingleConfig:
-    """The chosen context of a kubeconfig.
-
-    Raises:
-        ConfigError: no such file or context, or no YAML: then not with what is written there, a token or a password.
-    """
-    try:
-        return _chosen(kubeconfig, context)
-    except yaml.YAMLError as error:
-        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-        raise ConfigError(f"it is no YAML from line {mark.line + 1} on" if mark else "it is no YAML") from None
-
-
-def _chosen(kubeconfig: str | None, context: str | None) -> SingleConfig:
-    """Reads it as kubectl and the Kubernetes provider do."""
-    if kubeconfig and ("\n" in kubeconfig or kubeconfig.lstrip().startswith("{")):
-        config = KubeConfig.from_dict(yaml.safe_load(kubeconfig))  # pyright: ignore[reportUnknownMemberType]
-    else:
-        # Several files make one configuration: of equal names the first counts.
-        files = [Path(file).expanduser() for file in (kubeconfig or "~/.kube/config").split(os.pathsep) if file]
-        configs = [KubeConfig.from_file(file) for file in files if file.is_file()]
-        if not configs:
-            if kubeconfig is None and (account := _service_account()):
-                return account
-            raise ConfigError(f"{' and '.join(map(str, files))} cannot be read")
-        wanted = context or next((each.current_context for each in configs if each.current_context), None)
-        config = next((each for each in configs if wanted in each.contexts), configs[0])
-        context = wanted
-    chosen = config.get(context)
-    if chosen is None:
-        raise ConfigError("no context is chosen")
-    return _with_known_plugin(chosen)
-
-
-def _service_account() -> SingleConfig | None:
-    """The account of the pod that this runs in, which the provider takes where there is no kubeconfig."""
-    try:
-        return KubeConfig.from_service_account().get()
-    except (ConfigError, OSError, KeyError):
-        return None
-
-
-def _with_known_plugin(config: SingleConfig) -> SingleConfig:
-    """Names version v1 of a credential plugin's API v1beta1, which the library knows.
-
-    It reads nothing but the token of the answer, which is in the same place in both.
-    """
-    plugin = config.user.exec if config.user else None
-    if config.user is None or plugin is None or plugin.apiVersion != _PLUGIN_VERSION:
-        return config
-    known = msgspec.structs.replace(plugin, apiVersion=f"{_PLUGIN_VERSION}beta1")
-    return config._replace(user=msgspec.structs.replace(config.user, exec=known))
-
-
-_PLUGIN_VERSION = "client.authentication.k8s.io/v1"

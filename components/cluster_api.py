@@ -1,6 +1,9 @@
 """Requests to the API server, of the cluster that the Kubernetes provider changes."""
 
-from collections.abc import Mapping
+import asyncio
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -11,11 +14,12 @@ from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.core.exceptions import ConfigError
 
 from components.api_objects import Object, listed
-from components.cluster import CONNECT_SECONDS, read_config
+from components.kubeconfig import ClusterUnreachableError, KubeconfigError, read_config
 
+CONNECT_SECONDS = 5.0
 
-class ApiUnavailableError(Exception):
-    """The API server did not answer, or no usable kubeconfig names one; the text says why."""
+_METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
+"""Asks for metadata alone: a Secret's text never comes here."""
 
 
 @dataclass(frozen=True)
@@ -47,30 +51,30 @@ class Answer:
 
 
 class Api:
-    """A client of the API server, for as long as it is entered. Each request may take five seconds."""
+    """A client of the API server, for as long as it is entered. Each request may take five seconds.
+
+    It reads the kubeconfig at the first request, so that each part of the program that asks can say what it could not
+    find out.
+    """
 
     def __init__(self, kubeconfig: str | None, context: str | None) -> None:
         self._kubeconfig = kubeconfig
         self._context = context
+        self._client: httpx2.AsyncClient | None = None
+        self._login: asyncio.Future[httpx2.Response] | None = None
+        """A first request, for whose answer all others wait, so that a credential plugin is run once. It takes up to
+        seconds, or asks a person something."""
 
     async def __aenter__(self) -> Self:
-        """Reads the kubeconfig.
-
-        Raises:
-            ApiUnavailableError: it cannot be used.
-        """
-        try:
-            config = read_config(self._kubeconfig, self._context)
-            self._client = AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(CONNECT_SECONDS)))
-        except (ConfigError, OSError, KeyError, AttributeError, TypeError, ValueError, httpx2.InvalidURL) as error:
-            raise ApiUnavailableError(f"no usable kubeconfig: {error}") from error
+        """Opens nothing yet."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Closes the connections."""
-        await self._client.aclose()
+        if self._client:
+            await self._client.aclose()
 
     async def get(self, path: str, **parameters: str) -> Answer:
         """An object, or a list of objects.
@@ -79,6 +83,22 @@ class Api:
             ApiUnavailableError: there was no answer.
         """
         return await self._asked("GET", path, parameters)
+
+    async def get_metadata(self, path: str) -> Answer:
+        """An object with its metadata alone.
+
+        Raises:
+            ApiUnavailableError: there was no answer.
+        """
+        return await self._asked("GET", path, {}, accept=_METADATA.format(""))
+
+    async def list_metadata(self, path: str, **parameters: str) -> Answer:
+        """A list of objects with their metadata alone.
+
+        Raises:
+            ApiUnavailableError: there was no answer.
+        """
+        return await self._asked("GET", path, parameters, accept=_METADATA.format("List"))
 
     async def try_out(self, path: str, body: Object) -> Answer:
         """Has the API server check what it would say to a new object, without creating it.
@@ -105,8 +125,15 @@ class Api:
         answer = await self._sent("GET", path, parameters)
         return answer.text if answer.is_success else None
 
-    async def _asked(self, method: str, path: str, parameters: Mapping[str, str], body: Object | None = None) -> Answer:
-        answer = await self._sent(method, path, parameters, body)
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str],
+        body: Object | None = None,
+        accept: str = "application/json",
+    ) -> Answer:
+        answer = await self._sent(method, path, parameters, body, accept)
         try:
             document = answer.json()
         except ValueError:
@@ -116,10 +143,53 @@ class Api:
         return Answer(answer.status_code, cast("Object", document) if is_object else {"message": answer.text[:300]})
 
     async def _sent(
-        self, method: str, path: str, parameters: Mapping[str, str], body: Object | None = None
+        self, method: str, path: str, parameters: Mapping[str, str], body: Object | None = None, accept: str = "*/*"
     ) -> httpx2.Response:
-        try:
-            return await self._client.request(method, path, params=dict(parameters), json=body)
-        except (httpx2.HTTPError, ConfigError, OSError, KeyError, ValueError) as error:
-            # The last two: an exec plugin that prints no credentials.
-            raise ApiUnavailableError(str(error) or type(error).__name__) from error
+        with _told():
+            self._client = self._client or self._connected()
+            if self._login:
+                await self._login
+            return await self._client.request(
+                method, path, params=dict(parameters), json=body, headers={"Accept": accept}
+            )
+
+    def _connected(self) -> httpx2.AsyncClient:
+        config = read_config(self._kubeconfig, self._context)
+        client = AsyncClient(config, ConnectionParams(timeout=httpx2.Timeout(CONNECT_SECONDS)))
+        if config.user and config.user.exec:
+            self._login = asyncio.ensure_future(client.get("/version"))
+        return client
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """Tells why the API server cannot be asked.
+
+    Raises:
+        ClusterUnreachableError: there is no usable kubeconfig, its credential plugin failed, or there is no answer
+            within five seconds.
+        KubeconfigError: the library cannot use the kubeconfig, or what its credential plugin printed.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
+    except (KeyError, AttributeError, AssertionError, TypeError, ValueError, httpx2.InvalidURL) as error:
+        raise KubeconfigError(f"the kubeconfig cannot be used for it ({type(error).__name__}: {error})") from error
+    except (httpx2.HTTPError, OSError) as error:
+        raise ClusterUnreachableError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Returns why there was no answer.
+
+    Where every attempt to connect failed, the error says no more than that, and the reason of the first is its cause.
+    """
+    cause: BaseException = error
+    while inner := cause.__cause__ or cause.__context__:
+        cause = inner
+    if isinstance(cause, BaseExceptionGroup):
+        cause = cast("BaseExceptionGroup[BaseException]", cause).exceptions[0]
+    if isinstance(cause, OSError) and cause.errno and "Connect call failed" in str(cause):
+        return f"[Errno {cause.errno}] {os.strerror(cause.errno)}"
+    return str(error) or type(error).__name__

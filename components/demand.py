@@ -7,31 +7,20 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
+from typing import cast
+
+from pydantic import ValidationError
 
 from components.api_objects import Object, labels, listed, section
-from components.labels import COLLECTOR, NGINX, TEMPO
+from components.objects import KINDS_OF_KUBERNETES, NAMESPACED_KINDS, REPLICA_SET, counts
+from components.pods import Amounts, effective, pods_of, summed
 from settings import Settings
-from settings.general import Resources
+from settings.combinations import mistakes_of
 from settings.stack import NAME_LABEL
-from settings.values import amount
+from settings.values import Model, amount
 
-Amounts = Mapping[str, Decimal]
-"""Amounts by the names that a ResourceQuota has for them."""
-
-KEYS = {NGINX: "nginx", COLLECTOR: "collector", TEMPO: "tempo"}
-"""The components' keys in the configuration."""
-
-LISTS = {
-    "pods": "/api/v1",
-    "services": "/api/v1",
-    "persistentvolumeclaims": "/api/v1",
-    "configmaps": "/api/v1",
-    "secrets": "/api/v1",
-    "deployments.apps": "/apis/apps/v1",
-    "statefulsets.apps": "/apis/apps/v1",
-    "networkpolicies.networking.k8s.io": "/apis/networking.k8s.io/v1",
-}
-"""Where the kinds of objects are listed whose number a quota may limit, by their names in `count/<name>`."""
+LISTS = {kind.resource: kind for kind in (*KINDS_OF_KUBERNETES, *NAMESPACED_KINDS)}
+"""The kinds of objects whose number a quota may limit, by their names in `count/<name>`."""
 
 _SYNONYMS = {"cpu": "requests.cpu", "memory": "requests.memory"} | {
     name: f"count/{name}" for name in ("pods", "services", "persistentvolumeclaims", "configmaps", "secrets")
@@ -40,37 +29,7 @@ _SYNONYMS = {"cpu": "requests.cpu", "memory": "requests.memory"} | {
 
 _OF_PODS = ("count/pods", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 
-
-@dataclass(frozen=True)
-class PodDemand:
-    """What the pods of a component ask for, each."""
-
-    component: str
-    replicas: int
-    resources: Resources
-    volume: str | None = None
-    """The size of the volume that each has."""
-    storage_class: str | None = None
-
-    @property
-    def rolls(self) -> bool:
-        """Whether an update starts a pod more before it ends one; the pods of a StatefulSet end first."""
-        return self.volume is None
-
-    def amounts(self, default_cpu_limit: Decimal | None = None) -> Amounts:
-        """One pod, by the names of quotas.
-
-        Args:
-            default_cpu_limit: that of the namespace's LimitRange, which Kubernetes adds where none is set.
-        """
-        cpu_limit = amount(self.resources.cpu_limit) if self.resources.cpu_limit else default_cpu_limit
-        return {
-            "count/pods": Decimal(1),
-            "requests.cpu": amount(self.resources.cpu),
-            "requests.memory": amount(self.resources.memory),
-            "limits.memory": amount(self.resources.memory_limit),
-            **({"limits.cpu": cpu_limit} if cpu_limit is not None else {}),
-        }
+_NODE_PORTS, _LOAD_BALANCERS = "services.nodeports", "services.loadbalancers"
 
 
 @dataclass(frozen=True)
@@ -91,20 +50,6 @@ class Shortage:
     resource: str
     text: str
     commands: tuple[str, ...] = ()
-
-
-def pods_of(settings: Settings) -> list[PodDemand]:
-    """The pods of the stack's components."""
-    nginx, collector, tempo = settings.nginx, settings.collector, settings.tempo
-    demands = [PodDemand(NGINX, nginx.replicas, nginx.resources)]
-    if collector.enabled:
-        queue = collector.queue
-        size, storage_class = (queue.size, queue.storage_class) if queue.storage == "persistent" else (None, None)
-        demands.append(PodDemand(COLLECTOR, collector.replica_count, collector.resources, size, storage_class))
-    if tempo.enabled:
-        volume = tempo.persistence
-        demands.append(PodDemand(TEMPO, 1, tempo.resources, volume.size, volume.storage_class))
-    return demands
 
 
 def needed_lists(quotas: Iterable[Object]) -> set[str]:
@@ -131,18 +76,18 @@ def shortages(settings: Settings, live: Live) -> list[Shortage]:
         if not _covers(quota, settings):
             continue
         name = str(quota["metadata"]["name"])
-        wanted, own = _wanted(settings, default), _own(live)
+        asked, own = wanted(settings, default), _own(live)
         for resource, hard in _limits(quota).items():
             canonical = _canonical(resource)
             unlimited = list(_without_cpu_limit(settings, name, resource, default)) if canonical == "limits.cpu" else []
             found += unlimited
-            if unlimited or canonical not in wanted or canonical not in own:
+            if unlimited or canonical not in asked or canonical not in own:
                 continue
-            more = max(Decimal(0), wanted[canonical] - own[canonical])
+            more = max(Decimal(0), asked[canonical] - own[canonical])
             free = max(Decimal(0), hard - _used(quota, resource))
             if more > free:
                 text = (
-                    f"the stack asks for {_written(canonical, wanted[canonical])}"
+                    f"the stack asks for {_written(canonical, asked[canonical])}"
                     f" and has {_written(canonical, own[canonical])} of them; "
                     f"{_written(canonical, free)} of {_written(canonical, hard)} are free"
                 )
@@ -188,70 +133,88 @@ def _used(quota: Object, resource: str) -> Decimal:
     return quantity(str(section(quota, "status", "used").get(resource, "0")))
 
 
-def _wanted(settings: Settings, default_cpu_limit: Decimal | None) -> dict[str, Decimal]:
-    wanted: dict[str, Decimal] = {}
+def wanted(settings: Settings, default_cpu_limit: Decimal | None = None) -> Amounts:
+    """Returns what a stack asks of its namespace, by the names of quotas.
 
-    def add(name: str, value: Decimal | int) -> None:
-        wanted[name] = wanted.get(name, Decimal(0)) + value
-
-    demands = pods_of(settings)
-    for demand in demands:
-        for name, value in demand.amounts(default_cpu_limit).items():
-            add(name, demand.replicas * value)
-        add("count/services", 1)
-        add("count/configmaps", 1)
-        add("count/statefulsets.apps" if demand.volume else "count/deployments.apps", 1)
-        if settings.network_policies:
-            add("count/networkpolicies.networking.k8s.io", 1)
-        if demand.volume:
-            add("count/persistentvolumeclaims", demand.replicas)
-            add("requests.storage", demand.replicas * amount(demand.volume))
-            if demand.storage_class:
-                prefix = f"{demand.storage_class}.storageclass.storage.k8s.io/"
-                add(f"{prefix}persistentvolumeclaims", demand.replicas)
-                add(f"{prefix}requests.storage", demand.replicas * amount(demand.volume))
-    if settings.network_policies:
-        add("count/networkpolicies.networking.k8s.io", 1)
-    secrets = [
-        bool(settings.nginx.exporter.headers),
-        any(exporter.headers for exporter in settings.collector.exporters.values()),
-        settings.edition == "plus",
-        bool(settings.pull_logins()),
-    ]
-    if any(secrets):
-        add("count/secrets", sum(secrets))
-    # Kubernetes counts each port of a Service of the type NodePort: Tempo's has two.
-    add("services.nodeports", 1 + (2 if settings.tempo.enabled else 0))
-    return wanted
+    Args:
+        settings: the configuration.
+        default_cpu_limit: the one of the namespace's LimitRange, which Kubernetes adds where none is set.
+    """
+    parts: list[Amounts] = [{f"count/{kind.resource}": Decimal(number)} for kind, number in counts(settings).items()]
+    for pod in pods_of(settings):
+        parts += [pod.amounts(default_cpu_limit)] * pod.replicas
+        if pod.volume is None:
+            parts.append({f"count/{REPLICA_SET.resource}": Decimal(1)})
+        else:
+            parts += [_of_volume(amount(pod.volume), pod.storage_class)] * pod.replicas
+    # One port alone is in the Service that clients reach a component by.
+    parts += [_of_service(service.type, ports=1) for _, service, _ in settings.exposed()]
+    return summed(parts)
 
 
-def _own(live: Live) -> dict[str, Decimal]:
-    own: dict[str, Decimal] = {f"count/{name}": Decimal(len(items)) for name, items in live.own.items()}
-    if "pods" in live.own:
-        # Pods that have ended count in no quota.
+def _of_volume(size: Decimal, storage_class: object) -> Amounts:
+    prefix = f"{storage_class}.storageclass.storage.k8s.io/"
+    of_class = {f"{prefix}persistentvolumeclaims": Decimal(1), f"{prefix}requests.storage": size}
+    return {"requests.storage": size} | (of_class if storage_class else {})
+
+
+def _of_service(kind: object, *, ports: int) -> Amounts:
+    """What a Service counts as, besides one Service.
+
+    A load balancer's ports count too: `pkg/quota/v1/evaluator/core/services.go` of Kubernetes 1.32.
+    """
+    if kind not in ("NodePort", "LoadBalancer"):
+        return {}
+    return {_NODE_PORTS: Decimal(ports), _LOAD_BALANCERS: Decimal(kind == "LoadBalancer")}
+
+
+def _own(live: Live) -> Amounts:
+    """What the stack has already; nothing of what could not be listed."""
+    own = dict(live.own)
+    parts: list[Amounts] = []
+    if "pods" in own:
+        # Pods that have ended count in no quota, or take the place of none that the stack asks for.
         ended = ("Succeeded", "Failed")
-        pods = [pod for pod in live.own["pods"] if section(pod, "status").get("phase") not in ended]
-        own |= dict.fromkeys(_OF_PODS, Decimal(0))
-        own["count/pods"] = Decimal(len(pods))
-        for container in (container for pod in pods for container in listed(pod, "spec", "containers")):
-            for kind in ("requests", "limits"):
-                for name, value in section(container, "resources", kind).items():
-                    key = f"{kind}.{name}"
-                    own[key] = own.get(key, Decimal(0)) + quantity(str(value))
+        own["pods"] = [pod for pod in own["pods"] if section(pod, "status").get("phase") not in ended]
+        parts += [{name: Decimal(0) for name in _OF_PODS}, *map(_of_live_pod, own["pods"])]
+    parts += [{f"count/{name}": Decimal(len(items))} for name, items in own.items()]
     if "services" in live.own:
-        services = [item for item in live.own["services"] if item["spec"].get("type") in ("NodePort", "LoadBalancer")]
-        own["services.nodeports"] = Decimal(sum(len(listed(item, "spec", "ports")) for item in services))
+        parts += [{_NODE_PORTS: Decimal(0), _LOAD_BALANCERS: Decimal(0)}, *map(_of_live_service, live.own["services"])]
     if "persistentvolumeclaims" in live.own:
-        own["requests.storage"] = Decimal(0)
+        of_classes = [name for quota in live.quotas for name in _limits(quota) if ".storageclass." in name]
+        parts.append(dict.fromkeys(["requests.storage", *of_classes], Decimal(0)))
         for claim in live.own["persistentvolumeclaims"]:
             size = quantity(str(section(claim, "spec", "resources", "requests").get("storage", "0")))
-            own["requests.storage"] += size
-            prefix = f"{claim['spec'].get('storageClassName')}.storageclass.storage.k8s.io/"
-            for key, value in ((f"{prefix}persistentvolumeclaims", Decimal(1)), (f"{prefix}requests.storage", size)):
-                own[key] = own.get(key, Decimal(0)) + value
-        for name in (name for quota in live.quotas for name in _limits(quota) if ".storageclass." in name):
-            own.setdefault(name, Decimal(0))
-    return own
+            parts.append(_of_volume(size, section(claim, "spec").get("storageClassName")))
+    return summed(parts)
+
+
+def _of_live_pod(pod: Object) -> Amounts:
+    """What the quotas count for a pod, with the containers that admission has added to it, a service mesh's too."""
+    together = [_of_live_container(container) for container in listed(pod, "spec", "containers")]
+    sidecars: list[Amounts] = []
+    before: list[Amounts] = []
+    for container in listed(pod, "spec", "initContainers"):
+        if container.get("restartPolicy") == "Always":
+            sidecars.append(_of_live_container(container))
+        else:
+            before.append(summed([*sidecars, _of_live_container(container)]))
+    return effective([*together, *sidecars], before)
+
+
+def _of_live_container(container: Object) -> Amounts:
+    return {
+        f"{kind}.{name}": quantity(str(value))
+        for kind in ("requests", "limits")
+        for name, value in section(container, "resources", kind).items()
+    }
+
+
+def _of_live_service(service: Object) -> Amounts:
+    ports, spec = listed(service, "spec", "ports"), section(service, "spec")
+    if spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False:
+        ports = [port for port in ports if port.get("nodePort")]
+    return _of_service(spec.get("type"), ports=len(ports))
 
 
 def _default_cpu_limit(live: Live) -> Decimal | None:
@@ -267,40 +230,65 @@ def _default_cpu_limit(live: Live) -> Decimal | None:
 def _without_cpu_limit(
     settings: Settings, quota: str, resource: str, default_cpu_limit: Decimal | None
 ) -> Iterator[Shortage]:
-    without = [demand for demand in pods_of(settings) if demand.resources.cpu_limit is None]
+    without = {
+        container.key: container
+        for pod in pods_of(settings)
+        for container in (*pod.containers, *pod.init_containers)
+        if container.resources.cpu_limit is None
+    }
     if not without or default_cpu_limit is not None:
         return
-    named = " and ".join(KEYS[demand.component] for demand in without)
     commands = tuple(
-        f"pulumi config set --path {KEYS[demand.component]}.resources.cpuLimit "
-        f"{demand.resources.cpu if amount(demand.resources.cpu) > 1 else '1'}"
-        for demand in without
+        f"pulumi config set --path {key}.resources.cpuLimit "
+        f"{container.resources.cpu if amount(container.resources.cpu) > 1 else '1'}"
+        for key, container in without.items()
     )
-    yield Shortage(
-        quota, resource, f"Kubernetes refuses pods without a CPU limit where one counts; {named} have none", commands
-    )
+    text = f"Kubernetes refuses pods without a CPU limit where one counts; {' and '.join(without)} have none"
+    yield Shortage(quota, resource, text, commands)
+
+
+_KEYS = {
+    "requests.cpu": "cpu",
+    "requests.memory": "memory",
+    "limits.cpu": "cpuLimit",
+    "limits.memory": "memoryLimit",
+}
+"""The keys of `resources`, by the names of quotas."""
 
 
 def _smaller(settings: Settings, resource: str, excess: Decimal) -> tuple[str, ...]:
     """The command that makes the largest asker so much smaller that all have room; none where none can be."""
-    key = {
-        "requests.cpu": "cpu",
-        "requests.memory": "memory",
-        "limits.cpu": "cpuLimit",
-        "limits.memory": "memoryLimit",
-    }.get(resource)
-    if key is None:
+    if resource not in _KEYS:
         return ()
-    demands = [demand for demand in pods_of(settings) if resource in demand.amounts()]
-    largest = max(demands, key=lambda demand: demand.amounts()[resource] * demand.replicas, default=None)
-    if largest is None:
-        return ()
-    left = largest.amounts()[resource] - (excess / largest.replicas)
+    askers = [
+        (container.amounts()[resource] * pod.replicas, pod.replicas, container)
+        for pod in pods_of(settings)
+        for container in pod.containers
+        if resource in container.amounts()
+    ]
     # Less than that no component runs with: 10m of a core, 64 MiB.
-    if left < (Decimal("0.01") if key.startswith("cpu") else 64 * 2**20):
-        return ()
-    written = _written(resource, left, rounded_down=True)
-    return (f"pulumi config set --path {KEYS[largest.component]}.resources.{key} {written}",)
+    least = Decimal("0.01") if resource.endswith("cpu") else Decimal(64 * 2**20)
+    for together, replicas, container in sorted(askers, key=lambda asker: asker[0], reverse=True):
+        left = (together - excess) / replicas
+        value, name = _written(resource, left, rounded_down=True), _KEYS[resource]
+        if left >= least and _is_taken(settings, container.key, name, value):
+            return (f"pulumi config set --path {container.key}.resources.{name} {value}",)
+    return ()
+
+
+def _is_taken(settings: Settings, key: str, name: str, value: str) -> bool:
+    """Whether the configuration would be valid with another amount: a limit must hold what other keys ask for."""
+
+    def changed(model: Model, *places: str) -> Model:
+        if not places:
+            return type(model).model_validate(model.model_dump(by_alias=True) | {name: value})
+        return model.model_copy(update={places[0]: changed(getattr(model, places[0]), *places[1:])})
+
+    try:
+        other = cast("Settings", changed(settings, *key.split("."), "resources"))
+    except ValidationError:
+        return False
+    return not any(mistakes_of(other, lambda _: True, lambda _: False))
 
 
 def _covers(quota: Object, settings: Settings) -> bool:

@@ -57,6 +57,7 @@ from components.kubernetes import (
 from components.labels import NGINX
 from components.network import from_anywhere, network_policy, to_component, to_dns, to_hosts
 from components.objects import AUTOSCALER
+from components.pods import RESOLVE
 from components.stack import StackContext
 from settings import NginxSettings, PlusSettings, Settings
 from settings.nginx import Autoscaling
@@ -301,7 +302,7 @@ def _resolving(image: pulumi.Output[str], settings: NginxSettings) -> ContainerA
     template, target = f"{_TEMPLATES_FOLDER}/{UPSTREAMS_FILE}", f"{UPSTREAMS_FOLDER}/{UPSTREAMS_FILE}"
     addresses = ObjectFieldSelectorArgs(field_path="status.podIPs")
     return ContainerArgs(
-        name="resolve",
+        name=RESOLVE,
         image=image,
         command=["/bin/sh", f"{_TEMPLATES_FOLDER}/{RESOLVE_FILE}", "/etc/resolv.conf", template, target],
         env=[EnvVarArgs(name="POD_IPS", value_from=EnvVarSourceArgs(field_ref=addresses))],

@@ -1,12 +1,14 @@
 """Lists the Kubernetes objects that a stack makes, before any of them is registered.
 
-Components get the metadata of their objects from `StackContext`, which refuses a fixed name that is not listed here. So
-the list cannot lack an object; that it has none too many is tested for every golden configuration.
+Some have fixed names (`planned`), others have generated ones, of which the number is known (`generated`). Components
+get the metadata of their objects from `StackContext`, which refuses a fixed name that is not listed here, so that the
+list cannot lack one. Tests compare both with what the program registers, for every golden configuration.
 
 Imports no part of Pulumi's Kubernetes SDK, which takes 0.7 s: the list is needed before that, and `previews` and
 `reliability` read the kinds as well.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -63,8 +65,10 @@ CONFIG_MAP = Kind("ConfigMap", "configmaps")
 SECRET = Kind("Secret", "secrets")
 SERVICE = Kind("Service", "services")
 SERVICE_ACCOUNT = Kind("ServiceAccount", "serviceaccounts")
+POD = Kind("Pod", "pods")
 CLAIM = Kind("PersistentVolumeClaim", "persistentvolumeclaims")
 DEPLOYMENT = Kind("Deployment", "deployments", "apps")
+REPLICA_SET = Kind("ReplicaSet", "replicasets", "apps")
 STATEFUL_SET = Kind("StatefulSet", "statefulsets", "apps")
 AUTOSCALER = Kind("HorizontalPodAutoscaler", "horizontalpodautoscalers", "autoscaling", "v2")
 DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "poddisruptionbudgets", "policy")
@@ -87,7 +91,10 @@ NAMESPACED_KINDS = (
     ROLE_BINDING,
     POD_MONITOR,
 )
-"""Every kind that a stack may make in its namespace. Kubernetes itself makes claims of volumes for StatefulSets."""
+"""Every kind that a stack may make in its namespace."""
+
+KINDS_OF_KUBERNETES = (POD, REPLICA_SET, CLAIM)
+"""The kinds that Kubernetes makes of those: claims of volumes for StatefulSets."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,40 @@ def planned(settings: Settings) -> list[Planned]:
         *(_pod_monitors(settings) if settings.monitoring.pod_monitors else []),
         *([Planned(NETWORK_POLICY, DENY_ALL)] if settings.network_policies and settings.create_namespace else []),
     ]
+
+
+def counts(settings: Settings) -> Counter[Kind]:
+    """Counts what a configuration makes, under fixed names or generated ones, by kind.
+
+    Args:
+        settings: the configuration.
+    """
+    return Counter(item.kind for item in planned(settings)) + generated(settings)
+
+
+def generated(settings: Settings) -> Counter[Kind]:
+    """Counts what a configuration makes under generated names, by kind.
+
+    Args:
+        settings: the configuration.
+    """
+    # Imported here: only a namespace with a quota needs the count, and the program starts without it.
+    from components.documents.collector import secret_files  # noqa: PLC0415
+    from components.documents.nginx import upstream_keys  # noqa: PLC0415
+
+    nginx, collector, tempo = settings.nginx, settings.collector, settings.tempo
+    components = 1 + collector.enabled + tempo.enabled
+    secrets = [
+        bool(settings.pull_logins()),
+        bool(upstream_keys(nginx) or nginx.exporter.headers),
+        settings.edition == "plus" and settings.nginx_license_jwt is not None,
+        collector.enabled and bool(secret_files(collector.exporters)),
+        collector.enabled and collector.proxy is not None and collector.proxy.password is not None,
+        tempo.enabled and settings.tempo_password is not None,
+    ]
+    # Where others use the namespace too, `deny-all` has a generated name.
+    policies = components + (not settings.create_namespace) if settings.network_policies else 0
+    return Counter({CONFIG_MAP: components, SECRET: sum(secrets), NETWORK_POLICY: policies})
 
 
 def _tempo(tempo: TempoSettings) -> Iterator[Planned]:

@@ -7,21 +7,21 @@ The provider creates by server-side apply, which takes over whatever has the nam
 import asyncio
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import httpx2
 import pulumi
 
-from components.cluster import ClusterUnreachableError, NodeAddressError, api_server
+from components.api_objects import section
+from components.cluster_api import Api
+from components.kubeconfig import ApiUnavailableError, ClusterUnreachableError
 from components.labels import PART_OF
 from components.objects import (
     CLAIM,
     CONFIG_MAP,
     DEPLOYMENT,
     NAMESPACE,
+    POD,
     SECRET,
     SERVICE,
     STACK_ANNOTATION,
@@ -38,17 +38,13 @@ handshake, took 26 and 18 ms."""
 SHOWN = 10
 """Objects of each kind that are named of what a namespace holds."""
 
-_METADATA = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"}
-_METADATA_LIST = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"}
-"""Asks for metadata alone: a Secret's text never comes here."""
-
 _CONTENTS = (
     DEPLOYMENT,
     STATEFUL_SET,
     Kind("DaemonSet", "daemonsets", "apps"),
     Kind("CronJob", "cronjobs", "batch"),
     Kind("Job", "jobs", "batch"),
-    Kind("Pod", "pods"),
+    POD,
     SERVICE,
     CLAIM,
     CONFIG_MAP,
@@ -112,39 +108,29 @@ class Survey:
     """When somebody asked for the deletion of the namespace, which is under way; none where it is not."""
 
 
-def start_survey(
-    wanted: Sequence[Planned], namespace: str, *, kubeconfig: str | None, context: str | None
-) -> Future[Survey]:
-    """Starts `survey` in a thread, so that the program does something else while it waits for the API server."""
-    pool = ThreadPoolExecutor(1)
-    try:
-        return pool.submit(survey, wanted, namespace, kubeconfig, context)
-    finally:
-        pool.shutdown(wait=False)
-
-
-def survey(wanted: Sequence[Planned], namespace: str, kubeconfig: str | None, context: str | None) -> Survey:
+async def survey(wanted: Sequence[Planned], namespace: str, api: Api) -> Survey:
     """Asks the API server for each object by its name: one request where there is no namespace yet.
 
     Args:
         wanted: the objects that the stack would make.
         namespace: where.
-        kubeconfig: the path or the contents; none for the default file.
-        context: none for the current one.
+        api: the API server.
 
     Raises:
-        ClusterUnreachableError: it did not answer.
-        NodeAddressError: the kubeconfig cannot be used.
+        ApiUnavailableError: it cannot be asked.
     """
-    with api_server(kubeconfig, context) as client:
-        place = _read(client, None, Planned(NAMESPACE, namespace))
-        if place is None:
-            return Survey()
-        inside = [item for item in wanted if item.kind != NAMESPACE]
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
-            answers = list(pool.map(partial(_read, client, namespace), inside))
+    place = await _read(api, None, Planned(NAMESPACE, namespace))
+    if place is None:
+        return Survey()
+    at_a_time = asyncio.Semaphore(CONNECTIONS)
+
+    async def read(item: Planned) -> "Found | _Untold | None":
+        async with at_a_time:
+            return await _read(api, namespace, item)
+
+    answers = await asyncio.gather(*(read(item) for item in wanted if item.kind != NAMESPACE))
     if any(item.kind == NAMESPACE for item in wanted):
-        answers.insert(0, place)
+        answers = [place, *answers]
     since = None if isinstance(place, _Untold) else place.metadata.get("deletionTimestamp")
     return Survey(
         [answer for answer in answers if isinstance(answer, Found)],
@@ -153,28 +139,26 @@ def survey(wanted: Sequence[Planned], namespace: str, kubeconfig: str | None, co
     )
 
 
-def contents(namespace: str, besides: Iterable[Found], *, kubeconfig: str | None, context: str | None) -> list[str]:
+async def contents(namespace: str, besides: Iterable[Found], api: Api) -> list[str]:
     """Names what a namespace holds, some objects of each kind.
 
     Args:
         namespace: its name.
         besides: objects that are named already.
-        kubeconfig: the path or the contents; none for the default file.
-        context: none for the current one.
+        api: the API server.
     """
     known = {(item.planned.kind, item.planned.name) for item in besides}
-    with api_server(kubeconfig, context) as client, ThreadPoolExecutor(CONNECTIONS) as pool:
-
-        def listed(kind: Kind) -> httpx2.Response:
-            return client.get(kind.path(namespace), params={"limit": SHOWN}, headers=_METADATA_LIST)
-
-        answers = pool.map(listed, _CONTENTS)
-        lists: list[Metadata] = [answer.json() if answer.is_success else {} for answer in answers]
+    try:
+        answers = await asyncio.gather(
+            *(api.list_metadata(kind.path(namespace), limit=str(SHOWN)) for kind in _CONTENTS)
+        )
+    except ApiUnavailableError as error:
+        return [f"what could not be read ({error})"]
     said: list[str] = []
-    for kind, found in zip(_CONTENTS, lists, strict=True):
-        items: list[Metadata] = [item["metadata"] for item in found.get("items") or ()]
+    for kind, answer in zip(_CONTENTS, answers, strict=True):
+        items: list[Metadata] = [item["metadata"] for item in answer.items]
         names = [str(item["name"]) for item in items if _is_somebody_s(item) and (kind, item["name"]) not in known]
-        more: int = found.get("metadata", _NOTHING).get("remainingItemCount", 0)
+        more: int = section(answer.body, "metadata").get("remainingItemCount", 0)
         if names:
             said.append(f"{kind.name} {', '.join(names)}{f' and {more} more' if more else ''}")
     return said
@@ -192,28 +176,18 @@ class _Untold:
     reason: str
 
 
-def _read(client: httpx2.Client, namespace: str | None, item: Planned) -> Found | _Untold | None:
+async def _read(api: Api, namespace: str | None, item: Planned) -> Found | _Untold | None:
     """An object, none where there is no such object or the cluster does not know the kind, or why it is not known."""
-    answer = client.get(f"{item.kind.path(namespace)}/{item.name}", headers=_METADATA)
-    if answer.is_success:
-        return Found(item, namespace, answer.json()["metadata"])
-    if answer.status_code == 404:
+    answer = await api.get_metadata(f"{item.kind.path(namespace)}/{item.name}")
+    if answer.is_missing:
         return None
-    try:
-        said = answer.json()["message"]
-    except (ValueError, KeyError, TypeError):
-        said = answer.reason_phrase
-    return _Untold(item.kind, f"{answer.status_code}: {said}")
+    metadata = section(answer.body, "metadata")
+    if answer.is_ok and metadata:
+        return Found(item, namespace, metadata)
+    return _Untold(item.kind, f"{answer.status}: {answer.message}")
 
 
-async def check_ownership(
-    wanted: Sequence[Planned],
-    namespace: str,
-    survey: Future[Survey],
-    *,
-    kubeconfig: str | None,
-    context: str | None,
-) -> None:
+async def check_ownership(wanted: Sequence[Planned], namespace: str, api: Api, *, context: str | None) -> None:
     """Stops where an object that the stack would make exists and is not its own.
 
     An object is its own if it has the stack's mark. One without any is its own if the stack's state has its UID: the
@@ -222,16 +196,15 @@ async def check_ownership(
     Args:
         wanted: the objects that the stack would make.
         namespace: where.
-        survey: what the API server says of them; see `start_survey`.
-        kubeconfig: the path or the contents; none for the default file.
-        context: none for the current one.
+        api: the API server.
+        context: of the kubeconfig, for commands; none for the current one.
 
     Raises:
         pulumi.RunError: names every object that is not the stack's own, or what could not be checked by `pulumi up`.
     """
     try:
-        surveyed = await asyncio.wrap_future(survey)
-    except NodeAddressError as error:
+        surveyed = await survey(wanted, namespace, api)
+    except ApiUnavailableError as error:
         return _untold(error)
     if surveyed.deleted_since:
         raise pulumi.RunError(
@@ -246,14 +219,14 @@ async def check_ownership(
         if foreign:
             held: list[str] = []
             if foreign[0].planned.kind == NAMESPACE:
-                held = contents(namespace, foreign, kubeconfig=kubeconfig, context=context)
+                held = await contents(namespace, foreign, api)
             raise pulumi.RunError(_Refusal(foreign, held, mark, state, context).text())
     if surveyed.unchecked:
         _unchecked(surveyed.unchecked, wanted, namespace, context)
     return None
 
 
-def _untold(error: NodeAddressError) -> None:
+def _untold(error: ApiUnavailableError) -> None:
     """Warns in a preview, and stops an update: nobody looked whether it takes over objects of others."""
     preview = pulumi.runtime.is_dry_run()
     if isinstance(error, ClusterUnreachableError):

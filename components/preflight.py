@@ -14,19 +14,12 @@ from http import HTTPStatus
 import pulumi
 
 from components.api_objects import Object, labels, listed, section
-from components.cluster_api import Answer, Api, ApiUnavailableError
-from components.demand import (
-    KEYS,
-    LISTS,
-    Live,
-    PodDemand,
-    needed_lists,
-    pods_of,
-    shortages,
-    without_room_to_roll,
-)
+from components.cluster_api import Answer, Api
+from components.demand import LISTS, Live, needed_lists, quantity, shortages, without_room_to_roll
 from components.findings import KUBERNETES_API_PORTS, Findings
-from components.labels import NGINX, PART_OF, TEMPO, own_labels
+from components.kubeconfig import ApiUnavailableError
+from components.labels import PART_OF, own_labels
+from components.pods import KEYS, Container, PodDemand, pods_of
 from settings import Settings
 from settings.stack import NAME_LABEL, PART_OF_LABEL
 
@@ -53,13 +46,12 @@ class _Problem:
         return "\n".join([f"  {self.where}", *(f"    {line}" for line in self.lines)])
 
 
-async def preflight(settings: Settings, *, kubeconfig: str | None, context: str | None) -> Findings:
+async def preflight(settings: Settings, api: Api) -> Findings:
     """Checks the namespace, its quotas and rules for pods, and the NodePorts that are configured.
 
     Args:
         settings: the configuration.
-        kubeconfig: the path or the contents; none for the default file.
-        context: none for the current one.
+        api: the API server.
 
     Returns:
         What the components need to know of the cluster; nothing where it does not answer, which is not told here.
@@ -68,8 +60,7 @@ async def preflight(settings: Settings, *, kubeconfig: str | None, context: str 
         pulumi.RunError: the cluster would refuse something.
     """
     try:
-        async with Api(kubeconfig, context) as api:
-            problems, findings = await _asked(settings, api)
+        problems, findings = await _asked(settings, api)
     except ApiUnavailableError:
         return Findings()
     if problems:
@@ -153,7 +144,7 @@ async def _quotas(settings: Settings, api: Api, quotas: Sequence[Object]) -> tup
     needed = sorted(needed_lists(quotas))
     limit_ranges, *lists = await asyncio.gather(
         api.get(f"/api/v1/namespaces/{name}/limitranges"),
-        *(api.get(f"{LISTS[kind]}/namespaces/{name}/{kind.split('.')[0]}", labelSelector=_SELECTOR) for kind in needed),
+        *(api.get(LISTS[kind].path(name), labelSelector=_SELECTOR) for kind in needed),
     )
     own = {kind: answer.items for kind, answer in zip(needed, lists, strict=True) if answer.is_ok}
     live = Live(quotas, limit_ranges.items, own)
@@ -214,33 +205,34 @@ def _ways_on(reason: str, settings: Settings, components: Sequence[str]) -> list
         return ["kubectl get priorityclasses", "pulumi config rm --path scheduling.priorityClass"]
     if "PodSecurity" in reason:
         return [f"kubectl get namespace {settings.namespace} --show-labels", "pulumi config set namespace tracing"]
-    bounds = re.findall(r"(maximum|minimum) (cpu|memory) usage per Container is ([\w.]*\w)", reason)
+    bounds: list[tuple[str, str, str]] = re.findall(
+        r"(maximum|minimum) (cpu|memory) usage per Container is ([\w.]*\w)", reason
+    )
     if bounds or "usage per Pod" in reason:
         keys = [
-            f"pulumi config set --path {KEYS[component]}.resources.{name}{limit} {value}"
-            for component in components
-            for limit, name, value in (("Limit" if bound == "maximum" else "", *rest) for bound, *rest in bounds)
+            command for bound, name, value in bounds for command in _within(bound, name, value, settings, components)
         ]
-        return [f"kubectl --namespace {settings.namespace} describe limitrange", *keys]
+        return [f"kubectl --namespace {settings.namespace} describe limitrange", *dict.fromkeys(keys)]
     return [f"kubectl get namespace {settings.namespace} --output=yaml"]
+
+
+def _within(bound: str, name: str, value: str, settings: Settings, components: Sequence[str]) -> list[str]:
+    """Commands for the containers that a bound of a LimitRange refuses, which the API server does not name."""
+    kind, suffix = ("limits", "Limit") if bound == "maximum" else ("requests", "")
+    refused: list[Container] = []
+    for pod in (pod for pod in pods_of(settings) if pod.component in components):
+        for container in pod.containers:
+            asked, allowed = container.amounts().get(f"{kind}.{name}"), quantity(value)
+            if asked is None or (asked > allowed if kind == "limits" else asked < allowed):
+                refused.append(container)
+    return [f"pulumi config set --path {container.key}.resources.{name}{suffix} {value}" for container in refused]
 
 
 def _pod(settings: Settings, demand: PodDemand) -> Object:
     """A pod like those of a component, in all that admission looks at."""
     scheduling, user = settings.scheduling, {"runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001}
     context = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    asked = demand.resources
-    limits = {"memory": asked.memory_limit} | ({"cpu": asked.cpu_limit} if asked.cpu_limit else {})
-    container: Object = {
-        "name": demand.component,
-        "image": settings.images().get(KEYS[demand.component], "nginx"),
-        "resources": {"requests": {"cpu": asked.cpu, "memory": asked.memory}, "limits": limits},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-    }
+    init_containers = [_container(settings, container) for container in demand.init_containers]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -251,17 +243,33 @@ def _pod(settings: Settings, demand: PodDemand) -> Object:
         },
         "spec": {
             "automountServiceAccountToken": False,
-            "containers": [container],
+            **({"initContainers": init_containers} if init_containers else {}),
+            "containers": [_container(settings, container) for container in demand.containers],
             "securityContext": {**context, **(user if settings.pod_user == "image" else {})},
             **({"priorityClassName": scheduling.priority_class} if scheduling.priority_class else {}),
         },
     }
 
 
+def _container(settings: Settings, container: Container) -> Object:
+    asked = container.resources
+    limits = {"memory": asked.memory_limit} | ({"cpu": asked.cpu_limit} if asked.cpu_limit else {})
+    return {
+        "name": container.name,
+        # An image that the program builds is not known yet.
+        "image": settings.images().get(container.image, "nginx"),
+        "resources": {"requests": {"cpu": asked.cpu, "memory": asked.memory}, "limits": limits},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
 def _fixed_node_ports(settings: Settings) -> dict[str, int]:
-    """The NodePorts that are configured, by component."""
-    configured = {NGINX: settings.nginx.node_port, TEMPO: settings.tempo.node_port if settings.tempo.enabled else None}
-    return {component: port for component, port in configured.items() if port is not None}
+    """The NodePorts that are configured, by the key of the component."""
+    return {key: port for key, service, port in settings.exposed() if port is not None and service.type != "ClusterIP"}
 
 
 async def _node_ports(settings: Settings, api: Api) -> list[_Problem]:
@@ -275,8 +283,9 @@ async def _node_ports(settings: Settings, api: Api) -> list[_Problem]:
     services = everywhere.items or (await api.get(f"/api/v1/namespaces/{settings.namespace}/services")).items
     problems: list[_Problem] = []
     unknown: list[str] = []
-    for (component, port), answer in zip(fixed.items(), tried, strict=True):
-        key = f"{KEYS[component]}.nodePort"
+    names = {key: component for component, key in KEYS.items()}
+    for (component_key, port), answer in zip(fixed.items(), tried, strict=True):
+        key, component = f"{component_key}.nodePort", names[component_key]
         holder = next((service for service in services if port in _ports_held(service)), None)
         if holder is not None and _is_own(holder, settings, component):
             continue

@@ -17,7 +17,8 @@ import pulumi
 from pydantic import BaseModel, SecretStr
 
 from components.api_objects import Object, labels, listed, section
-from components.cluster_api import Api, ApiUnavailableError
+from components.cluster_api import Api
+from components.kubeconfig import ApiUnavailableError
 from components.labels import PART_OF, own_labels
 from settings.stack import NAME_LABEL
 

@@ -8,10 +8,11 @@ import pulumi
 
 from components.backends import Backends, outside_pods
 from components.cluster import check_cluster, node_host, rendered_host
-from components.demand import KEYS, pods_of
+from components.cluster_api import Api
 from components.findings import Findings
 from components.objects import planned
-from components.ownership import check_ownership, start_survey
+from components.ownership import check_ownership
+from components.pods import pods_of
 from components.preflight import preflight
 from settings import Settings
 
@@ -66,23 +67,16 @@ async def _asked(
     Raises:
         pulumi.RunError: everything that keeps the stack from it, at once; a cluster that does not answer, alone.
     """
-    wanted = planned(settings)
-    survey = start_survey(wanted, settings.namespace, kubeconfig=kubeconfig, context=context)
-    asked = [(KEYS[demand.component], demand.resources) for demand in pods_of(settings)]
-    host, ownership, findings, backends, _ = await asyncio.gather(
-        node_host(
-            settings.node_address,
-            kubeconfig=kubeconfig,
-            context=context,
-            node_selector=settings.scheduling.node_selector,
-            asked=asked,
-        ),
-        check_ownership(wanted, settings.namespace, survey, kubeconfig=kubeconfig, context=context),
-        preflight(settings, kubeconfig=kubeconfig, context=context),
-        asyncio.to_thread(outside_pods, settings, kubeconfig=kubeconfig, context=context),
-        asyncio.to_thread(import_module, "components.stack"),
-        return_exceptions=True,
-    )
+    asked = [(container.key, container.resources) for pod in pods_of(settings) for container in pod.containers]
+    async with Api(kubeconfig, context) as api:
+        host, ownership, findings, backends, _ = await asyncio.gather(
+            node_host(settings.node_address, api, node_selector=settings.scheduling.node_selector, asked=asked),
+            check_ownership(planned(settings), settings.namespace, api, context=context),
+            preflight(settings, api),
+            outside_pods(settings, api),
+            asyncio.to_thread(import_module, "components.stack"),
+            return_exceptions=True,
+        )
     if isinstance(host, BaseException):
         raise host
     refusals = [answer for answer in (ownership, findings, backends) if isinstance(answer, BaseException)]

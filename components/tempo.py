@@ -43,11 +43,11 @@ from components.kubernetes import (
 from components.labels import COLLECTOR, TEMPO
 from components.network import from_anywhere, from_component, network_policy, to_dns, to_hosts
 from components.objects import RECEIVER
+from components.pods import GATEWAY
 from components.stack import StackContext
 from settings import TempoSettings
-from settings.general import Resources
+from settings.tempo import Gateway
 
-GATEWAY = "gateway"
 METRICS = Metrics("metrics", INSIDE_PORT)
 GRACE_SECONDS = 15
 """For two of them Tempo takes what is on its way (`final_sleep`); then it writes that to its disk within a second.
@@ -60,11 +60,6 @@ USER = 10001
 START_SECONDS = 3600
 """/ready is 503 while Tempo replays its write-ahead log, which may take long after a long time on a full volume; only a
 start that never ends is begun again. A smaller limit would restart a Tempo that was about to be Ready."""
-
-GATEWAY_RESOURCES = Resources.model_validate({"cpu": "10m", "memory": "16Mi", "memoryLimit": "128Mi"})
-"""The gateway's two processes have 14 MiB without a connection, and 87 MiB with 2000 that each hold a head of 30 kB
-(measured with NGINX 1.28.3); `CONNECTIONS` bounds them."""
-
 
 USAGE_REPORT = ("stats.grafana.org", 443)
 """Where Tempo sends its statistics of use."""
@@ -127,7 +122,7 @@ class TempoBackend(pulumi.ComponentResource):
             volumes.append(secret_volume(secret_object(TEMPO, {PASSWORD_FILE: line}, stack=stack, parent=self)))
         containers = [
             _container(settings, stack.images["tempo"]),
-            _gateway(stack.images["gateway"], has_password=password is not None),
+            _gateway(settings.gateway, stack.images["gateway"], has_password=password is not None),
         ]
         self.policies = network_policy(
             TEMPO,
@@ -203,7 +198,7 @@ def _container(settings: TempoSettings, image: str) -> ContainerArgs:
     )
 
 
-def _gateway(image: str, *, has_password: bool) -> ContainerArgs:
+def _gateway(settings: Gateway, image: str, *, has_password: bool) -> ContainerArgs:
     mounts = [
         # A single file: the folder holds files of the image besides.
         VolumeMountArgs(
@@ -220,7 +215,7 @@ def _gateway(image: str, *, has_password: bool) -> ContainerArgs:
             ContainerPortArgs(name="http", container_port=PUBLIC_PORT),
             ContainerPortArgs(name="metrics", container_port=INSIDE_PORT),
         ],
-        resources=resources(GATEWAY_RESOURCES),
+        resources=resources(settings.resources),
         security_context=container_security(),
         readiness_probe=ready_when("/healthz", INSIDE_PORT),
         liveness_probe=alive_while("/healthz", INSIDE_PORT),

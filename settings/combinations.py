@@ -21,6 +21,7 @@ from settings.cluster_rules import CLUSTER_RULES
 from settings.collector import DEFAULT_IMAGES
 from settings.exporter_rules import EXPORTER_RULES, exporter_secrets
 from settings.exposure_rules import EXPOSURE_RULES
+from settings.general import Resources
 from settings.image_rules import IMAGE_RULES
 from settings.limit_rules import LIMIT_RULES
 from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, repeated, set_command
@@ -465,17 +466,22 @@ def _node_ports(settings: Settings) -> Iterator[Broken]:
 
 
 def _resources(settings: Settings) -> Iterator[Broken]:
-    components = {"nginx": settings.nginx, "collector": settings.collector, "tempo": settings.tempo}
-    for component, of_component in components.items():
-        resources = of_component.resources
+    by_place: dict[Place, Resources] = {
+        ("nginx",): settings.nginx.resources,
+        ("collector",): settings.collector.resources,
+        ("tempo",): settings.tempo.resources,
+        ("tempo", "gateway"): settings.tempo.gateway.resources,
+    }
+    for of_container, resources in by_place.items():
         pairs = (("memory", resources.memory, resources.memory_limit), ("cpu", resources.cpu, resources.cpu_limit))
         for name, asked, limit in pairs:
             if limit is not None and amount(asked) > amount(limit):
-                place: Place = (component, "resources", name)
+                place: Place = (*of_container, "resources", name)
                 yield Broken(
                     Mistake(
                         place,
-                        f"must not be more than `{component}.resources.{name}Limit`, which is {limit}",
+                        f"must not be more than `{'.'.join(map(str, of_container))}.resources.{name}Limit`, "
+                        f"which is {limit}",
                         set_command(place, limit),
                         json.dumps(asked),
                         (limit,),

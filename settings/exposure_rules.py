@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 
-from settings.exposure import ServiceSettings
 from settings.mistakes import Broken, Mistake, Place, remove_command, set_command
 from settings.stack import Settings
 
@@ -11,15 +10,8 @@ NETWORK_POLICIES: Place = ("networkPolicies",)
 PASSWORD: Place = ("tempoPassword",)
 
 
-def _exposed(settings: Settings) -> Iterator[tuple[str, ServiceSettings, int | None]]:
-    """The components that have a Service for clients: key, Service, NodePort."""
-    yield "nginx", settings.nginx.service, settings.nginx.node_port
-    if settings.tempo.enabled:
-        yield "tempo", settings.tempo.service, settings.tempo.node_port
-
-
 def _node_port_needs_nodes(settings: Settings) -> Iterator[Broken]:
-    for component, service, node_port in _exposed(settings):
+    for component, service, node_port in settings.exposed():
         if service.type == "ClusterIP" and node_port is not None:
             place: Place = (component, "nodePort")
             yield Broken(
@@ -35,7 +27,7 @@ def _node_port_needs_nodes(settings: Settings) -> Iterator[Broken]:
 
 def _restriction_needs_policies(settings: Settings) -> Iterator[Broken]:
     """Load balancers check addresses themselves, but the NodePort that Kubernetes opens for one checks nothing."""
-    for component, service, _ in _exposed(settings):
+    for component, service, _ in settings.exposed():
         for name, values in (
             ("allowedAddresses", service.allowed_addresses),
             ("allowedNamespaces", service.allowed_namespaces),
@@ -53,7 +45,7 @@ def _restriction_needs_policies(settings: Settings) -> Iterator[Broken]:
 
 
 def _addresses_need_an_outside(settings: Settings) -> Iterator[Broken]:
-    for component, service, _ in _exposed(settings):
+    for component, service, _ in settings.exposed():
         if service.type == "ClusterIP" and service.allowed_addresses:
             place: Place = (component, "service", "allowedAddresses")
             yield Broken(
@@ -68,7 +60,7 @@ def _addresses_need_an_outside(settings: Settings) -> Iterator[Broken]:
 
 
 def _namespaces_alone_need_no_outside(settings: Settings) -> Iterator[Broken]:
-    for component, service, _ in _exposed(settings):
+    for component, service, _ in settings.exposed():
         if service.type != "ClusterIP" and service.allowed_namespaces and not service.allowed_addresses:
             type_: Place = (component, "service", "type")
             yield Broken(

@@ -392,3 +392,12 @@ class NginxSettings(Model):
         "to its trace, and `traced`: whether there is one.",
     )
     extra_config: ExtraConfig = Field(default_factory=ExtraConfig, description="Directives for all that has no key.")
+
+    def resolves_in_pod(self, upstream: Upstream) -> bool:
+        """Tells whether each pod writes its own nameservers into an upstream, by an init container."""
+        return self.resolver.follows_pods_file and upstream.has_name
+
+    @property
+    def has_init_container(self) -> bool:
+        """Whether pods write their nameservers into any upstream."""
+        return any(route.upstream is not None and self.resolves_in_pod(route.upstream) for route in self.routes)

@@ -1,11 +1,13 @@
 """The whole configuration of a stack."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from settings.collector import DEFAULT_IMAGES, CollectorSettings
+from settings.exposure import ServiceSettings
 from settings.general import Monitoring, Scheduling
 from settings.license import License, RepositoryCertificate, RepositoryKey
 from settings.nginx import NginxSettings
@@ -160,6 +162,12 @@ class Settings(Model):
     def builds_image(self) -> bool:
         """Whether the image of NGINX is built."""
         return self.edition == "plus" and self.plus.image is None
+
+    def exposed(self) -> Iterator[tuple[str, ServiceSettings, int | None]]:
+        """The components that have a Service for clients: key, Service, NodePort."""
+        yield "nginx", self.nginx.service, self.nginx.node_port
+        if self.tempo.enabled:
+            yield "tempo", self.tempo.service, self.tempo.node_port
 
     def images(self) -> dict[str, str]:
         """The image of each component that the stack has, by the component's key: as it is pulled.

@@ -197,7 +197,7 @@ def _upstreams_text(settings: NginxSettings, namespace: str, *, in_pod: bool) ->
     blocks = {
         _named(route.upstream, namespace, resolver): None
         for route in settings.routes
-        if route.upstream and (resolver.follows_pods_file and route.upstream.has_name) == in_pod
+        if route.upstream and settings.resolves_in_pod(route.upstream) == in_pod
     }
     return (
         _templates.get_template("upstreams.conf.j2")

@@ -131,12 +131,12 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         preview: bool = False,
         node: Callable[[], str] | None = None,
         balancer: dict[str, str] | None = None,
-        survey: Callable[..., ownership.Survey] = lambda *_: ownership.Survey(),
+        survey: Callable[..., Awaitable[ownership.Survey]] | None = None,
         program: Program | None = None,
         found: Collection[tuple[str, int]] = (),
         main: Path = REPOSITORY / "__main__.py",
     ) -> Program:
-        def address(*_: object) -> str:
+        async def address(*_: object) -> str:
             return node() if node else "192.0.2.7"
 
         def start_nothing(_: Rollouts) -> None:
@@ -148,7 +148,10 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         def server(*_: object) -> str:
             return given.get("cluster", "https://192.0.2.1:6443")
 
-        def read_backends(services: Collection[tuple[str, str, int]], *_: object) -> dict[Any, list[tuple[str, int]]]:
+        async def surveyed_nothing(*_: object) -> ownership.Survey:
+            return ownership.Survey()
+
+        async def read_backends(services: Collection[tuple[str, str, int]], *_: object) -> dict[Any, Any]:
             return {service: list(found) for service in services}
 
         given = configuration or {}
@@ -156,7 +159,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         mains: list[Callable[[], Awaitable[pulumi.Inputs]]] = []
         monkeypatch.setattr(cluster, "read_node_address", address)
         monkeypatch.setattr(cluster, "read_server", server)
-        monkeypatch.setattr(ownership, "survey", survey)
+        monkeypatch.setattr(ownership, "survey", survey or surveyed_nothing)
         monkeypatch.setattr(target, "preflight", found_nothing)
         monkeypatch.setattr(Rollouts, "start", start_nothing)
         monkeypatch.setattr(backends, "read_backends", read_backends)

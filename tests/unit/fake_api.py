@@ -37,6 +37,7 @@ class FakeApi:
 
     answers: dict[str, Said | Callable[[dict[str, list[str]], Object], Said]]
     asked: list[str] = field(default_factory=list[str])
+    authorized: set[str] = field(default_factory=set[str])
     kubeconfig: str = ""
 
     def _answer(self, method: str, url: str, body: Object) -> Said:
@@ -58,6 +59,7 @@ def serving(api: FakeApi) -> Generator[FakeApi]:
             self._serve(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
         def _serve(self, body: Object) -> None:
+            api.authorized.add(self.headers["Authorization"])
             status, document = api._answer(self.command, self.path, body)  # pyright: ignore[reportPrivateUsage]
             text = (document if isinstance(document, str) else json.dumps(document)).encode()
             self.send_response(status)

@@ -1,19 +1,21 @@
 """Where Services lead that have no pods, as an API server tells of them."""
 
+import asyncio
 import http.server
 import json
 import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
-import httpx2
 import pulumi
 import pytest
 import yaml
 
-from components.backends import outside_pods
+from components.backends import Backends, outside_pods
+from components.cluster_api import Api
 from settings import Settings
 from tests.unit.conftest import Run
+from tests.unit.test_cluster import kubeconfig
 
 Objects = dict[str, Any]
 
@@ -76,9 +78,17 @@ def slices(*addresses: str, **ports: int) -> Objects:
     return {"/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices": items}
 
 
+def found_outside(settings: Settings, kubeconfig: str) -> Backends:
+    async def find() -> Backends:
+        async with Api(kubeconfig, None) as api:
+            return await outside_pods(settings, api)
+
+    return asyncio.run(find())
+
+
 def outside(kubeconfig: str, upstream: object, **settings: Any) -> list[tuple[str, int]]:
     made = Settings.model_validate({"nginx": {"routes": [{"path": "/", "upstream": upstream}]}} | settings)
-    return list(outside_pods(made, kubeconfig=kubeconfig, context=None).nginx)
+    return list(found_outside(made, kubeconfig).nginx)
 
 
 WEB = {"service": "web", "namespace": "shop", "port": 80}
@@ -129,13 +139,25 @@ def test_a_service_that_must_not_be_read_is_warned_of_once_something_changes(
     assert "`nginx.egress`" in warning
 
 
-@pytest.mark.parametrize("error", [httpx2.ConnectError("refused"), OSError("no file"), ValueError("no address")])
-def test_a_cluster_that_cannot_be_asked_stops_nothing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def fail(*_: object) -> None:
-        raise error
+@pytest.mark.parametrize(
+    "text", ["/no/such/file", kubeconfig("http://127.0.0.1:1"), kubeconfig("https://10.0.0.1:64x43"), "{"]
+)
+def test_a_cluster_that_cannot_be_asked_stops_nothing(text: str) -> None:
+    assert outside(text, WEB) == []
 
-    monkeypatch.setattr("components.backends.read_backends", fail)
-    assert outside("", WEB) == []
+
+def test_endpoints_that_must_not_be_read_are_warned_of_and_those_of_other_services_are_found(
+    api_server: Callable[[Objects], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    refused = {"/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices": 403}
+    outer = service("db", type="ExternalName", externalName="db.partner.example")
+    text = api_server(service("web", ports=[HTTP]) | outer | refused)
+    made = Settings.model_validate({"nginx": {"egress": ["db.shop.svc:5432", "web.shop.svc:80"]}})
+    assert list(found_outside(made, text).nginx) == [("db.partner.example", 5432)]
+    (warning,) = said
+    assert warning.startswith("the Service web of the namespace shop, which the configuration names, cannot be read: ")
 
 
 def test_hosts_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +175,7 @@ def test_every_host_that_a_component_connects_to_is_asked_for(api_server: Callab
             "collector": {"exporters": {"a": {"endpoint": "http://vm.shop.svc", "protocol": "http"}}},
         }
     )
-    found = outside_pods(made, kubeconfig=kubeconfig, context=None)
+    found = found_outside(made, kubeconfig)
     assert list(found.nginx) == [("192.0.2.1", 8080), ("web.example", 4317)]
     assert list(found.collector) == [("192.0.2.1", 8080)]
 

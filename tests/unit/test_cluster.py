@@ -1,5 +1,6 @@
 """Which cluster a kubeconfig leads to, and what is said of one that is another, or cannot be read."""
 
+import asyncio
 import http.server
 import json
 import threading
@@ -13,7 +14,9 @@ import pytest
 import yaml
 from lightkube.config.kubeconfig import KubeConfig
 
-from components.cluster import ClusterUnreachableError, NodeAddressError, check_cluster, read_node_address, read_server
+from components.cluster import NodeAddressError, check_cluster, read_node_address
+from components.cluster_api import Api
+from components.kubeconfig import ClusterUnreachableError, KubeconfigError, read_server
 from settings.general import Resources
 
 Node = dict[str, Any]
@@ -70,35 +73,43 @@ def kubeconfig(server: str, context: str = "only") -> str:
     return yaml.safe_dump(document)
 
 
-Api = Callable[[int, list[Node]], str]
+def node_address(kubeconfig: str, context: str | None, *asked: Any) -> str:
+    async def read() -> str:
+        async with Api(kubeconfig, context) as api:
+            return await read_node_address(api, *asked)
+
+    return asyncio.run(read())
 
 
-def test_a_ready_node_s_external_address_goes_before_any_internal_one(api_server: Api) -> None:
+Start = Callable[[int, list[Node]], str]
+
+
+def test_a_ready_node_s_external_address_goes_before_any_internal_one(api_server: Start) -> None:
     nodes = [
         node("False", ExternalIP="192.0.2.1"),
         node("True", InternalIP="10.0.0.2"),
         node("True", InternalIP="10.0.0.3", ExternalIP="192.0.2.3"),
     ]
-    assert read_node_address(api_server(200, nodes), None) == "192.0.2.3"
-    assert read_node_address(api_server(200, nodes[:2]), None) == "10.0.0.2"
+    assert node_address(api_server(200, nodes), None) == "192.0.2.3"
+    assert node_address(api_server(200, nodes[:2]), None) == "10.0.0.2"
 
 
-def test_no_ready_node_and_a_refusal_are_told_apart_from_no_cluster(api_server: Api) -> None:
+def test_no_ready_node_and_a_refusal_are_told_apart_from_no_cluster(api_server: Start) -> None:
     with pytest.raises(NodeAddressError, match="none of its 1 nodes is Ready and has an address"):
-        read_node_address(api_server(200, [node("False", InternalIP="10.0.0.1")]), None)
+        node_address(api_server(200, [node("False", InternalIP="10.0.0.1")]), None)
     with pytest.raises(NodeAddressError, match="nodes is forbidden") as refusal:
-        read_node_address(api_server(403, []), None)
+        node_address(api_server(403, []), None)
     assert not isinstance(refusal.value, ClusterUnreachableError)
 
 
-def test_nodes_that_take_no_pods_are_named_with_the_reason(api_server: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_that_take_no_pods_are_named_with_the_reason(api_server: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     full, fine = node("True", InternalIP="10.0.0.2"), node("True", InternalIP="10.0.0.3")
     full["status"]["conditions"].append({"type": "DiskPressure", "status": "True"})
-    assert read_node_address(api_server(200, [full, fine]), None) == "10.0.0.2"
+    assert node_address(api_server(200, [full, fine]), None) == "10.0.0.2"
     assert warnings == []
-    read_node_address(api_server(200, [full]), None)
+    node_address(api_server(200, [full]), None)
     assert warnings == [
         "no node of the cluster takes new pods: n has DiskPressure. Pods that this update needs will not start before "
         "that is over; see `kubectl describe node n`"
@@ -106,7 +117,7 @@ def test_nodes_that_take_no_pods_are_named_with_the_reason(api_server: Api, monk
 
 
 def test_a_pod_that_is_larger_than_any_node_and_a_selector_of_none_are_warned_of(
-    api_server: Api, monkeypatch: pytest.MonkeyPatch
+    api_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
@@ -116,37 +127,37 @@ def test_a_pod_that_is_larger_than_any_node_and_a_selector_of_none_are_warned_of
     large["metadata"]["labels"] = {"pool": "large"}
     asked = [("nginx", Resources(cpu="4")), ("tempo", Resources(cpu="2", memory="16Gi"))]
     server = api_server(200, [small, large])
-    assert read_node_address(server, None, {}, asked) == "10.0.0.2"
+    assert node_address(server, None, {}, asked) == "10.0.0.2"
     assert warnings == [
         "tempo.resources.memory = 16Gi is more than any node gives, which is 8000000Ki at most: the pod will find no "
         "node. pulumi config set --path tempo.resources.memory <less>"
     ]
     warnings.clear()
-    read_node_address(server, None, {"pool": "small"}, asked)
+    node_address(server, None, {"pool": "small"}, asked)
     assert warnings == [
         "no Ready node has the labels pool=small of `scheduling.nodeSelector`; see kubectl get nodes --show-labels"
     ]
     warnings.clear()
     # A node that is not among those that are selected has no room to give.
     small["metadata"]["labels"] = {"pool": "small"}
-    read_node_address(api_server(200, [small, large]), None, {"pool": "small"}, asked[:1])
+    node_address(api_server(200, [small, large]), None, {"pool": "small"}, asked[:1])
     assert [said.split(" is more")[0] for said in warnings] == ["nginx.resources.cpu = 4"]
 
 
-def test_of_several_files_the_one_with_the_context_is_taken(api_server: Api, tmp_path: Path) -> None:
+def test_of_several_files_the_one_with_the_context_is_taken(api_server: Start, tmp_path: Path) -> None:
     (tmp_path / "one").write_text(kubeconfig("http://127.0.0.1:1"))
     (tmp_path / "two").write_text(api_server(200, [node("True", InternalIP="10.0.0.2")]).replace("only", "second"))
-    assert read_node_address(f"{tmp_path}/one:{tmp_path}/two", "second") == "10.0.0.2"
+    assert node_address(f"{tmp_path}/one:{tmp_path}/two", "second") == "10.0.0.2"
 
 
-def test_contents_may_be_json_on_one_line(api_server: Api) -> None:
+def test_contents_may_be_json_on_one_line(api_server: Start) -> None:
     text = json.dumps(yaml.safe_load(api_server(200, [node("True", InternalIP="10.0.0.2")])))
-    assert read_node_address(text, None) == "10.0.0.2"
+    assert node_address(text, None) == "10.0.0.2"
 
 
 def test_a_server_that_does_not_answer_is_no_cluster() -> None:
     with pytest.raises(ClusterUnreachableError, match="Connection refused"):
-        read_node_address(kubeconfig("http://127.0.0.1:1"), None)
+        node_address(kubeconfig("http://127.0.0.1:1"), None)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +173,7 @@ def test_of_a_kubeconfig_that_is_no_yaml_the_place_is_said_and_nothing_that_is_w
 ) -> None:
     (tmp_path / "config").write_text(broken)
     for given in (str(tmp_path / "config"), f"{broken}\n"):
-        for read in (read_server, read_node_address):
+        for read in (read_server, node_address):
             with pytest.raises(ClusterUnreachableError) as refusal:
                 read(given, None)
             assert where in str(refusal.value)
@@ -174,8 +185,8 @@ def test_a_server_that_is_no_address_and_a_file_that_may_not_be_read_are_no_clus
 ) -> None:
     with pytest.raises(ClusterUnreachableError, match="no usable kubeconfig: Port could not be cast"):
         read_server(kubeconfig("https://10.0.0.1:64x43"), None)
-    with pytest.raises(NodeAddressError, match="the kubeconfig cannot be used for it"):
-        read_node_address(kubeconfig("https://10.0.0.1:64x43"), None)
+    with pytest.raises(KubeconfigError, match="the kubeconfig cannot be used for it"):
+        node_address(kubeconfig("https://10.0.0.1:64x43"), None)
     (tmp_path / "config").write_text(kubeconfig("https://10.0.0.1:6443"))
 
     def refused(*_: object, **__: object) -> None:
@@ -183,23 +194,23 @@ def test_a_server_that_is_no_address_and_a_file_that_may_not_be_read_are_no_clus
 
     # Nobody refuses the root user, whom tests may be run as.
     monkeypatch.setattr(KubeConfig, "from_file", refused)
-    for read in (read_server, read_node_address):
+    for read in (read_server, node_address):
         with pytest.raises(ClusterUnreachableError, match="Permission denied"):
             read(str(tmp_path / "config"), None)
 
 
 def test_a_missing_file_and_context_are_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterUnreachableError, match="missing cannot be read"):
-        read_node_address(str(tmp_path / "missing"), None)
+        node_address(str(tmp_path / "missing"), None)
     with pytest.raises(ClusterUnreachableError, match="Context 'other' not found"):
-        read_node_address(kubeconfig("http://127.0.0.1:1"), "other")
+        node_address(kubeconfig("http://127.0.0.1:1"), "other")
 
 
 @pytest.mark.parametrize("text", ["", "just text", "clusters: []\ncontexts: [{name: a}]\ncurrent-context: a\n"])
 def test_a_file_that_is_no_kubeconfig_is_told_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "broken").write_text(text)
-    with pytest.raises(NodeAddressError, match="the kubeconfig cannot be used"):
-        read_node_address(str(tmp_path / "broken"), None)
+    with pytest.raises(KubeconfigError, match="the kubeconfig cannot be used"):
+        node_address(str(tmp_path / "broken"), None)
 
 
 @pytest.mark.parametrize("server", ["https://192.0.2.1:6443", "https://192.0.2.1:6443/", "HTTPS://192.0.2.1:6443"])

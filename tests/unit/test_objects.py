@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from components.objects import (
     STACK_ANNOTATION,
     Kind,
     claim_name,
+    counts,
     planned,
 )
 from components.stack import stack_context
@@ -83,7 +85,10 @@ def test_the_list_follows_each_setting_that_makes_an_object_or_does_not(
     program = run_program(
         {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
     )
-    assert registered(program) == listed(Settings.model_validate(values))
+    settings = Settings.model_validate(values)
+    assert registered(program) == listed(settings)
+    made = Counter(inputs["kind"] for inputs in program.objects())
+    assert {kind.name: number for kind, number in counts(settings).items() if kind != CLAIM} == made
 
 
 def test_every_kind_that_a_golden_case_makes_is_listed_and_no_other(run_program: Run) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import http.server
 import json
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from itertools import pairwise
@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 
 import pulumi
 import pytest
-import yaml
-from lightkube.config import client_adapter
 from lightkube.config.kubeconfig import KubeConfig
 
-from components import ownership
-from components.cluster import read_config
-from components.objects import planned
+from components import cluster_api, ownership
+from components.kubeconfig import read_config
+from components.objects import NAMESPACE as KIND
+from components.objects import Planned, planned
 from settings import Settings
 from tests.unit.conftest import Program, Run
+from tests.unit.fake_api import FakeApi, serving
 from tests.unit.test_cluster import kubeconfig
 
 Object = dict[str, Any]
@@ -117,8 +117,16 @@ def state(*uids: str) -> Object:
     return {"urn:component": {"outputs": {}}, "urn:secret": {"outputs": {"metadata": "[secret]"}}, **objects}
 
 
+def surveyed(wanted: Sequence[Planned], api: Api) -> ownership.Survey:
+    async def survey() -> ownership.Survey:
+        async with cluster_api.Api(api.text, None) as client:
+            return await ownership.survey(wanted, "tracing", client)
+
+    return asyncio.run(survey())
+
+
 def test_where_there_is_no_namespace_one_request_is_all(api: Api) -> None:
-    assert ownership.survey(planned(Settings()), "tracing", api.text, None) == ownership.Survey()
+    assert surveyed(planned(Settings()), api) == ownership.Survey()
     assert api.asked == [NAMESPACE]
 
 
@@ -262,9 +270,13 @@ def test_somebody_s_claims_that_replicas_would_take_by_name_are_refused(run: Run
 
 def test_a_namespace_that_is_being_deleted_is_waited_for_whosever_it_is(api: Api) -> None:
     api.objects = {NAMESPACE: {**OWN, "deletionTimestamp": "2026-11-01T12:00:00Z"}}
-    looked = ownership.start_survey(planned(Settings()), "tracing", kubeconfig=api.text, context=None)
+
+    async def check() -> None:
+        async with cluster_api.Api(api.text, None) as client:
+            await ownership.check_ownership(planned(Settings()), "tracing", client, context=None)
+
     with pytest.raises(pulumi.RunError) as error:
-        asyncio.run(ownership.check_ownership([], "tracing", looked, kubeconfig=api.text, context=None))
+        asyncio.run(check())
     assert str(error.value) == (
         "the namespace tracing is being deleted since 2026-11-01T12:00:00Z; nothing was changed.\n"
         "  Wait until it is gone: kubectl wait --for=delete namespace/tracing --timeout=5m"
@@ -302,6 +314,14 @@ def test_a_namespace_that_may_not_be_read_does_not_hide_what_is_in_it(run: Run, 
         run()
 
 
+def test_a_proxy_s_page_in_place_of_an_object_is_no_object_that_may_be_made(api: Api) -> None:
+    page = FakeApi({f"GET {NAMESPACE}": (200, "<html>log in</html>")})
+    with serving(page):
+        api.text = page.kubeconfig
+        found = surveyed([Planned(KIND, "tracing")], api)
+    assert (found.found, found.unchecked) == ([], {KIND: "200: <html>log in</html>"})
+
+
 def test_without_a_cluster_a_preview_goes_on_and_an_update_stops_though_it_needs_no_node(
     run_program: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,7 +354,7 @@ def test_the_look_reads_metadata_alone_and_asks_once_for_each_object(api: Api) -
     api.objects = {NAMESPACE: OWN}
     settings = Settings.model_validate({"monitoring": {"podMonitors": True}})
     wanted = planned(settings)
-    found = ownership.survey(wanted, "tracing", api.text, None)
+    found = surveyed(wanted, api)
     # A cluster without the Prometheus Operator answers for its kinds as for objects that are not there.
     assert [item.planned.name for item in found.found] == ["tracing"]
     assert found.unchecked == {}
@@ -351,15 +371,3 @@ def test_a_pod_without_a_kubeconfig_uses_its_own_account(monkeypatch: pytest.Mon
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     assert read_config(None, None).cluster.server == "https://10.96.0.1:443"
-
-
-def test_a_credential_plugin_of_version_v1_is_run(api: Api, tmp_path: Path) -> None:
-    plugin = tmp_path / "plugin"
-    plugin.write_text('#!/bin/sh\necho \'{"status": {"token": "t"}}\'\n')
-    plugin.chmod(0o755)
-    document = yaml.safe_load(api.text)
-    run = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin), "interactiveMode": "Never"}
-    document["users"] = [{"name": "u", "user": {"exec": run}}]
-    config = read_config(yaml.safe_dump(document), None)
-    with client_adapter.Client(config, client_adapter.ConnectionParams()) as client:
-        assert client.get(NAMESPACE).request.headers["Authorization"] == "Bearer t"

@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.cluster_api import Api
 from components.demand import Live, quantity, shortages, without_room_to_roll
 from components.findings import Findings
 from components.kubernetes import refuse_to_roll
@@ -29,13 +30,23 @@ def quota(hard: dict[str, str], used: dict[str, str] | None = None, **spec: Any)
     return {"metadata": {"name": "team"}, "spec": {"hard": hard, **spec}, "status": {"hard": hard, "used": used or {}}}
 
 
-def own_pod(component: str, cpu: str = "100m", memory: str = "64Mi", phase: str = "Running") -> Object:
-    resources = {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": "256Mi"}}
+def container(name: str, cpu: str = "100m", **more: Any) -> Object:
+    resources = {"requests": {"cpu": cpu, "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
+    return {"name": name, "resources": resources, **more}
+
+
+def own_pod(component: str, phase: str = "Running", **spec: Any) -> Object:
+    gateway = [container("gateway", cpu="10m")] if component == "tempo" else []
     return {
         "metadata": {"name": f"{component}-1", "labels": {**OWN, "app.kubernetes.io/name": component}},
-        "spec": {"containers": [{"name": component, "resources": resources}]},
+        "spec": {"containers": [container(component), *gateway], **spec},
         "status": {"phase": phase},
     }
+
+
+def own_pods(phase: str = "Running") -> list[Object]:
+    """The pods of the defaults: two Collectors, and a Tempo with its gateway."""
+    return [own_pod(component, phase) for component in ("nginx", "otel-collector", "otel-collector", "tempo")]
 
 
 def service(name: str, in_namespace: str, port: int, labels: dict[str, str] | None = None, **spec: Any) -> Object:
@@ -55,10 +66,15 @@ FINE: dict[str, Any] = {
 }
 
 
+async def looked(given: Settings, kubeconfig: str) -> Findings:
+    async with Api(kubeconfig, None) as api:
+        return await preflight(given, api)
+
+
 def checked(given: Settings, **answers: Any) -> tuple[Findings, FakeApi]:
     """What a cluster tells; `answers` are by `METHOD path`."""
     with serving(FakeApi({**FINE, **answers})) as api:
-        return asyncio.run(preflight(given, kubeconfig=api.kubeconfig, context=None)), api
+        return asyncio.run(looked(given, api.kubeconfig)), api
 
 
 def refusal(given: Settings, answers: dict[str, Any] | None = None) -> str:
@@ -132,7 +148,7 @@ def test_a_cluster_that_does_not_answer_is_the_business_of_others() -> None:
     nowhere = FakeApi({})
     with serving(nowhere):
         pass
-    assert asyncio.run(preflight(settings(), kubeconfig=nowhere.kubeconfig, context=None)) == Findings()
+    assert asyncio.run(looked(settings(), nowhere.kubeconfig)) == Findings()
 
 
 def with_quota(*quotas: Object, pods: tuple[Object, ...] = (), **more: Any) -> dict[str, Any]:
@@ -147,69 +163,127 @@ def with_quota(*quotas: Object, pods: tuple[Object, ...] = (), **more: Any) -> d
 
 
 def test_every_resource_without_room_is_told_at_once_with_what_is_asked_and_what_is_free() -> None:
-    hard = {"requests.cpu": "1", "limits.memory": "2Gi", "pods": "10", "services.nodeports": "2"}
+    hard = {"requests.cpu": "1", "limits.memory": "4Gi", "pods": "10", "services.nodeports": "1"}
     used = {"requests.cpu": "900m", "limits.memory": "0", "pods": "9", "services.nodeports": "0"}
     said = refusal(settings(nginx={"resources": {"cpu": "100m"}}), with_quota(quota(hard, used)))
     assert said.splitlines() == [
         "  ResourceQuota team of the namespace shared: requests.cpu",
-        "    the stack asks for 300m and has 0 of them; 100m of 1 are free",
+        "    the stack asks for 410m and has 0 of them; 100m of 1 are free",
         "    kubectl --namespace shared describe resourcequota team",
         "",
         "  ResourceQuota team of the namespace shared: limits.memory",
-        "    the stack asks for 2756Mi and has 0 of them; 2Gi of 2Gi are free",
+        "    the stack asks for 5176Mi and has 0 of them; 4Gi of 4Gi are free",
         "    kubectl --namespace shared describe resourcequota team",
-        "    pulumi config set --path tempo.resources.memoryLimit 1292Mi",
+        "    pulumi config set --path nginx.resources.memoryLimit 968Mi",
         "",
         "  ResourceQuota team of the namespace shared: pods",
-        "    the stack asks for 3 and has 0 of them; 1 of 10 are free",
+        "    the stack asks for 4 and has 0 of them; 1 of 10 are free",
         "    kubectl --namespace shared describe resourcequota team",
         "",
         "  ResourceQuota team of the namespace shared: services.nodeports",
-        "    the stack asks for 3 and has 0 of them; 2 of 2 are free",
+        "    the stack asks for 2 and has 0 of them; 1 of 1 are free",
         "    kubectl --namespace shared describe resourcequota team",
     ]
 
 
+def test_what_is_made_smaller_is_the_largest_that_the_rules_let_be() -> None:
+    def commands(free: str, **values: Any) -> tuple[str, ...]:
+        (short,) = shortages(settings(**values), Live([quota({"limits.memory": free})], own={"pods": []}))
+        return short.commands
+
+    # Of 5176Mi NGINX has 2Gi, and Tempo 2000Mi.
+    assert commands("4Gi") == ("pulumi config set --path nginx.resources.memoryLimit 968Mi",)
+    # The spans that NGINX may hold need 1716Mi of it; Tempo has room to give.
+    exporter = {"batchSize": 512, "batchCount": 32}
+    assert commands("4Gi", nginx={"exporter": exporter}) == (
+        "pulumi config set --path tempo.resources.memoryLimit 920Mi",
+    )
+    assert commands("1Gi") == ()
+
+
 def test_what_the_stack_has_already_is_no_second_demand() -> None:
-    pods = [own_pod(component) for component in ("nginx", "otel-collector", "tempo")]
-    full = quota({"requests.cpu": "300m", "count/pods": "3"}, {"requests.cpu": "300m", "count/pods": "3"})
+    pods = own_pods()
+    full = quota({"requests.cpu": "410m", "count/pods": "4"}, {"requests.cpu": "410m", "count/pods": "4"})
     nginx = {"resources": {"cpu": "100m"}}
     assert shortages(settings(nginx=nginx), Live([full], own={"pods": pods})) == []
     # Without them, or after they have ended, it is.
     assert len(shortages(settings(nginx=nginx), Live([full], own={"pods": []}))) == 2
-    ended = [own_pod(component, phase="Failed") for component in ("nginx", "otel-collector", "tempo")]
-    assert len(shortages(settings(nginx=nginx), Live([full], own={"pods": ended}))) == 2
+    assert len(shortages(settings(nginx=nginx), Live([full], own={"pods": own_pods("Failed")}))) == 2
 
 
 def test_a_second_replica_is_a_demand_for_itself_alone() -> None:
-    pods = [own_pod(component) for component in ("nginx", "otel-collector", "tempo")]
-    full = quota({"pods": "4"}, {"pods": "3"})
+    pods = own_pods()
+    full = quota({"pods": "5"}, {"pods": "4"})
     assert shortages(settings(nginx={"replicas": 2}), Live([full], own={"pods": pods})) == []
     (short,) = shortages(settings(nginx={"replicas": 3}), Live([full], own={"pods": pods}))
-    assert short.text == "the stack asks for 5 and has 3 of them; 1 of 4 are free"
+    assert short.text == "the stack asks for 6 and has 4 of them; 1 of 5 are free"
 
 
 def test_a_quota_on_cpu_limits_refuses_pods_without_one_and_the_commands_set_them() -> None:
     said = refusal(settings(), with_quota(quota({"limits.cpu": "10"})))
     assert said.splitlines() == [
         "  ResourceQuota team of the namespace shared: limits.cpu",
-        "    Kubernetes refuses pods without a CPU limit where one counts; nginx and collector and tempo have none",
+        "    Kubernetes refuses pods without a CPU limit where one counts; "
+        "nginx and collector and tempo and tempo.gateway have none",
         "    kubectl --namespace shared describe resourcequota team",
         "    pulumi config set --path nginx.resources.cpuLimit 1",
         "    pulumi config set --path collector.resources.cpuLimit 1",
         "    pulumi config set --path tempo.resources.cpuLimit 1",
+        "    pulumi config set --path tempo.gateway.resources.cpuLimit 1",
     ]
-    limited: dict[str, Any] = {name: {"resources": {"cpuLimit": "1"}} for name in ("nginx", "collector", "tempo")}
+    one: dict[str, Any] = {"resources": {"cpuLimit": "1"}}
+    limited: dict[str, Any] = {"nginx": one, "collector": one, "tempo": {**one, "gateway": one}}
     checked(settings(**limited), **with_quota(quota({"limits.cpu": "10"})))
 
 
 def test_a_limit_that_the_namespace_gives_to_containers_is_counted_as_theirs() -> None:
     of_containers = {"spec": {"limits": [{"type": "Container", "default": {"cpu": "500m"}}]}}
     ranges: dict[str, Any] = {"GET /api/v1/namespaces/shared/limitranges": listed(of_containers)}
-    checked(settings(), **with_quota(quota({"limits.cpu": "2"}), **ranges))
-    assert "the stack asks for 1500m and has 0 of them; 1 of 1 are free" in refusal(
+    # Five containers: two Collectors, and two in Tempo's pod.
+    checked(settings(), **with_quota(quota({"limits.cpu": "2500m"}), **ranges))
+    assert "the stack asks for 2500m and has 0 of them; 1 of 1 are free" in refusal(
         settings(), with_quota(quota({"limits.cpu": "1"}), **ranges)
     )
+
+
+def test_an_init_container_counts_where_it_asks_for_more_than_the_containers_together() -> None:
+    # A mesh's sidecar runs all the time, beside what comes after it.
+    init = [container("sidecar", restartPolicy="Always"), container("setup", cpu="350m")]
+    pods = [own_pod("nginx", initContainers=init), *own_pods()[1:]]
+    full = quota({"requests.cpu": "760m"}, {"requests.cpu": "760m"})
+    nginx = {"resources": {"cpu": "450m"}}
+    assert shortages(settings(nginx=nginx), Live([full], own={"pods": pods})) == []
+    (short,) = shortages(settings(nginx={"resources": {"cpu": "451m"}}), Live([full], own={"pods": pods}))
+    assert short.text == "the stack asks for 761m and has 760m of them; 0 of 760m are free"
+
+
+def test_upstreams_whose_names_a_pod_resolves_ask_for_no_more() -> None:
+    def asked(**nginx: Any) -> Object:
+        hard = {"requests.cpu": "0", "limits.memory": "0"}
+        live = Live([quota(hard)], own={"pods": []})
+        return {short.resource: short.text for short in shortages(settings(nginx=nginx), live)}
+
+    routes = [{"path": "/", "upstream": {"service": "shop", "port": 80}}]
+    assert asked(routes=routes) == asked()
+
+
+@pytest.mark.parametrize(
+    ("spec", "ports", "balancers"),
+    [
+        ({"type": "NodePort"}, 1, 0),
+        ({"type": "ClusterIP"}, 0, 0),
+        ({"type": "LoadBalancer"}, 1, 1),
+        ({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}, 1, 1),
+        ({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False, "ports": [{"port": 80}]}, 0, 1),
+    ],
+)
+def test_services_count_by_their_type(spec: dict[str, Any], ports: int, balancers: int) -> None:
+    given = settings(nginx={"service": {"type": "LoadBalancer"}})
+    hard = {"services.nodeports": "0", "services.loadbalancers": "0"}
+    live = Live([quota(hard)], own={"services": [service("nginx", "shared", 30080, **spec)]})
+    found = {short.resource: short.text for short in shortages(given, live)}
+    assert found["services.nodeports"] == f"the stack asks for 2 and has {ports} of them; 0 of 0 are free"
+    assert ("services.loadbalancers" in found) == (balancers == 0)
 
 
 def of_priority(operator: str, *values: str) -> dict[str, Any]:
@@ -255,13 +329,13 @@ def test_volumes_count_by_number_by_size_and_by_class() -> None:
 
 
 def test_a_component_that_runs_and_has_no_room_for_one_pod_more_is_named_and_a_first_deployment_is_not() -> None:
-    full = quota({"pods": "3"}, {"pods": "3"})
-    pods = [own_pod(component) for component in ("nginx", "otel-collector", "tempo")]
+    full = quota({"pods": "4"}, {"pods": "4"})
+    pods = own_pods()
     volume = settings(tempo={"persistence": {"size": "1Gi"}})
     lacking = without_room_to_roll(volume, Live([full], own={"pods": pods}))
     # A StatefulSet ends a pod before it starts the next one.
     assert set(lacking) == {"nginx", "otel-collector"}
-    assert lacking["nginx"] == "pods of the ResourceQuota team: a pod asks for 1, 0 of 3 are free"
+    assert lacking["nginx"] == "pods of the ResourceQuota team: a pod asks for 1, 0 of 4 are free"
     assert without_room_to_roll(volume, Live([full], own={"pods": []})) == {}
     findings, _ = checked(settings(nginx={"resources": {"cpu": "100m"}}), **with_quota(full, pods=tuple(pods)))
     assert set(findings.no_room_to_roll) == {"nginx", "otel-collector", "tempo"}
@@ -299,6 +373,58 @@ def test_the_api_server_s_own_words_on_pods_are_told_once_with_what_leads_on() -
         "    kubectl --namespace shared describe limitrange\n"
         "    pulumi config set --path tempo.resources.memoryLimit 1Gi"
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "commands"),
+    [
+        # The API server does not name the container: those that the bound refuses are found.
+        (
+            "minimum cpu usage per Container is 50m, but request is 10m",
+            ["pulumi config set --path tempo.gateway.resources.cpu 50m"],
+        ),
+        (
+            "[minimum memory usage per Container is 100Mi, but request is 16Mi, "
+            "maximum memory usage per Container is 1Gi, but limit is 2000Mi]",
+            [
+                "pulumi config set --path tempo.gateway.resources.memory 100Mi",
+                "pulumi config set --path tempo.resources.memoryLimit 1Gi",
+            ],
+        ),
+        (
+            "maximum cpu usage per Container is 2. No limit is specified",
+            [
+                "pulumi config set --path tempo.resources.cpuLimit 2",
+                "pulumi config set --path tempo.gateway.resources.cpuLimit 2",
+            ],
+        ),
+    ],
+)
+def test_a_bound_of_a_container_is_followed_by_commands_for_those_that_it_refuses(
+    reason: str, commands: list[str]
+) -> None:
+    def judged(_: object, pod: Object) -> Said:
+        name = pod["metadata"]["generateName"]
+        return refused(403, f'pods "{name}x1" is forbidden: {reason}') if name == "tempo-" else (201, {"kind": "Pod"})
+
+    said = refusal(settings(), {"POST /api/v1/namespaces/shared/pods": judged}).splitlines()
+    assert [line.strip() for line in said[3:]] == commands
+
+
+def test_the_pods_that_are_tried_have_the_containers_of_the_stack_s() -> None:
+    tried: dict[str, Object] = {}
+
+    def judged(_: object, pod: Object) -> Said:
+        tried[pod["metadata"]["generateName"]] = pod["spec"]
+        return 201, {"kind": "Pod"}
+
+    given = settings(nginx={"routes": [{"path": "/", "upstream": {"service": "shop", "port": 80}}]})
+    checked(given, **{"POST /api/v1/namespaces/shared/pods": judged})
+    tempo, gateway = tried["tempo-"]["containers"]
+    assert (tempo["image"], gateway["image"]) == (given.tempo.image, given.nginx.image)
+    assert gateway["resources"] == {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "128Mi"}}
+    (resolve,) = tried["nginx-"]["initContainers"]
+    assert (resolve["name"], resolve["resources"]) == ("resolve", tried["nginx-"]["containers"][0]["resources"])
 
 
 def test_openshift_s_refusal_of_the_user_names_the_key_that_leaves_it_to_the_cluster() -> None:

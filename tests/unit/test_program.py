@@ -14,7 +14,8 @@ import yaml
 
 from bench.programs import INSTANCES
 from components import network
-from components.cluster import ClusterUnreachableError, NodeAddressError
+from components.cluster import NodeAddressError
+from components.kubeconfig import ClusterUnreachableError
 from tests import golden
 from tests.unit.conftest import SECRET_MARK, Program, Recorder, Run
 
@@ -271,7 +272,7 @@ def test_a_first_preview_does_not_publish_the_dry_run_s_port(run_program: Run) -
     assert (outputs["tempoUrl"], outputs["tempoNodePort"]) == ("http://192.0.2.7:30310", 30310)
 
 
-def failing(error: type[NodeAddressError]) -> Callable[[], str]:
+def failing(error: type[Exception]) -> Callable[[], str]:
     def fail() -> str:
         raise error("connection refused")
 

@@ -1,0 +1,91 @@
+"""The client of the API server: how it logs in, and what it says of a server that it cannot ask."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.cluster_api import Answer, Api
+from components.kubeconfig import ApiUnavailableError, ClusterUnreachableError, KubeconfigError
+from tests.unit.fake_api import FakeApi, listed, serving
+from tests.unit.test_cluster import kubeconfig
+
+PATHS = ("/api/v1/nodes", "/api/v1/services", "/api/v1/pods")
+
+
+def with_plugin(text: str, folder: Path, script: str, version: str = "v1") -> str:
+    """A kubeconfig whose user is known by a credential plugin."""
+    plugin = folder / "plugin"
+    plugin.write_text(f"#!/bin/sh\necho run >> {folder}/runs\n{script}\n")
+    plugin.chmod(0o755)
+    document = yaml.safe_load(text)
+    run = {"apiVersion": f"client.authentication.k8s.io/{version}", "command": str(plugin), "interactiveMode": "Never"}
+    document["users"] = [{"name": "u", "user": {"exec": run}}]
+    return yaml.safe_dump(document)
+
+
+async def asked(text: str) -> list[Answer | BaseException]:
+    async with Api(text, None) as api:
+        return await asyncio.gather(*(api.get(path) for path in PATHS), return_exceptions=True)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_a_credential_plugin_is_run_once_for_all_requests(tmp_path: Path, version: str) -> None:
+    api = FakeApi({f"GET {path}": listed() for path in PATHS})
+    with serving(api):
+        text = with_plugin(api.kubeconfig, tmp_path, 'echo \'{"status": {"token": "from-plugin"}}\'', version)
+        answers = asyncio.run(asked(text))
+    assert [isinstance(answer, Answer) and answer.is_ok for answer in answers] == [True] * 3
+    assert (tmp_path / "runs").read_text() == "run\n"
+    assert api.authorized == {"Bearer from-plugin"}
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "said"),
+    [
+        ("echo 'session has ended' >&2; exit 3", ClusterUnreachableError, "returned 3: session has ended"),
+        ("echo no-credentials", KubeconfigError, "the kubeconfig cannot be used for it (JSONDecodeError: "),
+        ("echo '{}'", KubeconfigError, "the kubeconfig cannot be used for it (KeyError: 'status')"),
+    ],
+)
+def test_a_credential_plugin_that_fails_is_told_to_everything_that_asks_and_is_not_run_again(
+    script: str, kind: type[ApiUnavailableError], said: str, tmp_path: Path
+) -> None:
+    answers = asyncio.run(asked(with_plugin(kubeconfig("http://127.0.0.1:1"), tmp_path, script)))
+    assert [type(answer) for answer in answers] == [kind] * 3
+    assert all(said in str(answer) for answer in answers)
+    assert (tmp_path / "runs").read_text() == "run\n"
+
+
+def test_a_plugin_that_is_not_installed_is_named() -> None:
+    document = yaml.safe_load(kubeconfig("http://127.0.0.1:1"))
+    run: dict[str, Any] = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "no-such-plugin"}
+    document["users"] = [{"name": "u", "user": {"exec": run}}]
+    answers = asyncio.run(asked(yaml.safe_dump(document)))
+    assert {str(answer) for answer in answers} == {"[Errno 2] No such file or directory: 'no-such-plugin'"}
+
+
+@pytest.mark.parametrize("server", ["http://127.0.0.1:1", "http://localhost:1"])
+def test_why_there_is_no_connection_is_said_whatever_the_attempts(server: str) -> None:
+    answers = asyncio.run(asked(kubeconfig(server)))
+    assert {str(answer) for answer in answers} == {"[Errno 111] Connection refused"}
+
+
+def test_an_api_that_nothing_was_asked_of_reads_no_kubeconfig() -> None:
+    async def enter() -> None:
+        async with Api("/no/such/file", None):
+            pass
+
+    asyncio.run(enter())
+
+
+def test_a_page_of_a_proxy_is_no_object() -> None:
+    api = FakeApi({"GET /api/v1/nodes": (200, "<html>log in</html>"), "GET /api/v1/pods": (502, "<html>bad</html>")})
+    with serving(api):
+        nodes, _, pods = asyncio.run(asked(api.kubeconfig))
+    assert isinstance(nodes, Answer)
+    assert isinstance(pods, Answer)
+    assert nodes.items == []
+    assert pods.message == "<html>bad</html>"
