@@ -305,6 +305,44 @@ def _servers(written: _Written) -> Iterator[Broken]:
             yield from map(snippet.broken, _names(server, listens, names))
 
 
+def _listens(written: _Written) -> Iterator[Broken]:
+    """What NGINX has once for an address, whichever of its servers says it."""
+    proxies = written.settings.nginx.trusted_proxies
+    every = {"proxy_protocol"} if proxies and proxies.protocol == "proxyProtocol" else set[str]()
+    of_ours = {f"*:{PORT}": every}
+    found: list[tuple[_Snippet, Directive, bool]] = []
+    for snippet in sorted(written.snippets, key=lambda snippet: snippet.context != "s"):
+        blocks = [block for block in snippet.directives if snippet.context == "h" and block.name == "server"]
+        inside = snippet.directives if snippet.context == "s" else [each for block in blocks for each in block.inside]
+        found += [(snippet, each, not blocks) for each in inside if each.name == "listen" and each.arguments]
+    for snippet, listen, is_ours in found:
+        address, words = listen_address(listen.arguments[0]), set(listen.arguments[1:])
+        if is_ours and address.endswith(f":{PORT}"):
+            of_ours[address] = words
+            for word in every - words:
+                wrong = f"must have `{word}`, by which `nginx.trustedProxies.protocol` says that connections begin"
+                yield snippet.broken(Finding(listen, wrong, f"listen {' '.join(listen.arguments)} {word};"))
+        for word in sorted(({"proxy_protocol", "ssl"} & words) - of_ours.get(address, words)):
+            wrong = f"has `{word}`, which NGINX takes for all servers of the address: those of the routes have it not"
+            rest = " ".join(each for each in listen.arguments if each != word)
+            yield snippet.broken(Finding(listen, wrong, f"listen {rest};"))
+    for is_option, what in ((r"default(_server)?", "a default server"), (_OF_SOCKET, "options of the socket")):
+        seen = set[str]()
+        for snippet, listen, _ in found:
+            address = listen_address(listen.arguments[0])
+            options = [each for each in listen.arguments[1:] if re.fullmatch(is_option, each)]
+            if options and address in seen:
+                rest = " ".join(each for each in listen.arguments if each not in options)
+                wrong = f"has {what}, `{options[0]}`, which another `listen` of the same address has: NGINX takes one"
+                yield snippet.broken(Finding(listen, wrong, f"listen {rest};"))
+            seen |= {address} if options else set[str]()
+
+
+_OF_SOCKET = (
+    r"bind|deferred|reuseport|multipath|(backlog|fastopen|setfib|rcvbuf|sndbuf|accept_filter|ipv6only|so_keepalive)=.*"
+)
+
+
 def _port(listen: Directive, *, is_plus: bool) -> Iterator[Finding]:
     address = listen_address(listen.arguments[0])
     if address.endswith(f":{PORT_OF_PROBES}"):
@@ -537,6 +575,7 @@ _RULES: tuple[Callable[[_Written], Iterator[Broken]], ...] = (
     _variables,
     _zones,
     _servers,
+    _listens,
     _locations,
     _exact,
     _files,
