@@ -14,6 +14,7 @@ from settings.nginx import Route
 from settings.nginx_directives import directives, listen_address
 from settings.nginx_text import VARIABLES, unknown_variable
 from settings.nginx_tree import Directive, parse
+from settings.proxying_rules import OF_THE_MODULE
 from settings.snippet_blocks import Values, buffers, certificates, client_certificates, header_buffers, upstreams
 from settings.snippet_checks import Finding, Reader, check, flat, location_of, outside_of
 from settings.stack import Settings
@@ -142,6 +143,14 @@ def _of_keys(written: _Written) -> Iterator[Broken]:
             if key and snippet.context == "h":
                 wrong = f"is what the program writes: set `{key}` instead"
                 yield snippet.broken(Finding(directive, wrong))
+        for directive in flat(snippet.directives):
+            name = directive.arguments[0] if directive.arguments else ""
+            if directive.name == "otel_span_attr" and name in OF_THE_MODULE:
+                wrong = f"sets `{name}`, which the module sets itself, on every span: {OF_THE_MODULE[name]}"
+                yield snippet.broken(Finding(directive, wrong))
+            if directive.name == "otel_resource_attr" and name == "service.name":
+                yield snippet.broken(Finding(directive, "sets `service.name`: set `nginx.serviceName` instead"))
+        for directive in snippet.directives:
             if snippet.route and not snippet.route.traced and directive.name in _OF_SPANS:
                 yield snippet.broken(Finding(directive, "is for requests that are traced, and `traced` is false"))
 
@@ -389,6 +398,19 @@ def _locations(written: _Written) -> Iterator[Broken]:
                     yield snippet.broken(Finding(directive, wrong))
 
 
+def _named(written: _Written) -> Iterator[Broken]:
+    """Named locations that nothing makes: what is sent there is answered with 500."""
+    if written.has_unknown_files:
+        return
+    made = {location_of(each)[1] for each in written.everything if each.name == "location" and each.arguments}
+    for snippet in written.snippets:
+        for directive in flat(snippet.directives):
+            target = directive.arguments[-1] if directive.name in {"try_files", "error_page"} else ""
+            if re.fullmatch(r"@[\w.-]+", target) and target not in made:
+                wrong = f"needs the location `{target}`, which is to be in `nginx.extraConfig.server`"
+                yield snippet.broken(Finding(directive, wrong))
+
+
 def _exact(written: _Written) -> Iterator[Broken]:
     """An exact route with a folder answers with its index."""
     for snippet in written.snippets:
@@ -408,7 +430,7 @@ _WRITABLE = re.compile(r"/tmp(/.*)?|/dev/(stdout|stderr|null|shm/.*)|syslog:.*|m
 _READS = re.compile(
     r"(\w+_)?ssl_(certificate|certificate_key|trusted_certificate|client_certificate|crl|dhparam|password_file|"
     r"session_ticket_key)|ssl_stapling_file|xslt_stylesheet|xml_entities|geoip_(country|city|org)|js_import|"
-    r"js_preload_object|include|quic_host_key|perl_require|uwsgi_ssl_.*"
+    r"js_preload_object|include|quic_host_key|perl_require|uwsgi_ssl_.*|auth_basic_user_file|auth_jwt_key_file"
 )
 _IN_IMAGE = re.compile(
     r"(/etc/nginx/)?(mime\.types|(fastcgi|scgi|uwsgi)_params|conf\.d/.*|[^/]*\.pem)|/etc/nginx/modules/.*|"
@@ -441,7 +463,7 @@ def _files(written: _Written) -> Iterator[Broken]:
                 yield snippet.broken(Finding(directive, wrong, _moved(snippet, directive, file)))
             if is_official and _READS.fullmatch(directive.name):
                 file = _file_read(directive)
-                if directive.name.endswith(("ssl_certificate", "ssl_certificate_key")) and "$" in file:
+                if directive.name.endswith(("ssl_certificate", "ssl_certificate_key", "_file")) and "$" in file:
                     continue
                 # A pattern that no file fits is no fault to NGINX.
                 if directive.name == "include" and re.search(r"[*?\[]", file):
@@ -577,6 +599,7 @@ _RULES: tuple[Callable[[_Written], Iterator[Broken]], ...] = (
     _servers,
     _listens,
     _locations,
+    _named,
     _exact,
     _files,
     _scripts,

@@ -32,6 +32,8 @@ _OF_EACH: dict[str, tuple[str, str]] = {
     "disable_symlinks": (r"off|on|if_not_owner|from=.+", "off, on or if_not_owner"),
     "expires": (rf"modified|epoch|max|off|@?-?({_T})|.*\$.*", "a time, epoch, max or off"),
     "userid_expires": (rf"max|off|{_T}", "a time, max or off"),
+    # Any other text is no fault to the module, and no trace.
+    "otel_trace": (r"on|off|0|1|.*\$.*", "on, off or a variable"),
     "otel_trace_context": ("propagate|extract|inject|ignore", "propagate, extract, inject or ignore"),
     "limit_except": (
         "GET|HEAD|POST|PUT|DELETE|MKCOL|COPY|MOVE|OPTIONS|PROPFIND|PROPPATCH|LOCK|UNLOCK|PATCH",
