@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from settings.capabilities import has_module, module_of, nginx_version
 from settings.mistakes import Broken, Mistake, Place, path, remove_command, set_command
-from settings.nginx import Route
+from settings.nginx import NginxSettings, Route
 from settings.nginx_directives import directives, listen_address
 from settings.nginx_text import VARIABLES, unknown_variable
 from settings.nginx_tree import Directive, parse
@@ -244,7 +244,7 @@ def _zones(written: _Written) -> Iterator[Broken]:
     if written.has_unknown_files:
         return
     formats = {each.arguments[0] for each in everything if each.name == "log_format" and each.arguments}
-    formats |= {"combined"} | ({"traced"} if written.settings.nginx.access_log else set[str]())
+    formats |= {"combined"} | ({"traced"} if _has_traced(written.settings.nginx) else set[str]())
     paths: set[str] = set()
     for snippet in snippets:
         for directive in flat(snippet.directives):
@@ -261,6 +261,51 @@ def _zones(written: _Written) -> Iterator[Broken]:
                 if name not in formats:
                     wrong = f"needs the format `{name}`, which `log_format` is to make in `nginx.extraConfig.http`"
                     yield snippet.broken(Finding(directive, wrong))
+
+
+_BUFFERED = {"buffer": "64k", "flush": "", "gzip": ""}
+_OURS_BUFFERED = {"buffer": "4k", "flush": "100ms", "gzip": ""}
+"""How the program's own log of /dev/stdout is written; a test compares it with the document."""
+
+
+def _logs(written: _Written) -> Iterator[Broken]:
+    """A file has one buffer, whichever `access_log` says it."""
+    # One of http takes the place of all of ours; one of the server leaves that of http.
+    replaced = any(
+        each.name == "access_log" for other in written.snippets if other.context == "h" for each in other.directives
+    )
+    is_ours_there = written.settings.nginx.access_log and not replaced
+    seen = {"/dev/stdout": _OURS_BUFFERED} if is_ours_there else dict[str, dict[str, str]]()
+    for snippet in written.snippets:
+        for directive in (each for each in flat(snippet.directives) if each.name == "access_log" and each.arguments):
+            file, *words = directive.arguments
+            told = dict(word.partition("=")[::2] for word in words if word.partition("=")[0] in _BUFFERED)
+            if not told:
+                continue
+            rest = [word for word in words if word.partition("=")[0] not in _BUFFERED]
+            instead = f"access_log {' '.join([file, *rest])};"
+            buffer = _BUFFERED | told
+            if "$" in file:
+                wrong = "must have no buffer: the file's name has a variable"
+                yield snippet.broken(Finding(directive, wrong, instead))
+            elif not {"buffer", "gzip"} & told.keys():
+                yield snippet.broken(Finding(directive, "must have `buffer=…` beside `flush=…`", instead))
+            elif seen.setdefault(file, buffer) != buffer:
+                wrong = f"must have the buffer that `{file}` has elsewhere, or name none, and have that one"
+                yield snippet.broken(Finding(directive, wrong, instead))
+
+
+def _has_traced(nginx: NginxSettings) -> bool:
+    """Whether the program writes the format of this name; by `extract` and `ignore` it has others."""
+    is_used = not all(route.traced for route in nginx.routes) or {"inject", "propagate"} & _contexts(nginx)
+    return nginx.access_log and bool(is_used)
+
+
+def _contexts(nginx: NginxSettings) -> set[str]:
+    """How traces go through the server and the routes that are traced."""
+    return {route.trace_context or nginx.trace_context for route in nginx.routes if route.traced} | {
+        nginx.trace_context
+    }
 
 
 def _zone_of(directive: Directive) -> tuple[str | None, str, str]:
@@ -596,6 +641,7 @@ _RULES: tuple[Callable[[_Written], Iterator[Broken]], ...] = (
     _of_keys,
     _variables,
     _zones,
+    _logs,
     _servers,
     _listens,
     _locations,

@@ -36,6 +36,14 @@ def block(text: str, *names: str) -> list[str]:
     return [" ".join((each.name, *each.arguments)) for each in inside]
 
 
+def test_the_buffer_of_our_log_is_the_one_that_snippets_are_compared_with() -> None:
+    text = rendered(routes=[{"path": "/", "return": {"status": 200}}])
+    assert "access_log /dev/stdout traced buffer=4k flush=100ms" in block(text, "http")
+    assert refusals(Settings.model_validate({"nginx": {"extraConfig": {"server": BUFFERED}, "routes": [OTHER]}})) == []
+
+
+BUFFERED = "access_log /dev/stdout combined buffer=4k flush=100ms;"
+OTHER = {"path": "/", "return": {"status": 200}, "traceContext": "ignore"}
 PROXIED = {"path": "/", "upstream": "192.0.2.1:80"}
 ROUTE = ("http", "server", "location /")
 
