@@ -485,6 +485,9 @@ _IN_IMAGE = re.compile(
 """Files that the official images have, that the program writes, or that cannot be known before NGINX runs."""
 
 
+_BY_REQUEST = ("ssl_certificate", "ssl_certificate_key", "auth_basic_user_file")
+"""Ends of the names of directives whose files may have variables in their names."""
+
 _LINKS = frozenset({"/var/log/nginx/access.log", "/var/log/nginx/error.log"})
 
 
@@ -508,7 +511,7 @@ def _files(written: _Written) -> Iterator[Broken]:
                 yield snippet.broken(Finding(directive, wrong, _moved(snippet, directive, file)))
             if is_official and _READS.fullmatch(directive.name):
                 file = _file_read(directive)
-                if directive.name.endswith(("ssl_certificate", "ssl_certificate_key", "_file")) and "$" in file:
+                if directive.name.endswith(_BY_REQUEST) and "$" in file:
                     continue
                 # A pattern that no file fits is no fault to NGINX.
                 if directive.name == "include" and re.search(r"[*?\[]", file):
