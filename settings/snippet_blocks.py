@@ -3,6 +3,7 @@
 Inherited values count: NGINX checks each block with what holds in it.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 
 from settings.nginx_directives import FREE_BLOCKS
@@ -10,7 +11,7 @@ from settings.nginx_tree import Directive
 from settings.snippet_checks import Finding
 
 _PAGE = 4096
-_PROXIES = ("proxy", "fastcgi", "uwsgi", "scgi")
+PROXIES = ("proxy", "fastcgi", "uwsgi", "scgi")
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 
 Values = dict[str, Directive]
@@ -33,7 +34,7 @@ def buffers(inside: Iterable[Directive], outer: Values | None = None) -> Iterato
     inside = list(inside)
     here = {each.name: each for each in inside if each.body is None and each.arguments}
     values = {**(outer or {}), **here}
-    for proxy in _PROXIES:
+    for proxy in PROXIES:
         names = [f"{proxy}_{name}" for name in ("buffer_size", "buffers", "busy_buffers_size")]
         names += [f"{proxy}_temp_file_write_size", f"{proxy}_max_temp_file_size"]
         if any(name in here for name in names):
@@ -141,6 +142,18 @@ def upstreams(inside: Iterable[Directive], version: tuple[int, ...] | None) -> I
     has_resolver = any(each.name == "resolver" for each in inside)
     for block in inside:
         names = {each.name for each in block.inside}
+        servers = [each for each in block.inside if block.name == "upstream" and each.name == "server"]
+        if servers and "include" not in names and all("backup" in server.arguments[1:] for server in servers):
+            yield Finding(servers[0], "must not have `backup` where all of its upstream have it")
+        for server in servers:
+            if re.search(r"^(?!unix:).*/", server.arguments[0]):
+                yield Finding(server, f"must have host:port, without a scheme or a path, not `{server.arguments[0]}`")
+            plus = next((word for word in server.arguments[1:] if re.match("slow_start=|route=|drain$", word)), None)
+            if plus and version:
+                rest = " ".join(word for word in server.arguments if word != plus)
+                yield Finding(
+                    server, f"has `{plus}`, which NGINX Plus alone knows, and `edition` is oss", f"server {rest};"
+                )
         for server in block.inside if block.name == "upstream" else ():
             options = set(server.arguments[1:]) if server.name == "server" else set[str]()
             methods = names & {"ip_hash", "hash", "random"}

@@ -15,7 +15,15 @@ from settings.nginx_directives import directives, listen_address
 from settings.nginx_text import VARIABLES, unknown_variable
 from settings.nginx_tree import Directive, parse
 from settings.proxying_rules import OF_THE_MODULE
-from settings.snippet_blocks import Values, buffers, certificates, client_certificates, header_buffers, upstreams
+from settings.snippet_blocks import (
+    PROXIES,
+    Values,
+    buffers,
+    certificates,
+    client_certificates,
+    header_buffers,
+    upstreams,
+)
 from settings.snippet_checks import Finding, Reader, check, flat, location_of, outside_of
 from settings.stack import Settings
 
@@ -246,6 +254,7 @@ def _zones(written: _Written) -> Iterator[Broken]:
     formats = {each.arguments[0] for each in everything if each.name == "log_format" and each.arguments}
     formats |= {"combined"} | ({"traced"} if _has_traced(written.settings.nginx) else set[str]())
     paths: set[str] = set()
+    yield from _made_twice(written)
     for snippet in snippets:
         for directive in flat(snippet.directives):
             if directive.name.endswith("_cache_path") and directive.arguments[0] in paths:
@@ -261,6 +270,26 @@ def _zones(written: _Written) -> Iterator[Broken]:
                 if name not in formats:
                     wrong = f"needs the format `{name}`, which `log_format` is to make in `nginx.extraConfig.http`"
                     yield snippet.broken(Finding(directive, wrong))
+
+
+def _made_twice(written: _Written) -> Iterator[Broken]:
+    """Zones of one name, and zones that are too small: eight pages at least, for a cache two."""
+    seen = set[str]()
+    for snippet in written.snippets:
+        for directive in flat(snippet.directives):
+            if directive.name not in _ZONE_MAKERS:
+                continue
+            for argument in directive.arguments:
+                found = re.match(r"(?:keys_)?zone=([^:]+):(\d+)([kKmM]?)$", argument)
+                if found and found[1] in seen:
+                    yield snippet.broken(Finding(directive, f"has the zone `{found[1]}` of another one"))
+                least = 8 if directive.name.endswith("_path") else 32
+                if found and int(found[2]) * {"": 1, "k": 1024, "m": 1024 * 1024}[found[3].lower()] < least * 1024:
+                    yield snippet.broken(Finding(directive, f"must have a zone of at least {least}k"))
+                seen |= {found[1]} if found else set[str]()
+
+
+_ZONE_MAKERS = frozenset({"limit_req_zone", "limit_conn_zone"} | {f"{each}_cache_path" for each in PROXIES})
 
 
 _BUFFERED = {"buffer": "64k", "flush": "", "gzip": ""}
@@ -509,6 +538,9 @@ def _files(written: _Written) -> Iterator[Broken]:
                     continue
                 wrong = f"must write below /tmp, the one folder that a pod can write to, not to `{file}`"
                 yield snippet.broken(Finding(directive, wrong, _moved(snippet, directive, file)))
+            elif re.fullmatch(r"\w+_(temp|cache)_path", directive.name) and re.match(r"/tmp/+[^/]+/+[^/]", file):  # noqa: S108
+                wrong = "must write to a folder right below /tmp: NGINX makes no folder above the one that it is told"
+                yield snippet.broken(Finding(directive, wrong, _moved(snippet, directive, file)))
             if is_official and _READS.fullmatch(directive.name):
                 file = _file_read(directive)
                 if directive.name.endswith(_BY_REQUEST) and "$" in file:
@@ -602,6 +634,13 @@ def _upstreams(written: _Written) -> Iterator[Broken]:
         return
     for snippet in snippets:
         for directive in flat(snippet.directives):
+            url = (
+                re.match(r"https?://([^/:$]+):\d+", directive.arguments[0]) if directive.name == "proxy_pass" else None
+            )
+            if url and url[1].lower() in names:
+                wrong = f"must not have a port: `{url[1]}` is an `upstream`, whose servers have theirs"
+                instead = directive.arguments[0].replace(url[0], url[0].rpartition(":")[0], 1)
+                yield snippet.broken(Finding(directive, wrong, f"proxy_pass {instead};"))
             if directive.name not in _NEED_PORTS or not directive.arguments:
                 continue
             address = re.sub(r"^(grpcs?|s?uwsgi)://", "", directive.arguments[0])
