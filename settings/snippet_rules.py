@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from settings.capabilities import has_module, module_of, nginx_version
 from settings.mistakes import Broken, Mistake, Place, path, remove_command, set_command
 from settings.nginx import NginxSettings, Route
-from settings.nginx_directives import directives, listen_address
+from settings.nginx_directives import ANSWERS, directives, listen_address
 from settings.nginx_text import VARIABLES, unknown_variable
 from settings.nginx_tree import Directive, parse
 from settings.proxying_rules import OF_THE_MODULE
@@ -659,8 +659,11 @@ _NEED_PORTS = frozenset({"grpc_pass", "fastcgi_pass", "scgi_pass", "uwsgi_pass",
 
 def snippet_warnings(settings: Settings) -> Iterator[str]:
     """What may be wrong with directives, and cannot be known."""
-    reader = reader_of(settings)
-    for snippet in _snippets(settings):
+    reader, snippets = reader_of(settings), _snippets(settings)
+    yield from _untraced(snippets)
+    yield from _unresolved(snippets)
+    yield from _unanswered(snippets)
+    for snippet in snippets:
         for directive in flat(snippet.directives):
             if directive.name == "listen" and _is_out_of_reach(directive):
                 yield (
@@ -672,6 +675,51 @@ def snippet_warnings(settings: Settings) -> Iterator[str]:
                     f"{path(snippet.place)}: `{directive.name}` in line {directive.line} is not known to this program; "
                     "if the image's NGINX does not know it either, its pods do not start"
                 )
+
+
+def _untraced(snippets: list[_Snippet]) -> Iterator[str]:
+    """A changed path is an internal redirect to the module, which looks at none (`onRequestStart`)."""
+    for snippet in snippets:
+        for each in snippet.directives if snippet.context == "s" else ():
+            for rewrite in (each, *(each.inside if each.name == "if" else ())):
+                is_sent = re.match(r"https?://|\$scheme", " ".join(rewrite.arguments[1:2]))
+                if rewrite.name == "rewrite" and not is_sent and rewrite.arguments[-1] not in {"redirect", "permanent"}:
+                    yield (
+                        f"{path(snippet.place)}: `rewrite` in line {rewrite.line}: requests whose path it changes make "
+                        "no span, as it comes before their route; in `extraConfig` of a route, it leaves them theirs"
+                    )
+
+
+def _unresolved(snippets: list[_Snippet]) -> Iterator[str]:
+    everything = [each for snippet in snippets for each in flat(snippet.directives)]
+    if {"resolver", "upstream", "include"} & {each.name for each in everything}:
+        return
+    for snippet in snippets:
+        for each in flat(snippet.directives):
+            url = re.sub(r"\$(request_uri|uri)\b.*", "", each.arguments[0]) if each.name == "proxy_pass" else ""
+            if re.match(r"(https?|\$scheme)://[^/]*\$|\$(?!scheme)", url):
+                yield (
+                    f"{path(snippet.place)}: `proxy_pass` in line {each.line} has a variable, and no `resolver` is "
+                    "there: NGINX answers 502 where that is a name and not an address"
+                )
+
+
+def _unanswered(snippets: list[_Snippet]) -> Iterator[str]:
+    """Locations in a route inherit neither `proxy_pass` nor `return`."""
+    for snippet in snippets:
+        if not snippet.route or snippet.route.root:
+            continue
+        inherited = {each.name for each in snippet.directives} & {"root", "alias"}
+        for each in flat(snippet.directives):
+            names = {inner.name for inner in flat(each.inside)}
+            if each.name == "location" and not inherited and not names & (ANSWERS | _ANSWER_TOO):
+                yield (
+                    f"{path(snippet.place)}: `location` in line {each.line} has no answer of its own, such as "
+                    "`proxy_pass`, and inherits none from its route: NGINX answers 404"
+                )
+
+
+_ANSWER_TOO = {"root", "alias", "try_files", "rewrite", "include", "deny", "dav_methods", "autoindex"}
 
 
 def _is_out_of_reach(listen: Directive) -> bool:

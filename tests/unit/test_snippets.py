@@ -167,6 +167,37 @@ def test_a_port_that_no_service_has_is_warned_of() -> None:
     ]
 
 
+def warned(**nginx: Any) -> list[str]:
+    return [said.split(": ", 1)[1] for said in snippet_warnings(Settings.model_validate({"nginx": nginx}))]
+
+
+def test_a_path_that_the_server_changes_is_warned_of_since_its_requests_make_no_span() -> None:
+    server = (
+        "rewrite ^/a /b permanent;\nrewrite ^/c http://d.example/;\nrewrite ^/e /f last;\nif ($arg_g) { rewrite ^ /h; }"
+    )
+    said = warned(extraConfig={"server": server})
+    assert [line.split(":")[0] for line in said] == ["`rewrite` in line 3", "`rewrite` in line 4"]
+    assert "make no span" in said[0]
+    assert warned(routes=[PROXIED | {"extraConfig": "rewrite ^/e /f last;"}]) == []
+
+
+def test_a_name_that_nothing_looks_up_is_warned_of() -> None:
+    route = {"path": "/", "extraConfig": "set $to web.shop.svc.cluster.local;\nproxy_pass http://$to:8080;"}
+    (said,) = warned(routes=[route])
+    assert said.startswith("`proxy_pass` in line 2 has a variable, and no `resolver` is there")
+    assert warned(routes=[route], extraConfig={"http": "resolver 10.96.0.10;"}) == []
+    assert warned(routes=[route], extraConfig={"http": "upstream a { server 192.0.2.1; }"}) == []
+    assert warned(routes=[PROXIED | {"extraConfig": "proxy_pass $scheme://192.0.2.1$request_uri;"}]) == []
+
+
+def test_a_location_in_a_route_that_answers_nothing_is_warned_of() -> None:
+    inner = r"location ~ \.json$ { add_header X-A b; }"
+    (said,) = warned(routes=[PROXIED | {"extraConfig": inner}])
+    assert said.startswith("`location` in line 1 has no answer of its own")
+    assert warned(routes=[{"path": "/", "root": "/srv", "extraConfig": inner}]) == []
+    assert warned(routes=[PROXIED | {"extraConfig": "location /a { location /a/b { return 204; } }"}]) == []
+
+
 def test_directives_that_are_not_known_are_warned_of_where_the_image_is_not_known() -> None:
     nginx = {"image": "registry.example/nginx:1", "extraConfig": {"http": "gzip on;\nbrotli on;"}}
     assert list(snippet_warnings(Settings.model_validate({"nginx": nginx}))) == [
