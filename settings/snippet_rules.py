@@ -308,7 +308,8 @@ def _logs(written: _Written) -> Iterator[Broken]:
     for snippet in written.snippets:
         for directive in (each for each in flat(snippet.directives) if each.name == "access_log" and each.arguments):
             file, *words = directive.arguments
-            told = dict(word.partition("=")[::2] for word in words if word.partition("=")[0] in _BUFFERED)
+            halves = [word.partition("=") for word in words]
+            told = {name: value for name, _, value in halves if name in _BUFFERED}
             if not told:
                 continue
             rest = [word for word in words if word.partition("=")[0] not in _BUFFERED]
@@ -604,8 +605,7 @@ def _blocks(written: _Written) -> Iterator[Broken]:
         if snippet.route is None:
             inherited = {**inherited, **{each.name: each for each in snippet.directives if each.body is None}}
     if http:
-        if not server:
-            yield from map(http.broken, certificates(of_http, ()))
+        yield from map(http.broken, certificates(of_http, of_server))
         version = None if written.reader.plus else written.reader.version
         yield from map(http.broken, upstreams(of_http, version))
         for block in of_http:
