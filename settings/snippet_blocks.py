@@ -117,6 +117,24 @@ def client_certificates(inside: Iterable[Directive], outer: Values | None = None
             yield from client_certificates(each.inside, values)
 
 
+def unverified(inside: Iterable[Directive], outer: Values) -> Iterator[Finding]:
+    """An upstream in HTTPS whose certificate is to be checked, without the authorities for that."""
+    inside = list(inside)
+    values = {**outer, **{each.name: each for each in inside}}
+    verify = values.get("proxy_ssl_verify")
+    is_checked = verify is not None and verify.arguments == ("on",) and "proxy_ssl_trusted_certificate" not in values
+    for each in inside:
+        if each.name == "proxy_pass" and each.arguments[0].startswith("https:") and is_checked:
+            wrong = "has `proxy_ssl_verify on` in force, which needs `proxy_ssl_trusted_certificate`"
+            yield Finding(each, wrong, f"proxy_pass {each.arguments[0]}; proxy_ssl_trusted_certificate {_AUTHORITIES};")
+        if each.name in {"location", "server", "if", "limit_except"}:
+            yield from unverified(each.inside, values)
+
+
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+"""Those of the official images."""
+
+
 def header_buffers(inside: Iterable[Directive], outer: Values) -> Iterator[Finding]:
     """Buffers for headers that are smaller than what NGINX sets aside for a connection at once."""
     here = {each.name: each for each in inside if each.arguments}

@@ -22,6 +22,7 @@ from settings.snippet_blocks import (
     certificates,
     client_certificates,
     header_buffers,
+    unverified,
     upstreams,
 )
 from settings.snippet_checks import Finding, Reader, check, flat, location_of, outside_of
@@ -500,7 +501,9 @@ def _exact(written: _Written) -> Iterator[Broken]:
                     yield snippet.broken(Finding(directive, wrong, f"try_files {route.path}{file} =404;"))
 
 
-_WRITES = re.compile(r"\w+_temp_path|(proxy|fastcgi|uwsgi|scgi)_cache_path|access_log|error_log|dav_.*|.*_store")
+_WRITES = re.compile(
+    r"\w+_temp_path|(proxy|fastcgi|uwsgi|scgi)_cache_path|access_log|error_log|(proxy|fastcgi|uwsgi|scgi)_store"
+)
 _WRITABLE = re.compile(r"/tmp(/.*)?|/dev/(stdout|stderr|null|shm/.*)|syslog:.*|memory:.*|off|on|stderr", re.S)  # noqa: S108 - in the pod
 _READS = re.compile(
     r"(\w+_)?ssl_(certificate|certificate_key|trusted_certificate|client_certificate|crl|dhparam|password_file|"
@@ -602,6 +605,8 @@ def _blocks(written: _Written) -> Iterator[Broken]:
         yield from map(snippet.broken, buffers(snippet.directives, inherited if snippet is not http else None))
         yield from map(snippet.broken, header_buffers(snippet.directives, inherited))
         yield from map(snippet.broken, client_certificates(snippet.directives, inherited))
+        if not (snippet.route and snippet.route.upstream and snippet.route.upstream.tls):
+            yield from map(snippet.broken, unverified(snippet.directives, inherited))
         if snippet.route is None:
             inherited = {**inherited, **{each.name: each for each in snippet.directives if each.body is None}}
     if http:
