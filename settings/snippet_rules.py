@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from settings.capabilities import has_module, module_of, nginx_version
 from settings.mistakes import Broken, Mistake, Place, path, remove_command, set_command
 from settings.nginx import NginxSettings, Route
+from settings.nginx_contexts import context_of
 from settings.nginx_directives import ANSWERS, directives, listen_address
 from settings.nginx_text import VARIABLES, unknown_variable
 from settings.nginx_tree import Directive, parse
@@ -328,15 +329,11 @@ def _logs(written: _Written) -> Iterator[Broken]:
 
 def _has_traced(nginx: NginxSettings) -> bool:
     """Whether the program writes the format of this name; by `extract` and `ignore` it has others."""
-    is_used = not all(route.traced for route in nginx.routes) or {"inject", "propagate"} & _contexts(nginx)
-    return nginx.access_log and bool(is_used)
-
-
-def _contexts(nginx: NginxSettings) -> set[str]:
-    """How traces go through the server and the routes that are traced."""
-    return {route.trace_context or nginx.trace_context for route in nginx.routes if route.traced} | {
-        nginx.trace_context
-    }
+    places = (None, *nginx.routes)
+    return nginx.access_log and any(
+        context_of(nginx, route) in {"inject", "propagate"} or (route is not None and not route.traced)
+        for route in places
+    )
 
 
 def _zone_of(directive: Directive) -> tuple[str | None, str, str]:
