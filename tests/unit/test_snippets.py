@@ -9,6 +9,7 @@ from components.documents.nginx import API_PORT, HEALTH_PORT, HTTP_PORT, nginx_c
 from settings import Settings
 from settings.nginx_text import snippet
 from settings.nginx_tree import Directive, comments, parse
+from settings.snippet_egress import egress_warnings
 from settings.snippet_rules import PORT, PORT_OF_API, PORT_OF_PROBES, SNIPPET_RULES, snippet_warnings
 from tests.snippets import CORPUS, refusals, settings_of
 from tests.unit.test_bad_input import refusal, run_config_command
@@ -189,6 +190,29 @@ def test_a_name_that_nothing_looks_up_is_warned_of() -> None:
     assert warned(routes=[route], extraConfig={"http": "resolver 10.96.0.10;"}) == []
     assert warned(routes=[route], extraConfig={"http": "upstream a { server 192.0.2.1; }"}) == []
     assert warned(routes=[PROXIED | {"extraConfig": "proxy_pass $scheme://192.0.2.1$request_uri;"}]) == []
+
+
+def test_what_a_snippet_leads_to_past_the_network_policies_is_warned_of() -> None:
+    def told(text: str, **values: Any) -> list[str]:
+        nginx = {"routes": [{"path": "/", "upstream": "a.shop.svc:80"}], "extraConfig": {"server": text}}
+        nginx |= values.pop("nginx", {})
+        return list(egress_warnings(Settings.model_validate({"nginx": nginx} | values)))
+
+    pass_ = "location /x {{ proxy_pass http://{}; }}".format
+    (said,) = told(pass_("api.other.svc.cluster.local:8080/y"))
+    assert said.endswith(
+        "`proxy_pass` in line 1 leads to api.other.svc.cluster.local:8080, where the network policies do not let NGINX "
+        "go: pulumi config set --path 'nginx.egress[0]' api.other.svc.cluster.local:8080"
+    )
+    assert len(told(pass_("192.0.2.7"))) == len(told(pass_("api.example.com:8080"))) == 1
+    for let_out in ("b.shop.svc:9", "127.0.0.1:9", "$host:80", "unix:/tmp/a", "localhost:9"):
+        assert told(pass_(let_out)) == [], let_out
+    assert told(pass_("192.0.2.7:80"), nginx={"egress": ["192.0.2.7:80"]}) == []
+    assert told(pass_("c.example.com:80"), nginx={"egress": ["b.example.com:80"]}) == []
+    assert told(pass_("192.0.2.7"), networkPolicies=False) == []
+    pool = {"extraConfig": {"http": "upstream p { server 192.0.2.8:81; }", "server": pass_("p")}}
+    assert ["192.0.2.8:81" in said for said in told("", nginx=pool)] == [True]
+    assert "by UDP" in told("access_log syslog:server=192.0.2.9:514 combined;")[0]
 
 
 def test_a_location_in_a_route_that_answers_nothing_is_warned_of() -> None:
