@@ -176,7 +176,8 @@ def _texts_made(nginx: NginxSettings) -> dict[str, list[str]]:
     for text in (nginx.extra_config.http, nginx.extra_config.server, *(route.extra_config for route in nginx.routes)):
         for each in (inner for top in parse(text) for inner in (top, *top.all_inside())):
             values = [each.arguments[1]] if each.name == "set" and len(each.arguments) == 2 else []
-            values += [line.arguments[0] for line in each.inside if each.name == "map" and line.arguments]
+            if each.name == "map" and len(each.arguments) == 2:
+                values += [line.arguments[0] for line in each.inside if line.arguments]
             if values:
                 name = each.arguments[0 if each.name == "set" else 1].removeprefix("$").lower()
                 texts.setdefault(name, []).extend(values)

@@ -126,6 +126,7 @@ def test_the_memory_of_a_full_buffer_is_as_it_was_measured(batch: int, slots: in
             },
             57,
         ),
+        ({"extraConfig": {"http": "map $uri { default 1; }"}}, 25),
         ({"spanAttributes": {"a": "$loop"}, "extraConfig": {"server": "set $loop $loop$loop$loop;"}}, 49),
         ({"spanAttributes": {"a": "$request_body"}, "extraConfig": {"http": "client_body_buffer_size '1m';"}}, 1049),
         ({"spanAttributes": {"a": "$upstream_http_x"}, "extraConfig": {"http": "proxy_buffer_size 64k;"}}, 89),
