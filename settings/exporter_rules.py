@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from settings.license import belong_together, certificate_end
 from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, repeated, set_command
 from settings.stack import Settings
+from settings.upstreams import service_of
 from settings.values import is_of_namespace, is_service, split_endpoint
 
 _EXPORTERS: Place = ("collector", "exporters")
@@ -97,6 +98,25 @@ def _proxy(settings: Settings) -> Iterator[Broken]:
         yield Broken(Mistake(password, "is required beside `username`", set_command(password, "", secret=True)))
 
 
+def _destinations(settings: Settings) -> Iterator[Broken]:
+    collector = settings.collector
+    if collector.exporters and not collector.enabled:
+        wrong = "are for the stack's Collector, and `collector.enabled` is false: nothing would send to them"
+        yield Broken(Mistake(_EXPORTERS, wrong, remove_command(_EXPORTERS)), (("collector", "enabled"),))
+        return
+    own = {
+        "otel-collector": "is the stack's own Collector: each span would go round for ever",
+        "tempo-otlp": "is the stack's own Tempo, which gets every span without it",
+    }
+    for name, exporter in collector.exporters.items():
+        service, namespace = service_of(split_endpoint(exporter.endpoint)[0], settings.namespace) or ("", "")
+        is_there = settings.tempo.enabled or service != "tempo-otlp"
+        if service in own and namespace == settings.namespace and is_there:
+            place: Place = (*_EXPORTERS, name)
+            shown = f'"{exporter.endpoint}"'
+            yield Broken(Mistake((*place, "endpoint"), own[service], remove_command(place), shown), (("namespace",),))
+
+
 def _cors(settings: Settings) -> Iterator[Broken]:
     receivers = settings.collector.receivers
     if receivers.cors and not receivers.http:
@@ -144,6 +164,7 @@ EXPORTER_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _header_spellings,
     _client_certificates,
     _proxy,
+    _destinations,
     _cors,
     _server_names,
 )

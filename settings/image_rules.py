@@ -74,10 +74,11 @@ def image_warnings(settings: Settings) -> Iterator[str]:
                 "names. See after `pulumi up`: python -m probe"
             )
     release = _plus_release(settings)
-    if release and release > PLUS_RELEASES[1]:
+    if release and not PLUS_RELEASES[0] <= release <= PLUS_RELEASES[1]:
         key = "plus.image" if settings.plus.image else "plus.release"
+        age = "newer" if release > PLUS_RELEASES[1] else "older"
         yield (
-            f"{key} is newer than the releases of NGINX Plus that this program knows, which are R{PLUS_RELEASES[0]} to "
+            f"{key} is {age} than the releases of NGINX Plus that this program knows, which are R{PLUS_RELEASES[0]} to "
             f"R{PLUS_RELEASES[1]}: it may refuse its configuration. See after `pulumi up`: python -m probe"
         )
 

@@ -6,12 +6,13 @@ written from `HOPS` by `make reference`. All sizes are bytes unless their name s
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from settings.collector import CollectorSettings
 from settings.nginx import SPAN_BYTES, WORKERS, NginxSettings
 from settings.nginx_text import is_known_variable, uncommented, variables
+from settings.nginx_tree import parse
 from settings.stack import Settings
 from settings.values import amount
 
@@ -147,10 +148,47 @@ def largest_span(nginx: NginxSettings) -> int:
     # In a block, they replace those around it: a span has at most all of them.
     snippets = re.findall(r"\botel_span_(?:attr\s+\S+|name)\s+([^;]+);", written)
     own = [*_OWN_TEXTS] if nginx.server_name else [*_OWN_TEXTS, "http_host"]
-    return max(_span(head(nginx), own, [*texts, *(("", snippet) for snippet in snippets)]) for texts in templates)
+    written = written.replace('"', "").replace("'", "")
+    made = _Made(
+        _texts_made(nginx), _buffer("client_body", written, BODY_BUFFER), _buffer(_PROXY, written, ANSWER_BUFFER)
+    )
+    return max(_span(head(nginx), own, [*texts, *(("", snippet) for snippet in snippets)], made) for texts in templates)
 
 
-def _span(of_request: Head, own: Iterable[str], texts: Iterable[tuple[str, str]]) -> int:
+_PROXY = "(?:proxy|fastcgi|uwsgi|scgi|grpc|memcached)"
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What snippets say of variables."""
+
+    texts: Mapping[str, Sequence[str]]
+    """The values that `set` and `map` give, by the variable."""
+
+    body: int
+    answer: int
+    sizes: dict[str, int] = field(default_factory=dict[str, int])
+    """What is known of them by now."""
+
+
+def _texts_made(nginx: NginxSettings) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    for text in (nginx.extra_config.http, nginx.extra_config.server, *(route.extra_config for route in nginx.routes)):
+        for each in (inner for top in parse(text) for inner in (top, *top.all_inside())):
+            values = [each.arguments[1]] if each.name == "set" and len(each.arguments) == 2 else []
+            if each.name == "map" and len(each.arguments) == 2:
+                values += [line.arguments[0] for line in each.inside if line.arguments]
+            if values:
+                name = each.arguments[0 if each.name == "set" else 1].removeprefix("$").lower()
+                texts.setdefault(name, []).extend(values)
+    return texts
+
+
+def _buffer(kind: str, written: str, default: int) -> int:
+    return max([default, *map(_nginx_size, re.findall(rf"\b{kind}_buffer_size\s+(\w+)\s*;", written))])
+
+
+def _span(of_request: Head, own: Iterable[str], texts: Iterable[tuple[str, str]], made: _Made) -> int:
     literal, answers = 0, 0
     uses = Counter(own)
     for name, value in texts:
@@ -160,7 +198,7 @@ def _span(of_request: Head, own: Iterable[str], texts: Iterable[tuple[str, str]]
             if source:
                 uses[source] += 1
             else:
-                answers += _most(variable, of_request)
+                answers += _most(variable, of_request, made)
     # Every text once is no more than the whole head; what is used again comes on top.
     once = min(of_request.whole, sum(_of_request(source, of_request) for source in uses))
     again = sum(_of_request(source, of_request) * (times - 1) for source, times in uses.items())
@@ -181,16 +219,28 @@ def _of_request(source: str, of_request: Head) -> int:
     return of_request.line if source in {*_OWN_TEXTS, "http_host"} else of_request.whole
 
 
-def _most(variable: str, of_request: Head) -> int:
+def _most(variable: str, of_request: Head, made: _Made) -> int:
     name = variable.lower()
     if name == "request_body":
-        return BODY_BUFFER
+        return made.body
     if name.startswith(_ANSWER_FAMILIES):
-        return ANSWER_BUFFER
+        return made.answer
     if name.startswith("ssl_client_") and "cert" in name:
         return _CERTIFICATE
-    # What `map` or `set` make may be any text of the request.
-    return _SHORT if is_known_variable(name) and not name.startswith("jwt_") else of_request.line
+    source = _text_of_request(variable)
+    if source:
+        return _of_request(source, of_request)
+    if is_known_variable(name) and not name.startswith("jwt_"):
+        return _SHORT
+    if name not in made.sizes:
+        # What a pattern or another directive makes may be any text of the request, and so may what makes itself.
+        made.sizes[name] = of_request.line
+        texts = (
+            len(text.encode()) + sum(_most(inner, of_request, made) for inner in variables(text))
+            for text in made.texts.get(name, ())
+        )
+        made.sizes[name] = max([of_request.line, *texts])
+    return made.sizes[name]
 
 
 def _resource(nginx: NginxSettings) -> int:

@@ -7,7 +7,7 @@ from settings.capabilities import FIRST_WITH_TLS, FOLLOWS_NAMES, follows_names
 from settings.license import belong_together
 from settings.mistakes import Broken, Mistake, Place, needs, remove_command, set_command
 from settings.stack import Settings
-from settings.upstreams import Upstream
+from settings.upstreams import Upstream, service_of
 from settings.values import bracketed
 
 OF_THE_MODULE = {
@@ -102,6 +102,16 @@ def _names(settings: Settings) -> Iterator[Broken]:
         )
 
 
+def _itself(settings: Settings) -> Iterator[Broken]:
+    """An application that is called `nginx` too, whose namespace was forgotten."""
+    for place, upstream in _upstreams(settings):
+        name = upstream.name(settings.namespace)
+        if service_of(name, settings.namespace) == ("nginx", settings.namespace):
+            route, shown = place[:3], json.dumps(f"{name}:{upstream.port}")
+            wrong = "is the stack's own NGINX: each request would go round until none is answered"
+            yield Broken(Mistake(place, wrong, remove_command(route), shown, (name,)), (("namespace",),))
+
+
 def _upstream_tls(settings: Settings) -> Iterator[Broken]:
     for place, upstream in _upstreams(settings):
         given = {
@@ -148,6 +158,7 @@ PROXYING_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
     _following,
     _resolver,
     _names,
+    _itself,
     _upstream_tls,
     _attributes,
 )

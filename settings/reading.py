@@ -18,6 +18,7 @@ from settings.limits import sized
 from settings.mistakes import PROJECT, Mistake, Place, explain, masked
 from settings.plus_combinations import plus_warnings
 from settings.schema import aliased, bare_type, is_model, item_type
+from settings.snippet_egress import egress_warnings
 from settings.snippet_rules import snippet_warnings
 from settings.stack import Settings
 
@@ -54,6 +55,7 @@ def load() -> Settings:
         *exporter_warnings(settings),
         *image_warnings(settings),
         *snippet_warnings(settings),
+        *egress_warnings(settings),
         *secrets_made_plain(settings, _is_secret),
     ):
         pulumi.log.warn(warning)

@@ -3,6 +3,7 @@
 Inherited values count: NGINX checks each block with what holds in it.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 
 from settings.nginx_directives import FREE_BLOCKS
@@ -10,7 +11,7 @@ from settings.nginx_tree import Directive
 from settings.snippet_checks import Finding
 
 _PAGE = 4096
-_PROXIES = ("proxy", "fastcgi", "uwsgi", "scgi")
+PROXIES = ("proxy", "fastcgi", "uwsgi", "scgi")
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 
 Values = dict[str, Directive]
@@ -33,7 +34,7 @@ def buffers(inside: Iterable[Directive], outer: Values | None = None) -> Iterato
     inside = list(inside)
     here = {each.name: each for each in inside if each.body is None and each.arguments}
     values = {**(outer or {}), **here}
-    for proxy in _PROXIES:
+    for proxy in PROXIES:
         names = [f"{proxy}_{name}" for name in ("buffer_size", "buffers", "busy_buffers_size")]
         names += [f"{proxy}_temp_file_write_size", f"{proxy}_max_temp_file_size"]
         if any(name in here for name in names):
@@ -116,6 +117,24 @@ def client_certificates(inside: Iterable[Directive], outer: Values | None = None
             yield from client_certificates(each.inside, values)
 
 
+def unverified(inside: Iterable[Directive], outer: Values) -> Iterator[Finding]:
+    """An upstream in HTTPS whose certificate is to be checked, without the authorities for that."""
+    inside = list(inside)
+    values = {**outer, **{each.name: each for each in inside}}
+    verify = values.get("proxy_ssl_verify")
+    is_checked = verify is not None and verify.arguments == ("on",) and "proxy_ssl_trusted_certificate" not in values
+    for each in inside:
+        if each.name == "proxy_pass" and each.arguments[0].startswith("https:") and is_checked:
+            wrong = "has `proxy_ssl_verify on` in force, which needs `proxy_ssl_trusted_certificate`"
+            yield Finding(each, wrong, f"proxy_pass {each.arguments[0]}; proxy_ssl_trusted_certificate {_AUTHORITIES};")
+        if each.name in {"location", "server", "if", "limit_except"}:
+            yield from unverified(each.inside, values)
+
+
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+"""Those of the official images."""
+
+
 def header_buffers(inside: Iterable[Directive], outer: Values) -> Iterator[Finding]:
     """Buffers for headers that are smaller than what NGINX sets aside for a connection at once."""
     here = {each.name: each for each in inside if each.arguments}
@@ -141,6 +160,18 @@ def upstreams(inside: Iterable[Directive], version: tuple[int, ...] | None) -> I
     has_resolver = any(each.name == "resolver" for each in inside)
     for block in inside:
         names = {each.name for each in block.inside}
+        servers = [each for each in block.inside if block.name == "upstream" and each.name == "server"]
+        if servers and "include" not in names and all("backup" in server.arguments[1:] for server in servers):
+            yield Finding(servers[0], "must not have `backup` where all of its upstream have it")
+        for server in servers:
+            if re.search(r"^(?!unix:).*/", server.arguments[0]):
+                yield Finding(server, f"must have host:port, without a scheme or a path, not `{server.arguments[0]}`")
+            plus = next((word for word in server.arguments[1:] if re.match("slow_start=|route=|drain$", word)), None)
+            if plus and version:
+                rest = " ".join(word for word in server.arguments if word != plus)
+                yield Finding(
+                    server, f"has `{plus}`, which NGINX Plus alone knows, and `edition` is oss", f"server {rest};"
+                )
         for server in block.inside if block.name == "upstream" else ():
             options = set(server.arguments[1:]) if server.name == "server" else set[str]()
             methods = names & {"ip_hash", "hash", "random"}

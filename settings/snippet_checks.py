@@ -18,6 +18,7 @@ from settings.nginx_directives import (
     slot,
 )
 from settings.nginx_tree import Directive
+from settings.snippet_tables import geo_lines, map_lines, split_lines
 from settings.snippet_values import bad_pattern, bad_value
 
 
@@ -234,7 +235,19 @@ def _repeated(inside: tuple[Directive, ...]) -> Iterator[Finding]:
         else:
             wrong = f"stands in line {first.line} too, and NGINX takes one `{what}` in a block"
         yield Finding(directive, wrong)
+    yield from _alone(inside)
     yield from _answers(inside)
+
+
+def _alone(inside: tuple[Directive, ...]) -> Iterator[Finding]:
+    """`off`, beside which NGINX takes no other of the same name."""
+    for directive in inside:
+        others = [each for each in inside if each.name == directive.name and each is not directive]
+        if directive.name in _OFF_ALONE and directive.arguments == ("off",) and others:
+            yield Finding(directive, f"must not be off beside another `{directive.name}`, in line {others[0].line}")
+
+
+_OFF_ALONE = frozenset({"proxy_redirect", "proxy_cookie_path", "proxy_cookie_domain", "proxy_cookie_flags"})
 
 
 _UNIQUE = frozenset({"log_format", "upstream", "limit_req", "limit_conn", "location", "listen"})
@@ -282,6 +295,8 @@ def _within(block: Directive, inner: str) -> Iterator[Finding]:
         ):
             where = {"j": "an `if`", "x": "`limit_except`"}.get(inner, "a `location` with a pattern or a name")
             yield Finding(each, f"must not have a path in {where}: NGINX takes host and port alone there")
+        if each.name == "alias" and path[:1] == "@":
+            yield Finding(each, f"must not be in a location with a name: `root` may be in `{path}`")
         if each.name == "location" and block.name == "location":
             yield from _nested(block, each)
 
@@ -434,6 +449,13 @@ def _limit_req_zone(directive: Directive) -> str | None:
     return None
 
 
+def _log_format(directive: Directive) -> str | None:
+    escape = directive.arguments[1]
+    if escape.startswith("escape=") and escape not in {"escape=default", "escape=json", "escape=none"}:
+        return f"knows escape=default, json and none, not `{escape}`"
+    return None
+
+
 _CHECKS: dict[str, tuple[Callable[[Directive], str | None], ...]] = {
     "proxy_pass": (_proxy_pass,),
     "return": (_return,),
@@ -444,8 +466,10 @@ _CHECKS: dict[str, tuple[Callable[[Directive], str | None], ...]] = {
     "try_files": (_try_files,),
     "set": (_named(0, "such as $name"),),
     "auth_request_set": (_named(0, "such as $name"),),
-    "map": (_named(1, "such as $name"),),
-    "split_clients": (_named(1, "such as $name"),),
+    "map": (_named(1, "such as $name"), map_lines),
+    "geo": (geo_lines,),
+    "split_clients": (_named(1, "such as $name"), split_lines),
+    "log_format": (_log_format,),
     "js_set": (_named(0, "such as $name"),),
     "if": (_if,),
     "location": (_location,),

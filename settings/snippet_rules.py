@@ -10,11 +10,22 @@ from dataclasses import dataclass
 
 from settings.capabilities import has_module, module_of, nginx_version
 from settings.mistakes import Broken, Mistake, Place, path, remove_command, set_command
-from settings.nginx import Route
-from settings.nginx_directives import directives, listen_address
+from settings.nginx import NginxSettings, Route
+from settings.nginx_contexts import context_of
+from settings.nginx_directives import ANSWERS, directives, listen_address
 from settings.nginx_text import VARIABLES, unknown_variable
 from settings.nginx_tree import Directive, parse
-from settings.snippet_blocks import Values, buffers, certificates, client_certificates, header_buffers, upstreams
+from settings.proxying_rules import OF_THE_MODULE
+from settings.snippet_blocks import (
+    PROXIES,
+    Values,
+    buffers,
+    certificates,
+    client_certificates,
+    header_buffers,
+    unverified,
+    upstreams,
+)
 from settings.snippet_checks import Finding, Reader, check, flat, location_of, outside_of
 from settings.stack import Settings
 
@@ -142,6 +153,14 @@ def _of_keys(written: _Written) -> Iterator[Broken]:
             if key and snippet.context == "h":
                 wrong = f"is what the program writes: set `{key}` instead"
                 yield snippet.broken(Finding(directive, wrong))
+        for directive in flat(snippet.directives):
+            name = directive.arguments[0] if directive.arguments else ""
+            if directive.name == "otel_span_attr" and name in OF_THE_MODULE:
+                wrong = f"sets `{name}`, which the module sets itself, on every span: {OF_THE_MODULE[name]}"
+                yield snippet.broken(Finding(directive, wrong))
+            if directive.name == "otel_resource_attr" and name == "service.name":
+                yield snippet.broken(Finding(directive, "sets `service.name`: set `nginx.serviceName` instead"))
+        for directive in snippet.directives:
             if snippet.route and not snippet.route.traced and directive.name in _OF_SPANS:
                 yield snippet.broken(Finding(directive, "is for requests that are traced, and `traced` is false"))
 
@@ -235,8 +254,9 @@ def _zones(written: _Written) -> Iterator[Broken]:
     if written.has_unknown_files:
         return
     formats = {each.arguments[0] for each in everything if each.name == "log_format" and each.arguments}
-    formats |= {"combined"} | ({"traced"} if written.settings.nginx.access_log else set[str]())
+    formats |= {"combined"} | ({"traced"} if _has_traced(written.settings.nginx) else set[str]())
     paths: set[str] = set()
+    yield from _made_twice(written)
     for snippet in snippets:
         for directive in flat(snippet.directives):
             if directive.name.endswith("_cache_path") and directive.arguments[0] in paths:
@@ -252,6 +272,68 @@ def _zones(written: _Written) -> Iterator[Broken]:
                 if name not in formats:
                     wrong = f"needs the format `{name}`, which `log_format` is to make in `nginx.extraConfig.http`"
                     yield snippet.broken(Finding(directive, wrong))
+
+
+def _made_twice(written: _Written) -> Iterator[Broken]:
+    """Zones of one name, and zones that are too small: eight pages at least, for a cache two."""
+    seen = set[str]()
+    for snippet in written.snippets:
+        for directive in flat(snippet.directives):
+            if directive.name not in _ZONE_MAKERS:
+                continue
+            for argument in directive.arguments:
+                found = re.match(r"(?:keys_)?zone=([^:]+):(\d+)([kKmM]?)$", argument)
+                if found and found[1] in seen:
+                    yield snippet.broken(Finding(directive, f"has the zone `{found[1]}` of another one"))
+                least = 8 if directive.name.endswith("_path") else 32
+                if found and int(found[2]) * {"": 1, "k": 1024, "m": 1024 * 1024}[found[3].lower()] < least * 1024:
+                    yield snippet.broken(Finding(directive, f"must have a zone of at least {least}k"))
+                seen |= {found[1]} if found else set[str]()
+
+
+_ZONE_MAKERS = frozenset({"limit_req_zone", "limit_conn_zone"} | {f"{each}_cache_path" for each in PROXIES})
+
+
+_BUFFERED = {"buffer": "64k", "flush": "", "gzip": ""}
+_OURS_BUFFERED = {"buffer": "4k", "flush": "100ms", "gzip": ""}
+"""How the program's own log of /dev/stdout is written; a test compares it with the document."""
+
+
+def _logs(written: _Written) -> Iterator[Broken]:
+    """A file has one buffer, whichever `access_log` says it."""
+    # One of http takes the place of all of ours; one of the server leaves that of http.
+    replaced = any(
+        each.name == "access_log" for other in written.snippets if other.context == "h" for each in other.directives
+    )
+    is_ours_there = written.settings.nginx.access_log and not replaced
+    seen = {"/dev/stdout": _OURS_BUFFERED} if is_ours_there else dict[str, dict[str, str]]()
+    for snippet in written.snippets:
+        for directive in (each for each in flat(snippet.directives) if each.name == "access_log" and each.arguments):
+            file, *words = directive.arguments
+            halves = [word.partition("=") for word in words]
+            told = {name: value for name, _, value in halves if name in _BUFFERED}
+            if not told:
+                continue
+            rest = [word for word in words if word.partition("=")[0] not in _BUFFERED]
+            instead = f"access_log {' '.join([file, *rest])};"
+            buffer = _BUFFERED | told
+            if "$" in file:
+                wrong = "must have no buffer: the file's name has a variable"
+                yield snippet.broken(Finding(directive, wrong, instead))
+            elif not {"buffer", "gzip"} & told.keys():
+                yield snippet.broken(Finding(directive, "must have `buffer=…` beside `flush=…`", instead))
+            elif seen.setdefault(file, buffer) != buffer:
+                wrong = f"must have the buffer that `{file}` has elsewhere, or name none, and have that one"
+                yield snippet.broken(Finding(directive, wrong, instead))
+
+
+def _has_traced(nginx: NginxSettings) -> bool:
+    """Whether the program writes the format of this name; by `extract` and `ignore` it has others."""
+    places = (None, *nginx.routes)
+    return nginx.access_log and any(
+        context_of(nginx, route) in {"inject", "propagate"} or (route is not None and not route.traced)
+        for route in places
+    )
 
 
 def _zone_of(directive: Directive) -> tuple[str | None, str, str]:
@@ -305,6 +387,44 @@ def _servers(written: _Written) -> Iterator[Broken]:
             yield from map(snippet.broken, _names(server, listens, names))
 
 
+def _listens(written: _Written) -> Iterator[Broken]:
+    """What NGINX has once for an address, whichever of its servers says it."""
+    proxies = written.settings.nginx.trusted_proxies
+    every = {"proxy_protocol"} if proxies and proxies.protocol == "proxyProtocol" else set[str]()
+    of_ours = {f"*:{PORT}": every}
+    found: list[tuple[_Snippet, Directive, bool]] = []
+    for snippet in sorted(written.snippets, key=lambda snippet: snippet.context != "s"):
+        blocks = [block for block in snippet.directives if snippet.context == "h" and block.name == "server"]
+        inside = snippet.directives if snippet.context == "s" else [each for block in blocks for each in block.inside]
+        found += [(snippet, each, not blocks) for each in inside if each.name == "listen" and each.arguments]
+    for snippet, listen, is_ours in found:
+        address, words = listen_address(listen.arguments[0]), set(listen.arguments[1:])
+        if is_ours and address.endswith(f":{PORT}"):
+            of_ours[address] = words
+            for word in every - words:
+                wrong = f"must have `{word}`, by which `nginx.trustedProxies.protocol` says that connections begin"
+                yield snippet.broken(Finding(listen, wrong, f"listen {' '.join(listen.arguments)} {word};"))
+        for word in sorted(({"proxy_protocol", "ssl"} & words) - of_ours.get(address, words)):
+            wrong = f"has `{word}`, which NGINX takes for all servers of the address: those of the routes have it not"
+            rest = " ".join(each for each in listen.arguments if each != word)
+            yield snippet.broken(Finding(listen, wrong, f"listen {rest};"))
+    for is_option, what in ((r"default(_server)?", "a default server"), (_OF_SOCKET, "options of the socket")):
+        seen = set[str]()
+        for snippet, listen, _ in found:
+            address = listen_address(listen.arguments[0])
+            options = [each for each in listen.arguments[1:] if re.fullmatch(is_option, each)]
+            if options and address in seen:
+                rest = " ".join(each for each in listen.arguments if each not in options)
+                wrong = f"has {what}, `{options[0]}`, which another `listen` of the same address has: NGINX takes one"
+                yield snippet.broken(Finding(listen, wrong, f"listen {rest};"))
+            seen |= {address} if options else set[str]()
+
+
+_OF_SOCKET = (
+    r"bind|deferred|reuseport|multipath|(backlog|fastopen|setfib|rcvbuf|sndbuf|accept_filter|ipv6only|so_keepalive)=.*"
+)
+
+
 def _port(listen: Directive, *, is_plus: bool) -> Iterator[Finding]:
     address = listen_address(listen.arguments[0])
     if address.endswith(f":{PORT_OF_PROBES}"):
@@ -351,6 +471,19 @@ def _locations(written: _Written) -> Iterator[Broken]:
                     yield snippet.broken(Finding(directive, wrong))
 
 
+def _named(written: _Written) -> Iterator[Broken]:
+    """Named locations that nothing makes: what is sent there is answered with 500."""
+    if written.has_unknown_files:
+        return
+    made = {location_of(each)[1] for each in written.everything if each.name == "location" and each.arguments}
+    for snippet in written.snippets:
+        for directive in flat(snippet.directives):
+            target = directive.arguments[-1] if directive.name in {"try_files", "error_page"} else ""
+            if re.fullmatch(r"@[\w.-]+", target) and target not in made:
+                wrong = f"needs the location `{target}`, which is to be in `nginx.extraConfig.server`"
+                yield snippet.broken(Finding(directive, wrong))
+
+
 def _exact(written: _Written) -> Iterator[Broken]:
     """An exact route with a folder answers with its index."""
     for snippet in written.snippets:
@@ -365,12 +498,14 @@ def _exact(written: _Written) -> Iterator[Broken]:
                     yield snippet.broken(Finding(directive, wrong, f"try_files {route.path}{file} =404;"))
 
 
-_WRITES = re.compile(r"\w+_temp_path|(proxy|fastcgi|uwsgi|scgi)_cache_path|access_log|error_log|dav_.*|.*_store")
+_WRITES = re.compile(
+    r"\w+_temp_path|(proxy|fastcgi|uwsgi|scgi)_cache_path|access_log|error_log|(proxy|fastcgi|uwsgi|scgi)_store"
+)
 _WRITABLE = re.compile(r"/tmp(/.*)?|/dev/(stdout|stderr|null|shm/.*)|syslog:.*|memory:.*|off|on|stderr", re.S)  # noqa: S108 - in the pod
 _READS = re.compile(
     r"(\w+_)?ssl_(certificate|certificate_key|trusted_certificate|client_certificate|crl|dhparam|password_file|"
     r"session_ticket_key)|ssl_stapling_file|xslt_stylesheet|xml_entities|geoip_(country|city|org)|js_import|"
-    r"js_preload_object|include|quic_host_key|perl_require|uwsgi_ssl_.*"
+    r"js_preload_object|include|quic_host_key|perl_require|uwsgi_ssl_.*|auth_basic_user_file|auth_jwt_key_file"
 )
 _IN_IMAGE = re.compile(
     r"(/etc/nginx/)?(mime\.types|(fastcgi|scgi|uwsgi)_params|conf\.d/.*|[^/]*\.pem)|/etc/nginx/modules/.*|"
@@ -379,6 +514,9 @@ _IN_IMAGE = re.compile(
 )
 """Files that the official images have, that the program writes, or that cannot be known before NGINX runs."""
 
+
+_BY_REQUEST = ("ssl_certificate", "ssl_certificate_key", "auth_basic_user_file")
+"""Ends of the names of directives whose files may have variables in their names."""
 
 _LINKS = frozenset({"/var/log/nginx/access.log", "/var/log/nginx/error.log"})
 
@@ -401,9 +539,12 @@ def _files(written: _Written) -> Iterator[Broken]:
                     continue
                 wrong = f"must write below /tmp, the one folder that a pod can write to, not to `{file}`"
                 yield snippet.broken(Finding(directive, wrong, _moved(snippet, directive, file)))
+            elif re.fullmatch(r"\w+_(temp|cache)_path", directive.name) and re.match(r"/tmp/+[^/]+/+[^/]", file):  # noqa: S108
+                wrong = "must write to a folder right below /tmp: NGINX makes no folder above the one that it is told"
+                yield snippet.broken(Finding(directive, wrong, _moved(snippet, directive, file)))
             if is_official and _READS.fullmatch(directive.name):
                 file = _file_read(directive)
-                if directive.name.endswith(("ssl_certificate", "ssl_certificate_key")) and "$" in file:
+                if directive.name.endswith(_BY_REQUEST) and "$" in file:
                     continue
                 # A pattern that no file fits is no fault to NGINX.
                 if directive.name == "include" and re.search(r"[*?\[]", file):
@@ -461,11 +602,12 @@ def _blocks(written: _Written) -> Iterator[Broken]:
         yield from map(snippet.broken, buffers(snippet.directives, inherited if snippet is not http else None))
         yield from map(snippet.broken, header_buffers(snippet.directives, inherited))
         yield from map(snippet.broken, client_certificates(snippet.directives, inherited))
+        if not (snippet.route and snippet.route.upstream and snippet.route.upstream.tls):
+            yield from map(snippet.broken, unverified(snippet.directives, inherited))
         if snippet.route is None:
             inherited = {**inherited, **{each.name: each for each in snippet.directives if each.body is None}}
     if http:
-        if not server:
-            yield from map(http.broken, certificates(of_http, ()))
+        yield from map(http.broken, certificates(of_http, of_server))
         version = None if written.reader.plus else written.reader.version
         yield from map(http.broken, upstreams(of_http, version))
         for block in of_http:
@@ -494,6 +636,13 @@ def _upstreams(written: _Written) -> Iterator[Broken]:
         return
     for snippet in snippets:
         for directive in flat(snippet.directives):
+            url = (
+                re.match(r"https?://([^/:$]+):\d+", directive.arguments[0]) if directive.name == "proxy_pass" else None
+            )
+            if url and url[1].lower() in names:
+                wrong = f"must not have a port: `{url[1]}` is an `upstream`, whose servers have theirs"
+                instead = directive.arguments[0].replace(url[0], url[0].rpartition(":")[0], 1)
+                yield snippet.broken(Finding(directive, wrong, f"proxy_pass {instead};"))
             if directive.name not in _NEED_PORTS or not directive.arguments:
                 continue
             address = re.sub(r"^(grpcs?|s?uwsgi)://", "", directive.arguments[0])
@@ -512,8 +661,11 @@ _NEED_PORTS = frozenset({"grpc_pass", "fastcgi_pass", "scgi_pass", "uwsgi_pass",
 
 def snippet_warnings(settings: Settings) -> Iterator[str]:
     """What may be wrong with directives, and cannot be known."""
-    reader = reader_of(settings)
-    for snippet in _snippets(settings):
+    reader, snippets = reader_of(settings), _snippets(settings)
+    yield from _untraced(snippets)
+    yield from _unresolved(snippets)
+    yield from _unanswered(snippets)
+    for snippet in snippets:
         for directive in flat(snippet.directives):
             if directive.name == "listen" and _is_out_of_reach(directive):
                 yield (
@@ -527,6 +679,51 @@ def snippet_warnings(settings: Settings) -> Iterator[str]:
                 )
 
 
+def _untraced(snippets: list[_Snippet]) -> Iterator[str]:
+    """A changed path is an internal redirect to the module, which looks at none (`onRequestStart`)."""
+    for snippet in snippets:
+        for each in snippet.directives if snippet.context == "s" else ():
+            for rewrite in (each, *(each.inside if each.name == "if" else ())):
+                is_sent = re.match(r"https?://|\$scheme", " ".join(rewrite.arguments[1:2]))
+                if rewrite.name == "rewrite" and not is_sent and rewrite.arguments[-1] not in {"redirect", "permanent"}:
+                    yield (
+                        f"{path(snippet.place)}: `rewrite` in line {rewrite.line}: requests whose path it changes make "
+                        "no span, as it comes before their route; in `extraConfig` of a route, it leaves them theirs"
+                    )
+
+
+def _unresolved(snippets: list[_Snippet]) -> Iterator[str]:
+    everything = [each for snippet in snippets for each in flat(snippet.directives)]
+    if {"resolver", "upstream", "include"} & {each.name for each in everything}:
+        return
+    for snippet in snippets:
+        for each in flat(snippet.directives):
+            url = re.sub(r"\$(request_uri|uri)\b.*", "", each.arguments[0]) if each.name == "proxy_pass" else ""
+            if re.match(r"(https?|\$scheme)://[^/]*\$|\$(?!scheme)", url):
+                yield (
+                    f"{path(snippet.place)}: `proxy_pass` in line {each.line} has a variable, and no `resolver` is "
+                    "there: NGINX answers 502 where that is a name and not an address"
+                )
+
+
+def _unanswered(snippets: list[_Snippet]) -> Iterator[str]:
+    """Locations in a route inherit neither `proxy_pass` nor `return`."""
+    for snippet in snippets:
+        if not snippet.route or snippet.route.root:
+            continue
+        inherited = {each.name for each in snippet.directives} & {"root", "alias"}
+        for each in flat(snippet.directives):
+            names = {inner.name for inner in flat(each.inside)}
+            if each.name == "location" and not inherited and not names & (ANSWERS | _ANSWER_TOO):
+                yield (
+                    f"{path(snippet.place)}: `location` in line {each.line} has no answer of its own, such as "
+                    "`proxy_pass`, and inherits none from its route: NGINX answers 404"
+                )
+
+
+_ANSWER_TOO = {"root", "alias", "try_files", "rewrite", "include", "deny", "dav_methods", "autoindex"}
+
+
 def _is_out_of_reach(listen: Directive) -> bool:
     address = listen_address(listen.arguments[0])
     return not re.match(r"127\.|\[::1\]|localhost|unix:", address) and not address.endswith(f":{PORT}")
@@ -536,8 +733,11 @@ _RULES: tuple[Callable[[_Written], Iterator[Broken]], ...] = (
     _of_keys,
     _variables,
     _zones,
+    _logs,
     _servers,
+    _listens,
     _locations,
+    _named,
     _exact,
     _files,
     _scripts,

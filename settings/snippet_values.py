@@ -32,6 +32,8 @@ _OF_EACH: dict[str, tuple[str, str]] = {
     "disable_symlinks": (r"off|on|if_not_owner|from=.+", "off, on or if_not_owner"),
     "expires": (rf"modified|epoch|max|off|@?-?({_T})|.*\$.*", "a time, epoch, max or off"),
     "userid_expires": (rf"max|off|{_T}", "a time, max or off"),
+    # Any other text is no fault to the module, and no trace.
+    "otel_trace": (r"on|off|0|1|.*\$.*", "on, off or a variable"),
     "otel_trace_context": ("propagate|extract|inject|ignore", "propagate, extract, inject or ignore"),
     "limit_except": (
         "GET|HEAD|POST|PUT|DELETE|MKCOL|COPY|MOVE|OPTIONS|PROPFIND|PROPPATCH|LOCK|UNLOCK|PATCH",
@@ -204,6 +206,17 @@ def _sub_filter(arguments: tuple[str, ...]) -> str | None:
     return None if arguments[0] else "must have a text to look for"
 
 
+def _limit(arguments: tuple[str, ...]) -> str | None:
+    return None if any(each.startswith("zone=") for each in arguments) else "must have a zone, such as zone=name"
+
+
+def _levels(arguments: tuple[str, ...]) -> str | None:
+    for levels in (each.removeprefix("levels=") for each in arguments if each.startswith("levels=")):
+        if not re.fullmatch(r"[12](:[12]){0,2}", levels):
+            return f"must have one to three levels of 1 or 2 characters, such as levels=1:2, not `{levels}`"
+    return None
+
+
 def _pool(arguments: tuple[str, ...]) -> str | None:
     size = int(arguments[0].rstrip("kKmM")) * (1 if arguments[0].isdigit() else 1024)
     # `NGX_MIN_POOL_SIZE` of 64 bits, and `NGX_POOL_ALIGNMENT`.
@@ -233,6 +246,7 @@ def _param(arguments: tuple[str, ...]) -> str | None:
 
 
 _OF_OWN: dict[str, Callable[[tuple[str, ...]], str | None]] = {
+    "limit_req": _limit,
     "allow": _network,
     "deny": _network,
     "set_real_ip_from": _trusted,
@@ -253,6 +267,7 @@ _OF_OWN: dict[str, Callable[[tuple[str, ...]], str | None]] = {
 _OWN = (
     _OF_OWN
     | {f"{proxy}_cache_valid": _cache_valid for proxy in _PROXIES}
+    | {f"{proxy}_cache_path": _levels for proxy in _PROXIES}
     | {f"{proxy}_bind": _bind for proxy in _UPSTREAMS}
     | {f"{proxy}_param": _param for proxy in _PROXIES[1:]}
 )

@@ -17,6 +17,7 @@ import jinja2
 from components.documents.nginx_merge import merged
 from settings.limits import LARGEST_BATCH
 from settings.nginx import WORKERS, Exporter, NginxSettings, Route, Sampling
+from settings.nginx_contexts import context_of, said
 from settings.nginx_text import quoted
 from settings.plus import PlusSettings
 from settings.upstreams import Resolver, Upstream, full_name
@@ -70,6 +71,11 @@ class _Log:
     name: str
     rule: str | None = None
     """The variable, or word, that tells whether a request is traced, where the request's header does not."""
+
+    @property
+    def is_word(self) -> bool:
+        """Whether the rule is a word, or one variable, as the program's own are."""
+        return re.fullmatch(r"\$?\w+", self.rule or "", re.ASCII) is not None
 
     @property
     def variable(self) -> str | None:
@@ -237,12 +243,14 @@ def _server_rule(settings: NginxSettings, *, is_switchable: bool) -> str:
 
 def _log(settings: NginxSettings, route: Route | None, of_server: str) -> _Log:
     """The format of the log in a route, or outside of any."""
-    context = (route and route.trace_context) or settings.trace_context
-    is_told_by_header = context in {"inject", "propagate"} or (route is not None and not route.traced)
-    if is_told_by_header:
+    if context_of(settings, route) in {"inject", "propagate"} or (route is not None and not route.traced):
         return _Log("traced")
-    rule = _trace_value(route.sampling) if route and route.sampling else of_server
-    return _Log(f"traced_{rule.removeprefix('$traced_')}", rule)
+    own = said(route.extra_config, name="otel_trace") if route else None
+    key = _trace_value(route.sampling) if route and route.sampling else None
+    outer = (settings.extra_config.server, settings.extra_config.http)
+    rule = own or key or said(*outer, name="otel_trace") or of_server
+    name = re.sub(r"\W", lambda found: f"_{ord(found[0]):x}", rule.removeprefix("$").removeprefix("traced_"))
+    return _Log(f"traced_{name}", rule)
 
 
 def _variable(kind: str, ratio: Decimal) -> str:

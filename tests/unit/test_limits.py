@@ -119,6 +119,17 @@ def test_the_memory_of_a_full_buffer_is_as_it_was_measured(batch: int, slots: in
         ({"spanAttributes": {"a": "$upstream_http_x"}}, 33),
         ({"spanAttributes": {"a": "$request_body"}}, 41),
         ({"spanAttributes": {"a": "$made"}, "extraConfig": {"http": "map $uri $made { default 1; }"}}, 33),
+        (
+            {
+                "spanAttributes": {"a": "$twice"},
+                "extraConfig": {"http": "map $uri $once { default $args$uri; }", "server": "set $twice $once$once;"},
+            },
+            57,
+        ),
+        ({"extraConfig": {"http": "map $uri { default 1; }"}}, 25),
+        ({"spanAttributes": {"a": "$loop"}, "extraConfig": {"server": "set $loop $loop$loop$loop;"}}, 49),
+        ({"spanAttributes": {"a": "$request_body"}, "extraConfig": {"http": "client_body_buffer_size '1m';"}}, 1049),
+        ({"spanAttributes": {"a": "$upstream_http_x"}, "extraConfig": {"http": "proxy_buffer_size 64k;"}}, 89),
         ({"extraConfig": {"server": "otel_span_attr a $args;"}}, 33),
         ({"extraConfig": {"http": "# large_client_header_buffers 4 8m;\n"}}, 25),
         ({"extraConfig": {"http": "large_client_header_buffers 2\n\t'16K'; client_header_buffer_size 4k;"}}, 37),

@@ -9,6 +9,7 @@ from components.documents.nginx import API_PORT, HEALTH_PORT, HTTP_PORT, nginx_c
 from settings import Settings
 from settings.nginx_text import snippet
 from settings.nginx_tree import Directive, comments, parse
+from settings.snippet_egress import egress_warnings
 from settings.snippet_rules import PORT, PORT_OF_API, PORT_OF_PROBES, SNIPPET_RULES, snippet_warnings
 from tests.snippets import CORPUS, refusals, settings_of
 from tests.unit.test_bad_input import refusal, run_config_command
@@ -36,6 +37,14 @@ def block(text: str, *names: str) -> list[str]:
     return [" ".join((each.name, *each.arguments)) for each in inside]
 
 
+def test_the_buffer_of_our_log_is_the_one_that_snippets_are_compared_with() -> None:
+    text = rendered(routes=[{"path": "/", "return": {"status": 200}}])
+    assert "access_log /dev/stdout traced buffer=4k flush=100ms" in block(text, "http")
+    assert refusals(Settings.model_validate({"nginx": {"extraConfig": {"server": BUFFERED}, "routes": [OTHER]}})) == []
+
+
+BUFFERED = "access_log /dev/stdout combined buffer=4k flush=100ms;"
+OTHER = {"path": "/", "return": {"status": 200}, "traceContext": "ignore"}
 PROXIED = {"path": "/", "upstream": "192.0.2.1:80"}
 ROUTE = ("http", "server", "location /")
 
@@ -111,7 +120,8 @@ def test_a_route_without_a_proxy_inherits_headers_as_nginx_has_it() -> None:
 def test_the_route_s_own_key_goes_before_a_snippet_of_the_server() -> None:
     route = {"path": "/", "root": "/srv", "sampling": {"ratio": 1, "parentBased": False}, "traceContext": "inject"}
     text = conf(extraConfig={"server": "otel_trace off; otel_trace_context ignore; root /other;"}, routes=[route])
-    assert block(text, *ROUTE)[:3] == ["otel_trace on", "otel_trace_context inject", "root /srv"]
+    said = [line for line in block(text, *ROUTE) if not line.startswith("access_log")]
+    assert said[:3] == ["otel_trace on", "otel_trace_context inject", "root /srv"]
 
 
 def test_a_snippet_keeps_its_comments_and_the_lines_within_its_quotes() -> None:
@@ -157,6 +167,60 @@ def test_a_port_that_no_service_has_is_warned_of() -> None:
         "nginx.extraConfig.server: `listen` in line 2 has a port that NGINX's Service does not have, nor the network "
         "policies: clients reach 8080 alone"
     ]
+
+
+def warned(**nginx: Any) -> list[str]:
+    return [said.split(": ", 1)[1] for said in snippet_warnings(Settings.model_validate({"nginx": nginx}))]
+
+
+def test_a_path_that_the_server_changes_is_warned_of_since_its_requests_make_no_span() -> None:
+    server = (
+        "rewrite ^/a /b permanent;\nrewrite ^/c http://d.example/;\nrewrite ^/e /f last;\nif ($arg_g) { rewrite ^ /h; }"
+    )
+    said = warned(extraConfig={"server": server})
+    assert [line.split(":")[0] for line in said] == ["`rewrite` in line 3", "`rewrite` in line 4"]
+    assert "make no span" in said[0]
+    assert warned(routes=[PROXIED | {"extraConfig": "rewrite ^/e /f last;"}]) == []
+
+
+def test_a_name_that_nothing_looks_up_is_warned_of() -> None:
+    route = {"path": "/", "extraConfig": "set $to web.shop.svc.cluster.local;\nproxy_pass http://$to:8080;"}
+    (said,) = warned(routes=[route])
+    assert said.startswith("`proxy_pass` in line 2 has a variable, and no `resolver` is there")
+    assert warned(routes=[route], extraConfig={"http": "resolver 10.96.0.10;"}) == []
+    assert warned(routes=[route], extraConfig={"http": "upstream a { server 192.0.2.1; }"}) == []
+    assert warned(routes=[PROXIED | {"extraConfig": "proxy_pass $scheme://192.0.2.1$request_uri;"}]) == []
+
+
+def test_what_a_snippet_leads_to_past_the_network_policies_is_warned_of() -> None:
+    def told(text: str, **values: Any) -> list[str]:
+        nginx = {"routes": [{"path": "/", "upstream": "a.shop.svc:80"}], "extraConfig": {"server": text}}
+        nginx |= values.pop("nginx", {})
+        return list(egress_warnings(Settings.model_validate({"nginx": nginx} | values)))
+
+    pass_ = "location /x {{ proxy_pass http://{}; }}".format
+    (said,) = told(pass_("api.other.svc.cluster.local:8080/y"))
+    assert said.endswith(
+        "`proxy_pass` in line 1 leads to api.other.svc.cluster.local:8080, where the network policies do not let NGINX "
+        "go: pulumi config set --path 'nginx.egress[0]' api.other.svc.cluster.local:8080"
+    )
+    assert len(told(pass_("192.0.2.7"))) == len(told(pass_("api.example.com:8080"))) == 1
+    for let_out in ("b.shop.svc:9", "127.0.0.1:9", "$host:80", "unix:/tmp/a", "localhost:9"):
+        assert told(pass_(let_out)) == [], let_out
+    assert told(pass_("192.0.2.7:80"), nginx={"egress": ["192.0.2.7:80"]}) == []
+    assert told(pass_("c.example.com:80"), nginx={"egress": ["b.example.com:80"]}) == []
+    assert told(pass_("192.0.2.7"), networkPolicies=False) == []
+    pool = {"extraConfig": {"http": "upstream p { server 192.0.2.8:81; }", "server": pass_("p")}}
+    assert ["192.0.2.8:81" in said for said in told("", nginx=pool)] == [True]
+    assert "by UDP" in told("access_log syslog:server=192.0.2.9:514 combined;")[0]
+
+
+def test_a_location_in_a_route_that_answers_nothing_is_warned_of() -> None:
+    inner = r"location ~ \.json$ { add_header X-A b; }"
+    (said,) = warned(routes=[PROXIED | {"extraConfig": inner}])
+    assert said.startswith("`location` in line 1 has no answer of its own")
+    assert warned(routes=[{"path": "/", "root": "/srv", "extraConfig": inner}]) == []
+    assert warned(routes=[PROXIED | {"extraConfig": "location /a { location /a/b { return 204; } }"}]) == []
 
 
 def test_directives_that_are_not_known_are_warned_of_where_the_image_is_not_known() -> None:

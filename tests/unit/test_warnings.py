@@ -62,6 +62,15 @@ DIGEST = f"@sha256:{'0' * 64}"
             "plus.image",
             "newer",
         ),
+        (
+            {
+                "edition": "plus",
+                "plus": {"image": "registry.example/nginx-plus:r32-debian"},
+                "nginxLicenseJwt": golden.configuration("plus")["nginxLicenseJwt"],
+            },
+            "plus.image",
+            "older",
+        ),
     ],
 )
 def test_a_version_that_the_program_does_not_know_is_told(
