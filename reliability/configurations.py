@@ -57,6 +57,9 @@ from settings.limits import exports, sized
 from settings.reference import keys
 from settings.snippet_rules import reader_of
 
+LAB_TEMPO = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())["config"]["nginx-tracing:tempo"][
+    "image"
+]
 NAMESPACE = "tracing"
 BACKEND = "tempo.tracing.svc:4317"
 
@@ -170,7 +173,9 @@ def documents(settings: Settings) -> Iterator[Document]:
         others = certificate_files(settings.collector.exporters) | secret_files(settings.collector.exporters)
         yield Document("collector", (("config.yaml", text), *others.items()))
     if settings.tempo.enabled:
-        yield Document("tempo", (("tempo.yaml", dump(tempo_document(settings.tempo))),))
+        # For the Tempo that reads it, whatever image the configuration names: versions differ in a key's name.
+        tempo = settings.tempo.model_copy(update={"image": LAB_TEMPO})
+        yield Document("tempo", (("tempo.yaml", dump(tempo_document(tempo))),))
 
 
 def _nginx(settings: Settings) -> Document:

@@ -333,7 +333,8 @@ def deployed(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[t
         "kubernetesAttributes": True,
         "receivers": {"http": True, "cors": {"allowedOrigins": ["https://shop.example"]}},
         "proxy": {"url": "http://192.0.2.9:3128"},
-        "exporters": {"again": {"endpoint": f"tempo.{NAMESPACE}.svc:4317"}},
+        # Plain text, as many receivers inside a cluster speak: NGINX's own port is one that is there.
+        "exporters": {"again": {"endpoint": f"nginx.{NAMESPACE}.svc:80"}},
     }
     file.write_text(yaml.safe_dump(document))
     try:

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -17,19 +18,22 @@ PASSWORD = "correct-horse-battery"  # noqa: S105 - of nothing
 FAULTY = f"""
 from pulumi_kubernetes.core.v1 import ConfigMap, Pod, Secret, Service
 
+# After everything else: the first object that a policy refuses ends the preview.
+last = pulumi.ResourceOptions(depends_on=[tempo, collector, nginx])
 place = {{"namespace": "{NAMESPACE}"}}
 # As the tutorial has them: without a selector, with a floating tag, and in whatever namespace there is.
-Service("unselecting", metadata=place, spec={{"ports": [{{"port": 80}}], "type": "NodePort"}})
-Pod("floating", metadata=place, spec={{"containers": [{{"name": "main", "image": "nginx:latest"}}]}})
-Secret("login", metadata=place, string_data=pulumi.Output.secret({{"password": "{PASSWORD}"}}))
-ConfigMap("elsewhere", data={{"app.ini": "password={PASSWORD}"}})
+Service("unselecting", metadata=place, spec={{"ports": [{{"port": 80}}], "type": "NodePort"}}, opts=last)
+Pod("floating", metadata=place, spec={{"containers": [{{"name": "main", "image": "nginx:latest"}}]}}, opts=last)
+Secret("login", metadata=place, string_data=pulumi.Output.secret({{"password": "{PASSWORD}"}}), opts=last)
+ConfigMap("elsewhere", data={{"app.ini": "password={PASSWORD}"}}, opts=last)
 """
 
 
 def previewed(folder: Path, addition: str = "", event_log: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = lay_out(folder, "policy", NAMESPACE)
-    with (folder / "__main__.py").open("a") as program:
-        program.write(addition)
+    program = folder / "__main__.py"
+    before, outputs, after = program.read_text().partition("    outputs: ")
+    program.write_text(f"{before}{textwrap.indent(addition, '    ')}{outputs}{after}")
     return preview(folder, "policy", environment, event_log)
 
 

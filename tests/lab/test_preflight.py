@@ -224,13 +224,13 @@ def test_a_pod_that_finds_no_node_is_told_while_up_waits(program: Stack) -> None
 
 
 def test_what_nginx_says_of_its_configuration_is_in_the_error_of_an_up_that_fails_soon(program: Stack) -> None:
-    program.configure({"nginx.extraConfig.server": "access_log /nowhere/access.log;"})
+    program.configure({"nginx.extraConfig.server": "include /nowhere/snippet.conf;"})
     began = time.monotonic()
     done = program.pulumi("up", "--yes", "--skip-preview")
     took = time.monotonic() - began
     program.must("config", "rm", "--path", "nginx.extraConfig")
     assert done.returncode != 0
-    words = '[emerg] 1#1: open() "/nowhere/access.log" failed (2: No such file or directory)'
+    words = '[emerg] 1#1: open() "/nowhere/snippet.conf" failed (2: No such file or directory) in /etc/nginx/nginx.conf'
     assert f"error: nginx does not become Ready: {words}" in done.stdout
     # The provider alone waits for five minutes.
     assert took < 150
