@@ -225,19 +225,20 @@ def test_nothing_in_a_preview_gets_out_of_its_place(tmp_path: Path) -> None:
 def test_a_change_too_large_for_a_comment_is_cut_where_it_is_missed_least(tmp_path: Path) -> None:
     document = preview(*multiplied("first", 4), *multiplied("edit", 40), *multiplied("replacement", 3))
     text = rendered(tmp_path, document)
-    assert LIMIT - 5_000 < len(text) <= LIMIT
+    # What is left out first is no shorter: the whole of nginx.conf has 9000 characters.
+    assert LIMIT - 10_000 < len(text) <= LIMIT
     said = re.search(r"^\*\*(\d+) of (\d+) differences are left out here\*\*", text, re.MULTILINE)
     assert said
     left_out, of_all = int(said[1]), int(said[2])
     shown = re.findall(r"<details><summary>.*: (updated|replaced|new version|created)", text)
     named = re.findall(r"^- \S+ `.*` \((updated|replaced|new version|created)\)$", text, re.MULTILINE)
     assert len(named) == left_out
-    assert len(shown) + left_out == of_all == 4 * 14 + 40 * 3 + 3 * 14
-    assert named.count("created") == 4 * 14
-    assert 0 < named.count("new version") < 40
+    assert len(shown) + left_out == of_all == 4 * 16 + 40 * 4 + 3 * 16
+    assert named.count("created") == 4 * 16
+    assert 0 < named.count("new version") < 2 * 40
     assert shown.count("updated") == 2 * 40
-    assert shown.count("replaced") == 3 * 14
-    assert len(caution(text)) == 3 * 14, "what goes away is never left out"
+    assert shown.count("replaced") == 3 * 16
+    assert len(caution(text)) == 3 * 16, "what goes away is never left out"
 
 
 def test_where_the_rest_is_it_is_said_and_there_is_room_for_it_there(tmp_path: Path) -> None:
@@ -316,13 +317,13 @@ def test_a_text_that_is_too_long_loses_its_middle_and_says_how_much(tmp_path: Pa
 
 @pytest.mark.parametrize("count", [400, 1_400])
 def test_even_a_comment_of_dangers_alone_is_short_enough(tmp_path: Path, count: int) -> None:
-    environments = [preview(*multiplied("replacement", count // 14), diagnostics=[error("🙂" * 9_000)])] * 4
+    environments = [preview(*multiplied("replacement", count // 16), diagnostics=[error("🙂" * 9_000)])] * 4
     text = rendered(tmp_path, *environments)
     assert len(text.encode("utf-16-le")) // 2 <= LIMIT
-    assert text.count(f"> **{count // 14 * 14} resources are replaced.**") == 4
+    assert text.count(f"> **{count // 16 * 16} resources are replaced.**") == 4
     listed = len(caution(text)) - 4
     more = [
         int(number)
         for number in re.findall(r"^> - …and (\d+) more: `pulumi preview --diff` has them\.$", text, re.MULTILINE)
     ]
-    assert listed + sum(more) == 4 * (count // 14 * 14)
+    assert listed + sum(more) == 4 * (count // 16 * 16)
