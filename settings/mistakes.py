@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic_core import ErrorDetails
 
 from settings.schema import aliased, bare_type, is_marked, is_model, is_text, item_type
-from settings.values import Hidden
+from settings.values import Hidden, NearMissError
 
 PROJECT = "nginx-tracing"
 SECRET = "[secret]"  # noqa: S105 - what stands in the place of one
@@ -140,7 +140,11 @@ def explain(problem: ErrorDetails, model: type[BaseModel]) -> Mistake:
         return Mistake(place, "is required", _mend(place, model, empty=True))
     visible = _visible(problem["input"], _annotation_at(model, place))
     shown = SECRET if visible == SECRET else _shortened(json.dumps(visible, ensure_ascii=False))
-    mend = _mend(place, model, empty=problem["type"] == "too_short")
+    error = problem.get("ctx", {}).get("error")
+    if isinstance(error, NearMissError):
+        mend = set_command(place, error.instead)
+    else:
+        mend = _mend(place, model, empty=problem["type"] == "too_short")
     return Mistake(place, _what_is_wrong(problem), mend, shown)
 
 

@@ -1,8 +1,8 @@
 """The whole configuration of a stack."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -79,6 +79,11 @@ def _label_key(key: str) -> str:
 
 class Settings(Model):
     """The whole configuration of a stack."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("securitycontext", "podsecuritycontext", "runasuser", "fsgroup"),
+        "users and groups are the images' own, or the cluster's with `podUser: cluster`",
+    )
 
     edition: Literal["oss", "plus"] = Field(
         default="oss", description="NGINX, open source (the image is `nginx.image`), or NGINX Plus (see `plus`)."

@@ -15,6 +15,7 @@ from settings.values import (
     Kind,
     LabelName,
     Model,
+    NearMissError,
     Port,
     is_address,
     is_host,
@@ -41,10 +42,14 @@ def _address_of_url(text: str) -> tuple[str, int] | None:
     scheme, _, rest = text.partition("://")
     authority, _, path = rest.partition("/")
     if path:
-        raise ValueError(
-            "must have no path: requests keep their own. `rewrite ^/(.*)$ /base/$1 break;` in the route's "
-            "`extraConfig` puts /base before it"
+        base = path.rstrip("/") if re.fullmatch(r"[\w./-]+", path) else "base"
+        message = (
+            f"must have no path: requests keep their own. `rewrite ^/(.*)$ /{base}/$1 break;` in the route's "
+            f"`extraConfig` puts /{base} before it"
         )
+        if "@" in authority:
+            raise ValueError(message)
+        raise NearMissError(message, f"{scheme}://{authority}")
     usual = 443 if scheme == "https" else 80
     host = authority.removeprefix("[").removesuffix("]") if authority.startswith("[") else authority
     return split_address(authority) or ((host, usual) if is_host(host) else None)

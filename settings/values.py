@@ -402,6 +402,19 @@ def _host_and_port(text: str) -> str:
 HostAndPort = Annotated[str, AfterValidator(_host_and_port), Kind("host:port")]
 
 
+class NearMissError(ValueError):
+    """A wrong value, with the right one that the person most likely means: the command that is offered sets it.
+
+    Args:
+        message: what is wrong and what is allowed.
+        instead: the value, without anything that may be secret.
+    """
+
+    def __init__(self, message: str, instead: str) -> None:
+        super().__init__(message)
+        self.instead = instead
+
+
 def _endpoint(text: str) -> str:
     if split_address(re.sub(r"^https?://", "", text)) is None:
         raise ValueError("must be host:port, http://host:port or https://host:port")
@@ -418,7 +431,10 @@ def _otlp_endpoint(text: str) -> str:
     ):
         raise ValueError("must be host:port, or http://host[:port][/path] or https://host[:port][/path]")
     if re.search(r"/v1/traces/?$", text):
-        raise ValueError("must be without /v1/traces, which the Collector adds")
+        message = "must be without /v1/traces, which the Collector adds"
+        if "@" in text:
+            raise ValueError(message)
+        raise NearMissError(message, re.sub(r"/v1/traces/?$", "", text))
     return text
 
 
