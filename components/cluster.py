@@ -104,13 +104,17 @@ async def node_host(
     return configured or found
 
 
-def rendered_host(configured: str | None) -> str:
+def rendered_host(configured: str | None, *, is_needed: bool) -> str:
     """The host of the stack's URLs where the provider writes files, and no cluster is asked or needed.
 
+    Args:
+        configured: `nodeAddress`.
+        is_needed: whether a Service of the type NodePort is reached by it.
+
     Raises:
-        pulumi.RunError: none is configured.
+        pulumi.RunError: none is configured, and one is needed.
     """
-    if configured is None:
+    if configured is None and is_needed:
         raise pulumi.RunError(
             "`kubernetes:renderYamlToDirectory` writes files and asks no cluster, so the host of the stack's URLs must "
             "be configured.\n  pulumi config set nodeAddress <host name or IP address of a node>"
@@ -120,7 +124,7 @@ def rendered_host(configured: str | None) -> str:
         "NodePorts that the cluster will choose, and their URLs, are not among the outputs: `nginx.nodePort` and "
         "`tempo.nodePort` set them."
     )
-    return configured
+    return configured or ""
 
 
 async def read_node_address(

@@ -39,7 +39,9 @@ async def stack_in_cluster(
     if renders:
         from components.stack import stack_context  # noqa: PLC0415
 
-        return stack_context(settings, rendered_host(settings.node_address), asks_cluster=False)
+        has_node_ports = any(service.type == "NodePort" for _, service, _ in settings.exposed())
+        host = rendered_host(settings.node_address, is_needed=has_node_ports)
+        return stack_context(settings, host, asks_cluster=False)
     check_cluster(settings.cluster, kubeconfig=kubeconfig, context=context)
     host, findings, backends = await _asked(settings, kubeconfig=kubeconfig, context=context)
     # Not above: they import Pulumi's Kubernetes SDK, which takes 0.7 s, while the API server is asked.

@@ -348,6 +348,12 @@ def test_rendering_to_files_without_an_address_is_an_error(run_program: Run) -> 
         run_program({"kubernetes:renderYamlToDirectory": "manifests"}, node=never)
 
 
+def test_rendering_services_inside_the_cluster_needs_no_address_of_a_node(run_program: Run) -> None:
+    inside = '{"service": {"type": "ClusterIP"}}'
+    rendered = {"kubernetes:renderYamlToDirectory": "manifests", "nginx": inside, "tempo": inside}
+    assert run_program(rendered, node=never).outputs["nginxUrl"] == "http://nginx.tracing.svc"
+
+
 def test_a_namespace_that_exists_is_no_resource_and_everything_is_in_it(run_program: Run) -> None:
     program = run_program({"namespace": "shared", "createNamespace": "false"})
     assert not program.inputs("Namespace")
