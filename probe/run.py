@@ -160,9 +160,14 @@ async def _until_none(why_not: Callable[[], Awaitable[str | None]]) -> str | Non
 
 
 def _nginx_advice(outputs: StackOutputs, reason: str) -> str:
-    return f"NGINX does not answer at {outputs.nginx_url} (the stack output nginxUrl): {reason}.\n" + _pods_advice(
-        outputs, "nginx"
-    )
+    answer = f"NGINX does not answer at {outputs.nginx_url} (the stack output nginxUrl): {reason}.\n"
+    if "disconnected" in reason:
+        # What NGINX does to a connection that does not begin as the PROXY protocol wants it.
+        answer += (
+            "It takes connections and ends them. With `nginx.trustedProxies.protocol: proxyProtocol` it does so to all "
+            "but the load balancer's: name that one's address with --nginx-url.\n"
+        )
+    return answer + _pods_advice(outputs, "nginx")
 
 
 def _pods_advice(outputs: StackOutputs, component: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from probe.__main__ import main
 from tests.unit.probe.conftest import Ended
-from tests.unit.probe.fake_stack import FakeStack
+from tests.unit.probe.fake_stack import FakeStack, Server
 
 Probe = Callable[..., Ended]
 
@@ -222,6 +222,14 @@ def test_answers_that_are_not_2xx_are_counted_and_still_found(probe: Probe, stac
     ended = probe("--requests", "3")
     assert ended.code == 0
     assert "3 answered with 500" in ended.output
+
+
+def test_an_nginx_that_ends_connections_may_want_the_proxy_protocol(probe: Probe) -> None:
+    closing = Server(lambda *_: None)
+    ended = probe("--nginx-url", closing.url)
+    closing.stop()
+    assert ended.code == 2
+    assert "name that one's address with --nginx-url" in ended.errors
 
 
 def test_an_nginx_that_cannot_be_reached_is_a_clear_message_and_exit_code_2(probe: Probe, stack: FakeStack) -> None:
