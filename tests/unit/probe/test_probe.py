@@ -225,7 +225,10 @@ def test_answers_that_are_not_2xx_are_counted_and_still_found(probe: Probe, stac
 
 
 def test_an_nginx_that_ends_connections_may_want_the_proxy_protocol(probe: Probe) -> None:
-    closing = Server(lambda *_: None)
+    def no_answer(path: str, query: dict[str, str], headers: dict[str, str]) -> None:
+        """Ends the connection."""
+
+    closing = Server(no_answer)
     ended = probe("--nginx-url", closing.url)
     closing.stop()
     assert ended.code == 2
