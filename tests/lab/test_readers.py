@@ -201,7 +201,9 @@ def namespaces(lab: None) -> Generator[None]:
         if "namespace" in item["metadata"]
     }
     # What those are that the stack does not make is not its matter.
-    made = {name: {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(names)}
+    made: dict[str, dict[str, Any]] = {
+        name: {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(names)
+    }
     for case in CASES:
         if own := golden.objects(case).get("Namespace-namespace.yaml"):
             made[own["metadata"]["name"]] = own
