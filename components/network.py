@@ -92,7 +92,7 @@ def from_anywhere(*ports: int) -> NetworkPolicyIngressRuleArgs:
 
 
 def from_addresses(networks: Iterable[str], *ports: int) -> NetworkPolicyIngressRuleArgs:
-    """From ranges of addresses outside the cluster, as long as nobody on the way replaces the client's address."""
+    """From ranges of addresses outside the cluster, as long as no hop on the way replaces the client's address."""
     peers = [NetworkPolicyPeerArgs(ip_block=IPBlockArgs(cidr=network)) for network in networks]
     return NetworkPolicyIngressRuleArgs(from_=peers, ports=_tcp(ports))
 

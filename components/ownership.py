@@ -227,7 +227,7 @@ async def check_ownership(wanted: Sequence[Planned], namespace: str, api: Api, *
 
 
 def _untold(error: ApiUnavailableError) -> None:
-    """Warns in a preview, and stops an update: nobody looked whether it takes over objects of others."""
+    """Warns in a preview, and stops an update, which might take over objects of others."""
     preview = pulumi.runtime.is_dry_run()
     if isinstance(error, ClusterUnreachableError):
         # A preview has said so by now: `node_host`.

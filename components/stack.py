@@ -90,7 +90,7 @@ class StackContext:
             annotations: its own, besides the configuration's and the mark.
 
         Raises:
-            LookupError: the fixed name is not planned, so nobody has looked whether the object is somebody else's.
+            LookupError: the fixed name is not planned, so the check of ownership does not look at it.
         """
         if name is not None and Planned(kind, name) not in self.planned:
             raise LookupError(f"{kind.name} {name} is missing in components/objects.py")

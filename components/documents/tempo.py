@@ -31,7 +31,7 @@ def tempo_document(settings: TempoSettings) -> Document:
     messages = {"max_recv_msg_size": inside, "max_send_msg_size": inside}
     return {
         # Its HTTP port has operational routes (/shutdown, /flush, …) beside the API; its gRPC port (9095) takes queries
-        # and spans for Tempo's own parts. Both ask nobody for a password, and every part is in this one process.
+        # and spans for Tempo's own parts. Neither asks for a password, and every part is in this one process.
         "server": {
             "http_listen_address": LOOPBACK,
             "http_listen_port": HTTP_PORT,

@@ -30,17 +30,15 @@ from components.documents.nginx import (
 from components.documents.nginx import FOLDER as NGINX_FOLDER
 from lab.builder import build
 from lab.cluster import kubectl
-from lab.paths import REPOSITORY
 from lab.pieces import COLLECTOR, CROSSPLANE, NGINX, NGINX_PLUS, TEMPO
 from lab.progress import Progress
+from reliability.configurations import LAB_TEMPO
 from settings import Settings
 from settings.capabilities import attribute_limit
 from tests import golden
 from tests.module.upstream import resolved
 
 CASES = golden.cases()
-LAB_STACK = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())["config"]
-LAB_TEMPO = LAB_STACK["nginx-tracing:tempo"]["image"]
 
 
 @pytest.fixture(scope="module", autouse=True)
