@@ -28,11 +28,15 @@ PASSWORD = f"canary-{secrets.token_hex(8)}"
 
 
 def status(url: str, **options: Any) -> int:
-    """The status of an answer; 0 where there is none."""
-    try:
-        return httpx.get(url, timeout=5, **options).status_code
-    except httpx.TransportError:
-        return 0
+    """The status of an answer; 0 where there is none.
+
+    A new pod's connections are refused for some hundred milliseconds, now and then, while the node's firewall takes it up.
+    """
+    with httpx.Client(transport=httpx.HTTPTransport(retries=3), timeout=5) as client:
+        try:
+            return client.get(url, **options).status_code
+        except httpx.TransportError:
+            return 0
 
 
 def in_tempo(path: str, port: int = 3200) -> int:
@@ -107,7 +111,6 @@ def test_a_password_is_asked_for_and_the_probe_knows_it(stack: Stack) -> None:
     shown = done.stdout + done.stderr + stack.must("preview", "--diff") + stack.up()
     outputs = stack.outputs()
     tempo, login = outputs["tempoUrl"], ("tempo", PASSWORD)
-    # A new pod's connections may be refused until the node's firewall knows it.
     wait_for("the new gateway", lambda: status(f"{tempo}/api/echo") == 401, seconds=30)
     wait_for("the password's user", lambda: status(f"{tempo}/api/echo", auth=login) == 200, seconds=30)
     assert status(f"{tempo}/api/search", auth=("tempo", "wrong-password")) == 401
