@@ -10,25 +10,25 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 up: $(READY) ## cluster, stack, twenty requests found as traces
-	@$(BIN)/python -m quickstart up
+	@$(BIN)/python -m tools up
 
 down: $(READY) ## remove the stack, and the cluster if `make up` made it
-	@$(BIN)/python -m quickstart down
+	@$(BIN)/python -m tools down
 
 probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
-	@$(BIN)/python -m quickstart probe $(ARGS)
+	@$(BIN)/python -m tools probe --quickstart $(ARGS)
 
 preview: $(READY) ## what STACK=dev makes on a throw-away cluster, without its own; ARGS="--diff"
-	@$(BIN)/python -m quickstart preview $(or $(STACK),dev) $(ARGS)
+	@$(BIN)/python -m tools preview $(or $(STACK),dev) $(ARGS)
 
 bench: $(READY) ## what the program and tracing cost, as ratios, on the running lab: twenty minutes; ARGS="--only growth"
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m tools bench $(ARGS)
 
 reliability: $(READY) ## what is lost, under faults and load, on the running lab: an hour and a quarter, reliability.json
-	@$(BIN)/python -m reliability $(ARGS)
+	@$(BIN)/python -m tools reliability $(ARGS)
 
 drift: $(READY) ## name what was changed in the cluster since the last `pulumi up`; STACK=name, else the selected one
-	@$(BIN)/python -m previews drift $(if $(STACK),--stack $(STACK))
+	@$(BIN)/python -m tools drift $(if $(STACK),--stack $(STACK))
 
 test: lint ## formatting, types, and all tests: units, the lab's NGINX module, the stack on the lab
 	$(BIN)/pytest
@@ -48,7 +48,7 @@ unit: $(READY) ## the tests that need no cluster
 	$(BIN)/pytest tests/unit
 
 golden: $(READY) ## write tests/golden anew from the program, and the expected comments on previews
-	$(BIN)/pytest --quiet tests/unit/test_golden.py tests/unit/previews/test_golden.py --write-golden
+	$(BIN)/pytest --quiet tests/unit/test_golden.py tests/unit/pull_request/test_golden.py --write-golden
 
 reference: $(READY) ## write the configuration reference anew from the models: README.md and Pulumi.yaml
 	$(BIN)/python -m settings.reference

@@ -14,8 +14,8 @@ from components.api_objects import listed, section
 from components.cluster_api import Api
 from components.kubeconfig import ApiUnavailableError
 from settings import Settings
+from settings.types import split_endpoint
 from settings.upstreams import service_of
-from settings.values import split_endpoint
 
 Host = tuple[str, int]
 """An address or a name, and a port."""

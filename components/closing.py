@@ -14,7 +14,7 @@ def tell_how_to_check(*, after: Sequence[pulumi.CustomResource], has_tempo: bool
     """
     if pulumi.runtime.is_dry_run():
         return
-    command = f".venv/bin/python -m probe{'' if has_tempo else ' --watch'}"
+    command = f".venv/bin/python -m tools probe{'' if has_tempo else ' --watch'}"
     pulumi.Output.all(*(workload.id for workload in after)).apply(
         lambda _: pulumi.log.info(f"whether spans arrive is told by: {command}")
     )

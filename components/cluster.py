@@ -12,7 +12,7 @@ from components.api_objects import Object, labels, listed, section
 from components.cluster_api import Api
 from components.kubeconfig import ClusterUnreachableError, KubeconfigError, comparable, read_server
 from settings.general import Resources
-from settings.values import amount
+from settings.types import amount
 
 
 class NodeAddressError(Exception):

@@ -15,9 +15,9 @@ from components.api_objects import Object, labels, listed, section
 from components.objects import KINDS_OF_KUBERNETES, NAMESPACED_KINDS, REPLICA_SET, counts
 from components.pods import Amounts, effective, pods_of, summed
 from settings import Settings
-from settings.combinations import mistakes_of
+from settings.rules import violations_of
 from settings.stack import NAME_LABEL
-from settings.values import Model, amount
+from settings.types import Model, amount
 
 LISTS = {kind.resource: kind for kind in (*KINDS_OF_KUBERNETES, *NAMESPACED_KINDS)}
 """The kinds of objects whose number a quota may limit, by their names in `count/<name>`."""
@@ -288,7 +288,7 @@ def _is_taken(settings: Settings, key: str, name: str, value: str) -> bool:
         other = cast("Settings", changed(settings, *key.split("."), "resources"))
     except ValidationError:
         return False
-    return not any(mistakes_of(other, lambda _: True, lambda _: False))
+    return not any(violations_of(other, lambda _: True, lambda _: False))
 
 
 def _covers(quota: Object, settings: Settings) -> bool:

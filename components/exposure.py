@@ -19,7 +19,7 @@ from components.network import from_addresses, from_anywhere, from_namespaces
 from components.objects import SERVICE
 from components.stack import StackContext
 from settings.exposure import ServiceSettings
-from settings.values import bracketed
+from settings.types import bracketed
 
 PORT_NAME = "http"
 """The name of the Service's port, and of the container's that it leads to."""

@@ -63,7 +63,7 @@ from components.objects import (
 )
 from components.stack import StackContext
 from settings.general import Resources, TopologySpread
-from settings.values import amount
+from settings.types import amount
 
 OVER_NODES = (TopologySpread.model_validate({"topologyKey": "kubernetes.io/hostname"}),)
 """Where nothing else is configured: the end of a node does not end all pods of a component."""

@@ -21,7 +21,7 @@ from components.labels import COMPONENTS, PART_OF, own_labels
 from components.objects import DENY_ALL, NETWORK_POLICY
 from components.stack import StackContext
 from settings.stack import NAME_LABEL
-from settings.values import is_address
+from settings.types import is_address
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 """What the API server labels each namespace with."""

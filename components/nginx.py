@@ -61,17 +61,18 @@ from components.pods import RESOLVE
 from components.stack import StackContext
 from settings import NginxSettings, PlusSettings, Settings
 from settings.nginx import Autoscaling
-from settings.values import seconds, split_endpoint
+from settings.types import seconds, split_endpoint
 
 LAST_EXPORT_SECONDS = 20
 """The module flushes when a worker ends and waits for its exports, without a deadline of its own: with a Collector that
 hangs, until the kubelet kills it at the end of the grace period."""
 
 NETWORK_SECONDS = 4
-"""A new pod's connections may be refused until the NetworkPolicies of all nodes have its address, and the module never
-sends a batch again. Kubernetes has no condition to wait for, and a Collector that is away must hold no pod. gRPC connects
-when a worker starts, and when that is refused after 1 s and after 2.3 to 2.9 s: a network that takes two seconds costs no
-span, with a second for the start of the workers.
+"""A new pod is left out of the Service that long, because the module connects once and never repeats a batch.
+
+Nodes refuse a new pod's connections until their NetworkPolicies have its address. Kubernetes has no condition to wait
+for, and a Collector that is away must hold no pod. gRPC connects when a worker starts, and again 1 s and 2.3 to 2.9 s
+later. A network that takes 2 s therefore costs no span, with 1 s for the start of the workers.
 """
 
 METRICS = Metrics("health", HEALTH_PORT)

@@ -4,8 +4,8 @@ Some have fixed names (`planned`), others have generated ones, of which the numb
 get the metadata of their objects from `StackContext`, which refuses a fixed name that is not listed here, so that the
 list cannot lack one. Tests compare both with what the program registers, for every golden configuration.
 
-Imports no part of Pulumi's Kubernetes SDK, which takes 0.7 s: the list is needed before that, and `previews` and
-`reliability` read the kinds as well.
+Imports no part of Pulumi's Kubernetes SDK, which takes 0.7 s: the list is needed before that, and `tools` and
+the lab read the kinds as well.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ import pulumi
 
 from components.labels import COLLECTOR, NGINX, TEMPO
 from settings import CollectorSettings, NginxSettings, Settings, TempoSettings
-from settings.values import OWN_PREFIX
+from settings.types import OWN_PREFIX
 
 RECEIVER = "-otlp"
 """What follows Tempo's name in that of the receiver's Service."""

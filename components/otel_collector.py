@@ -67,7 +67,7 @@ from components.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind
 from components.stack import StackContext
 from settings import CollectorSettings
 from settings.limits import Exports
-from settings.values import amount, split_endpoint
+from settings.types import amount, split_endpoint
 
 METRICS = Metrics("metrics", METRICS_PORT)
 DELAY_SECONDS = 5

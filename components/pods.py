@@ -11,7 +11,7 @@ from decimal import Decimal
 from components.labels import COLLECTOR, NGINX, TEMPO
 from settings import NginxSettings, Settings, TempoSettings
 from settings.general import Resources
-from settings.values import amount
+from settings.types import amount
 
 Amounts = Mapping[str, Decimal]
 """Amounts by the names that a ResourceQuota has for them."""

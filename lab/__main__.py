@@ -3,11 +3,12 @@
 import argparse
 import sys
 
-from lab import cluster, host, images
-from lab.builder import build
+from lab.build import images
+from lab.build.builder import build
+from lab.build.targets import CLUSTER_PIECES, OSS_STACK_PIECES
+from lab.cluster import host, lifecycle
 from lab.errors import LabError
 from lab.paths import BIN, CACHE, KUBECONFIG, REPOSITORY
-from lab.pieces import CLUSTER_PIECES, OSS_STACK_PIECES
 from lab.progress import Progress
 
 
@@ -15,14 +16,14 @@ def up() -> None:
     """Builds what is missing, starts the cluster, and prints how to use it and how to stop it."""
     progress = Progress()
     host.require_root("lab-up")
-    if cluster.is_running():
+    if lifecycle.is_running():
         progress.say("The lab is already running.")
     host.install_packages(progress)
     build([*CLUSTER_PIECES, *OSS_STACK_PIECES], progress)
-    if not cluster.is_running():
-        cluster.start(progress)
+    if not lifecycle.is_running():
+        lifecycle.start(progress)
     images.push(images.oss_stack_images(), progress)
-    cluster.pull(images.oss_stack_images(), progress)
+    lifecycle.pull(images.oss_stack_images(), progress)
     print(f"export KUBECONFIG={KUBECONFIG}")
     # The Python language host takes the interpreter from PATH.
     print(f'export PATH="{BIN}:{REPOSITORY}/.venv/bin:$PATH"')
@@ -32,7 +33,7 @@ def up() -> None:
 def down() -> None:
     """Removes the cluster; the cache of built pieces stays."""
     host.require_root("lab-down")
-    removed = cluster.stop()
+    removed = lifecycle.stop()
     print("The lab is gone." if removed else "No lab was here: nothing to do.")
     if removed:
         print(f"What was built is kept in {CACHE}; remove that folder to free its space.")

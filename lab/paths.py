@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-TOOLS = REPOSITORY / "lab" / "tools"
+MODULES = REPOSITORY / "lab" / "build" / "modules"
 
 _xdg_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 CACHE = Path(os.environ.get("NGINX_TRACING_CACHE") or _xdg_cache / "nginx-tracing")

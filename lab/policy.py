@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pulumi.automation import CommandError, CommandResult, LocalWorkspace, OnOutput, PulumiCommand, Stack
 
+from lab.build.targets import KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI, module_folder
 from lab.paths import REPOSITORY
-from lab.pieces import KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI, module_folder
 
 STARTER = "pulumi-analyzer-policy-python"
 

@@ -2,13 +2,13 @@
 
 Each setting's type, default, unit and meaning is written here and nowhere else: `Pulumi.yaml`'s keys and the README's
 reference are generated from these models. `load()` is the only reader of Pulumi's configuration, and reports every
-mistake at once, before anything is created. Nothing here knows of Kubernetes objects.
+error at once, before anything is created. Nothing here knows of Kubernetes objects.
 """
 
 from settings.collector import CollectorSettings
+from settings.load import ClusterAccess, cluster_access, load
 from settings.nginx import NginxSettings
 from settings.plus import PlusSettings
-from settings.reading import ClusterAccess, cluster_access, load
 from settings.stack import Settings
 from settings.tempo import TempoSettings
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from settings.collector import Distribution
-from settings.values import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
+from settings.types import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
 
 _SUFFIXES: dict[str, Distribution] = {"": "core", "-k8s": "k8s", "-contrib": "contrib"}
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-from settings.mistakes import Broken, Mistake, Place, remove_command, set_command
+from settings.errors import ConfigError, Place, RuleViolation, remove_command, set_command
 from settings.stack import Settings
 
 _DEFAULT = "default"
@@ -26,7 +26,7 @@ Namespaces of programs that somebody chose to install (cert-manager, ingress-ngi
 """
 
 
-def _namespace(settings: Settings) -> Iterator[Broken]:
+def _namespace(settings: Settings) -> Iterator[RuleViolation]:
     """Refuses a system namespace, with `createNamespace` on or off, and `default` with it on.
 
     `pulumi up` would label it *restricted*, so that the cluster's own pods are refused, and `pulumi destroy` would
@@ -37,27 +37,27 @@ def _namespace(settings: Settings) -> Iterator[Broken]:
     place: Place = ("namespace",)
     maker = next((maker for pattern, maker in _SYSTEM if re.fullmatch(pattern, name)), None)
     if maker:
-        wrong = f"is a system namespace of {maker}: take one of your own"
-        yield Broken(Mistake(place, wrong, set_command(place, "tracing"), json.dumps(name)))
+        message = f"is a system namespace of {maker}: take one of your own"
+        yield RuleViolation(ConfigError(place, message, set_command(place, "tracing"), json.dumps(name)))
     elif name == _DEFAULT and settings.create_namespace:
-        wrong = (
+        message = (
             "is in every cluster, cannot be deleted and may hold others' pods: take one of your own, or use it as it is"
         )
         create: Place = ("createNamespace",)
-        yield Broken(Mistake(place, wrong, set_command(create, "false"), json.dumps(name)), (create,))
+        yield RuleViolation(ConfigError(place, message, set_command(create, "false"), json.dumps(name)), (create,))
 
 
-def _kubernetes_api_port(settings: Settings) -> Iterator[Broken]:
+def _kubernetes_api_port(settings: Settings) -> Iterator[RuleViolation]:
     collector = settings.collector
     place: Place = ("collector", "kubernetesApiPort")
     if collector.kubernetes_api_port is None:
         return
     if not collector.kubernetes_attributes:
-        wrong = "is for `collector.kubernetesAttributes`, which is false: nothing else asks the API server"
-        yield Broken(
-            Mistake(place, wrong, remove_command(place), str(collector.kubernetes_api_port)),
+        message = "is for `collector.kubernetesAttributes`, which is false: nothing else asks the API server"
+        yield RuleViolation(
+            ConfigError(place, message, remove_command(place), str(collector.kubernetes_api_port)),
             (("collector", "kubernetesAttributes"),),
         )
 
 
-CLUSTER_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (_namespace, _kubernetes_api_port)
+CLUSTER_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (_namespace, _kubernetes_api_port)

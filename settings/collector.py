@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from settings.general import Resources
 from settings.license import ClientKey
 from settings.nginx import HeaderName, HeaderValue
-from settings.values import (
+from settings.types import (
     Bytes,
     CertificateBundle,
     ClientCertificate,
@@ -17,7 +17,6 @@ from settings.values import (
     Duration,
     Host,
     Image,
-    Kind,
     LabelName,
     MemoryLimit,
     Model,
@@ -30,6 +29,7 @@ from settings.values import (
     Ratio,
     SubdomainName,
     Text,
+    TypeName,
     amount,
     matching,
 )
@@ -50,7 +50,7 @@ def _volume(size: str) -> str:
 
 
 CorsHeader = Annotated[
-    str, matching(r"\*|[A-Za-z0-9][A-Za-z0-9_.-]*", "a header's name, or `*` for any"), Kind("header")
+    str, matching(r"\*|[A-Za-z0-9][A-Za-z0-9_.-]*", "a header's name, or `*` for any"), TypeName("header")
 ]
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pydantic import SecretStr
 
+from settings.errors import ConfigError, Place, RuleViolation, needs, path, remove_command, repeated, set_command
 from settings.license import belong_together, certificate_end
-from settings.mistakes import Broken, Mistake, Place, needs, path, remove_command, repeated, set_command
 from settings.stack import Settings
+from settings.types import is_of_namespace, is_service, split_endpoint
 from settings.upstreams import service_of
-from settings.values import is_of_namespace, is_service, split_endpoint
 
 _EXPORTERS: Place = ("collector", "exporters")
 _PROXY: Place = ("collector", "proxy")
@@ -48,13 +48,13 @@ def _doubled_headers(settings: Settings) -> Iterator[tuple[Place, Place]]:
             yield (*place, spellings[number]), (*place, spellings[kept])
 
 
-def _header_spellings(settings: Settings) -> Iterator[Broken]:
+def _header_spellings(settings: Settings) -> Iterator[RuleViolation]:
     for doubled, kept in _doubled_headers(settings):
-        wrong = f"is {path(kept)} too: a header's name is the same in capital and small letters"
-        yield Broken(Mistake(doubled, wrong, remove_command(doubled)))
+        message = f"is {path(kept)} too: a header's name is the same in capital and small letters"
+        yield RuleViolation(ConfigError(doubled, message, remove_command(doubled)))
 
 
-def _client_certificates(settings: Settings) -> Iterator[Broken]:
+def _client_certificates(settings: Settings) -> Iterator[RuleViolation]:
     for name, exporter in settings.collector.exporters.items():
         tls, place = exporter.tls, (*_EXPORTERS, name, "tls")
         certificate: Place = (*place, "clientCertificate")
@@ -66,43 +66,47 @@ def _client_certificates(settings: Settings) -> Iterator[Broken]:
                 ((*place, "serverName"), tls.server_name),
             ):
                 if is_set:
-                    yield Broken(Mistake(field, "is for a connection with TLS, which is off", remove_command(field)))
+                    yield RuleViolation(
+                        ConfigError(field, "is for a connection with TLS, which is off", remove_command(field))
+                    )
             continue
         if tls.client_certificate and not tls.client_key:
-            wrong = "is required beside `clientCertificate`"
-            yield Broken(Mistake(key, wrong, set_command(key, "", secret=True)))
+            message = "is required beside `clientCertificate`"
+            yield RuleViolation(ConfigError(key, message, set_command(key, "", secret=True)))
         if tls.client_key and not tls.client_certificate:
-            wrong = "is required beside `clientKey`"
-            yield Broken(Mistake(certificate, wrong, set_command(certificate, "", from_file=True)))
+            message = "is required beside `clientKey`"
+            yield RuleViolation(ConfigError(certificate, message, set_command(certificate, "", from_file=True)))
         if (
             tls.client_certificate
             and tls.client_key
             and not belong_together(tls.client_certificate, tls.client_key.get_secret_value())
         ):
-            wrong = "is not the key of `clientCertificate`, of which the first certificate counts"
-            yield Broken(Mistake(key, wrong, set_command(key, "", secret=True), "[secret]"))
+            message = "is not the key of `clientCertificate`, of which the first certificate counts"
+            yield RuleViolation(ConfigError(key, message, set_command(key, "", secret=True), "[secret]"))
 
 
-def _proxy(settings: Settings) -> Iterator[Broken]:
+def _proxy(settings: Settings) -> Iterator[RuleViolation]:
     proxy = settings.collector.proxy
     if proxy is None:
         return
     if not settings.collector.exporters:
-        wrong = "is on the way to `collector.exporters`, and there is none: the stack's Tempo is in the cluster"
-        yield Broken(Mistake(_PROXY, wrong, remove_command(_PROXY)), (_EXPORTERS,))
+        message = "is on the way to `collector.exporters`, and there is none: the stack's Tempo is in the cluster"
+        yield RuleViolation(ConfigError(_PROXY, message, remove_command(_PROXY)), (_EXPORTERS,))
     username: Place = (*_PROXY, "username")
     password: Place = (*_PROXY, "password")
     if proxy.password and not proxy.username:
-        yield Broken(Mistake(username, "is required beside `password`", set_command(username, "collector")))
+        yield RuleViolation(ConfigError(username, "is required beside `password`", set_command(username, "collector")))
     if proxy.username and not proxy.password:
-        yield Broken(Mistake(password, "is required beside `username`", set_command(password, "", secret=True)))
+        yield RuleViolation(
+            ConfigError(password, "is required beside `username`", set_command(password, "", secret=True))
+        )
 
 
-def _destinations(settings: Settings) -> Iterator[Broken]:
+def _destinations(settings: Settings) -> Iterator[RuleViolation]:
     collector = settings.collector
     if collector.exporters and not collector.enabled:
-        wrong = "are for the stack's Collector, and `collector.enabled` is false: nothing would send to them"
-        yield Broken(Mistake(_EXPORTERS, wrong, remove_command(_EXPORTERS)), (("collector", "enabled"),))
+        message = "are for the stack's Collector, and `collector.enabled` is false: nothing would send to them"
+        yield RuleViolation(ConfigError(_EXPORTERS, message, remove_command(_EXPORTERS)), (("collector", "enabled"),))
         return
     own = {
         "otel-collector": "is the stack's own Collector: each span would go round for ever",
@@ -114,22 +118,24 @@ def _destinations(settings: Settings) -> Iterator[Broken]:
         if service in own and namespace == settings.namespace and is_there:
             place: Place = (*_EXPORTERS, name)
             shown = f'"{exporter.endpoint}"'
-            yield Broken(Mistake((*place, "endpoint"), own[service], remove_command(place), shown), (("namespace",),))
+            yield RuleViolation(
+                ConfigError((*place, "endpoint"), own[service], remove_command(place), shown), (("namespace",),)
+            )
 
 
-def _cors(settings: Settings) -> Iterator[Broken]:
+def _cors(settings: Settings) -> Iterator[RuleViolation]:
     receivers = settings.collector.receivers
     if receivers.cors and not receivers.http:
         place: Place = ("collector", "receivers", "cors")
         yield needs(place, "is for OTLP over HTTP, which is off", ("collector", "receivers", "http"), "true")
 
 
-def _server_names(settings: Settings) -> Iterator[Broken]:
+def _server_names(settings: Settings) -> Iterator[RuleViolation]:
     names = settings.nginx.server_name
     for number, first in repeated(name.lower() for name in names):
         place: Place = ("nginx", "serverName", number)
-        wrong = f"is {path(('nginx', 'serverName', first))} too: a host name is the same in capital and small letters"
-        yield Broken(Mistake(place, wrong, remove_command(place), f'"{names[number]}"'))
+        message = f"is {path(('nginx', 'serverName', first))} too: a host name is the same in capital and small letters"
+        yield RuleViolation(ConfigError(place, message, remove_command(place), f'"{names[number]}"'))
 
 
 def exporter_warnings(settings: Settings) -> Iterator[str]:
@@ -160,7 +166,7 @@ def exporter_warnings(settings: Settings) -> Iterator[str]:
                 yield f"{place}.tls.clientCertificate expires on {end}: receivers refuse it then"
 
 
-EXPORTER_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
+EXPORTER_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
     _header_spellings,
     _client_certificates,
     _proxy,

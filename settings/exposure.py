@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from settings.values import AnnotationKey, AnnotationValue, Kind, LabelName, Model
+from settings.types import AnnotationKey, AnnotationValue, LabelName, Model, TypeName
 
 ServiceType = Literal["NodePort", "ClusterIP", "LoadBalancer"]
 
@@ -32,7 +32,7 @@ def _named(values: list[str]) -> list[str]:
     return values
 
 
-Network = Annotated[str, AfterValidator(_network), Kind("CIDR")]
+Network = Annotated[str, AfterValidator(_network), TypeName("CIDR")]
 
 
 class ServiceSettings(Model):

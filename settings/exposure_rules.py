@@ -1,21 +1,21 @@
-"""What the keys under `service`, and Tempo's password, cannot do together: as in `settings.combinations`."""
+"""What the keys under `service`, and Tempo's password, cannot do together: as in `settings.rules`."""
 
 import json
 from collections.abc import Callable, Iterator
 
-from settings.mistakes import Broken, Mistake, Place, remove_command, set_command
+from settings.errors import ConfigError, Place, RuleViolation, remove_command, set_command
 from settings.stack import Settings
 
 NETWORK_POLICIES: Place = ("networkPolicies",)
 PASSWORD: Place = ("tempoPassword",)
 
 
-def _node_port_needs_nodes(settings: Settings) -> Iterator[Broken]:
+def _node_port_needs_nodes(settings: Settings) -> Iterator[RuleViolation]:
     for component, service, node_port in settings.exposed():
         if service.type == "ClusterIP" and node_port is not None:
             place: Place = (component, "nodePort")
-            yield Broken(
-                Mistake(
+            yield RuleViolation(
+                ConfigError(
                     place,
                     f"must not be set: `{component}.service.type` is ClusterIP, which opens no port on the nodes",
                     remove_command(place),
@@ -25,7 +25,7 @@ def _node_port_needs_nodes(settings: Settings) -> Iterator[Broken]:
             )
 
 
-def _restriction_needs_policies(settings: Settings) -> Iterator[Broken]:
+def _restriction_needs_policies(settings: Settings) -> Iterator[RuleViolation]:
     """Load balancers check addresses themselves, but the NodePort that Kubernetes opens for one checks nothing."""
     for component, service, _ in settings.exposed():
         for name, values in (
@@ -33,8 +33,8 @@ def _restriction_needs_policies(settings: Settings) -> Iterator[Broken]:
             ("allowedNamespaces", service.allowed_namespaces),
         ):
             if values and not settings.network_policies:
-                yield Broken(
-                    Mistake(
+                yield RuleViolation(
+                    ConfigError(
                         (component, "service", name),
                         "needs `networkPolicies`, which enforce it and are off",
                         set_command(NETWORK_POLICIES, "true"),
@@ -44,12 +44,12 @@ def _restriction_needs_policies(settings: Settings) -> Iterator[Broken]:
                 )
 
 
-def _addresses_need_an_outside(settings: Settings) -> Iterator[Broken]:
+def _addresses_need_an_outside(settings: Settings) -> Iterator[RuleViolation]:
     for component, service, _ in settings.exposed():
         if service.type == "ClusterIP" and service.allowed_addresses:
             place: Place = (component, "service", "allowedAddresses")
-            yield Broken(
-                Mistake(
+            yield RuleViolation(
+                ConfigError(
                     place,
                     f"is for clients outside the cluster, whom `{component}.service.type` ClusterIP keeps out; "
                     "for pods, set `allowedNamespaces`",
@@ -59,12 +59,12 @@ def _addresses_need_an_outside(settings: Settings) -> Iterator[Broken]:
             )
 
 
-def _namespaces_alone_need_no_outside(settings: Settings) -> Iterator[Broken]:
+def _namespaces_alone_need_no_outside(settings: Settings) -> Iterator[RuleViolation]:
     for component, service, _ in settings.exposed():
         if service.type != "ClusterIP" and service.allowed_namespaces and not service.allowed_addresses:
             type_: Place = (component, "service", "type")
-            yield Broken(
-                Mistake(
+            yield RuleViolation(
+                ConfigError(
                     (component, "service", "allowedNamespaces"),
                     f"keeps everybody outside away, for whom `{component}.service.type` {service.type} opens ports: "
                     "take ClusterIP, or name the clients outside in `allowedAddresses`",
@@ -75,10 +75,10 @@ def _namespaces_alone_need_no_outside(settings: Settings) -> Iterator[Broken]:
             )
 
 
-def _password_needs_tempo(settings: Settings) -> Iterator[Broken]:
+def _password_needs_tempo(settings: Settings) -> Iterator[RuleViolation]:
     if settings.tempo_password and not settings.tempo.enabled:
-        yield Broken(
-            Mistake(
+        yield RuleViolation(
+            ConfigError(
                 PASSWORD,
                 "is for the stack's own Tempo, and `tempo.enabled` is false",
                 remove_command(PASSWORD),
@@ -88,7 +88,7 @@ def _password_needs_tempo(settings: Settings) -> Iterator[Broken]:
         )
 
 
-EXPOSURE_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
+EXPOSURE_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
     _node_port_needs_nodes,
     _restriction_needs_policies,
     _addresses_need_an_outside,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from settings.values import Bytes, Count, Cpu, Kind, LabelValue, MemoryLimit, MetadataKey, Model, SubdomainName
+from settings.types import Bytes, Count, Cpu, LabelValue, MemoryLimit, MetadataKey, Model, SubdomainName, TypeName
 
 
 class Toleration(Model):
@@ -73,7 +73,7 @@ class Resources(Model):
     """What a container asks for, and what it must not exceed."""
 
     cpu: Cpu = Field(default="100m", description="CPU that is asked for.")
-    cpu_limit: Annotated[Cpu | None, Kind("cores")] = Field(
+    cpu_limit: Annotated[Cpu | None, TypeName("cores")] = Field(
         default=None,
         description="CPU that is never exceeded. Unset: none, since a limit delays requests and spans without need.",
         examples=["2"],

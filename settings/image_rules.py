@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from settings.capabilities import Version, release_of, version_of
 from settings.collector import DEFAULT_IMAGES
-from settings.mistakes import Broken, Mistake, Place, path, set_command
+from settings.errors import ConfigError, Place, RuleViolation, path, set_command
 from settings.stack import Settings
 
 
@@ -41,18 +41,18 @@ TEMPO_3: Version = (3, 0)
 """Refuses a document with `ingester` or `compactor`, which earlier ones need."""
 
 
-def _tempo(settings: Settings) -> Iterator[Broken]:
+def _tempo(settings: Settings) -> Iterator[RuleViolation]:
     image = settings.tempo.image
     version = version_of(image, TEMPO.names)
     # What another registry calls `tempo` alone may be anything, and is warned of.
     is_grafana_s = re.search(r"(^|/)grafana/tempo[:@]", image) is not None
     if settings.tempo.enabled and is_grafana_s and version is not None and version >= TEMPO_3:
         place: Place = ("tempo", "image")
-        wrong = (
+        message = (
             f"is Tempo {_text(version)}, which does not start with the configuration that this program writes: Tempo 3 "
             "has neither `ingester` nor `compactor`. Versions 2.7 to 2.10 start"
         )
-        yield Broken(Mistake(place, wrong, set_command(place, "grafana/tempo:2.10.8"), json.dumps(image)))
+        yield RuleViolation(ConfigError(place, message, set_command(place, "grafana/tempo:2.10.8"), json.dumps(image)))
 
 
 def image_warnings(settings: Settings) -> Iterator[str]:
@@ -71,7 +71,7 @@ def image_warnings(settings: Settings) -> Iterator[str]:
             yield (
                 f"{path(place)} is {age} than the versions of {known.program} that this program knows, which are "
                 f"{_text(known.first)} to {_text(known.last)}: it may refuse its configuration, or count under other "
-                "names. See after `pulumi up`: python -m probe"
+                "names. See after `pulumi up`: python -m tools probe"
             )
     release = _plus_release(settings)
     if release and not PLUS_RELEASES[0] <= release <= PLUS_RELEASES[1]:
@@ -79,7 +79,7 @@ def image_warnings(settings: Settings) -> Iterator[str]:
         age = "newer" if release > PLUS_RELEASES[1] else "older"
         yield (
             f"{key} is {age} than the releases of NGINX Plus that this program knows, which are R{PLUS_RELEASES[0]} to "
-            f"R{PLUS_RELEASES[1]}: it may refuse its configuration. See after `pulumi up`: python -m probe"
+            f"R{PLUS_RELEASES[1]}: it may refuse its configuration. See after `pulumi up`: python -m tools probe"
         )
 
 
@@ -93,4 +93,4 @@ def _text(version: Version) -> str:
     return ".".join(map(str, version))
 
 
-IMAGE_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (_tempo,)
+IMAGE_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (_tempo,)

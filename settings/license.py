@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, SecretStr
 
-from settings.values import Kind
+from settings.types import TypeName
 
 GRACE = datetime.timedelta(days=90)
 """How long after its license's end NGINX Plus still starts."""
@@ -109,7 +109,7 @@ def _client_key(secret: SecretStr) -> SecretStr:
     return secret
 
 
-ClientKey = Annotated[SecretStr, AfterValidator(_client_key), Kind("secret")]
-License = Annotated[SecretStr, AfterValidator(_license), Kind("secret")]
-RepositoryCertificate = Annotated[SecretStr, AfterValidator(_repository_certificate), Kind("secret")]
-RepositoryKey = Annotated[SecretStr, AfterValidator(_repository_key), Kind("secret")]
+ClientKey = Annotated[SecretStr, AfterValidator(_client_key), TypeName("secret")]
+License = Annotated[SecretStr, AfterValidator(_license), TypeName("secret")]
+RepositoryCertificate = Annotated[SecretStr, AfterValidator(_repository_certificate), TypeName("secret")]
+RepositoryKey = Annotated[SecretStr, AfterValidator(_repository_key), TypeName("secret")]

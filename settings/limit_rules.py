@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 
+from settings.errors import ConfigError, Place, RuleViolation, remove_command, set_command
 from settings.limits import (
     KIB,
     MIB,
@@ -18,27 +19,28 @@ from settings.limits import (
     receiver,
     tempo_memory,
 )
-from settings.mistakes import Broken, Mistake, Place, remove_command, set_command
 from settings.nginx import WORKERS, NginxSettings
 from settings.stack import Settings
-from settings.values import amount
+from settings.types import amount
 
 _EXPORTERS: Place = ("collector", "exporters")
 
 
-def _nginx_messages(settings: Settings) -> Iterator[Broken]:
+def _nginx_messages(settings: Settings) -> Iterator[RuleViolation]:
     nginx = settings.nginx
     most, largest = message_batch(settings), largest_span(nginx)
     takes = f"the receiver takes {nginx_receiver(settings) // MIB} MiB in one message"
     others: tuple[Place, ...] = (("nginx",), _EXPORTERS, ("collector", "enabled"))
     if not most:
         place = _cause_of_large_spans(nginx)
-        wrong = f"lets a client make spans of {largest // KIB} KiB, and {takes}: not one would fit"
-        yield Broken(Mistake(place, wrong, remove_command(place)), others)
+        message = f"lets a client make spans of {largest // KIB} KiB, and {takes}: not one would fit"
+        yield RuleViolation(ConfigError(place, message, remove_command(place)), others)
     elif nginx.exporter.batch_size is not None and nginx.exporter.batch_size > most:
         place = ("nginx", "exporter", "batchSize")
-        wrong = f"must be at most {most}: clients can make spans of {largest // KIB} KiB, and {takes}"
-        yield Broken(Mistake(place, wrong, set_command(place, most), str(nginx.exporter.batch_size)), others)
+        message = f"must be at most {most}: clients can make spans of {largest // KIB} KiB, and {takes}"
+        yield RuleViolation(
+            ConfigError(place, message, set_command(place, most), str(nginx.exporter.batch_size)), others
+        )
 
 
 def _cause_of_large_spans(nginx: NginxSettings) -> Place:
@@ -51,7 +53,7 @@ def _cause_of_large_spans(nginx: NginxSettings) -> Place:
     return ("nginx", "routes")
 
 
-def _nginx_memory(settings: Settings) -> Iterator[Broken]:
+def _nginx_memory(settings: Settings) -> Iterator[RuleViolation]:
     nginx = settings.nginx
     if not message_batch(settings):
         return
@@ -60,16 +62,18 @@ def _nginx_memory(settings: Settings) -> Iterator[Broken]:
         return
     place: Place = ("nginx", "resources", "memoryLimit")
     limit, needed = nginx.resources.memory_limit, nginx_memory(nginx, spans)
-    wrong = (
+    message = (
         f"must be at least {_mebibytes(needed)}: when the receiver hangs, NGINX holds batchSize * batchCount * "
         f"{WORKERS} workers = {spans * nginx.exporter.batch_count * WORKERS} spans, and clients can make them of "
         f"{largest_span(nginx) // KIB} KiB; smaller values of the two keys hold fewer"
     )
     others: tuple[Place, ...] = (("nginx",), _EXPORTERS, ("collector", "enabled"))
-    yield Broken(Mistake(place, wrong, set_command(place, _mebibytes(needed)), json.dumps(limit), (limit,)), others)
+    yield RuleViolation(
+        ConfigError(place, message, set_command(place, _mebibytes(needed)), json.dumps(limit), (limit,)), others
+    )
 
 
-def _collector_memory(settings: Settings) -> Iterator[Broken]:
+def _collector_memory(settings: Settings) -> Iterator[RuleViolation]:
     collector = settings.collector
     # Where the limiter's two percentages are wrong, another rule says so.
     spike = collector.memory_limiter.spike_limit_percentage
@@ -79,15 +83,17 @@ def _collector_memory(settings: Settings) -> Iterator[Broken]:
     if amount(limit) >= needed:
         return
     place: Place = ("collector", "resources", "memoryLimit")
-    wrong = (
+    message = (
         f"must be at least {_mebibytes(needed)}: a message of up to {receiver(collector) // MIB} MiB takes six times "
         "its size on its way through, within what the memory limiter leaves"
     )
     others: tuple[Place, ...] = (_EXPORTERS, ("collector", "memoryLimiter"))
-    yield Broken(Mistake(place, wrong, set_command(place, _mebibytes(needed)), json.dumps(limit), (limit,)), others)
+    yield RuleViolation(
+        ConfigError(place, message, set_command(place, _mebibytes(needed)), json.dumps(limit), (limit,)), others
+    )
 
 
-def _tempo_memory(settings: Settings) -> Iterator[Broken]:
+def _tempo_memory(settings: Settings) -> Iterator[RuleViolation]:
     tempo = settings.tempo
     limit, size = tempo.resources.memory_limit, tempo.ingestion.bytes_per_trace
     if not tempo.enabled or amount(limit) >= tempo_memory(size):
@@ -96,22 +102,24 @@ def _tempo_memory(settings: Settings) -> Iterator[Broken]:
     place: Place = ("tempo", "ingestion", "bytesPerTrace")
     memory: Place = ("tempo", "resources", "memoryLimit")
     if "bytes_per_trace" in tempo.ingestion.model_fields_set and most >= 1000:
-        wrong = (
+        message = (
             f"must be at most {most} with a `tempo.resources.memoryLimit` of {limit}: reading a trace takes Tempo "
             "sixteen times its bytes"
         )
-        yield Broken(Mistake(place, wrong, set_command(place, most), str(size), (limit,)), (memory,))
+        yield RuleViolation(ConfigError(place, message, set_command(place, most), str(size), (limit,)), (memory,))
     else:
         needed = _mebibytes(tempo_memory(size))
-        wrong = f"must be at least {needed}: to read a trace of `tempo.ingestion.bytesPerTrace` takes that"
-        yield Broken(Mistake(memory, wrong, set_command(memory, needed), json.dumps(limit), (limit,)), (place,))
+        message = f"must be at least {needed}: to read a trace of `tempo.ingestion.bytesPerTrace` takes that"
+        yield RuleViolation(
+            ConfigError(memory, message, set_command(memory, needed), json.dumps(limit), (limit,)), (place,)
+        )
 
 
 def _mebibytes(size: int) -> str:
     return f"{-(-size // MIB)}Mi"
 
 
-LIMIT_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
+LIMIT_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
     _nginx_messages,
     _nginx_memory,
     _collector_memory,

@@ -25,7 +25,7 @@ from settings.limits import (
 )
 from settings.nginx import WORKERS
 from settings.stack import Settings
-from settings.values import seconds
+from settings.types import seconds
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from settings.collector import CollectorSettings
 from settings.nginx import SPAN_BYTES, WORKERS, NginxSettings
-from settings.nginx_text import is_known_variable, uncommented, variables
+from settings.nginx_syntax import is_known_variable, uncommented, variables
 from settings.nginx_tree import parse
 from settings.stack import Settings
-from settings.values import amount
+from settings.types import amount
 
 KIB, MIB = 2**10, 2**20
 

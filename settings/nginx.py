@@ -9,9 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from settings.exposure import ServiceSettings
 from settings.general import Resources
-from settings.nginx_text import quoted, snippet
-from settings.upstreams import Resolver, TrustedProxies, Upstream, UpstreamKeepalive
-from settings.values import (
+from settings.nginx_syntax import quoted, snippet
+from settings.types import (
     HOST_NAME,
     HOST_NAME_LENGTH,
     CertificateBundle,
@@ -21,7 +20,6 @@ from settings.values import (
     Endpoint,
     HostAndPort,
     Image,
-    Kind,
     Lines,
     LiteralText,
     MemoryLimit,
@@ -29,10 +27,12 @@ from settings.values import (
     Port,
     Ratio,
     TemplateText,
+    TypeName,
     WholeSeconds,
     matching,
     seconds,
 )
+from settings.upstreams import Resolver, TrustedProxies, Upstream, UpstreamKeepalive
 
 TraceContext = Literal["propagate", "extract", "inject", "ignore"]
 
@@ -120,22 +120,22 @@ HeaderName = Annotated[
     # In the user's own spelling, which places and commands need: `in_lower_case` gives what is sent.
     # gRPC keeps `grpc-` for itself and takes the value of `…-bin` for base64.
     matching(r"(?i:(?!grpc-)(?!.*-bin$)[a-z0-9][a-z0-9_.-]*)", "a header's name, not grpc-… and not …-bin"),
-    Kind("header"),
+    TypeName("header"),
 ]
-HeaderValue = Annotated[SecretStr, BeforeValidator(_header_text), AfterValidator(_header_value), Kind("secret")]
-NginxHeaderValue = Annotated[HeaderValue, AfterValidator(_nginx_header_value), Kind("secret")]
-Snippet = Annotated[str, AfterValidator(snippet), Kind("directives")]
-Path = Annotated[LiteralText, AfterValidator(_path), Kind("path")]
-Folder = Annotated[LiteralText, AfterValidator(_folder), Kind("folder")]
+HeaderValue = Annotated[SecretStr, BeforeValidator(_header_text), AfterValidator(_header_value), TypeName("secret")]
+NginxHeaderValue = Annotated[HeaderValue, AfterValidator(_nginx_header_value), TypeName("secret")]
+Snippet = Annotated[str, AfterValidator(snippet), TypeName("directives")]
+Path = Annotated[LiteralText, AfterValidator(_path), TypeName("path")]
+Folder = Annotated[LiteralText, AfterValidator(_folder), TypeName("folder")]
 SamplingRatio = Annotated[Ratio, AfterValidator(_hundredths_of_a_percent)]
 ServerName = Annotated[
     str,
     Field(max_length=HOST_NAME_LENGTH),
     matching(rf"(\*?\.)?{HOST_NAME}|{HOST_NAME}\.\*", "a host name, such as shop.example or *.example, or `_`"),
-    Kind("host"),
+    TypeName("host"),
 ]
-Location = Annotated[TemplateText, AfterValidator(_location), Kind("URL with NGINX variables")]
-AttributeName = Annotated[LiteralText, Kind("attribute")]
+Location = Annotated[TemplateText, AfterValidator(_location), TypeName("URL with NGINX variables")]
+AttributeName = Annotated[LiteralText, TypeName("attribute")]
 
 
 def in_lower_case(headers: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
@@ -175,7 +175,7 @@ class Route(Model):
     match: Literal["prefix", "exact"] = Field(
         default="prefix", description="Whether `path` is where requests begin (the longest wins), or all of it."
     )
-    upstream: Annotated[Upstream | None, Kind("address, or object")] = Field(
+    upstream: Annotated[Upstream | None, TypeName("address, or object")] = Field(
         default=None,
         description="Where requests are sent on: `host:port`, `https://host`, or a Service of the cluster. WebSockets "
         "work; a minute without a byte ends one, unless `proxy_read_timeout` in `extraConfig` says otherwise.",
@@ -239,7 +239,7 @@ class Exporter(Model):
         default="500ms",
         description="Time after which a batch is sent that is not full; the module's own default is 5s.",
     )
-    batch_size: Annotated[Count | None, Field(ge=1, le=2048, strict=True), Kind("integer")] = Field(
+    batch_size: Annotated[Count | None, Field(ge=1, le=2048, strict=True), TypeName("integer")] = Field(
         default=None,
         description="Spans of a full batch. Unset: 512, or fewer where the largest spans that clients can cause would "
         "not fit the receiver's messages or the memory limit: 306 with all defaults.",

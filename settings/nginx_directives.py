@@ -1,7 +1,7 @@
 """What NGINX's directives are: where each is allowed, with how many arguments, how often, with which values.
 
-The table is `nginx_directives.txt`, which `python -m lab.directives` writes. What follows it here is what the table
-cannot have: which of two directives in the same block stands for the other.
+The table is `nginx_directives.txt`, which `python -m lab.build.directives` writes. What follows it here is what the
+table cannot have: which of two directives in the same block stands for the other.
 """
 
 import re

@@ -1,13 +1,13 @@
 """A document of NGINX, or a part of one, as a tree of directives that know where they are written.
 
-The words are read as `ngx_conf_read_token` does; the text must have passed `settings.nginx_text.snippet`.
+The words are read as `ngx_conf_read_token` does; the text must have passed `settings.nginx_syntax.snippet`.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from settings.nginx_text import TOKEN
+from settings.nginx_syntax import TOKEN
 
 _ESCAPED = re.compile(r"""\\(["'\\ \t\r\n;]|[trn])""")
 _LETTERS = {"t": "\t", "r": "\r", "n": "\n"}

@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from settings.nginx import SamplingRatio
-from settings.values import (
+from settings.types import (
     IMAGE_REFERENCE,
     CertificateBundle,
     Duration,
     HostAndPort,
     Image,
-    Kind,
     Model,
     Text,
+    TypeName,
     is_host,
     matching,
     seconds,
@@ -58,15 +58,15 @@ def _plain(fingerprint: object) -> object:
     return fingerprint.replace(" ", "").upper() if isinstance(fingerprint, str) else fingerprint
 
 
-Repository = Annotated[str, AfterValidator(_repository), Kind("image, without a tag")]
-Release = Annotated[str, AfterValidator(_release), Kind("release")]
-HttpsUrl = Annotated[str, AfterValidator(_https), Kind("URL")]
-Address = Annotated[str, AfterValidator(_address), Kind("host, or host:port")]
+Repository = Annotated[str, AfterValidator(_repository), TypeName("image, without a tag")]
+Release = Annotated[str, AfterValidator(_release), TypeName("release")]
+HttpsUrl = Annotated[str, AfterValidator(_https), TypeName("URL")]
+Address = Annotated[str, AfterValidator(_address), TypeName("host, or host:port")]
 Fingerprint = Annotated[
     str,
     BeforeValidator(_plain),
     matching(r"[0-9A-F]{40}", "the fingerprint of an OpenPGP key: 40 hexadecimal digits"),
-    Kind("fingerprint"),
+    TypeName("fingerprint"),
 ]
 
 
@@ -77,11 +77,11 @@ def _report_interval(interval: str) -> str:
     return interval
 
 
-ReportInterval = Annotated[Duration, AfterValidator(_report_interval), Kind("duration")]
+ReportInterval = Annotated[Duration, AfterValidator(_report_interval), TypeName("duration")]
 BuilderName = Annotated[
     str,
     matching(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "the name of a builder, as `docker buildx ls` lists it"),
-    Kind("name"),
+    TypeName("name"),
 ]
 
 OFFICIAL_SIGNING_KEYS = (

@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable, Iterator
 
 from settings.capabilities import FIRST_WITH_TLS, FOLLOWS_NAMES, follows_names
+from settings.errors import ConfigError, Place, RuleViolation, needs, remove_command, set_command
 from settings.license import belong_together
-from settings.mistakes import Broken, Mistake, Place, needs, remove_command, set_command
 from settings.stack import Settings
+from settings.types import bracketed
 from settings.upstreams import Upstream, service_of
-from settings.values import bracketed
 
 OF_THE_MODULE = {
     "http.method": "beside it, `http.request.method` is free",
@@ -43,7 +43,7 @@ def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
             yield ("nginx", "routes", number, "upstream"), route.upstream
 
 
-def _following(settings: Settings) -> Iterator[Broken]:
+def _following(settings: Settings) -> Iterator[RuleViolation]:
     """Names of upstreams need an NGINX that follows them."""
     image: Place = ("nginx", "image")
     named = [upstream for _, upstream in _upstreams(settings) if upstream.has_name]
@@ -51,8 +51,8 @@ def _following(settings: Settings) -> Iterator[Broken]:
     if named and is_old and settings.nginx.resolver.follow:
         version = ".".join(map(str, FOLLOWS_NAMES))
         name = named[0].name(settings.namespace)
-        yield Broken(
-            Mistake(
+        yield RuleViolation(
+            ConfigError(
                 image,
                 f"must be of NGINX {version} or later, which follows the addresses behind `{name}`; or set "
                 "`nginx.resolver.follow` to false, and NGINX asks for them when it starts, and never again",
@@ -64,23 +64,23 @@ def _following(settings: Settings) -> Iterator[Broken]:
         )
 
 
-def _resolver(settings: Settings) -> Iterator[Broken]:
+def _resolver(settings: Settings) -> Iterator[RuleViolation]:
     resolver = settings.nginx.resolver
     place: Place = ("nginx", "resolver")
     if resolver.addresses and not resolver.follow:
         addresses: Place = (*place, "addresses")
-        wrong = "is for names that are followed, and `nginx.resolver.follow` is false"
-        yield Broken(Mistake(addresses, wrong, remove_command(addresses)), ((*place, "follow"),))
+        message = "is for names that are followed, and `nginx.resolver.follow` is false"
+        yield RuleViolation(ConfigError(addresses, message, remove_command(addresses)), ((*place, "follow"),))
     if "cluster_domain" in resolver.model_fields_set and not resolver.addresses:
         domain: Place = (*place, "clusterDomain")
-        wrong = "is for `nginx.resolver.addresses`: without those each pod reads the cluster's domain when it starts"
-        yield Broken(
-            Mistake(domain, wrong, remove_command(domain), json.dumps(resolver.cluster_domain)),
+        message = "is for `nginx.resolver.addresses`: without those each pod reads the cluster's domain when it starts"
+        yield RuleViolation(
+            ConfigError(domain, message, remove_command(domain), json.dumps(resolver.cluster_domain)),
             ((*place, "addresses"),),
         )
 
 
-def _names(settings: Settings) -> Iterator[Broken]:
+def _names(settings: Settings) -> Iterator[RuleViolation]:
     if not settings.nginx.resolver.follow:
         return
     for place, upstream in _upstreams(settings):
@@ -88,8 +88,8 @@ def _names(settings: Settings) -> Iterator[Broken]:
             continue
         service, namespace = upstream.host.lower().split(".")
         scheme = "https://" if upstream.tls else ""
-        yield Broken(
-            Mistake(
+        yield RuleViolation(
+            ConfigError(
                 place,
                 f"may be the Service `{service}` of the namespace `{namespace}`, which is written "
                 f"{scheme}{service}.{namespace}.svc:{upstream.port}, or a host, which is written with a point at its "
@@ -102,17 +102,17 @@ def _names(settings: Settings) -> Iterator[Broken]:
         )
 
 
-def _itself(settings: Settings) -> Iterator[Broken]:
+def _itself(settings: Settings) -> Iterator[RuleViolation]:
     """An application that is called `nginx` too, whose namespace was forgotten."""
     for place, upstream in _upstreams(settings):
         name = upstream.name(settings.namespace)
         if service_of(name, settings.namespace) == ("nginx", settings.namespace):
             route, shown = place[:3], json.dumps(f"{name}:{upstream.port}")
-            wrong = "is the stack's own NGINX: each request would go round until none is answered"
-            yield Broken(Mistake(place, wrong, remove_command(route), shown, (name,)), (("namespace",),))
+            message = "is the stack's own NGINX: each request would go round until none is answered"
+            yield RuleViolation(ConfigError(place, message, remove_command(route), shown, (name,)), (("namespace",),))
 
 
-def _upstream_tls(settings: Settings) -> Iterator[Broken]:
+def _upstream_tls(settings: Settings) -> Iterator[RuleViolation]:
     for place, upstream in _upstreams(settings):
         given = {
             "caBundle": upstream.ca_bundle,
@@ -126,21 +126,21 @@ def _upstream_tls(settings: Settings) -> Iterator[Broken]:
         yield from _pair(place, upstream)
 
 
-def _pair(place: Place, upstream: Upstream) -> Iterator[Broken]:
+def _pair(place: Place, upstream: Upstream) -> Iterator[RuleViolation]:
     certificate, key = upstream.client_certificate, upstream.client_key
     place_of_key: Place = (*place, "clientKey")
     if certificate is not None and key is None:
-        wrong = "is required beside `clientCertificate`"
-        yield Broken(Mistake(place_of_key, wrong, set_command(place_of_key, "", secret=True)))
+        message = "is required beside `clientCertificate`"
+        yield RuleViolation(ConfigError(place_of_key, message, set_command(place_of_key, "", secret=True)))
     if key is not None and certificate is None:
-        wrong = "is the key of `clientCertificate`, which is not set"
-        yield Broken(Mistake(place_of_key, wrong, remove_command(place_of_key)))
+        message = "is the key of `clientCertificate`, which is not set"
+        yield RuleViolation(ConfigError(place_of_key, message, remove_command(place_of_key)))
     if key is not None and certificate is not None and not belong_together(certificate, key.get_secret_value()):
-        wrong = "must be the key of the first certificate in `clientCertificate`, and is that of another"
-        yield Broken(Mistake(place_of_key, wrong, set_command(place_of_key, "", secret=True), "[secret]"))
+        message = "must be the key of the first certificate in `clientCertificate`, and is that of another"
+        yield RuleViolation(ConfigError(place_of_key, message, set_command(place_of_key, "", secret=True), "[secret]"))
 
 
-def _attributes(settings: Settings) -> Iterator[Broken]:
+def _attributes(settings: Settings) -> Iterator[RuleViolation]:
     groups = [(("nginx", "spanAttributes"), settings.nginx.span_attributes)]
     groups += [
         (("nginx", "routes", number, "spanAttributes"), route.span_attributes)
@@ -150,11 +150,11 @@ def _attributes(settings: Settings) -> Iterator[Broken]:
         for name in attributes:
             if name in OF_THE_MODULE:
                 place: Place = (*group, name)
-                wrong = f"is set by the module itself, on every span: {OF_THE_MODULE[name]}"
-                yield Broken(Mistake(place, wrong, remove_command(place)))
+                message = f"is set by the module itself, on every span: {OF_THE_MODULE[name]}"
+                yield RuleViolation(ConfigError(place, message, remove_command(place)))
 
 
-PROXYING_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (
+PROXYING_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
     _following,
     _resolver,
     _names,

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from settings.limit_table import limits_table
 from settings.schema import aliased, bare_type, is_model, item_type
 from settings.stack import Settings
-from settings.values import Kind
+from settings.types import TypeName
 
 REPOSITORY = Path(__file__).parent.parent
 BEGIN, END = "<!-- reference: written by `make reference` -->", "<!-- end of the reference -->"
@@ -58,7 +58,7 @@ def _kind(field: FieldInfo) -> str:
 
 def _named(metadata: Any) -> str | None:
     """The last name that was given to a type: the nearest to where it is used."""
-    names = [item.name for item in metadata if isinstance(item, Kind)]
+    names = [item.name for item in metadata if isinstance(item, TypeName)]
     return names[-1] if names else None
 
 

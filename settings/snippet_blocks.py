@@ -39,12 +39,12 @@ def buffers(inside: Iterable[Directive], outer: Values | None = None) -> Iterato
         names += [f"{proxy}_temp_file_write_size", f"{proxy}_max_temp_file_size"]
         if any(name in here for name in names):
             culprit = here.get(f"{proxy}_buffers") or next(here[name] for name in names if name in here)
-            wrong, larger = _buffers(proxy, values)
-            if wrong and larger:
+            message, larger = _buffers(proxy, values)
+            if message and larger:
                 written = f"{culprit.name} {' '.join(culprit.arguments)};"
-                yield Finding(culprit, wrong, larger if culprit.name == f"{proxy}_buffers" else f"{written} {larger}")
-            elif wrong:
-                yield Finding(culprit, wrong)
+                yield Finding(culprit, message, larger if culprit.name == f"{proxy}_buffers" else f"{written} {larger}")
+            elif message:
+                yield Finding(culprit, message)
     for each in inside:
         if each.body is not None and each.name not in FREE_BLOCKS and each.name != "upstream":
             yield from buffers(each.inside, values)
@@ -125,8 +125,10 @@ def unverified(inside: Iterable[Directive], outer: Values) -> Iterator[Finding]:
     is_checked = verify is not None and verify.arguments == ("on",) and "proxy_ssl_trusted_certificate" not in values
     for each in inside:
         if each.name == "proxy_pass" and each.arguments[0].startswith("https:") and is_checked:
-            wrong = "has `proxy_ssl_verify on` in force, which needs `proxy_ssl_trusted_certificate`"
-            yield Finding(each, wrong, f"proxy_pass {each.arguments[0]}; proxy_ssl_trusted_certificate {_AUTHORITIES};")
+            message = "has `proxy_ssl_verify on` in force, which needs `proxy_ssl_trusted_certificate`"
+            yield Finding(
+                each, message, f"proxy_pass {each.arguments[0]}; proxy_ssl_trusted_certificate {_AUTHORITIES};"
+            )
         if each.name in {"location", "server", "if", "limit_except"}:
             yield from unverified(each.inside, values)
 
@@ -145,8 +147,8 @@ def header_buffers(inside: Iterable[Directive], outer: Values) -> Iterator[Findi
     least = _bytes(pool.arguments[0]) if pool else 512
     if size < least and {"large_client_header_buffers", "connection_pool_size"} & set(here):
         culprit = here.get("large_client_header_buffers") or here["connection_pool_size"]
-        wrong = f"makes large_client_header_buffers of {size} bytes smaller than the connection_pool_size of {least}"
-        yield Finding(culprit, wrong)
+        message = f"makes large_client_header_buffers of {size} bytes smaller than the connection_pool_size of {least}"
+        yield Finding(culprit, message)
 
 
 def upstreams(inside: Iterable[Directive], version: tuple[int, ...] | None) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ class Finding:
     """One thing that is wrong with a directive."""
 
     directive: Directive
-    wrong: str
+    message: str
     """What is wrong, as the rest of a sentence that begins with the directive's name."""
 
     instead: str = ""
@@ -119,14 +119,14 @@ def _directive(directive: Directive, context: str, reader: Reader) -> Iterator[F
     if not any(form.takes(len(directive.arguments)) for form in forms):
         yield Finding(directive, f"takes {forms[0].wanted}, and has {len(directive.arguments)}")
         return
-    wrong = (
+    message = (
         _value(directive, known)
         or bad_value(directive)
         or _dollar(directive, known)
         or next((said for own in _CHECKS.get(directive.name, ()) if (said := own(directive))), None)
     )
-    if wrong:
-        yield Finding(directive, wrong)
+    if message:
+        yield Finding(directive, message)
     if directive.body is not None and directive.name not in FREE_BLOCKS:
         inner = inner_context(directive, context)
         if inner:
@@ -137,11 +137,11 @@ def _directive(directive: Directive, context: str, reader: Reader) -> Iterator[F
 def _unknown(directive: Directive, context: str) -> Finding:
     here = [name for name, known in directives().items() if known.forms_in(context)]
     near = difflib.get_close_matches(directive.name, here, n=1, cutoff=0.8)
-    wrong = "is no directive that the image's NGINX knows"
+    message = "is no directive that the image's NGINX knows"
     if near and directive.body is None:
         arguments = " ".join(_word(argument) for argument in directive.arguments)
-        return Finding(directive, f"{wrong}; did you mean `{near[0]}`?", f"{near[0]} {arguments}".rstrip() + ";")
-    return Finding(directive, wrong)
+        return Finding(directive, f"{message}; did you mean `{near[0]}`?", f"{near[0]} {arguments}".rstrip() + ";")
+    return Finding(directive, message)
 
 
 def _word(text: str) -> str:
@@ -231,10 +231,10 @@ def _repeated(inside: tuple[Directive, ...]) -> Iterator[Finding]:
         named = directive.arguments[: 2 if directive.name == "location" else 1]
         what = " ".join((directive.name, *named)) if directive.name in _UNIQUE else directive.name
         if first.name != directive.name:
-            wrong = f"must not stand beside `{first.name}` in line {first.line}: NGINX takes one of them"
+            message = f"must not stand beside `{first.name}` in line {first.line}: NGINX takes one of them"
         else:
-            wrong = f"stands in line {first.line} too, and NGINX takes one `{what}` in a block"
-        yield Finding(directive, wrong)
+            message = f"stands in line {first.line} too, and NGINX takes one `{what}` in a block"
+        yield Finding(directive, message)
     yield from _alone(inside)
     yield from _answers(inside)
 
@@ -276,10 +276,10 @@ def _answers(inside: tuple[Directive, ...]) -> Iterator[Finding]:
     answering = [directive for directive in inside if directive.name in ANSWERS]
     for directive in answering[1:]:
         if directive.name != answering[0].name or directive.name == "return":
-            wrong = (
+            message = (
                 f"must not stand beside `{answering[0].name}` in line {answering[0].line}: a location has one answer"
             )
-            yield Finding(directive, wrong)
+            yield Finding(directive, message)
 
 
 def _within(block: Directive, inner: str) -> Iterator[Finding]:
@@ -304,9 +304,9 @@ def _within(block: Directive, inner: str) -> Iterator[Finding]:
 def _nested(outer: Directive, inner: Directive) -> Iterator[Finding]:
     modifier, path = location_of(outer)
     inner_modifier, inner_path = location_of(inner)
-    wrong = outside_of(modifier, path, inner_modifier, inner_path)
-    if wrong:
-        yield Finding(inner, wrong)
+    message = outside_of(modifier, path, inner_modifier, inner_path)
+    if message:
+        yield Finding(inner, message)
 
 
 def outside_of(modifier: str, path: str, inner_modifier: str, inner_path: str) -> str | None:
@@ -345,9 +345,9 @@ def _return(directive: Directive) -> str | None:
 
 
 def _rewrite(directive: Directive) -> str | None:
-    wrong = bad_pattern(directive.arguments[0])
-    if wrong:
-        return wrong
+    message = bad_pattern(directive.arguments[0])
+    if message:
+        return message
     flags = ("last", "break", "redirect", "permanent")
     if len(directive.arguments) == 3 and directive.arguments[2] not in flags:
         return f"takes {', '.join(flags)} as its last argument, not `{directive.arguments[2]}`"
@@ -415,7 +415,7 @@ def _location(directive: Directive) -> str | None:
 
 def _server_name(directive: Directive) -> str | None:
     patterns = (name[1:] for name in directive.arguments if name.startswith("~"))
-    return next((wrong for pattern in patterns if (wrong := bad_pattern(pattern))), None)
+    return next((message for pattern in patterns if (message := bad_pattern(pattern))), None)
 
 
 _LISTEN = re.compile(

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from settings.mistakes import Place, path, set_command
+from settings.errors import Place, path, set_command
 from settings.nginx_tree import Directive, parse
 from settings.snippet_checks import flat
 from settings.stack import Settings
+from settings.types import is_address, split_address
 from settings.upstreams import service_of
-from settings.values import is_address, split_address
 
 _URL = re.compile(r"(?:(https?|grpcs?|uwsgi|suwsgi)://)?(\[[^\]]+\]|[^/:$\[\]]+)(?::(\d+))?(?:/.*)?", re.S)
 _PASSES = frozenset({"proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "memcached_pass"})

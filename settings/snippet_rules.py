@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from settings.capabilities import has_module, module_of, nginx_version
-from settings.mistakes import Broken, Mistake, Place, path, remove_command, set_command
+from settings.errors import ConfigError, Place, RuleViolation, path, remove_command, set_command
 from settings.nginx import NginxSettings, Route
 from settings.nginx_contexts import context_of
 from settings.nginx_directives import ANSWERS, directives, listen_address
-from settings.nginx_text import VARIABLES, unknown_variable
+from settings.nginx_syntax import VARIABLES, unknown_variable
 from settings.nginx_tree import Directive, parse
 from settings.proxying_rules import OF_THE_MODULE
 from settings.snippet_blocks import (
@@ -45,7 +45,7 @@ class _Snippet:
     directives: tuple[Directive, ...]
     route: Route | None = None
 
-    def broken(self, finding: Finding) -> Broken:
+    def broken(self, finding: Finding) -> RuleViolation:
         directive = finding.directive
         start, end = directive.start, directive.end
         rest = self.text[:start] + finding.instead + self.text[end:]
@@ -53,10 +53,12 @@ class _Snippet:
             rest = _without_empty_line(self.text, start, end)
         fix = set_command(self.place, rest) if parse(rest) else remove_command(self.place)
         shown = _shortened(" ".join(self.text[start:end].split()))
-        wrong = f"`{directive.name}` in line {directive.line} {finding.wrong}"
+        message = f"`{directive.name}` in line {directive.line} {finding.message}"
         # By the last one, the command is masked too, which has the rest of the snippet.
-        quotes = (shown, *directive.arguments, *re.findall(r"`([^`]+)`", finding.wrong), path(self.place))
-        return Broken(Mistake(self.place, wrong, fix, json.dumps(shown, ensure_ascii=False), quotes), _OTHERS)
+        echoed = (shown, *directive.arguments, *re.findall(r"`([^`]+)`", finding.message), path(self.place))
+        return RuleViolation(
+            ConfigError(self.place, message, fix, json.dumps(shown, ensure_ascii=False), echoed), _OTHERS
+        )
 
 
 _OTHERS: tuple[Place, ...] = (
@@ -132,7 +134,7 @@ class _Written:
         return any(_is_unknown_file(directive) for directive in self.everything)
 
 
-def _rules(settings: Settings) -> Iterator[Broken]:
+def _rules(settings: Settings) -> Iterator[RuleViolation]:
     written = _Written(settings, reader_of(settings), _snippets(settings))
     faults = [
         snippet.broken(finding)
@@ -145,19 +147,19 @@ def _rules(settings: Settings) -> Iterator[Broken]:
         yield from rule(written)
 
 
-def _of_keys(written: _Written) -> Iterator[Broken]:
+def _of_keys(written: _Written) -> Iterator[RuleViolation]:
     """What a key says, which NGINX takes once."""
     for snippet in written.snippets:
         for directive in snippet.directives:
             key = _KEYS.get(directive.name)
             if key and snippet.context == "h":
-                wrong = f"is what the program writes: set `{key}` instead"
-                yield snippet.broken(Finding(directive, wrong))
+                message = f"is what the program writes: set `{key}` instead"
+                yield snippet.broken(Finding(directive, message))
         for directive in flat(snippet.directives):
             name = directive.arguments[0] if directive.arguments else ""
             if directive.name == "otel_span_attr" and name in OF_THE_MODULE:
-                wrong = f"sets `{name}`, which the module sets itself, on every span: {OF_THE_MODULE[name]}"
-                yield snippet.broken(Finding(directive, wrong))
+                message = f"sets `{name}`, which the module sets itself, on every span: {OF_THE_MODULE[name]}"
+                yield snippet.broken(Finding(directive, message))
             if directive.name == "otel_resource_attr" and name == "service.name":
                 yield snippet.broken(Finding(directive, "sets `service.name`: set `nginx.serviceName` instead"))
         for directive in snippet.directives:
@@ -169,7 +171,7 @@ _OF_SPANS = frozenset({"otel_trace", "otel_span_name", "otel_span_attr"})
 _KEYS = {"otel_exporter": "nginx.exporter", "otel_service_name": "nginx.serviceName"}
 
 
-def _variables(written: _Written) -> Iterator[Broken]:
+def _variables(written: _Written) -> Iterator[RuleViolation]:
     snippets, everything = written.snippets, list(written.everything)
     for snippet in snippets:
         for directive in flat(snippet.directives):
@@ -178,8 +180,8 @@ def _variables(written: _Written) -> Iterator[Broken]:
                 continue
             name = directive.arguments[own].lstrip("$").lower()
             if name in VARIABLES and name not in _CHANGEABLE:
-                wrong = f"must make a variable of another name: `${name}` is NGINX's own"
-                yield snippet.broken(Finding(directive, wrong))
+                message = f"must make a variable of another name: `${name}` is NGINX's own"
+                yield snippet.broken(Finding(directive, message))
     # What an image's own files or modules make cannot be known.
     if not written.reader.is_known or written.has_unknown_files:
         return
@@ -189,9 +191,9 @@ def _variables(written: _Written) -> Iterator[Broken]:
     for snippet in snippets:
         for directive in flat(snippet.directives):
             for text in _texts(directive):
-                wrong = unknown_variable(text, made, plus=written.settings.edition == "plus")
-                if wrong:
-                    yield snippet.broken(Finding(directive, wrong))
+                message = unknown_variable(text, made, plus=written.settings.edition == "plus")
+                if message:
+                    yield snippet.broken(Finding(directive, message))
                     break
 
 
@@ -248,7 +250,7 @@ def _texts(directive: Directive) -> Iterator[str]:
             yield re.sub(r"\$(\d|$|(?=\W)(?!\{))", "", argument)
 
 
-def _zones(written: _Written) -> Iterator[Broken]:
+def _zones(written: _Written) -> Iterator[RuleViolation]:
     """Names that NGINX wants made elsewhere."""
     snippets, everything = written.snippets, list(written.everything)
     if written.has_unknown_files:
@@ -265,16 +267,16 @@ def _zones(written: _Written) -> Iterator[Broken]:
                 paths.add(directive.arguments[0])
             used, maker, example = _zone_of(directive)
             if used is not None and used not in set(_zones_made(everything, maker)):
-                wrong = f"needs the zone `{used}`, which {maker} is to make in `nginx.extraConfig.http`: {example}"
-                yield snippet.broken(Finding(directive, wrong))
+                message = f"needs the zone `{used}`, which {maker} is to make in `nginx.extraConfig.http`: {example}"
+                yield snippet.broken(Finding(directive, message))
             if directive.name == "access_log" and len(directive.arguments) > 1:
                 name = directive.arguments[1]
                 if name not in formats:
-                    wrong = f"needs the format `{name}`, which `log_format` is to make in `nginx.extraConfig.http`"
-                    yield snippet.broken(Finding(directive, wrong))
+                    message = f"needs the format `{name}`, which `log_format` is to make in `nginx.extraConfig.http`"
+                    yield snippet.broken(Finding(directive, message))
 
 
-def _made_twice(written: _Written) -> Iterator[Broken]:
+def _made_twice(written: _Written) -> Iterator[RuleViolation]:
     """Zones of one name, and zones that are too small: eight pages at least, for a cache two."""
     seen = set[str]()
     for snippet in written.snippets:
@@ -299,7 +301,7 @@ _OURS_BUFFERED = {"buffer": "4k", "flush": "100ms", "gzip": ""}
 """How the program's own log of /dev/stdout is written; a test compares it with the document."""
 
 
-def _logs(written: _Written) -> Iterator[Broken]:
+def _logs(written: _Written) -> Iterator[RuleViolation]:
     """A file has one buffer, whichever `access_log` says it."""
     # One of http takes the place of all of ours; one of the server leaves that of http.
     replaced = any(
@@ -318,13 +320,13 @@ def _logs(written: _Written) -> Iterator[Broken]:
             instead = f"access_log {' '.join([file, *rest])};"
             buffer = _BUFFERED | told
             if "$" in file:
-                wrong = "must have no buffer: the file's name has a variable"
-                yield snippet.broken(Finding(directive, wrong, instead))
+                message = "must have no buffer: the file's name has a variable"
+                yield snippet.broken(Finding(directive, message, instead))
             elif not {"buffer", "gzip"} & told.keys():
                 yield snippet.broken(Finding(directive, "must have `buffer=…` beside `flush=…`", instead))
             elif seen.setdefault(file, buffer) != buffer:
-                wrong = f"must have the buffer that `{file}` has elsewhere, or name none, and have that one"
-                yield snippet.broken(Finding(directive, wrong, instead))
+                message = f"must have the buffer that `{file}` has elsewhere, or name none, and have that one"
+                yield snippet.broken(Finding(directive, message, instead))
 
 
 def _has_traced(nginx: NginxSettings) -> bool:
@@ -362,7 +364,7 @@ def _zones_made(everything: list[Directive], maker: str) -> Iterator[str]:
                     yield found[1]
 
 
-def _servers(written: _Written) -> Iterator[Broken]:
+def _servers(written: _Written) -> Iterator[RuleViolation]:
     """Servers besides ours, which share its port."""
     is_plus = written.settings.edition == "plus"
     server_names = [each for each in written.everything if each.name == "server_name"]
@@ -381,13 +383,13 @@ def _servers(written: _Written) -> Iterator[Broken]:
             for listen in listens:
                 yield from map(snippet.broken, _port(listen, is_plus=is_plus))
             if not listens and not any(each.name == "include" for each in server.inside):
-                wrong = f"must have `listen {PORT};`: without one, NGINX listens on a port that no Service has"
+                message = f"must have `listen {PORT};`: without one, NGINX listens on a port that no Service has"
                 inside = snippet.text[server.body[0] : server.body[1]]
-                yield snippet.broken(Finding(server, wrong, f"server {{ listen {PORT};{inside}}}"))
+                yield snippet.broken(Finding(server, message, f"server {{ listen {PORT};{inside}}}"))
             yield from map(snippet.broken, _names(server, listens, names))
 
 
-def _listens(written: _Written) -> Iterator[Broken]:
+def _listens(written: _Written) -> Iterator[RuleViolation]:
     """What NGINX has once for an address, whichever of its servers says it."""
     proxies = written.settings.nginx.trusted_proxies
     every = {"proxy_protocol"} if proxies and proxies.protocol == "proxyProtocol" else set[str]()
@@ -402,12 +404,12 @@ def _listens(written: _Written) -> Iterator[Broken]:
         if is_ours and address.endswith(f":{PORT}"):
             of_ours[address] = words
             for word in every - words:
-                wrong = f"must have `{word}`, by which `nginx.trustedProxies.protocol` says that connections begin"
-                yield snippet.broken(Finding(listen, wrong, f"listen {' '.join(listen.arguments)} {word};"))
+                message = f"must have `{word}`, by which `nginx.trustedProxies.protocol` says that connections begin"
+                yield snippet.broken(Finding(listen, message, f"listen {' '.join(listen.arguments)} {word};"))
         for word in sorted(({"proxy_protocol", "ssl"} & words) - of_ours.get(address, words)):
-            wrong = f"has `{word}`, which NGINX takes for all servers of the address: those of the routes have it not"
+            message = f"has `{word}`, which NGINX takes for all servers of the address: those of the routes have it not"
             rest = " ".join(each for each in listen.arguments if each != word)
-            yield snippet.broken(Finding(listen, wrong, f"listen {rest};"))
+            yield snippet.broken(Finding(listen, message, f"listen {rest};"))
     for is_option, what in ((r"default(_server)?", "a default server"), (_OF_SOCKET, "options of the socket")):
         seen = set[str]()
         for snippet, listen, _ in found:
@@ -415,8 +417,8 @@ def _listens(written: _Written) -> Iterator[Broken]:
             options = [each for each in listen.arguments[1:] if re.fullmatch(is_option, each)]
             if options and address in seen:
                 rest = " ".join(each for each in listen.arguments if each not in options)
-                wrong = f"has {what}, `{options[0]}`, which another `listen` of the same address has: NGINX takes one"
-                yield snippet.broken(Finding(listen, wrong, f"listen {rest};"))
+                message = f"has {what}, `{options[0]}`, which another `listen` of the same address has: NGINX takes one"
+                yield snippet.broken(Finding(listen, message, f"listen {rest};"))
             seen |= {address} if options else set[str]()
 
 
@@ -443,13 +445,13 @@ def _names(server: Directive, listens: list[Directive], ours: set[str]) -> Itera
         yield Finding(server, f"has the name `{both[0]}`, which is one of `nginx.serverName`: NGINX would ignore ours")
     is_default = any("default_server" in each.arguments for each in on_ours)
     if is_default and not ours:
-        wrong = "is the default server and would get all requests: set `nginx.serverName` to the names of the routes"
-        yield Finding(server, wrong)
+        message = "is the default server and would get all requests: set `nginx.serverName` to the names of the routes"
+        yield Finding(server, message)
     if not is_default and not (theirs - {""}) and not any(each.name == "include" for each in server.inside):
         yield Finding(server, "must have a `server_name`: without one, it would get no request")
 
 
-def _locations(written: _Written) -> Iterator[Broken]:
+def _locations(written: _Written) -> Iterator[RuleViolation]:
     """Locations beside and inside of ours."""
     routes = {
         (route.match == "exact", route.path): number for number, route in enumerate(written.settings.nginx.routes)
@@ -462,16 +464,16 @@ def _locations(written: _Written) -> Iterator[Broken]:
             number = routes.get((modifier == "=", inner))
             if snippet.context == "s" and modifier not in {"~", "~*"} and number is not None:
                 there = path(("nginx", "routes", number))
-                wrong = f"has the path of {there}, and NGINX takes one: its directives go into `extraConfig` there"
-                yield snippet.broken(Finding(directive, wrong))
+                message = f"has the path of {there}, and NGINX takes one: its directives go into `extraConfig` there"
+                yield snippet.broken(Finding(directive, message))
             if snippet.route:
                 outer = "=" if snippet.route.match == "exact" else ""
-                wrong = outside_of(outer, snippet.route.path, modifier, inner)
-                if wrong:
-                    yield snippet.broken(Finding(directive, wrong))
+                message = outside_of(outer, snippet.route.path, modifier, inner)
+                if message:
+                    yield snippet.broken(Finding(directive, message))
 
 
-def _named(written: _Written) -> Iterator[Broken]:
+def _named(written: _Written) -> Iterator[RuleViolation]:
     """Named locations that nothing makes: what is sent there is answered with 500."""
     if written.has_unknown_files:
         return
@@ -480,11 +482,11 @@ def _named(written: _Written) -> Iterator[Broken]:
         for directive in flat(snippet.directives):
             target = directive.arguments[-1] if directive.name in {"try_files", "error_page"} else ""
             if re.fullmatch(r"@[\w.-]+", target) and target not in made:
-                wrong = f"needs the location `{target}`, which is to be in `nginx.extraConfig.server`"
-                yield snippet.broken(Finding(directive, wrong))
+                message = f"needs the location `{target}`, which is to be in `nginx.extraConfig.server`"
+                yield snippet.broken(Finding(directive, message))
 
 
-def _exact(written: _Written) -> Iterator[Broken]:
+def _exact(written: _Written) -> Iterator[RuleViolation]:
     """An exact route with a folder answers with its index."""
     for snippet in written.snippets:
         route = snippet.route
@@ -492,10 +494,10 @@ def _exact(written: _Written) -> Iterator[Broken]:
             for directive in snippet.directives:
                 if directive.name == "index":
                     file = directive.arguments[0] if directive.arguments else "index.html"
-                    wrong = (
+                    message = (
                         "leads away from a route with `match: exact`, by the path of the file: name it in `try_files`"
                     )
-                    yield snippet.broken(Finding(directive, wrong, f"try_files {route.path}{file} =404;"))
+                    yield snippet.broken(Finding(directive, message, f"try_files {route.path}{file} =404;"))
 
 
 _WRITES = re.compile(
@@ -521,7 +523,7 @@ _BY_REQUEST = ("ssl_certificate", "ssl_certificate_key", "auth_basic_user_file")
 _LINKS = frozenset({"/var/log/nginx/access.log", "/var/log/nginx/error.log"})
 
 
-def _files(written: _Written) -> Iterator[Broken]:
+def _files(written: _Written) -> Iterator[RuleViolation]:
     # Of other images, nothing is known.
     is_official = written.reader.modules is not None
     image = "the image of NGINX Plus" if written.reader.plus else written.settings.nginx.image
@@ -537,11 +539,11 @@ def _files(written: _Written) -> Iterator[Broken]:
                     file in _LINKS or (is_official is not True and file.startswith("/var/log/nginx/"))
                 ):
                     continue
-                wrong = f"must write below /tmp, the one folder that a pod can write to, not to `{file}`"
-                yield snippet.broken(Finding(directive, wrong, _moved(snippet, directive, file)))
+                message = f"must write below /tmp, the one folder that a pod can write to, not to `{file}`"
+                yield snippet.broken(Finding(directive, message, _moved(snippet, directive, file)))
             elif re.fullmatch(r"\w+_(temp|cache)_path", directive.name) and re.match(r"/tmp/+[^/]+/+[^/]", file):  # noqa: S108
-                wrong = "must write to a folder right below /tmp: NGINX makes no folder above the one that it is told"
-                yield snippet.broken(Finding(directive, wrong, _moved(snippet, directive, file)))
+                message = "must write to a folder right below /tmp: NGINX makes no folder above the one that it is told"
+                yield snippet.broken(Finding(directive, message, _moved(snippet, directive, file)))
             if is_official and _READS.fullmatch(directive.name):
                 file = _file_read(directive)
                 if directive.name.endswith(_BY_REQUEST) and "$" in file:
@@ -550,8 +552,8 @@ def _files(written: _Written) -> Iterator[Broken]:
                 if directive.name == "include" and re.search(r"[*?\[]", file):
                     continue
                 if not _IN_IMAGE.fullmatch(file):
-                    wrong = f"needs the file `{file}`, which {image} does not have: build an image with it"
-                    yield snippet.broken(Finding(directive, wrong))
+                    message = f"needs the file `{file}`, which {image} does not have: build an image with it"
+                    yield snippet.broken(Finding(directive, message))
 
 
 def _file_read(directive: Directive) -> str:
@@ -568,7 +570,7 @@ def _moved(snippet: _Snippet, directive: Directive, file: str) -> str:
     return text.replace(file, f"/tmp/{file.rstrip('/').rsplit('/', 1)[-1]}", 1)  # noqa: S108 - in the pod
 
 
-def _scripts(written: _Written) -> Iterator[Broken]:
+def _scripts(written: _Written) -> Iterator[RuleViolation]:
     """Directives of njs, which all need a script."""
     snippets = written.snippets
     if any(each.name == "js_import" for each in written.everything):
@@ -590,7 +592,7 @@ def _scripts(written: _Written) -> Iterator[Broken]:
                 yield snippet.broken(Finding(directive, "needs a script, which `js_import` is to name"))
 
 
-def _blocks(written: _Written) -> Iterator[Broken]:
+def _blocks(written: _Written) -> Iterator[RuleViolation]:
     """What NGINX refuses of directives together, with what is inherited."""
     snippets = {snippet.place: snippet for snippet in written.snippets}
     http = snippets.get(_HTTP)
@@ -623,15 +625,17 @@ _HTTP: Place = ("nginx", "extraConfig", "http")
 _SERVER: Place = ("nginx", "extraConfig", "server")
 
 
-def _upstreams(written: _Written) -> Iterator[Broken]:
+def _upstreams(written: _Written) -> Iterator[RuleViolation]:
     """Addresses without a port, which only the name of an `upstream` may be."""
     snippets, everything = written.snippets, list(written.everything)
     names = {each.arguments[0].lower() for each in everything if each.name == "upstream" and each.arguments}
     for snippet in snippets:
         for directive in snippet.directives:
             if directive.name == "upstream" and directive.arguments[0].lower().startswith(_OURS):
-                wrong = f"must have a name that does not begin with `{_OURS}`, as those of `nginx.routes[].upstream` do"
-                yield snippet.broken(Finding(directive, wrong))
+                message = (
+                    f"must have a name that does not begin with `{_OURS}`, as those of `nginx.routes[].upstream` do"
+                )
+                yield snippet.broken(Finding(directive, message))
     if written.has_unknown_files:
         return
     for snippet in snippets:
@@ -640,9 +644,9 @@ def _upstreams(written: _Written) -> Iterator[Broken]:
                 re.match(r"https?://([^/:$]+):\d+", directive.arguments[0]) if directive.name == "proxy_pass" else None
             )
             if url and url[1].lower() in names:
-                wrong = f"must not have a port: `{url[1]}` is an `upstream`, whose servers have theirs"
+                message = f"must not have a port: `{url[1]}` is an `upstream`, whose servers have theirs"
                 instead = directive.arguments[0].replace(url[0], url[0].rpartition(":")[0], 1)
-                yield snippet.broken(Finding(directive, wrong, f"proxy_pass {instead};"))
+                yield snippet.broken(Finding(directive, message, f"proxy_pass {instead};"))
             if directive.name not in _NEED_PORTS or not directive.arguments:
                 continue
             address = re.sub(r"^(grpcs?|s?uwsgi)://", "", directive.arguments[0])
@@ -651,8 +655,8 @@ def _upstreams(written: _Written) -> Iterator[Broken]:
             if is_variable or is_ours or address.startswith("unix:") or address.lower() in names:
                 continue
             if not re.fullmatch(r"[^/]+:\d{1,5}", address):
-                wrong = f"must have host:port or the name of an `upstream`, not `{directive.arguments[0]}`"
-                yield snippet.broken(Finding(directive, wrong))
+                message = f"must have host:port or the name of an `upstream`, not `{directive.arguments[0]}`"
+                yield snippet.broken(Finding(directive, message))
 
 
 _OURS = "to_"
@@ -729,7 +733,7 @@ def _is_out_of_reach(listen: Directive) -> bool:
     return not re.match(r"127\.|\[::1\]|localhost|unix:", address) and not address.endswith(f":{PORT}")
 
 
-_RULES: tuple[Callable[[_Written], Iterator[Broken]], ...] = (
+_RULES: tuple[Callable[[_Written], Iterator[RuleViolation]], ...] = (
     _of_keys,
     _variables,
     _zones,
@@ -745,4 +749,4 @@ _RULES: tuple[Callable[[_Written], Iterator[Broken]], ...] = (
     _upstreams,
 )
 
-SNIPPET_RULES: tuple[Callable[[Settings], Iterator[Broken]], ...] = (_rules,)
+SNIPPET_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (_rules,)

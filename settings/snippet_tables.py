@@ -3,7 +3,7 @@
 import re
 
 from settings.nginx_tree import Directive
-from settings.values import is_address
+from settings.types import is_address
 
 _ALONE = {"map": {"hostnames", "volatile"}, "geo": {"ranges", "proxy_recursive"}}
 """Lines of one word."""
@@ -16,10 +16,10 @@ def map_lines(table: Directive) -> str | None:
     seen = set[str]()
     for line in table.inside:
         key = line.name.lower()
-        wrong = _count(line, "map")
-        if wrong or not line.arguments or line.name == "include":
-            if wrong:
-                return wrong
+        message = _count(line, "map")
+        if message or not line.arguments or line.name == "include":
+            if message:
+                return message
             continue
         if key in seen:
             return f"has `{line.name}` twice"
@@ -48,9 +48,9 @@ def geo_lines(table: Directive) -> str | None:
     """What is wrong with the lines of a `geo`; none where nothing is."""
     is_ranges = any(line.name == "ranges" for line in table.inside)
     for line in table.inside:
-        wrong = _count(line, "geo")
-        if wrong:
-            return wrong
+        message = _count(line, "geo")
+        if message:
+            return message
         if not line.arguments or line.name in {"default", "include"}:
             continue
         written = line.arguments[0] if line.name in {"delete", "proxy"} else line.name

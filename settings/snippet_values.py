@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 
 from settings.nginx_tree import Directive
-from settings.values import is_address, is_host
+from settings.types import is_address, is_host
 
 _T = r"(?=\d)(\d+y *)?(\d+M *)?(\d+w *)?(\d+d *)?(\d+h *)?(\d+m(?!s) *)?(\d+s?)?(\d+ms)?"
 _SIZE = r"\d+[kKmMgG]?"
@@ -199,7 +199,7 @@ def _referers(arguments: tuple[str, ...]) -> str | None:
         return "must have a name besides none and blocked"
     if len(set(arguments)) < len(arguments):
         return "has a name twice"
-    return next((wrong for name in arguments if name.startswith("~") and (wrong := bad_pattern(name[1:]))), None)
+    return next((message for name in arguments if name.startswith("~") and (message := bad_pattern(name[1:]))), None)
 
 
 def _sub_filter(arguments: tuple[str, ...]) -> str | None:
@@ -224,8 +224,8 @@ def _pool(arguments: tuple[str, ...]) -> str | None:
 
 
 def _geo(arguments: tuple[str, ...]) -> str | None:
-    wrong = next((name for name in arguments if not re.fullmatch(r"\$\w+", name, re.ASCII)), None)
-    return f"must have names of variables, such as $name, not `{wrong}`" if wrong else None
+    message = next((name for name in arguments if not re.fullmatch(r"\$\w+", name, re.ASCII)), None)
+    return f"must have names of variables, such as $name, not `{message}`" if message else None
 
 
 def _modern(arguments: tuple[str, ...]) -> str | None:

@@ -13,13 +13,12 @@ from settings.license import License, RepositoryCertificate, RepositoryKey
 from settings.nginx import NginxSettings
 from settings.plus import PlusSettings
 from settings.tempo import TempoSettings
-from settings.values import (
+from settings.types import (
     DOCKER_HUB_HOSTS,
     IMAGE_REFERENCE,
     AnnotationKey,
     AnnotationValue,
     Host,
-    Kind,
     LabelName,
     LabelValue,
     MetadataKey,
@@ -28,6 +27,7 @@ from settings.values import (
     RegistryPrefix,
     ServerUrl,
     Text,
+    TypeName,
     is_host,
     not_own,
     split_address,
@@ -59,7 +59,7 @@ def _api_password(value: SecretStr) -> SecretStr:
     return value
 
 
-ApiPassword = Annotated[Password, AfterValidator(_api_password), Kind("secret")]
+ApiPassword = Annotated[Password, AfterValidator(_api_password), TypeName("secret")]
 
 
 def _registry_address(address: str) -> str:
@@ -68,7 +68,7 @@ def _registry_address(address: str) -> str:
     return address
 
 
-RegistryAddress = Annotated[str, AfterValidator(_registry_address), Kind("host, or host:port")]
+RegistryAddress = Annotated[str, AfterValidator(_registry_address), TypeName("host, or host:port")]
 
 
 def _label_key(key: str) -> str:

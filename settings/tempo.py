@@ -7,17 +7,17 @@ from pydantic import AfterValidator, Field
 
 from settings.exposure import ServiceSettings
 from settings.general import Resources
-from settings.values import (
+from settings.types import (
     Bytes,
     Count,
     Cpu,
     Duration,
     Image,
-    Kind,
     MemoryLimit,
     Model,
     Port,
     SubdomainName,
+    TypeName,
     amount,
 )
 
@@ -92,7 +92,7 @@ class GatewayResources(Resources):
 
     cpu: Cpu = Field(default="10m", description="CPU that is asked for.")
     memory: Bytes = Field(default="16Mi", description="Memory that is asked for.")
-    memory_limit: Annotated[MemoryLimit, AfterValidator(_holds_its_connections), Kind("bytes")] = Field(
+    memory_limit: Annotated[MemoryLimit, AfterValidator(_holds_its_connections), TypeName("bytes")] = Field(
         default="128Mi", description="Memory above which the kernel ends the container; at least 128Mi."
     )
 

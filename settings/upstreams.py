@@ -7,16 +7,16 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from settings.license import ClientKey
-from settings.values import (
+from settings.types import (
     CertificateBundle,
     ClientCertificate,
     Duration,
     Host,
-    Kind,
     LabelName,
     Model,
     NearMissError,
     Port,
+    TypeName,
     is_address,
     is_host,
     matching,
@@ -176,9 +176,9 @@ def _address(text: str) -> str:
     return text
 
 
-Address = Annotated[str, AfterValidator(_address), Kind("address")]
+Address = Annotated[str, AfterValidator(_address), TypeName("address")]
 ClusterDomain = Annotated[
-    str, matching(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", "a domain, such as cluster.local"), Kind("host")
+    str, matching(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", "a domain, such as cluster.local"), TypeName("host")
 ]
 
 
@@ -221,7 +221,7 @@ def _network(text: str) -> str:
     return text
 
 
-Network = Annotated[str, AfterValidator(_network), Kind("network")]
+Network = Annotated[str, AfterValidator(_network), TypeName("network")]
 
 
 class TrustedProxies(Model):

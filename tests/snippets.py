@@ -22,7 +22,7 @@ def settings_of(case: dict[str, Any], upstream: str = "127.0.0.1:19999", port: i
 
 def refusals(settings: Settings) -> list[str]:
     """What the rules on snippets say."""
-    return [broken.mistake.wrong for rule in SNIPPET_RULES for broken in rule(settings)]
+    return [broken.error.message for rule in SNIPPET_RULES for broken in rule(settings)]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Previews a stack for `python -m previews comment`: preview.sh STACK FOLDER writes FOLDER/STACK.json and FOLDER/STACK.events.
+# Previews a stack for `python -m tools comment`: preview.sh STACK FOLDER writes FOLDER/STACK.json and FOLDER/STACK.events.
 # Its exit code is that of `pulumi preview`.
 set -euo pipefail
 stack="$1" folder="$2"

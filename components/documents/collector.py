@@ -8,7 +8,7 @@ from components.documents import Document
 from settings.collector import CollectorSettings, Cors, ExporterProxy, OtlpExporter, TailSampling, percent
 from settings.limits import MIB, Exports, batch_bytes, queue_bytes, queue_entries, receiver, tail_batch
 from settings.nginx import in_lower_case
-from settings.values import is_service, seconds, split_endpoint
+from settings.types import is_service, seconds, split_endpoint
 
 OTLP_PORT = 4317
 OTLP_HTTP_PORT = 4318

@@ -18,10 +18,10 @@ from components.documents.nginx_merge import merged
 from settings.limits import LARGEST_BATCH
 from settings.nginx import WORKERS, Exporter, NginxSettings, Route, Sampling
 from settings.nginx_contexts import context_of, said
-from settings.nginx_text import quoted
+from settings.nginx_syntax import quoted
 from settings.plus import PlusSettings
+from settings.types import bracketed
 from settings.upstreams import Resolver, Upstream, full_name
-from settings.values import bracketed
 
 HTTP_PORT = 8080
 HEALTH_PORT = 8081

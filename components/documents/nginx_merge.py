@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from settings.nginx import NginxSettings
 from settings.nginx_directives import directives, displaces, is_inherited_list, listen_address, slot
-from settings.nginx_text import TOKEN
+from settings.nginx_syntax import TOKEN
 from settings.nginx_tree import Directive, comments, parse
 
 HTTP_MARK = "#: extraConfig.http"

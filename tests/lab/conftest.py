@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
-from lab import cluster
-from lab.cluster import in_pod, kubectl
+from lab.build.targets import KUBERNETES
+from lab.cluster import lifecycle
+from lab.cluster.lifecycle import in_pod, kubectl
 from lab.paths import KUBECONFIG, REPOSITORY
-from lab.pieces import KUBERNETES
 from lab.stack import Stack
 from tests.otlp import free_port
 from tests.waiting import wait_for
@@ -37,10 +37,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _leave_the_lab_as_found() -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("the embedded lab needs root on Linux")
-    was_running = cluster.is_running()
+    was_running = lifecycle.is_running()
     yield
     if not was_running:
-        cluster.stop()
+        lifecycle.stop()
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ class Span:
 
 def probe(stack: Stack, *flags: str) -> tuple[int, dict[str, Any]]:
     """Runs the probe on the stack: its exit code and its JSON document."""
-    command = [sys.executable, "-m", "probe", "--outputs=-", "--json", *flags]
+    command = [sys.executable, "-m", "tools", "probe", "--outputs=-", "--json", *flags]
     done = subprocess.run(
         command,
         check=False,

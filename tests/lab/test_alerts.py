@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.builder import build
+from lab.build.builder import build
+from lab.build.targets import PROMTOOL
 from lab.paths import REPOSITORY
-from lab.pieces import PROMTOOL
 from lab.progress import Progress
 from tests import golden
 

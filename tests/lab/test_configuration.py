@@ -16,8 +16,8 @@ import httpx
 import pytest
 import yaml
 
-from lab.cluster import kubectl
-from lab.network import HOST_ADDRESS
+from lab.cluster.lifecycle import kubectl
+from lab.cluster.network import HOST_ADDRESS
 from tests.lab.conftest import NAMESPACE, PARENT_ID, Stack, answers, find_spans, hexadecimal, objects
 from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
@@ -135,7 +135,7 @@ def test_what_was_configured_is_deployed_whole(stack: Stack) -> None:
     stack.must("preview", "--expect-no-changes")
 
 
-def test_a_preview_with_five_mistakes_names_all_five_and_no_line_of_the_program(stack: Stack) -> None:
+def test_a_preview_with_five_errors_names_all_five_and_no_line_of_the_program(stack: Stack) -> None:
     file = stack.folder / f"Pulumi.{stack.name}.yaml"
     before = file.read_text()
     stack.configure(
@@ -152,7 +152,7 @@ def test_a_preview_with_five_mistakes_names_all_five_and_no_line_of_the_program(
     finally:
         file.write_text(before)
     assert failed.returncode != 0
-    assert "5 mistakes in the configuration of stack test; nothing was changed." in failed.stdout
+    assert "5 errors in the configuration of stack test; nothing was changed." in failed.stdout
     assert failed.stdout.count("\n        pulumi config ") + failed.stdout.count("\n    pulumi config ") >= 5
     assert "Traceback" not in failed.stdout + failed.stderr
     assert "canary" not in failed.stdout + failed.stderr

@@ -40,14 +40,14 @@ from components.documents.collector import (
     proxy_url,
     secret_files,
 )
+from lab.build.targets import COLLECTOR
 from lab.paths import REPOSITORY
-from lab.pieces import COLLECTOR
 from lab.stack import Stack
-from probe.exporter_errors import told_by
 from settings import CollectorSettings
 from settings.limits import Exports
 from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
+from tools.probe.exporter_errors import told_by
 
 pytestmark = pytest.mark.usefixtures("lab")
 
@@ -346,7 +346,7 @@ def deployed(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[t
 def test_up_warns_of_tls_to_a_service_and_ends_with_the_probe(deployed: tuple[Stack, str]) -> None:
     _, said = deployed
     assert "pulumi config set --path collector.exporters.again.tls.enabled false" in said
-    assert "whether spans arrive is told by: .venv/bin/python -m probe" in said
+    assert "whether spans arrive is told by: .venv/bin/python -m tools probe" in said
 
 
 def test_spans_for_the_stack_s_tempo_go_past_a_proxy_that_is_not_there_and_the_failing_exporter_is_told(
@@ -355,7 +355,7 @@ def test_spans_for_the_stack_s_tempo_go_past_a_proxy_that_is_not_there_and_the_f
     stack, _ = deployed
     outputs = tmp_path / "outputs.json"
     outputs.write_text(json.dumps(stack.outputs()))
-    command = [sys.executable, "-m", "probe", "--outputs", str(outputs), "--requests", "5", "--json"]
+    command = [sys.executable, "-m", "tools", "probe", "--outputs", str(outputs), "--requests", "5", "--json"]
 
     def probed() -> dict[str, Any]:
         ran = subprocess.run(

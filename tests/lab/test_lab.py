@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import cluster
-from lab.cluster import kubectl
-from lab.configuration import CGROUP
-from lab.node import cgroup_roots
+from lab.cluster import lifecycle
+from lab.cluster.configuration import CGROUP
+from lab.cluster.lifecycle import kubectl
+from lab.cluster.node import cgroup_roots
 from lab.paths import REPOSITORY, STATE
 
 READY_LIMIT_SECONDS = 60
@@ -24,7 +24,7 @@ READY_LIMIT_SECONDS = 60
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_lab_but_ours() -> None:  # pyright: ignore[reportUnusedFunction]
-    if cluster.is_running():
+    if lifecycle.is_running():
         pytest.skip("a lab is running already, and these tests would stop it: make down lab-down")
 
 
@@ -104,7 +104,7 @@ def test_a_lab_that_was_killed_starts_again_and_its_removal_leaves_no_trace() ->
 
 
 def _kill() -> None:
-    os.kill(int(cluster.PID_FILE.read_text()), signal.SIGKILL)
+    os.kill(int(lifecycle.PID_FILE.read_text()), signal.SIGKILL)
 
 
 def test_a_port_that_is_taken_is_named_with_who_has_it() -> None:
@@ -113,4 +113,4 @@ def test_a_port_that_is_taken_is_named_with_who_has_it() -> None:
     assert refused.returncode == 1
     assert "Port 5000 on localhost is taken" in refused.stderr
     assert f"pid={os.getpid()}" in refused.stderr
-    assert not cluster.is_running()
+    assert not lifecycle.is_running()

@@ -15,7 +15,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from lab.cluster import kubectl
+from lab.cluster.lifecycle import kubectl
 from settings.limits import RECEIVER
 from tests.lab.conftest import NAMESPACE, Stack, forwarded, objects
 from tests.waiting import wait_for

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lab import images
-from lab.cluster import kubectl
-from lab.network import HOST_ADDRESS
+from lab.build import images
+from lab.cluster.lifecycle import kubectl
+from lab.cluster.network import HOST_ADDRESS
 from tests.lab.conftest import NAMESPACE, Stack, connects, objects, probe
 from tests.waiting import wait_for
 

@@ -20,14 +20,14 @@ import httpx
 import pytest
 
 from components.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
-from lab.cluster import kubectl
+from lab.cluster.lifecycle import kubectl
 from lab.paths import REPOSITORY
 from lab.stack import PROGRAM, Stack
-from reliability.foreign import snapshot, somebody_s
-from reliability.interrupted import is_killed_after
 from tests.lab.conftest import answers
 from tests.lab.test_previews import drift
 from tests.waiting import wait_for
+from tools.measure.reliability.foreign import snapshot, somebody_s
+from tools.measure.reliability.interrupted import is_killed_after
 
 NAMESPACE = "tracing-ownership"
 HERE = f"--namespace={NAMESPACE}"

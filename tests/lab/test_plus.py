@@ -1,8 +1,8 @@
 """`edition: plus`: from the repository's certificate to a traced request, and back to NGINX, open source.
 
 The repository, the registry, BuildKit, apt and the Dockerfile are real. The packages hold the lab's NGINX with
-stand-ins for what F5 sells (`lab/plus`): what is found here is true of everything around NGINX Plus, and of NGINX
-Plus itself nothing.
+stand-ins for what F5 sells (`lab/stand_ins/plus_repository`). What is found here is true of everything around NGINX
+Plus, and of NGINX Plus itself nothing.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -26,26 +26,27 @@ from typing import Any
 import httpx
 import pytest
 
-from lab import host, images
-from lab.builder import build
-from lab.certificates import Authority
-from lab.cluster import in_node, kubectl
-from lab.network import HOST_ADDRESS
-from lab.pieces import BUILDKIT, NGINX_PLUS, VEGETA
-from lab.plus import buildkit
-from lab.plus.debian import debian_image
-from lab.plus.packages import create_signing_key, public_key, stop_agent, write_repository
-from lab.plus.registry import ADDRESS, private_registry
-from lab.plus.repository import Repository
+from lab.build import images
+from lab.build.builder import build
+from lab.build.targets import BUILDKIT, NGINX_PLUS, VEGETA
+from lab.cluster import host
+from lab.cluster.certificates import Authority
+from lab.cluster.lifecycle import in_node, kubectl
+from lab.cluster.network import HOST_ADDRESS
 from lab.progress import Progress
-from reliability.traces import missing
-from reliability.traffic import Traffic
+from lab.stand_ins.plus_repository import buildkit
+from lab.stand_ins.plus_repository.debian import debian_image
+from lab.stand_ins.plus_repository.packages import create_signing_key, public_key, stop_agent, write_repository
+from lab.stand_ins.plus_repository.registry import ADDRESS, private_registry
+from lab.stand_ins.plus_repository.repository import Repository
 from tests.lab.conftest import NAMESPACE, Stack, answers, connects, find_spans, forwarded, objects, search
 from tests.lab.marks import Marked, Search
 from tests.otlp import free_port
 from tests.waiting import wait_for
+from tools.measure.reliability.traces import missing
+from tools.measure.reliability.traffic import Traffic
 
-IMAGE = "lab/nginx-plus-stand-in"
+IMAGE = "lab/stand_ins/nginx-plus"
 USERNAME = "pusher"
 MARK = secrets.token_hex(12)
 REPORT_PORT = free_port()

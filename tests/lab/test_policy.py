@@ -10,7 +10,7 @@ import pytest
 
 from lab.policy import preview
 from lab.stack import lay_out
-from tests.unit.previews.trim import FIXTURES, shape, trimmed, trimmed_log
+from tests.unit.pull_request.trim import FIXTURES, shape, trimmed, trimmed_log
 
 NAMESPACE = "policy-test"
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of nothing

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from lab import images
-from lab.cluster import kubectl
-from lab.network import HOST_ADDRESS
+from lab.build import images
+from lab.cluster.lifecycle import kubectl
+from lab.cluster.network import HOST_ADDRESS
 from lab.stack import Stack, take_interrupts
 from tests.lab.conftest import connects, objects
 from tests.lab.test_network import listening

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.cluster import kubectl
+from lab.cluster.lifecycle import kubectl
 from lab.paths import KUBECONFIG, REPOSITORY
 from lab.stack import Stack
-from previews.comment import comment
-from previews.digest import read
-from tests.unit.previews.trim import FIXTURES, shape, trimmed
+from tests.unit.pull_request.trim import FIXTURES, shape, trimmed
 from tests.waiting import wait_for
+from tools.pull_request.comment import comment
+from tools.pull_request.digest import read
 
 NAMESPACE = "tracing-fixtures"
 """That of the fixtures."""
@@ -99,7 +99,7 @@ def test_without_a_cluster_a_preview_says_what_it_is_of(previewed: Stack, tmp_pa
 
 def throw_away(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`make preview STACK=staging`."""
-    command = [sys.executable, "-m", "quickstart", "preview", "staging", *arguments]
+    command = [sys.executable, "-m", "tools", "preview", "staging", *arguments]
     return subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
 
 
@@ -143,7 +143,7 @@ def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(
 
 def drift(stack: Stack) -> subprocess.CompletedProcess[str]:
     """`make drift`, for a stack elsewhere."""
-    command = [sys.executable, "-m", "previews", "drift", f"--stack={stack.name}"]
+    command = [sys.executable, "-m", "tools", "drift", f"--stack={stack.name}"]
     path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     environment = stack.environment | {"PYTHONPATH": path}
     return subprocess.run(command, check=False, cwd=stack.folder, env=environment, capture_output=True, text=True)

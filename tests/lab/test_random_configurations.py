@@ -2,10 +2,10 @@
 
 import pytest
 
-from lab.builder import build
-from lab.pieces import NGINX_PLUS
+from lab.build.builder import build
+from lab.build.targets import NGINX_PLUS
 from lab.progress import Progress
-from reliability.configurations import Document, check
+from tools.measure.reliability.configurations import Document, check
 
 COUNT = 200
 """Some five seconds' worth; `make reliability` tries 10 000."""

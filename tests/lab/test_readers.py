@@ -28,15 +28,15 @@ from components.documents.nginx import (
     upstream_keys,
 )
 from components.documents.nginx import FOLDER as NGINX_FOLDER
-from lab.builder import build
-from lab.cluster import kubectl
-from lab.pieces import COLLECTOR, CROSSPLANE, NGINX, NGINX_PLUS, TEMPO
+from lab.build.builder import build
+from lab.build.targets import COLLECTOR, CROSSPLANE, NGINX, NGINX_PLUS, TEMPO
+from lab.cluster.lifecycle import kubectl
 from lab.progress import Progress
-from reliability.configurations import LAB_TEMPO
 from settings import Settings
 from settings.capabilities import attribute_limit
 from tests import golden
 from tests.module.upstream import resolved
+from tools.measure.reliability.configurations import LAB_TEMPO
 
 CASES = golden.cases()
 

@@ -15,7 +15,7 @@ import grpc
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from lab.cluster import in_node, kubectl
+from lab.cluster.lifecycle import in_node, kubectl
 from tests.lab.conftest import (
     NAMESPACE,
     PARENT_ID,

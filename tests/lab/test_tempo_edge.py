@@ -14,15 +14,15 @@ from typing import Any
 
 import httpx
 
-from lab.cluster import in_pod, kubectl
-from lab.network import HOST_ADDRESS
-from reliability.traces import missing
-from reliability.traffic import Traffic
+from lab.cluster.lifecycle import in_pod, kubectl
+from lab.cluster.network import HOST_ADDRESS
 from tests.lab.conftest import NAMESPACE, Stack, connects, find_spans, objects, probe
 from tests.lab.test_network import STRANGER, address
 from tests.lab.test_network import stranger as stranger  # noqa: PLC0414 - a fixture
 from tests.module.test_tempo_gateway import CLOSED
 from tests.waiting import wait_for
+from tools.measure.reliability.traces import missing
+from tools.measure.reliability.traffic import Traffic
 
 PASSWORD = f"canary-{secrets.token_hex(8)}"
 
@@ -30,7 +30,7 @@ PASSWORD = f"canary-{secrets.token_hex(8)}"
 def status(url: str, **options: Any) -> int:
     """The status of an answer; 0 where there is none.
 
-    A new pod's connections are refused for some hundred milliseconds, now and then, while the node's firewall takes it up.
+    The node's firewall refuses some connections of a new pod for a few hundred milliseconds after a rollout.
     """
     with httpx.Client(transport=httpx.HTTPTransport(retries=3), timeout=5) as client:
         try:
@@ -120,7 +120,7 @@ def test_a_password_is_asked_for_and_the_probe_knows_it(stack: Stack) -> None:
     httpx.get(outputs["nginxUrl"], headers={"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"})
     assert find_spans(str(httpx.URL(tempo).copy_with(username="tempo", password=PASSWORD)), trace_id)
     # As a person runs it, in the stack's folder: the probe asks Pulumi.
-    command = [sys.executable, "-m", "probe", "--outputs=-", "--json", "--requests=5"]
+    command = [sys.executable, "-m", "tools", "probe", "--outputs=-", "--json", "--requests=5"]
     environment = stack.environment | {"TEMPO_PASSWORD": PASSWORD}
     probed = subprocess.run(
         command, env=environment, input=json.dumps(outputs), capture_output=True, text=True, check=False

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from lab.cluster import kubectl
-from lab.images import oss_stack_images
-from lab.network import HOST_ADDRESS
+from lab.build.images import oss_stack_images
+from lab.cluster.lifecycle import kubectl
+from lab.cluster.network import HOST_ADDRESS
 from lab.stack import Stack
 from tests.lab.conftest import answers
 from tests.otlp import free_port

@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
-from lab import host
-from lab.builder import build
-from lab.certificates import Authority
-from lab.pieces import NGINX
+from lab.build.builder import build
+from lab.build.targets import NGINX
+from lab.cluster import host
+from lab.cluster.certificates import Authority
 from lab.progress import Progress
 from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for

@@ -1,4 +1,4 @@
-"""What `nginx -t` says of a mistake."""
+"""What `nginx -t` says of an error."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ EXPORTER = "otel_exporter { endpoint 127.0.0.1:4317; }"
         (f"{EXPORTER} otel_span_attr a $missing;", 'unknown "missing" variable'),
     ],
 )
-def test_a_mistake_is_refused(stopped_nginx: Nginx, http: str, message: str) -> None:
+def test_an_error_is_refused(stopped_nginx: Nginx, http: str, message: str) -> None:
     stopped_nginx.write(http)
     assert stopped_nginx.test() == message
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.builder import build
-from lab.pieces import NGINX_PLUS
+from lab.build.builder import build
+from lab.build.targets import NGINX_PLUS
 from lab.progress import Progress
 from tests.module.conftest import Nginx
 from tests.otlp import free_port

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lab.certificates import Authority
+from lab.cluster.certificates import Authority
 from tests.module.conftest import Nginx
 from tests.module.upstream import Application, Dns, proxying, raw, resolved
 from tests.otlp import Receiver, free_port

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from reliability.configurations import CANNOT_BE_KNOWN
-from reliability.snippets import random_cases
 from tests.snippets import Machine, refusals, settings_of
+from tools.measure.reliability.configurations import CANNOT_BE_KNOWN
+from tools.measure.reliability.snippets import random_cases
 
 CASES = 600
 """As many take some ten seconds on two cores; `make reliability` tries 10 000 configurations."""

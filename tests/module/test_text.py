@@ -22,8 +22,8 @@ from components.documents.nginx import exporter_conf, nginx_conf
 from settings import NginxSettings
 from settings.nginx import HeaderValue
 from settings.nginx import Path as RoutePath
-from settings.nginx_text import FAMILIES, VARIABLES, snippet
-from settings.values import LiteralText, TemplateText
+from settings.nginx_syntax import FAMILIES, VARIABLES, snippet
+from settings.types import LiteralText, TemplateText
 from tests.module.conftest import Nginx
 from tests.otlp import Receiver, free_port
 

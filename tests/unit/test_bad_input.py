@@ -59,15 +59,15 @@ def refusal(values: dict[str, Any], secrets: list[str]) -> str:
 
 
 def title(case: dict[str, Any]) -> str:
-    """A case's name: the place of the mistake and the words on it."""
+    """A case's name: the place of the error and the words on it."""
     where, what, *_ = case["says"].splitlines()
     return f"{where.removeprefix('nginx-tracing:').split(' = ')[0]} {what}"[:100]
 
 
 @pytest.mark.parametrize("case", CASES, ids=title)
-def test_a_mistake_is_said_exactly(case: dict[str, Any]) -> None:
+def test_an_error_is_said_exactly(case: dict[str, Any]) -> None:
     said = "".join(f"\n  {'  ' if number else ''}{line}" for number, line in enumerate(case["says"].splitlines()))
-    head = "1 mistake in the configuration of stack test; nothing was changed.\n"
+    head = "1 error in the configuration of stack test; nothing was changed.\n"
     assert refusal(case["configuration"], case.get("secret", [])) == head + said
 
 
@@ -84,7 +84,7 @@ def test_the_command_that_is_offered_mends_it(case: dict[str, Any]) -> None:
         assert _at(values, place) != shown or (shown in FILES.values() and str(place[0]) in secrets)
         assert set[Any](_at(values, place[:-1]) or []) <= neighbours
     after = refusal(values, secrets)
-    # One mistake may hide another, at its own place or elsewhere; this one is gone.
+    # One error may hide another, at its own place or elsewhere; this one is gone.
     assert f"  {where}\n    {what}\n" not in after
     assert "canary" not in after
 
@@ -148,7 +148,7 @@ def test_a_secret_in_plain_text_beside_an_encrypted_one_is_found_in_the_stack_s_
     file.write_text(yaml.safe_dump({"config": {"nginx-tracing:collector": in_file["collector"]}}))
     monkeypatch.chdir(tmp_path)
     said = refusal(values, ["collector"])
-    assert said.startswith("2 mistakes ")
+    assert said.startswith("2 errors ")
     for header in ("X-Scope-OrgID", "seven"):
         assert f"pulumi config set --secret --path collector.exporters.vendor.headers.{header} < file" in said
     assert "canary" not in said
@@ -233,7 +233,7 @@ def test_there_are_at_least_sixty_cases_none_of_them_twice() -> None:
     assert len({json.dumps(case["configuration"]) + str(case.get("secret")) for case in CASES}) == len(CASES) >= 60
 
 
-def test_all_mistakes_are_said_at_once_of_values_and_of_combinations() -> None:
+def test_all_errors_are_said_at_once_of_values_and_of_combinations() -> None:
     configuration: dict[str, Any] = {
         "namespace": "Tracing",
         "nginx": {"replica": 2, "exporter": {"headers": {"api-key": "canary-header"}}},
@@ -241,7 +241,7 @@ def test_all_mistakes_are_said_at_once_of_values_and_of_combinations() -> None:
         "tempo": {"retention": "1m"},
     }
     said = refusal(configuration, ["nginx"])
-    assert said.startswith("7 mistakes in the configuration of stack test; nothing was changed.\n")
+    assert said.startswith("7 errors in the configuration of stack test; nothing was changed.\n")
     for part in (
         "nginx-tracing:namespace = ",
         "nginx-tracing:nginx.replica\n",
@@ -254,9 +254,9 @@ def test_all_mistakes_are_said_at_once_of_values_and_of_combinations() -> None:
     assert "canary" not in said
 
 
-def test_a_combination_with_a_value_that_is_itself_a_mistake_is_not_judged() -> None:
+def test_a_combination_with_a_value_that_is_itself_an_error_is_not_judged() -> None:
     said = refusal({"tempo": {"retention": "1 minute", "flush": {"blocklistPoll": "5m"}}}, [])
-    assert said.startswith("1 mistake ")
+    assert said.startswith("1 error ")
     assert "blocklistPoll" not in said
 
 

@@ -10,7 +10,7 @@ from components.demand import Live, shortages, wanted
 from components.objects import KINDS_OF_KUBERNETES, NAMESPACED_KINDS, REPLICA_SET
 from components.pods import pods_of
 from settings import Settings
-from settings.values import amount
+from settings.types import amount
 from tests import golden
 from tests.unit.conftest import Program, Run
 

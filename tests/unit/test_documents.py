@@ -18,7 +18,7 @@ from components.documents.tempo import tempo_document
 from settings import CollectorSettings, NginxSettings, TempoSettings
 from settings.collector import ExporterProxy
 from settings.limits import Exports
-from settings.nginx_text import quoted, snippet
+from settings.nginx_syntax import quoted, snippet
 from tests import golden
 
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from lab.paths import REPOSITORY
-from previews.differences import BlockDumper
 from settings.reference import keys as reference_keys
 from tests import golden
 from tests.unit.conftest import SECRET_MARK, Program, Run
+from tools.pull_request.differences import BlockDumper
 
 
 def plain(value: Any) -> Any:

@@ -7,7 +7,6 @@ import pytest
 from components.documents.collector import collector_document
 from components.documents.tempo import tempo_document
 from settings.capabilities import attribute_limit
-from settings.combinations import mistakes_of
 from settings.limit_table import hops
 from settings.limits import (
     KIB,
@@ -21,8 +20,9 @@ from settings.limits import (
     sized,
     tempo_memory,
 )
+from settings.rules import violations_of
 from settings.stack import Settings
-from settings.values import amount
+from settings.types import amount
 
 VENDOR = {"endpoint": "otlp.vendor.example:4317"}
 CONFIGURATIONS: list[dict[str, Any]] = [
@@ -45,7 +45,7 @@ CONFIGURATIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
 def test_what_a_hop_sends_at_most_the_next_one_takes(configuration: dict[str, Any]) -> None:
     settings = sized(Settings.model_validate(configuration))
-    assert not list(mistakes_of(settings, lambda _: True, lambda _: False))
+    assert not list(violations_of(settings, lambda _: True, lambda _: False))
     sent = exports(settings)
     collector = collector_document(settings.collector, backend="tempo:4317", namespace="tracing", exports=sent)
     tempo = tempo_document(settings.tempo)

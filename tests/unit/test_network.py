@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from components.network import to_hosts
-from settings.values import split_endpoint
+from settings.types import split_endpoint
 from tests import golden
 from tests.unit.conftest import Run
 

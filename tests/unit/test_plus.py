@@ -12,7 +12,7 @@ import pytest
 import settings
 from components.nginx_plus_image import FOLDER, explanation
 from lab.paths import REPOSITORY
-from settings import plus_combinations
+from settings import plus_rules
 from settings.license import certificate_end, license_end
 from tests import golden
 from tests.unit.conftest import SECRET_MARK, Program, Run
@@ -99,7 +99,7 @@ def test_the_variables_of_plus_are_known_to_plus(run_program: Run) -> None:
 def warnings_on(day: datetime.date, monkeypatch: pytest.MonkeyPatch) -> str:
     """What is warned of on a day, with the configuration of the golden case."""
     said: list[str] = []
-    monkeypatch.setattr(plus_combinations, "_today", lambda: day)
+    monkeypatch.setattr(plus_rules, "_today", lambda: day)
     monkeypatch.setattr(pulumi.log, "warn", said.append)
     pulumi.runtime.set_all_config(
         {

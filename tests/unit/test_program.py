@@ -12,12 +12,12 @@ import pulumi
 import pytest
 import yaml
 
-from bench.programs import INSTANCES
 from components import network
 from components.cluster import NodeAddressError
 from components.kubeconfig import ClusterUnreachableError
 from tests import golden
 from tests.unit.conftest import SECRET_MARK, Program, Recorder, Run
+from tools.measure.bench.programs import INSTANCES
 
 
 def run_case(case: str, run_program: Run) -> Program:
@@ -65,9 +65,9 @@ def test_everything_is_in_the_one_namespace_with_the_labels_and_annotations_that
 @pytest.mark.parametrize(
     ("case", "preview", "told"),
     [
-        ("dev", False, [".venv/bin/python -m probe"]),
-        ("external-backend", False, [".venv/bin/python -m probe --watch"]),
-        ("own-collector", False, [".venv/bin/python -m probe --watch"]),
+        ("dev", False, [".venv/bin/python -m tools probe"]),
+        ("external-backend", False, [".venv/bin/python -m tools probe --watch"]),
+        ("own-collector", False, [".venv/bin/python -m tools probe --watch"]),
         ("dev", True, []),
     ],
 )

@@ -10,7 +10,7 @@ from pulumi.runtime import set_all_config
 import settings
 from lab.paths import REPOSITORY
 from settings import reference
-from settings.mistakes import repeated
+from settings.errors import repeated
 from tests import golden
 
 EVERY_KNOB = "every-knob/config.yaml"
@@ -87,7 +87,7 @@ def test_the_example_stacks_are_valid() -> None:
         settings.load()
 
 
-def test_the_readme_s_example_is_valid_and_its_mistakes_are_said_as_it_says() -> None:
+def test_the_readme_s_example_is_valid_and_its_errors_are_said_as_it_says() -> None:
     readme = (REPOSITORY / "README.md").read_text()
     loaded: list[settings.Settings] = []
     for example in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL):

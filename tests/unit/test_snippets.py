@@ -7,7 +7,7 @@ import pytest
 
 from components.documents.nginx import API_PORT, HEALTH_PORT, HTTP_PORT, nginx_conf
 from settings import Settings
-from settings.nginx_text import snippet
+from settings.nginx_syntax import snippet
 from settings.nginx_tree import Directive, comments, parse
 from settings.snippet_egress import egress_warnings
 from settings.snippet_rules import PORT, PORT_OF_API, PORT_OF_PROBES, SNIPPET_RULES, snippet_warnings
@@ -64,11 +64,11 @@ def test_a_snippet_is_taken_or_refused_by_its_line_with_the_reason(case: dict[st
 def test_the_command_that_is_offered_fixes_a_snippet_and_keeps_the_rest_of_it(case: dict[str, Any]) -> None:
     nginx = json.loads(json.dumps(case["nginx"]).replace("UPSTREAM", "127.0.0.1:19999"))
     settings = Settings.model_validate({"nginx": nginx})
-    for mistake in [broken.mistake for rule in SNIPPET_RULES for broken in rule(settings)]:
+    for error in [broken.error for rule in SNIPPET_RULES for broken in rule(settings)]:
         values = {"nginx": json.loads(json.dumps(nginx))}
-        run_config_command(mistake.mend, values, [])
+        run_config_command(error.fix, values, [])
         after = refusals(Settings.model_validate(values))
-        assert mistake.wrong not in after
+        assert error.message not in after
         if len(case["says"]) > 1:
             assert after, "the other faults of the snippet are still there to be told"
 

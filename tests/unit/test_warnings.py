@@ -78,7 +78,7 @@ def test_a_version_that_the_program_does_not_know_is_told(
 ) -> None:
     (warning,) = warnings_of(monkeypatch, **values)
     assert warning.startswith(f"{place} is {age} than the ")
-    assert "python -m probe" in warning
+    assert "python -m tools probe" in warning
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.builder import build
+from lab.build.builder import build
+from lab.build.targets import ACTIONLINT, compiler_version
 from lab.errors import LabError
 from lab.paths import REPOSITORY
-from lab.pieces import ACTIONLINT, compiler_version
 from lab.progress import Progress
-from previews.comment import MARKER
 from tests import golden
+from tools.pull_request.comment import MARKER
 
 GITHUB = REPOSITORY / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yaml"))
@@ -137,7 +137,7 @@ def page(*items: tuple[int, str, str | None]) -> str:
 
 
 PREVIEWS = f'cd "{REPOSITORY}" && exec "{sys.executable}" "$@"'
-FIRST_PREVIEW = REPOSITORY / "tests" / "unit" / "previews" / "fixtures" / "first.json"
+FIRST_PREVIEW = REPOSITORY / "tests" / "unit" / "pull_request" / "fixtures" / "first.json"
 OURS = "github-actions[bot]"
 
 
@@ -271,7 +271,7 @@ def test_only_what_is_known_of_drift_reaches_the_issue(status: int, drifted: str
     done = runner.script(step("drift", "drift", "Look for drift")["run"], ENVIRONMENT="prod")
     assert done.returncode == (0 if drifted else 2)
     assert done.stdout == "report\n"
-    assert runner.calls("python") == ["-m previews drift --stack prod"]
+    assert runner.calls("python") == ["-m tools drift --stack prod"]
     outputs = runner.folder / "outputs"
     assert (outputs.read_text() if outputs.exists() else None) == drifted
 

@@ -1,1 +1,1 @@
-"""The harness of `reliability`, briefly: what it finds is in `make reliability`."""
+"""The scenarios of `make reliability`, briefly: what it finds is in `make reliability`."""

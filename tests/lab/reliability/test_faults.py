@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from lab.builder import build
-from lab.pieces import VEGETA
+from lab.build.builder import build
+from lab.build.targets import VEGETA
 from lab.progress import Progress
 from lab.stack import Stack
-from reliability import edited, faulty
-from reliability.figures import Figure
-from reliability.traffic import send_for
 from tests.lab.conftest import answers
 from tests.waiting import wait_for
+from tools.measure.reliability import edited, faulty
+from tools.measure.reliability.figures import Figure
+from tools.measure.reliability.traffic import send_for
 
 
 @pytest.fixture(scope="module")

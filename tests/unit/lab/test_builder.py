@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import builder, pieces
+from lab.build import builder, targets
+from lab.build.targets import Piece, Run
 from lab.errors import LabError
-from lab.pieces import Piece, Run
 from lab.progress import Progress
 
 
@@ -25,9 +25,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setattr(builder, "CACHE", folder)
     monkeypatch.setattr(builder, "BIN", folder / "bin")
-    monkeypatch.setattr(pieces, "CACHE", folder)
+    monkeypatch.setattr(targets, "CACHE", folder)
     monkeypatch.setattr(builder, "compiler_version", _always("1"))
-    monkeypatch.setattr(pieces, "compiler_version", _always("1"))
+    monkeypatch.setattr(targets, "compiler_version", _always("1"))
     return folder
 
 
@@ -107,13 +107,13 @@ def test_too_small_a_disk_is_named_before_anything_is_built(source: Path, monkey
 def test_a_missing_compiler_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(shutil, "which", _always(None))
-    pieces.compiler_version.cache_clear()
+    targets.compiler_version.cache_clear()
     with pytest.raises(LabError, match=r"`go` was not found.*Go 1\.26\.7 or later"):
-        pieces.compiler_version("go")
+        targets.compiler_version("go")
 
 
 def test_every_go_piece_has_its_checksums_committed() -> None:
-    for go_piece in (*pieces.CLUSTER_PIECES, *pieces.OSS_STACK_PIECES):
+    for go_piece in (*targets.CLUSTER_PIECES, *targets.OSS_STACK_PIECES):
         if go_piece.compiler == "go":
             listed = subprocess.run(
                 ["git", "ls-files", "go.sum"], check=True, cwd=go_piece.source, capture_output=True, text=True

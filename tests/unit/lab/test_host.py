@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from lab import host, images
+from lab.build import images
+from lab.cluster import host
 from lab.errors import LabError
 from lab.paths import REPOSITORY
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from probe import run
-from probe.__main__ import main
 from tests.unit.probe.fake_stack import FakeStack
+from tools.probe import run
+from tools.probe.command import main
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Ended:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
     """Requests follow each other closely, and what is unreachable is not waited for."""
-    monkeypatch.setattr("probe.traffic.SPACING_SECONDS", 0.01)
+    monkeypatch.setattr("tools.probe.traffic.SPACING_SECONDS", 0.01)
     monkeypatch.setattr(run, "REACHABLE_WITHIN_SECONDS", 0.5)
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -46,7 +46,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[FakeStac
 
 @pytest.fixture
 def probe(stack: FakeStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Runs `python -m probe` against the stack with more arguments."""
+    """Runs `python -m tools probe` against the stack with more arguments."""
 
     def ended(*arguments: str) -> Ended:
         code = main(["--outputs", stack.write_outputs(tmp_path), *arguments])

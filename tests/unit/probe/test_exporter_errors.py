@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from probe.exporter_errors import told_by
+from tools.probe.exporter_errors import told_by
 
 _UNAVAILABLE = 'rpc error: code = Unavailable desc = connection error: desc = "{}"'
 PLAIN_TEXT = _UNAVAILABLE.format(

@@ -3,11 +3,11 @@
 import pytest
 
 from components.documents.collector import collector_document
-from probe import counters
-from probe.counters import TO_TEMPO, Reading, parse_metrics
-from probe.result import percentile
 from settings import CollectorSettings
 from settings.limits import Exports
+from tools.probe import counters
+from tools.probe.counters import TO_TEMPO, Reading, parse_metrics
+from tools.probe.result import percentile
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from probe import outputs
-from probe.errors import ProbeError
+from tools.probe import outputs
+from tools.probe.errors import ProbeError
 
 GOOD = {"nginxUrl": "http://192.0.2.1:30080", "tempoUrl": "http://[2001:db8::1]:31000", "namespace": "tracing"}
 
@@ -32,7 +32,7 @@ def test_the_cli_is_asked_in_the_projects_folder_for_the_stack_that_is_named(pul
     found = outputs.from_pulumi("dev")
     assert (found.nginx_url, found.tempo_url, found.namespace) == tuple(GOOD.values())
     folder, _, command = asked.read_text().strip().partition(" ")
-    assert Path(folder) == Path(outputs.__file__).parent.parent
+    assert Path(folder) == Path(outputs.__file__).parents[2]
     assert command.startswith("stack output --json")
     assert command.endswith("--stack dev")
 
@@ -42,7 +42,7 @@ def test_without_the_cli_the_message_says_what_to_run(tmp_path: Path, monkeypatc
     with pytest.raises(ProbeError, match="there is no `pulumi` on PATH") as error:
         outputs.from_pulumi(None)
     assert "make probe" in str(error.value)
-    assert "python -m probe --outputs outputs.json" in str(error.value)
+    assert "python -m tools probe --outputs outputs.json" in str(error.value)
 
 
 def test_what_the_cli_complains_about_is_passed_on(pulumi: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a person or a script is told by `python -m probe`."""
+"""What a person or a script is told by `python -m tools probe`."""
 
 import time
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from probe.__main__ import main
 from tests.unit.probe.conftest import Ended
 from tests.unit.probe.fake_stack import FakeStack, Server
+from tools.probe.command import main
 
 Probe = Callable[..., Ended]
 
@@ -288,12 +288,12 @@ def test_a_password_that_is_not_known_or_refused_is_a_clear_message_and_nothing_
 def test_inside_the_cluster_the_way_there_is_told_and_taken(
     probe: Probe, stack: FakeStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("probe.run.REACHABLE_WITHIN_SECONDS", 0.2)
+    monkeypatch.setattr("tools.probe.run.REACHABLE_WITHIN_SECONDS", 0.2)
     urls = {"nginx": "http://nginx.tracing.svc", "tempo": "http://tempo.tracing.svc:3100"}
     ended = probe(f"--nginx-url={urls['nginx']}")
     assert ended.code == 2
     assert "kubectl port-forward --namespace tracing service/nginx 8080:80" in ended.errors
-    assert "python -m probe --nginx-url http://localhost:8080" in ended.errors
+    assert "python -m tools probe --nginx-url http://localhost:8080" in ended.errors
     ended = probe(f"--tempo-url={urls['tempo']}")
     assert "kubectl port-forward --namespace tracing service/tempo 3100:3100" in ended.errors
     assert probe(f"--nginx-url={stack.nginx.url}", f"--tempo-url={stack.tempo.url}/", "--requests=2").code == 0

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from probe.otlp import parse_trace
-from probe.report import draw, duration
+from tools.probe.otlp import parse_trace
+from tools.probe.report import draw, duration
 
 TWO_SERVICES = """{"batches": [
   {"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},

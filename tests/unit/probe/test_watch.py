@@ -1,4 +1,4 @@
-"""`python -m probe --watch`: what the hops count while somebody else's traffic passes."""
+"""`python -m tools probe --watch`: what the hops count while somebody else's traffic passes."""
 
 import asyncio
 import json
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from probe import counters as names
-from probe.counters import Counters, Measured
-from probe.diagnosis import losses
-from probe.result import HopCounters
 from tests.unit.probe.conftest import Ended
 from tests.unit.probe.fake_stack import FakeStack
 from tests.unit.probe.test_exporter_errors import PLAIN_TEXT, line_of
+from tools.probe import counters as names
+from tools.probe.counters import Counters, Measured
+from tools.probe.diagnosis import losses
+from tools.probe.result import HopCounters
 
 Probe = Callable[..., Ended]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from quickstart import clusters
-from quickstart.state import QuickstartError
+from tools.quickstart import clusters
+from tools.quickstart.state import QuickstartError
 
 
 @pytest.fixture(autouse=True)
@@ -104,10 +104,10 @@ def test_a_cluster_of_the_caller_s_own_is_never_removed(programs: Path) -> None:
 
 def test_down_twice_is_a_clean_no_op(tmp_path: Path) -> None:
     # In a copy, where nothing is up whatever runs in this checkout.
-    for package in ("quickstart", "lab", "settings"):
+    for package in ("tools", "lab", "settings"):
         shutil.copytree(clusters.REPOSITORY / package, tmp_path / package)
     for _ in range(2):
         down = subprocess.run(
-            [sys.executable, "-m", "quickstart", "down"], check=False, cwd=tmp_path, capture_output=True, text=True
+            [sys.executable, "-m", "tools", "down"], check=False, cwd=tmp_path, capture_output=True, text=True
         )
         assert (down.returncode, down.stdout) == (0, "Nothing is up: nothing to do.\n"), down.stderr

@@ -1,0 +1,222 @@
+"""The lab's container images, and how they get into its registry.
+
+Each image holds programs that the lab built, on an empty base, under a name that says what it is:
+`localhost:5000/lab/<what>:<its own version>`. None carries the name of an official image.
+"""
+
+import hashlib
+import io
+import json
+import platform
+import re
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.build.targets import COLLECTOR, COREDNS, MODULES, NGINX, TEMPO, Piece
+from lab.cluster.network import REGISTRY_PORT
+from lab.errors import LabError
+from lab.paths import CACHE
+from lab.progress import Progress
+
+REGISTRY_ADDRESS = f"localhost:{REGISTRY_PORT}"
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image on an empty base.
+
+    `files` are paths on this machine by their path in the image; `texts` are small files given by content;
+    `links` are symbolic links; `folders` are empty folders that any user may write.
+    """
+
+    name: str
+    entrypoint: tuple[str, ...]
+    files: dict[str, Path]
+    texts: dict[str, str] = field(default_factory=dict[str, str])
+    links: dict[str, str] = field(default_factory=dict[str, str])
+    folders: tuple[str, ...] = ()
+    user: str = "10001:10001"
+    stop_signal: str = "SIGTERM"
+
+    @property
+    def reference(self) -> str:
+        """The name that a pod uses."""
+        return f"{REGISTRY_ADDRESS}/{self.name}"
+
+    def layer(self) -> bytes:
+        """The image's one layer. The same inputs give the same bytes, so that a push can be skipped."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+
+            def add(path: str, kind: bytes, mode: int, content: bytes = b"", target: str = "") -> None:
+                entry = tarfile.TarInfo(path.lstrip("/"))
+                entry.type, entry.mode, entry.size, entry.linkname = kind, mode, len(content), target
+                archive.addfile(entry, io.BytesIO(content))
+
+            entries = [*self.files, *self.texts, *self.links]
+            parents = {str(parent) for path in entries for parent in Path(path).parents if str(parent) != "/"}
+            for parent in sorted(parents - set(self.folders)):
+                add(parent, tarfile.DIRTYPE, 0o755)
+            for folder in self.folders:
+                add(folder, tarfile.DIRTYPE, 0o1777)
+            for path, source in sorted(self.files.items()):
+                add(
+                    path,
+                    tarfile.REGTYPE,
+                    0o755 if source.stat().st_mode & 0o100 else 0o644,
+                    source.read_bytes(),
+                )
+            for path, text in sorted(self.texts.items()):
+                add(path, tarfile.REGTYPE, 0o644, text.encode())
+            for path, target in sorted(self.links.items()):
+                add(path, tarfile.SYMTYPE, 0o777, target=target)
+        return buffer.getvalue()
+
+
+def pause_image() -> Image:
+    """What holds a pod's namespaces."""
+    return Image(
+        f"lab/catatonit:{_catatonit_version()}",
+        ("/catatonit", "-P"),
+        {"/catatonit": Path("/usr/bin/catatonit")},
+        user="65535:65535",
+    )
+
+
+def coredns_image() -> Image:
+    """The cluster's DNS."""
+    return Image(f"lab/coredns:{_go_version(COREDNS)}", ("/coredns",), {"/coredns": COREDNS.folder / "coredns"})
+
+
+def oss_stack_images() -> list[Image]:
+    """What `Pulumi.lab.yaml` deploys."""
+    certificates = {str(CERTIFICATES): CERTIFICATES}
+    return [
+        Image(
+            f"lab/tempo:{_go_version(TEMPO)}",
+            ("/tempo",),
+            {"/tempo": TEMPO.folder / "tempo", **certificates},
+            folders=("/tmp", "/var/tempo"),
+        ),
+        Image(
+            "lab/otelcol:0.126.0",
+            ("/otelcol",),
+            {"/otelcol": COLLECTOR.folder / "otelcol", **certificates},
+        ),
+        _nginx_image(certificates),
+    ]
+
+
+def _nginx_image(certificates: dict[str, Path]) -> Image:
+    binary, module = NGINX.folder / "nginx", NGINX.folder / "ngx_otel_module.so"
+    # The official image has one, with which pods read their nameservers.
+    shell = Path("/bin/sh")
+    return Image(
+        "lab/nginx-otel:1.28.3",
+        ("nginx", "-g", "daemon off;"),
+        {
+            "/bin/sh": shell.resolve(),
+            "/usr/sbin/nginx": binary,
+            "/usr/lib/nginx/modules/ngx_otel_module.so": module,
+            "/etc/nginx/mime.types": NGINX.folder / "mime.types",
+            "/usr/share/nginx/html/index.html": NGINX.folder / "index.html",
+            **_shared_libraries(binary, module, shell),
+            **certificates,
+        },
+        texts={
+            "/etc/passwd": "root:x:0:0:root:/root:/bin/false\nnginx:x:101:101:nginx:/nonexistent:/bin/false\n",
+            "/etc/group": "root:x:0:\nnginx:x:101:\n",
+            "/etc/nsswitch.conf": "hosts: files dns\n",
+        },
+        links={"/etc/nginx/modules": "/usr/lib/nginx/modules"},
+        folders=("/tmp", "/var/cache/nginx", "/var/log/nginx", "/run"),
+        user="101:101",
+        stop_signal="SIGQUIT",
+    )
+
+
+def _shared_libraries(*programs: Path) -> dict[str, Path]:
+    """The libraries that the programs are linked with, under the paths that the loader looks at."""
+    found: dict[str, Path] = {}
+    for program in programs:
+        listed = subprocess.run(["ldd", str(program)], check=True, capture_output=True, text=True).stdout
+        for library in re.findall(r"(/\S+) \(0x", listed):
+            found[library] = Path(library).resolve()
+    return found
+
+
+def _catatonit_version() -> str:
+    printed = subprocess.run(["catatonit", "--version"], check=True, capture_output=True, text=True).stdout
+    matched = re.search(r"version (\d+(?:\.\d+)+)", printed)
+    if matched is None:
+        raise LabError(f"`catatonit --version` names no version: {printed!r}")
+    return matched[1]
+
+
+def _go_version(piece: Piece) -> str:
+    """The version of the one module that the piece's go.mod asks for by name."""
+    required = re.findall(r"^require \S+ (v\S+)$", (MODULES / piece.name / "go.mod").read_text(), re.MULTILINE)
+    return str(required[0])
+
+
+def push(images: list[Image], progress: Progress) -> None:
+    """Copies into the running registry those images that it does not hold yet.
+
+    Raises:
+        LabError: the registry did not take one.
+    """
+    marks = CACHE / "pushed"
+    marks.mkdir(parents=True, exist_ok=True)
+    for image in images:
+        layer = image.layer()
+        digest = hashlib.sha256(layer + repr((image.entrypoint, image.user, image.stop_signal)).encode()).hexdigest()
+        mark = marks / image.name.replace("/", "-").replace(":", "-")
+        if mark.exists() and mark.read_text() == digest:
+            continue
+        with progress.step(f"push {image.reference}"):
+            _push_one(image, layer)
+        mark.write_text(digest)
+
+
+def _push_one(image: Image, layer: bytes) -> None:
+    layer_digest = hashlib.sha256(layer).hexdigest()
+    config = json.dumps(
+        {
+            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+            "os": "linux",
+            "config": {
+                "Entrypoint": image.entrypoint,
+                "User": image.user,
+                "StopSignal": image.stop_signal,
+                "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+                "Labels": {"org.opencontainers.image.title": f"{image.name}, built for the nginx-tracing lab"},
+            },
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_digest}"]},
+        },
+        sort_keys=True,
+    ).encode()
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": [image.reference], "Layers": ["layer.tar"]}]).encode()
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = Path(scratch) / "image.tar"
+        with tarfile.open(archive, "w") as docker_archive:
+            for name, content in {
+                "config.json": config,
+                "layer.tar": layer,
+                "manifest.json": manifest,
+            }.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                docker_archive.addfile(entry, io.BytesIO(content))
+        copied = subprocess.run(
+            ["skopeo", "copy", "--insecure-policy", "--quiet", "--dest-tls-verify=false"]
+            + [f"docker-archive:{archive}", f"docker://{image.reference}"],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    if copied.returncode != 0:
+        raise LabError(f"{image.reference} could not be pushed to the lab's registry:\n{copied.stderr.strip()}")

@@ -1,0 +1,248 @@
+"""Starts, finds and removes the lab's cluster."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from lab.build import images
+from lab.build.targets import KUBERNETES
+from lab.cluster import configuration, host, volumes
+from lab.cluster.network import HOST_INTERFACE, NODE_NAME
+from lab.cluster.node import MADE_FOLDERS, cgroup_roots
+from lab.errors import LabError
+from lab.paths import KUBECONFIG, NODE_LOGS, REPOSITORY, STATE
+from lab.progress import Progress
+from lab.waiting import wait_until
+
+CONTAINERD = ("ctr", "--namespace=k8s.io", "--address=/run/containerd/containerd.sock")
+"""The client of the node's container runtime; to be run there."""
+
+START_LIMIT_SECONDS = 120
+STOP_LIMIT_SECONDS = 30
+PID_FILE = STATE / "node.pid"
+
+
+def is_running() -> bool:
+    """Whether a lab runs on this machine, ready or not."""
+    return _pid() is not None
+
+
+def _pid() -> int | None:
+    """The process that holds the lab's namespaces, if it lives and is the lab's."""
+    try:
+        pid = int(PID_FILE.read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    return pid if b"lab.node" in command else None
+
+
+def start(progress: Progress) -> None:
+    """Starts the node and waits until pods can run. What an earlier, killed lab left is used again.
+
+    Raises:
+        LabError: the machine lacks something, or the cluster was not ready in time; names the log.
+    """
+    _clear_the_way()
+    host.require_free_port()
+    host.require_free_address()
+    configuration.write_all()
+    volumes.make_folders()
+    NODE_LOGS.mkdir(parents=True, exist_ok=True)
+    with (NODE_LOGS / "node.log").open("a") as log:
+        node = subprocess.Popen(
+            ["unshare", "--pid", "--mount", "--propagation=private", "--fork", "--kill-child", "--mount-proc"]
+            + [sys.executable, "-m", "lab.node"],
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    PID_FILE.write_text(str(node.pid))
+
+    def alive() -> None:
+        if node.poll() is not None:
+            raise LabError(f"The node ended with {node.returncode} while starting. Its log: {NODE_LOGS}/node.log")
+
+    try:
+        _until_ready(progress, alive)
+    except BaseException:
+        # A lab that is half there would pass for a running one.
+        kill()
+        raise
+
+
+def _until_ready(progress: Progress, alive: Callable[[], None]) -> None:
+    with progress.step("start Kubernetes") as step:
+        step.detail("registry")
+        _wait("the image registry", _registry_answers, alive)
+        images.push([images.pause_image(), images.coredns_image()], progress)
+        step.detail("API server")
+        _wait("the API server", lambda: _succeeds("get", "--raw=/readyz"), alive)
+        _apply_cluster_dns(alive)
+        _apply(volumes.manifest(), alive)
+        # Asked of the programs themselves: what the API server says of a node and its pods is stale for a while
+        # after a killed lab was started again.
+        step.detail("node")
+        _wait("the node", lambda: _succeeds("get", f"--raw=/api/v1/nodes/{NODE_NAME}/proxy/healthz"), alive)
+        step.detail("cluster DNS")
+        ready = "--raw=/api/v1/namespaces/kube-system/services/kube-dns:ready/proxy/ready"
+        _wait("the cluster's DNS", lambda: _succeeds("get", ready), alive)
+
+
+def pull(wanted: list[images.Image], progress: Progress) -> None:
+    """Pulls images onto the node ahead of the first pod, as on a node that ran the stack before.
+
+    Raises:
+        LabError: the node could not pull one.
+    """
+    with progress.step("pull the stack's images onto the node"):
+        for image in wanted:
+            command = [*CONTAINERD, "images", "pull", "--plain-http", image.reference]
+            pulled = subprocess.run(in_node(*command), check=False, capture_output=True, text=True)
+            if pulled.returncode != 0:
+                raise LabError(f"The node could not pull {image.reference}:\n{pulled.stderr.strip()}")
+
+
+def in_node(*command: str) -> list[str]:
+    """A command as it runs on the node: in its mounts and its network.
+
+    Raises:
+        LabError: no lab is running.
+    """
+    pid = _pid()
+    if pid is None:
+        raise LabError("No lab is running: `make lab-up`.")
+    inside = ["nsenter", f"--target={_node_pid(pid)}", "--mount"]
+    return [*inside, "nsenter", "--net=/run/netns/node", *command]
+
+
+def in_pod(address: str, *command: str) -> list[str]:
+    """A command of the machine as it runs in a pod's network: the lab's images have no shell to run one in.
+
+    Raises:
+        LabError: no lab is running, or no pod has that address.
+    """
+    look = (
+        'for space in /run/netns/cni-*; do nsenter --net=$space ip -4 -o address | grep -q " $0/" && echo $space; done'
+    )
+    listed = subprocess.run(in_node("sh", "-c", look, address), check=False, capture_output=True, text=True)
+    found = listed.stdout.split()
+    if len(found) != 1:
+        raise LabError(f"{len(found)} pods have the address {address}.")
+    return in_node("nsenter", f"--net={found[0]}", *command)
+
+
+def _node_pid(pid: int) -> int:
+    """The node's process 1 as the machine numbers it: the one child of `unshare`."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def stop() -> bool:
+    """Ends the lab and removes every trace of it but the cache. Also after it was killed.
+
+    Returns:
+        Whether there was anything to remove.
+
+    Raises:
+        LabError: something of the lab could not be removed in time.
+    """
+    found = STATE.exists() or is_running()
+    kill()
+    _clear_the_way()
+    if MADE_FOLDERS.exists():
+        for folder in map(Path, MADE_FOLDERS.read_text().splitlines()):
+            # Somebody else's files may be in it by now.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+    if STATE.exists():
+        shutil.rmtree(STATE)
+    return found
+
+
+def kill() -> None:
+    """Ends the lab at once, as a power cut would; `start` goes on with what it held. Nothing where none runs."""
+    pid = _pid()
+    if pid is None:
+        return
+    os.kill(pid, signal.SIGKILL)
+    _until(f"process {pid} ends", lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid))
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        reaped, _ = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return reaped == pid
+
+
+def _clear_the_way() -> None:
+    """Removes what a killed lab leaves: its link, which the kernel keeps while closed sockets age, and its cgroups."""
+    if Path(f"/sys/class/net/{HOST_INTERFACE}").exists():
+        # It may go by itself between the question and the command.
+        subprocess.run(["ip", "link", "delete", HOST_INTERFACE], check=False, capture_output=True)
+    _until(f"the interface {HOST_INTERFACE} is gone", lambda: not Path(f"/sys/class/net/{HOST_INTERFACE}").exists())
+    _until("the lab's cgroups are empty", _remove_cgroups)
+
+
+def _remove_cgroups() -> bool:
+    left = False
+    for root in cgroup_roots():
+        group = root / configuration.CGROUP
+        folders = [folder for folder in group.rglob("*") if folder.is_dir()] if group.exists() else []
+        for folder in [*sorted(folders, key=lambda folder: -len(folder.parts)), group]:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                left = True
+    return not left
+
+
+def _until(what: str, done: Callable[[], bool]) -> None:
+    wait_until(done, f"Waited {STOP_LIMIT_SECONDS} s until {what}, in vain.", seconds=STOP_LIMIT_SECONDS)
+
+
+def _wait(what: str, ready: Callable[[], bool], alive: Callable[[], None]) -> None:
+    late = f"{what} was not ready within {START_LIMIT_SECONDS} s. The logs: {NODE_LOGS}"
+    wait_until(ready, late, seconds=START_LIMIT_SECONDS, pause=0.2, alive=alive)
+
+
+def _registry_answers() -> bool:
+    try:
+        return httpx.get(f"http://{images.REGISTRY_ADDRESS}/v2/", timeout=1, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def kubectl_command(*arguments: str) -> list[str]:
+    """The command that runs kubectl against the lab."""
+    return [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments]
+
+
+def kubectl(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs kubectl against the lab, with `text` as its input."""
+    return subprocess.run(kubectl_command(*arguments), check=False, capture_output=True, text=True, input=text)
+
+
+def _succeeds(*arguments: str, text: str | None = None) -> bool:
+    return kubectl(*arguments, text=text).returncode == 0
+
+
+def _apply_cluster_dns(alive: Callable[[], None]) -> None:
+    manifest = (Path(__file__).parent / "manifests" / "coredns.yaml").read_text()
+    _apply(manifest.replace("COREDNS_IMAGE", images.coredns_image().reference), alive)
+
+
+def _apply(document: str, alive: Callable[[], None]) -> None:
+    _wait("the API server", lambda: _succeeds("apply", "--filename=-", text=document), alive)

@@ -1,0 +1,328 @@
+"""What a reviewer finds in the comment, and what nobody may find there."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.pull_request.making import Object, error, fixture, multiplied, parsed, preview, rendered, state, step
+from tools.pull_request.comment import LIMIT, MARKER, SUMMARY_LIMIT, comment
+from tools.pull_request.differences import SECRET_MARK, UNKNOWN
+from tools.pull_request.digest import read
+
+SECRETS = [f"canary-{number}" for number in range(12)]
+
+
+def line_of(text: str, part: str) -> int:
+    """The number of the one line that has a part."""
+    found = [number for number, line in enumerate(text.splitlines()) if part in line]
+    assert len(found) == 1, f"{part!r} is in {len(found)} lines of:\n{text}"
+    return found[0]
+
+
+def caution(text: str) -> list[str]:
+    """The list in the caution box."""
+    return [line.removeprefix("> - ") for line in text.splitlines() if line.startswith("> - ")]
+
+
+def test_no_secret_and_no_configuration_is_in_the_comment(tmp_path: Path) -> None:
+    wrapped = {SECRET_MARK: "1b47061264138c4ac30d75fd1eb44270", "ciphertext": SECRETS[0], "plaintext": SECRETS[1]}
+    last_applied = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps({"password": SECRETS[2]})}
+    metadata = {"name": "app", "annotations": last_applied}
+    steps = [
+        step(
+            "update",
+            "Secret",
+            old={"stringData": {"password": SECRETS[3], "user": SECRETS[4]}, "metadata": metadata},
+            new={"stringData": {"password": SECRETS[5], "user": SECRETS[4], "more": SECRETS[6]}, "metadata": metadata},
+        ),
+        step("create", "Secret", new={"data": {"tls.key": SECRETS[7]}, "metadata": metadata}),
+        step("replace", "Secret", old={"data": {"license": SECRETS[8]}}, new={"data": wrapped}),
+        step("update", "Image", old={"password": "[secret]", "hub": "a"}, new={"password": wrapped, "hub": "b"}),
+        step("update", "ConfigMap", old={}, new={"__inputs": SECRETS[9], "data": {"plain": "shown"}}),
+    ]
+    steps[0]["newState"]["outputs"] = {"token": SECRETS[10]}
+    text = rendered(tmp_path, preview(*steps, config={"nginx-tracing:nginx": SECRETS[11]}))
+    assert [secret for secret in SECRETS if secret in text] == []
+    assert "+ stringData.password: [secret], another one" in text
+    assert "+ stringData.more: [secret]" in text
+    assert "stringData.user" not in text, "it stays as it was"
+    assert "tls.key: '[secret]'" in text
+    assert '+ data.plain: "shown"' in text
+
+
+def test_a_secret_that_changes_unseen_is_said_to_change(tmp_path: Path) -> None:
+    secret = {"data": "[secret]"}
+    changed = step("update", "Secret", old=secret, new=secret, detailedDiff={"data.password": {"kind": "update"}})
+    text = rendered(tmp_path, preview(changed))
+    assert "<code>app</code> of <code>NginxOtel</code>: updated</summary>" in text
+    assert "! data.password: changes; its value is secret, or not among the inputs" in text
+    assert "! nothing that differs is among its inputs" in rendered(
+        tmp_path, preview(step("update", "Pod", old={}, new={}))
+    )
+
+
+def test_cut_off_json_is_not_shown_as_it_begins_with_the_configuration(tmp_path: Path) -> None:
+    whole = json.dumps({"config": {"key": SECRETS[0]}, "steps": [state({"data": SECRETS[1]})]}, indent=1)
+    text = rendered(tmp_path, "panic: runtime error\n" + whole[:-5])
+    assert "panic: runtime error" in text
+    assert "| `env0` | - | - | - | - | - | **failed** |" in text
+    assert f"The preview's JSON is broken; {len(whole) - 5} characters of it are not shown" in text
+    assert [secret for secret in SECRETS if secret in text] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "The preview left an empty file."),
+        ("error: no stack named 'dev' found\n", "error: no stack named 'dev' found"),
+        ("{}", "The preview failed."),
+        ("[]", "The preview's JSON is broken"),
+        ('{"steps": [{"op": "create"}]}', "The preview's JSON is broken"),
+    ],
+)
+def test_what_is_no_preview_is_one_that_failed(tmp_path: Path, content: str, said: str) -> None:
+    text = rendered(tmp_path, content)
+    assert said in text
+    assert re.search(r"^\| `env0` .* \| \*\*failed\*\* \|$", text, re.MULTILINE)
+
+
+def test_an_error_is_said_once_without_colours_and_what_follows_from_it_is_not(tmp_path: Path) -> None:
+    diagnostics = [
+        error("error: \x1b[31mboom\x1b[0m"),
+        error("boom"),
+        {"message": "note: not an error", "severity": "info#err"},
+        error("an unhandled error occurred: program exited with non-zero exit code: 1"),
+        error("preview failed"),
+        error("using pulumi-language-python from $PATH at /usr/local/bin/pulumi-language-python", "warning"),
+        error("the node has no address", "warning"),
+    ]
+    text = rendered(tmp_path, preview(diagnostics=diagnostics))
+    assert text.count("```\nboom\n```") == 1
+    assert "<details><summary>1 warning</summary>\n\n```\nthe node has no address\n```" in text
+    for unsaid in ("unhandled", "```\npreview failed", "not an error", "$PATH", "error: ", "\x1b"):
+        assert unsaid not in text
+
+
+def test_a_failure_that_the_json_does_not_explain_is_said_to_be_one(tmp_path: Path) -> None:
+    text = rendered(tmp_path, fixture("refused"))
+    assert "```\npreview failed\n```" in text
+    assert "It names no violations of policies" in text
+
+
+def test_a_new_version_is_no_danger_but_its_move_or_deletion_is(tmp_path: Path) -> None:
+    def versions(reason: str) -> Object:
+        named = [
+            {"metadata": {"name": f"app-{end}", "annotations": {"pulumi.com/autonamed": "true"}}, "data": {"a": end}}
+            for end in ("0000000a", "0000000b")
+        ]
+        return step("replace", "ConfigMap", old=named[0], new=named[1], replaceReasons=[reason])
+
+    version, moved = versions("data.a"), versions("metadata.namespace")
+    text = rendered(tmp_path, preview(version))
+    assert caution(text) == []
+    assert "| `env0` | 0 | 0 | 1 | 0 | 0 | changes |" in text
+    assert "<code>ConfigMap</code> <code>app</code> of <code>NginxOtel</code>: new version, -1 +1" in text
+    text = rendered(tmp_path, preview(moved))
+    assert caution(text) == ["`ConfigMap` `app` is replaced because of `metadata.namespace`"]
+    deleted = version | {"op": "delete"}
+    del deleted["newState"]
+    assert caution(rendered(tmp_path, preview(deleted))) == ["`ConfigMap` `app` is deleted"]
+    claim = version | {"urn": version["urn"].replace("ConfigMap", "PersistentVolumeClaim")}
+    assert "the data on its volume is lost" in caution(rendered(tmp_path, preview(claim)))[0]
+    named = step("replace", "ConfigMap", old={"data": {"a": "b"}}, new={"data": {}}, replaceReasons=["data"])
+    assert caution(rendered(tmp_path, preview(named))) == ["`ConfigMap` `app` is replaced because of `data`"]
+
+
+def test_what_loses_data_is_first_in_the_box_and_says_so(tmp_path: Path) -> None:
+    steps = [step("delete", kind, old={}) for kind in ("Deployment", "StatefulSet", "PersistentVolumeClaim")]
+    steps.append(step("replace", "Namespace", old={}, new={}, replaceReasons=["metadata.name"]))
+    text = rendered(tmp_path, preview(*steps))
+    assert "> **3 resources are deleted, 1 resource is replaced.**" in text
+    assert caution(text) == [
+        "`PersistentVolumeClaim` `app` is deleted: **the data on its volume is lost, unless the volume's reclaim "
+        "policy keeps it**",
+        "`StatefulSet` `app` is deleted: **its pods' data is lost, except on claims that its retention policy keeps**",
+        "`Namespace` `app` is replaced because of `metadata.name`: **everything in it is deleted with it, and its "
+        "data is lost**",
+        "`Deployment` `app` is deleted",
+    ]
+
+
+def test_environments_come_as_given_and_dangers_before_updates_before_creations(tmp_path: Path) -> None:
+    steps = [
+        step("create", "Job", new={"spec": {}}),
+        step("update", "Service", old={"a": 1}, new={"a": 2}),
+        step("delete", "Pod", old={}),
+    ]
+    text = rendered(tmp_path, preview(*steps), preview(), preview(diagnostics=[error("boom")]))
+    lines = [
+        line_of(text, part)
+        for part in (
+            "| `env0` |",
+            "| `env1` |",
+            "| `env2` |",
+            "### `env0`",
+            "`Pod`",
+            ">Service<",
+            ">Job<",
+            "### `env2`",
+        )
+    ]
+    assert lines == sorted(lines)
+    assert "### `env1`" not in text, "the table has said it"
+
+
+def test_a_value_that_is_not_known_yet_is_not_shown_as_the_placeholder(tmp_path: Path) -> None:
+    steps = [
+        step(
+            "update",
+            "Deployment",
+            old={"image": "nginx:1", "conf": "a\nb\nc\n"},
+            new={"image": UNKNOWN, "conf": UNKNOWN, "arguments": [f"--url=http://{UNKNOWN}/"]},
+        )
+    ]
+    text = rendered(tmp_path, preview(*steps))
+    assert '- image: "nginx:1"\n+ image: known after deployment' in text
+    assert "- conf: 3 lines\n+ conf: known after deployment" in text
+    assert '+ arguments[0]: "--url=http://known after deployment/"' in text
+    assert UNKNOWN not in text
+
+
+EVIL = "```\n\n</details>\n<script>@everyone #1 [x](http://evil.example)\n> [!CAUTION]\n````\n~~~\n" + MARKER + "\n"
+
+
+def test_nothing_in_a_preview_gets_out_of_its_place(tmp_path: Path) -> None:
+    kind = "Kind`|<b>@admins</b>"
+    steps = [
+        step("update", "ConfigMap", old={"data": {"nginx.conf": "a\n"}}, new={"data": {"nginx.conf": EVIL}}),
+        step("create", "ConfigMap", new={"data": {"nginx.conf": EVIL, EVIL: EVIL}}),
+        step("delete", kind, old={"metadata": {"name": EVIL}}),
+        step("update", kind, old={"metadata": {"name": EVIL}}, new={"metadata": {"name": EVIL}, EVIL: 1}),
+        step("replace", kind, old={}, new={}, replaceReasons=[EVIL]),
+    ]
+    diagnostics = [error(EVIL), error(EVIL, "warning")]
+    text = rendered(tmp_path, preview(*steps, diagnostics=diagnostics), EVIL)
+    assert text.splitlines()[0] == MARKER
+    assert text.count(MARKER) == 1
+    tokens = parsed(text)
+    prose = [token.content for token in tokens if token.type in {"text", "html_inline"}]
+    assert [part for part in prose if "@" in part or "evil" in part or "<" in part] == []
+    allowed = (
+        r"(<details><summary>[^<]*((<code>[^<]*</code>)[^<]*)*</summary>|</details>|<!-- nginx-tracing preview -->)\n?"
+    )
+    html = [token.content for token in tokens if token.type == "html_block"]
+    assert [part for part in html if not re.fullmatch(allowed, part)] == []
+    assert not any(re.search(r"@\w", part) for part in html)
+    assert html.count("</details>\n") + html.count("</details>") == 5
+    # The text of each fence is there to its end, but for the object that only got the same inputs again.
+    fences = [token.content for token in tokens if token.type == "fence"]
+    assert [content for content in fences if "~~~" not in content] == ["! nothing that differs is among its inputs\n"]
+    assert [token.tag for token in tokens if token.type == "heading_open"] == ["h2", "h3", "h3"]
+
+
+def test_a_change_too_large_for_a_comment_is_cut_where_it_is_missed_least(tmp_path: Path) -> None:
+    document = preview(*multiplied("first", 4), *multiplied("edit", 25), *multiplied("replacement", 3))
+    text = rendered(tmp_path, document)
+    assert LIMIT - 5_000 < len(text) <= LIMIT
+    said = re.search(r"^\*\*(\d+) of (\d+) differences are left out here\*\*", text, re.MULTILINE)
+    assert said
+    left_out, of_all = int(said[1]), int(said[2])
+    shown = re.findall(r"<details><summary>.*: (updated|replaced|new version|created)", text)
+    named = re.findall(r"^- \S+ `.*` \((updated|replaced|new version|created)\)$", text, re.MULTILINE)
+    assert len(named) == left_out
+    assert len(shown) + left_out == of_all == 4 * 16 + 25 * 4 + 3 * 16
+    assert named.count("created") == 4 * 16
+    assert 0 < named.count("new version") < 2 * 25
+    assert shown.count("updated") == 2 * 25
+    assert shown.count("replaced") == 3 * 16
+    assert len(caution(text)) == 3 * 16, "what goes away is never left out"
+
+
+def test_where_the_rest_is_it_is_said_and_there_is_room_for_it_there(tmp_path: Path) -> None:
+    (tmp_path / "dev.json").write_text(json.dumps(fixture("large")))
+    environments = [read("dev", tmp_path / "dev.json")]
+    assert "`pulumi preview --diff` has them:" in comment(environments)
+    said = comment(environments, run="https://github.example/o/r/actions/runs/7")
+    assert "no room for more; [the run's summary](https://github.example/o/r/actions/runs/7) has them:" in said
+    summary = comment(environments, limit=SUMMARY_LIMIT)
+    assert LIMIT < len(summary.encode()) < 2**20, "GitHub's limit of a summary"
+    assert "left out" not in summary
+
+
+def test_a_preview_that_saw_no_cluster_is_told_from_one_that_did(tmp_path: Path) -> None:
+    diagnostics = [
+        error("it was not checked that the cluster is https://192.0.2.1:6443: no usable kubeconfig", "warning"),
+        error("the cluster cannot be reached: no usable kubeconfig\nThis preview compares with …", "warning"),
+        error("the node has no address", "warning"),
+    ]
+    text = rendered(tmp_path, preview(diagnostics=diagnostics))
+    assert "| no changes, **cluster not seen** |" in text
+    seen, _, folded = text.partition("<details>")
+    assert "it was not checked that the cluster is https://192.0.2.1:6443" in seen
+    assert "the cluster cannot be reached" in seen
+    assert folded.startswith("<summary>1 warning</summary>\n\n```\nthe node has no address\n```")
+
+
+def test_a_new_version_of_a_policy_is_no_danger_and_a_named_one_that_is_replaced_is(tmp_path: Path) -> None:
+    auto_named = {"metadata": {"name": "nginx-0a1b2c3d", "annotations": {"pulumi.com/autonamed": "true"}}}
+    for inputs, verdict in ((auto_named, "changes"), ({}, "**replaces or deletes**")):
+        replaced = step("replace", "NetworkPolicy", old=inputs, new=inputs, replaceReasons=["spec"])
+        assert f"| {verdict} |" in rendered(tmp_path, preview(replaced))
+
+
+def test_a_new_document_is_a_block_whatever_its_blanks_are(tmp_path: Path) -> None:
+    data = {"nginx.conf": "server {\t\n\tlisten 80; \n\n}\n"}
+    text = rendered(tmp_path, preview(step("create", "ConfigMap", new={"data": data})))
+    assert "  nginx.conf: |\n    server {\n            listen 80;\n\n    }\n" in text
+
+
+def test_the_longest_updates_are_left_out_first(tmp_path: Path) -> None:
+    steps = [
+        step("update", "ConfigMap", old={"metadata": {"name": f"n{size}"}}, new={"data": {"a": "x" * size}})
+        for size in (30_000, 100, 50_000, 200)
+    ]
+    for one in steps:
+        one["newState"]["inputs"]["metadata"] = one["oldState"]["inputs"]["metadata"]
+    text = rendered(tmp_path, preview(*steps))
+    assert "**1 of 4 differences are left out here**" in text
+    assert "- `ConfigMap` `n50000` (updated)" in text
+
+
+def test_a_character_that_counts_twice_is_counted_twice(tmp_path: Path) -> None:
+    text = rendered(tmp_path, preview(step("update", "ConfigMap", old={}, new={"data": {"a": "🙂" * 40_000}})))
+    assert "**1 of 1 differences are left out here**" in text
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        preview(diagnostics=[error(f"beginning {'x' * 500_000} end")]),
+        preview(diagnostics=[error(f"beginning\n{'x' * 500_000}\nend", "warning")]),
+        f"beginning {'🙂' * 500_000} end",
+    ],
+    ids=["error", "warning", "text"],
+)
+def test_a_text_that_is_too_long_loses_its_middle_and_says_how_much(tmp_path: Path, document: Object | str) -> None:
+    text = rendered(tmp_path, document)
+    assert len(text) <= LIMIT
+    said = re.search(r"… (\d+) characters are left out here …", text)
+    assert said
+    assert 490_000 < int(said[1]) < 500_020
+    assert "beginning" in text
+    assert "end" in text
+
+
+@pytest.mark.parametrize("count", [400, 1_400])
+def test_even_a_comment_of_dangers_alone_is_short_enough(tmp_path: Path, count: int) -> None:
+    environments = [preview(*multiplied("replacement", count // 16), diagnostics=[error("🙂" * 9_000)])] * 4
+    text = rendered(tmp_path, *environments)
+    assert len(text.encode("utf-16-le")) // 2 <= LIMIT
+    assert text.count(f"> **{count // 16 * 16} resources are replaced.**") == 4
+    listed = len(caution(text)) - 4
+    more = [
+        int(number)
+        for number in re.findall(r"^> - …and (\d+) more: `pulumi preview --diff` has them\.$", text, re.MULTILINE)
+    ]
+    assert listed + sum(more) == 4 * (count // 16 * 16)

@@ -1,0 +1,49 @@
+"""Which room may import which: arrows point one way, and nothing of the program knows its tools or the lab."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.paths import REPOSITORY
+
+MAY_IMPORT = {
+    "settings": {"settings"},
+    "components/documents": {"components/documents", "settings"},
+    "components": {"components", "components/documents", "settings"},
+    "policy": set[str](),
+    "lab": {"lab", "components", "settings"},
+    "tools": {"tools", "lab", "components", "components/documents", "settings"},
+}
+"""By room, the rooms of this project that its modules import; a pack of policies runs in a process of its own."""
+
+
+def room_of(module: str) -> str | None:
+    """The room of a module of this project, the longest that fits."""
+    path = module.replace(".", "/")
+    return max((room for room in MAY_IMPORT if f"{path}/".startswith(f"{room}/")), key=len, default=None)
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The modules that a file imports, within functions too."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_those_alone_that_it_may(room: str) -> None:
+    seen, refused = 0, list[str]()
+    for file in sorted((REPOSITORY / room).rglob("*.py")):
+        path = file.relative_to(REPOSITORY).with_suffix("")
+        if room_of(".".join(path.parts)) != room:
+            continue
+        seen += 1
+        for module in imports(file):
+            imported = room_of(module)
+            if imported is not None and imported not in MAY_IMPORT[room]:
+                refused.append(f"{path} imports {module}")
+    assert seen and refused == []

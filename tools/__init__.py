@@ -1,0 +1,1 @@
+"""Commands that use the program from outside: `python -m tools --help` lists them."""

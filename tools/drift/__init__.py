@@ -1,0 +1,1 @@
+"""Objects that changed in the cluster since the last `pulumi up`, and orphans."""

@@ -1,0 +1,35 @@
+"""`python -m tools drift`: what was changed in the cluster."""
+
+import argparse
+import sys
+
+from tools.drift.drift import drift, report
+from tools.pull_request.errors import PreviewsError
+
+NONE, DRIFTED, FAILED = 0, 1, 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Names the objects and fields that are not as Pulumi left them; changes nothing.
+
+    Returns:
+        0 when nothing drifted, 1 when something did, 2 when it could not be determined.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        found = drift(options.stack)
+    except PreviewsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    print(report(found, options.stack) if found else "No object drifted.")
+    return DRIFTED if found else NONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools drift",
+        description="Names the objects and fields that are not as Pulumi left them; changes nothing.",
+        epilog="Exit code: 0 nothing drifted; 1 something did; 2 it could not be determined.",
+    )
+    parser.add_argument("--stack", metavar="NAME", help="the stack; the selected one by default")
+    return parser

@@ -1,0 +1,1 @@
+"""What the program and tracing cost, and what is lost under faults and load."""

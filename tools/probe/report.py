@@ -1,0 +1,213 @@
+"""The probe's result for a person at a terminal."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from tools.probe import counters as names
+from tools.probe.result import Freshness, HopCounters, ProbeResult, Span
+from tools.probe.traffic import succeeded
+from tools.probe.watch import Interval
+
+MOST_IDS = 10
+
+
+def render(result: ProbeResult, console: Console) -> None:
+    """Prints the summary and one trace, and where spans were lost if one is missing."""
+    console.print(_requests(result), soft_wrap=True)
+    console.print()
+    console.print(_summary(result))
+    console.print(
+        "Freshness: from the end of an answer to the end of the look-up that found its trace; a value may be lower by "
+        "the resolution, never higher.",
+        style="dim",
+        soft_wrap=True,
+    )
+    console.print(Text(f"Search: {result.search_query}", style="dim"), soft_wrap=True)
+    if result.trace:
+        console.print()
+        console.print(draw(result.trace))
+    if result.other_exporters:
+        console.print()
+    for finding in result.other_exporters:
+        console.print(Text.assemble((f"{finding.hop}: ", "bold yellow"), finding.why), soft_wrap=True)
+    if result.complete:
+        return
+    console.print()
+    console.print(_hops(result.hops))
+    for hop in result.hops:
+        for note in (*hop.notes, *hop.gaps):
+            console.print(Text(f"{hop.hop}: {note}", style="dim"), soft_wrap=True)
+    console.print()
+    _verdict(result, console)
+
+
+def render_interval(interval: Interval, console: Console) -> None:
+    """Prints an interval's counters in a line, and what they say was lost."""
+    parts = [Text(f"{datetime.now(UTC).astimezone():%H:%M:%S}", style="dim")]
+    for hop in interval.hops:
+        if hop.unreadable:
+            parts.append(Text(f"{hop.hop} could not be read: {hop.unreadable}", style="yellow"))
+        else:
+            parts.append(Text(f"{hop.hop}: {_counted(hop.counters)}"))
+            parts += [
+                Text(f"{exporter}: {_counted(_of_exporter(hop.counters, exporter))}")
+                for exporter in names.exporters(hop.counters)
+            ]
+    console.print(Text("  ").join(parts), soft_wrap=True)
+    for hop in interval.hops:
+        for gap in hop.gaps:
+            console.print(Text(f"  {hop.hop}: {gap}", style="yellow"), soft_wrap=True)
+    for finding in interval.losses:
+        console.print(Text.assemble((f"  {finding.hop}: ", "bold red"), finding.why), soft_wrap=True)
+
+
+def _counted(counters: Mapping[str, float]) -> str:
+    return ", ".join(f"{SHORT[key]} {value:.0f}" for key, value in counters.items() if key in SHORT)
+
+
+def _of_exporter(counters: Mapping[str, float], exporter: str) -> dict[str, float]:
+    """What one of the Collector's exporters beside Tempo's counts, under the plain names."""
+    keys = {key: names.of_exporter(key, exporter) for key in names.COLLECTOR_METRICS}
+    return {key: counters[labelled] for key, labelled in keys.items() if labelled in counters}
+
+
+def _requests(result: ProbeResult) -> Text:
+    text = Text(f"{result.sent} requests to {result.nginx_url}: ")
+    parts = [
+        (f"{count} answered with {status}", succeeded(int(status))) for status, count in sorted(result.answers.items())
+    ]
+    if result.unanswered:
+        parts.append((f"{result.unanswered} without an answer", False))
+    for number, (part, good) in enumerate(parts):
+        text.append(", " if number else "")
+        text.append(part, style="green" if good else "bold yellow")
+    return text
+
+
+def _summary(result: ProbeResult) -> Table:
+    table = Table("", "sent", "found", "missing", "p50", "p95", "resolution", box=None, pad_edge=False, padding=(0, 2))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows: list[tuple[str, int, int, Freshness]] = [
+        ("by ID", result.found_by_id, len(result.missing_by_id), result.freshness_by_id),
+        ("by search", result.found_by_search, len(result.missing_by_search), result.freshness_by_search),
+    ]
+    for way, found, missing, fresh in rows:
+        table.add_row(
+            way,
+            str(result.sent),
+            str(found),
+            Text(str(missing), style="bold red" if missing else ""),
+            duration(fresh.p50_seconds),
+            duration(fresh.p95_seconds),
+            duration(fresh.resolution_seconds),
+        )
+    return table
+
+
+def duration(seconds: float | None) -> str:
+    """A duration with the unit that suits it; a dash for none."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            number = seconds / size
+            return f"{number:.{2 if number < 10 else 1 if number < 100 else 0}f} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
+
+
+def draw(spans: list[Span]) -> Tree:
+    """A trace as a tree of its spans; a span whose parent is not among them stands at the top."""
+    known = {span.span_id for span in spans}
+    start = min(span.start_unix_nano for span in spans)
+    end = max(span.start_unix_nano + round(span.duration_seconds * 1e9) for span in spans)
+    services = sorted({span.service for span in spans})
+    title = f"one trace: {len(spans)} {'span' if len(spans) == 1 else 'spans'} of {', '.join(services)}"
+    tree = Tree(Text(f"{title}, {duration((end - start) / 1e9)}", style="bold"))
+
+    def grow(parent: Tree, span: Span) -> None:
+        branch = parent.add(_headline(span))
+        branch.add(_attributes(span))
+        for child in spans:
+            if child.parent_span_id == span.span_id:
+                grow(branch, child)
+
+    for span in spans:
+        if span.parent_span_id not in known:
+            grow(tree, span)
+    return tree
+
+
+def _headline(span: Span) -> Text:
+    failed = span.status == "ERROR"
+    return Text.assemble(
+        (span.service, "bold cyan"),
+        "  ",
+        (span.name, "bold"),
+        f"  {span.kind}  {duration(span.duration_seconds)}  ",
+        (f"status {span.status}", "bold red" if failed else ""),
+        f": {span.status_message}" if span.status_message else "",
+    )
+
+
+def _attributes(span: Span) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row(Text("span ID", style="dim"), span.span_id)
+    if span.parent_span_id:
+        table.add_row(Text("parent span ID", style="dim"), span.parent_span_id)
+    for key, value in sorted(span.attributes.items()):
+        table.add_row(Text(key, style="dim"), Text(value))
+    for key, value in sorted(span.resource.items()):
+        table.add_row(Text(f"resource.{key}", style="dim"), Text(value))
+    return table
+
+
+SHORT = {
+    names.LOGGED: "traced requests",
+    names.DROPPED_LINES: "drops",
+    names.FAILURE_LINES: "failed exports",
+    names.ACCEPTED: "accepted",
+    names.REFUSED: "refused",
+    names.SENT: "sent",
+    names.SEND_FAILED: "given up",
+    names.ENQUEUE_FAILED: "no room",
+    names.QUEUE_SIZE: "waiting",
+    names.RECEIVED: "received",
+    names.DISCARDED: "discarded",
+    names.FULL_LINES: "disk full",
+}
+LABELS = {
+    names.LOGGED: "requests of this run in the access log",
+    names.DROPPED_LINES: f"log lines “{names.DROPPED_TEXT}”",
+    names.FAILURE_LINES: f"log lines “{names.FAILURE_TEXT}”",
+    names.QUEUE_SIZE: f"{names.QUEUE_SIZE} (now)",
+    names.FULL_LINES: f"log lines “{names.FULL_TEXT}”",
+}
+
+
+def _hops(hops: list[HopCounters]) -> Table:
+    table = Table("hop", "counted during the run, other traffic included", "", box=None, pad_edge=False, padding=(0, 2))
+    table.columns[2].justify = "right"
+    for hop in hops:
+        if hop.unreadable:
+            table.add_row(hop.hop, Text(f"could not be read: {hop.unreadable}", style="yellow"))
+        for key, value in hop.counters.items():
+            table.add_row(hop.hop, Text(LABELS.get(key, key)), f"{value:.0f}")
+    return table
+
+
+def _verdict(result: ProbeResult, console: Console) -> None:
+    missing = sorted({*result.missing_by_id, *result.missing_by_search})
+    findings = result.verdict.findings if result.verdict else []
+    hops = list(dict.fromkeys(finding.hop for finding in findings))
+    headline = f"{len(missing)} of {result.sent} traces missing {duration(result.limit_seconds)} after the last answer"
+    console.print(Text(f"{headline}; lost at: {', '.join(hops)}", style="bold red"), soft_wrap=True)
+    for finding in findings:
+        console.print(Text.assemble((f"{finding.hop}: ", "bold"), finding.why), soft_wrap=True)
+    more = f" and {len(missing) - MOST_IDS} more" if len(missing) > MOST_IDS else ""
+    console.print(Text(f"Missing: {' '.join(missing[:MOST_IDS])}{more}", style="dim"), soft_wrap=True)

@@ -1,0 +1,293 @@
+"""The comment: a table of the environments, then what each preview says, the most important first.
+
+GitHub refuses a comment that is too long. What is left out then is what a reviewer misses least, and is named.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import jinja2
+
+from tools.pull_request import markdown
+from tools.pull_request.changes import Action, Change, changes, short_name
+from tools.pull_request.digest import Diagnostic, Environment
+from tools.pull_request.errors import PreviewsError
+
+MARKER = "<!-- nginx-tracing preview -->"
+"""The first line, by which a workflow finds the comment that it wrote before."""
+LIMIT = 65_536 - 1_536
+"""Characters: GitHub's for a comment, less a margin for line ends that count twice and for what a workflow adds."""
+SUMMARY_LIMIT = 300_000
+"""Characters: three bytes each are less than GitHub's MiB for what a step adds to the summary of a run."""
+
+_COLUMNS = ("create", "update", "replace", "delete", "same")
+_IMPORTANCE = (Action.CREATED, Action.NEW_VERSION, Action.UPDATED, Action.REPLACED)
+_FAILED, _NOTHING, _CHANGES, _DANGEROUS = "**failed**", "no changes", "changes", "**replaces or deletes**"
+# What the engine adds when something else has gone wrong.
+_CONSEQUENCES = {"preview failed", "an unhandled error occurred: program exited with non-zero exit code: 1"}
+_FROM_PATH = re.compile(r"using pulumi-\S+ from \$PATH at ")
+# What `components/cluster.py` says when a preview is of less than it seems.
+_UNSEEN = re.compile(r"(?:\A|: )(?:the cluster cannot be reached|it was not checked that the cluster is)\b")
+_PREFIX = re.compile(r"\A(?:(?:error|warning): )+")
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """How long a text, such as an error, and how long a list may be."""
+
+    characters: int
+    items: int
+
+
+# All but the first are for previews whose errors and warnings alone are too long.
+_LIMITS = [_Limits(8_000, 1_000), _Limits(2_000, 100), _Limits(500, 20), _Limits(100, 3), _Limits(0, 0)]
+
+
+@dataclass(frozen=True)
+class _Violation:
+    policy: str
+    level: str
+    resource: str
+    message: str
+
+
+@dataclass(frozen=True)
+class _Section:
+    """What the template writes about an environment."""
+
+    name: str
+    counts: Sequence[int | str]
+    verdict: str
+    failure: str = ""
+    errors: str = ""
+    advice: str = ""
+    violations: Sequence[_Violation] = ()
+    dangers: Sequence[Change] = ()
+    details: Sequence[Change] = ()
+    left_out: Sequence[Change] = ()
+    unseen: str = ""
+    warnings: str = ""
+    warning_title: str = ""
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is more to say than the table does."""
+        changes = (self.dangers, self.details, self.left_out)
+        return any((self.failure, self.advice, self.violations, *changes, self.unseen, self.warnings))
+
+    @property
+    def danger_title(self) -> str:
+        """How much goes away."""
+        numbers = Counter(change.action for change in self.dangers)
+        said = [
+            f"{_count(numbers[action], 'resource')} {'is' if numbers[action] == 1 else 'are'} {action}"
+            for action in (Action.DELETED, Action.REPLACED)
+            if numbers[action]
+        ]
+        return f"{', '.join(said)}."
+
+    def without(self, left_out: set[int]) -> "_Section":
+        """The same, with some changes' details named instead of shown."""
+        return replace(
+            self,
+            details=[change for change in self.details if id(change) not in left_out],
+            left_out=[change for change in self.details if id(change) in left_out],
+        )
+
+
+def comment(
+    environments: Sequence[Environment], commit: str | None = None, run: str | None = None, limit: int = LIMIT
+) -> str:
+    """The comment as Markdown.
+
+    Args:
+        environments: the previews.
+        commit: what was previewed.
+        run: the address of the workflow's run, whose summary has what is left out here.
+        limit: the most characters.
+
+    Raises:
+        PreviewsError: there are more environments than one comment can name.
+    """
+    sections = [_section(environment) for environment in environments]
+    for limits in _LIMITS:
+        left_out = set[int]()
+        text = _rendered(sections, commit, run, limits)
+        queue = [change for section in sections for change in section.details]
+        queue.sort(key=lambda change: (_IMPORTANCE.index(change.action), -len(change.details)))
+        while queue and _length(text) > limit:
+            excess = _length(text) - limit
+            while queue and excess > 0:
+                change = queue.pop(0)
+                left_out.add(id(change))
+                excess -= len(change.details) + len(_summary(change)) - len(_named(change))
+            text = _rendered([section.without(left_out) for section in sections], commit, run, limits)
+        if _length(text) <= limit:
+            return text
+    raise PreviewsError(f"{len(environments)} environments are too many for one comment. Write several.")
+
+
+def _length(text: str) -> int:
+    """Characters as GitHub's database may count them: those outside the basic plane are two."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def _rendered(sections: Sequence[_Section], commit: str | None, run: str | None, limits: _Limits) -> str:
+    whole = f"[the run's summary]({run}) has them" if run else "`pulumi preview --diff` has them"
+    body = _template.render(sections=sections, commit=commit, run=run, whole=whole, limits=limits)
+    return f"{MARKER}\n{markdown.without(body, MARKER)}"
+
+
+def _section(environment: Environment) -> _Section:
+    digest = environment.digest
+    violations = [
+        _Violation(
+            violation.policy_name,
+            violation.enforcement_level,
+            _resource(violation.resource_urn),
+            violation.message,
+        )
+        for violation in environment.violations
+    ]
+    if digest is None:
+        return _Section(
+            environment.name,
+            ["-"] * len(_COLUMNS),
+            _FAILED,
+            failure=environment.problem,
+            errors=environment.text,
+            violations=violations,
+        )
+    is_refused = any(violation.is_mandatory for violation in environment.violations)
+    errors = _messages(digest.diagnostics, "error")
+    causes = [error for error in errors if error not in _CONSEQUENCES]
+    found = changes(digest)
+    dangers = sorted((change for change in found if change.is_dangerous), key=lambda change: not change.loss)
+    failure = _failure(is_refused, bool(causes), bool(errors) or digest.change_summary is None)
+    warnings = [text for text in _messages(digest.diagnostics, "warning") if not _FROM_PATH.match(text)]
+    unseen = [text for text in warnings if _UNSEEN.search(text)]
+    warnings = [text for text in warnings if text not in unseen]
+    summary = digest.change_summary or {}
+    return _Section(
+        environment.name,
+        [summary.get(column, 0) + (summary.get("import", 0) if column == "create" else 0) for column in _COLUMNS],
+        _verdict(failure, found) + (", **cluster not seen**" if unseen else ""),
+        failure=failure,
+        errors="\n\n".join(causes or ([] if is_refused else errors)),
+        advice=_advice(environment, is_unexplained=bool(failure) and not causes and not is_refused),
+        violations=violations,
+        dangers=dangers,
+        details=[change for change in found if change.details],
+        unseen="\n\n".join(unseen),
+        warnings="\n\n".join(warnings),
+        warning_title=_count(len(warnings), "warning"),
+    )
+
+
+def _verdict(failure: str, found: Sequence[Change]) -> str:
+    if failure:
+        return _FAILED
+    if any(change.is_dangerous for change in found):
+        return _DANGEROUS
+    return _CHANGES if found else _NOTHING
+
+
+def _failure(is_refused: bool, has_causes: bool, has_failed: bool) -> str:
+    if has_causes:
+        return "The preview failed before it knew all changes."
+    if is_refused:
+        return "Policies refuse this."
+    return "The preview failed." if has_failed else ""
+
+
+def _advice(environment: Environment, *, is_unexplained: bool) -> str:
+    """What a reader has to know about what cannot be seen here."""
+    if environment.event_log_problem:
+        return f"Whether policies are violated is not known: the event log {environment.event_log_problem}."
+    if is_unexplained and not environment.has_event_log:
+        return (
+            "Pulumi's JSON has no reason for it. It names no violations of policies; this comment does when it is "
+            "given `pulumi preview`'s `--event-log`."
+        )
+    return ""
+
+
+def _messages(diagnostics: Sequence[Diagnostic], severity: str) -> list[str]:
+    """The texts of a severity, each once, without what the engine puts before them."""
+    texts: list[str] = []
+    for diagnostic in diagnostics:
+        if diagnostic.severity != severity:
+            continue
+        text = _PREFIX.sub("", markdown.clean(diagnostic.message)).strip("\n")
+        if diagnostic.urn and text not in _CONSEQUENCES:
+            kind, name = short_name(diagnostic.urn)
+            text = f"{kind} {name}: {text}"
+        texts.append(text)
+    return list(dict.fromkeys(texts))
+
+
+def _resource(urn: str) -> str:
+    kind, name = short_name(urn)
+    return "the stack" if not urn or kind == "Stack" else f"{markdown.code(kind)} {markdown.code(name)}"
+
+
+def _danger(change: Change) -> str:
+    """A line of the caution box."""
+    said = [f"{markdown.code(change.kind)} {markdown.code(change.name)} is {change.action}"]
+    if change.action == Action.REPLACED:
+        reasons = ", ".join(markdown.code(reason) for reason in change.reasons)
+        said.append(f" because of {reasons}" if reasons else ", Pulumi does not say why")
+    if change.loss:
+        said.append(f": **{change.loss}**")
+    return "".join(said)
+
+
+def _summary(change: Change) -> str:
+    """The line of folded details that is seen."""
+    part = f" of {markdown.code_in_html(change.component)}" if change.component else ""
+    return (
+        f"{markdown.code_in_html(change.kind)} {markdown.code_in_html(change.name)}{part}: "
+        f"{change.action}{_size(change)}"
+    )
+
+
+def _size(change: Change) -> str:
+    signs = Counter(line[:1] for line in change.details.split("\n"))
+    is_said = change.action != Action.CREATED and (signs["-"] or signs["+"])
+    return f", -{signs['-']} +{signs['+']}" if is_said else ""
+
+
+def _named(change: Change) -> str:
+    return f"{markdown.code(change.kind)} {markdown.code(change.name)} ({change.action})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - Markdown: the filters make text harmless
+    )
+    filters: dict[str, Callable[..., object]] = {
+        "code": markdown.code,
+        "fence": markdown.fence,
+        "shortened": markdown.shorten,
+        "danger": _danger,
+        "summary": _summary,
+        "named": _named,
+    }
+    # Its type lists the built-in filters.
+    cast("dict[str, object]", environment.filters).update(filters)
+    return environment
+
+
+_template = _environment().get_template("comment.md.j2")

@@ -1,0 +1,202 @@
+"""Where the cluster comes from: one that the caller names, else kind, else the embedded lab."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import yaml
+
+from lab.cluster.lifecycle import is_running as lab_is_running
+from lab.paths import KUBECONFIG as LAB_KUBECONFIG
+from tools.paths import REPOSITORY
+from tools.quickstart.state import STATE, QuickstartError
+
+KIND_NAME = "nginx-tracing"
+KIND_NODE_IMAGE = "kindest/node:v1.32.2"
+KIND_NGINX_PORT, KIND_TEMPO_PORT = 30080, 30310
+"""kind publishes only the ports that its configuration names, so the two NodePorts are fixed there."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster to deploy to. All that the program sees of it is the environment and the stack's configuration."""
+
+    source: str
+    """`yours`, `kind` or `lab`: decides who removes it."""
+
+    description: str
+    stack_file: str
+    """The stack configuration to start from."""
+
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    path: str = ""
+    """A folder to put first on PATH."""
+
+    configuration: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Configuration that this kind of cluster needs besides the stack file's."""
+
+    def save(self) -> None:
+        """Keeps the choice for `make down` and `make probe`."""
+        (STATE / "cluster.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def saved() -> Cluster | None:
+    """The cluster that `make up` took last, unless `make down` has removed it."""
+    file = STATE / "cluster.json"
+    return Cluster(**json.loads(file.read_text())) if file.exists() else None
+
+
+def take() -> Cluster:
+    """The cluster that `make up` took before, else the first kind that applies, made if need be.
+
+    Raises:
+        QuickstartError: it could not be made, or another one than before is named.
+    """
+    before, yours = saved(), _yours()
+    if before is None:
+        return yours or _kind() or _lab()
+    if yours and yours != before:
+        raise QuickstartError(
+            f"The stack is up on {before.description}, and you name {yours.description}: `make down` first."
+        )
+    if before.source == "kind":
+        return _kind() or before
+    return _lab() if before.source == "lab" else before
+
+
+@contextlib.contextmanager
+def throw_away() -> Generator[Cluster]:
+    """A cluster to try something on, whatever cluster the caller names: removed at the end, unless it was there before.
+
+    Raises:
+        QuickstartError: it could not be made or removed.
+    """
+    made = [Cluster("kind", f"kind cluster {KIND_NAME}", ""), Cluster("lab", "the embedded lab", "")]
+    not_there = [cluster for cluster in made if not is_reachable(cluster)]
+    try:
+        yield _kind() or _lab()
+    finally:
+        # Also one that was not made to its end.
+        for cluster in filter(is_reachable, not_there):
+            remove(cluster)
+
+
+def _yours() -> Cluster | None:
+    """The caller's, when `KUBECONFIG` or `CONTEXT` names it. A current context that nobody named is left alone."""
+    kubeconfig, context = os.environ.get("KUBECONFIG"), os.environ.get("CONTEXT")
+    if not context and kubeconfig in {None, "", str(LAB_KUBECONFIG)}:
+        # The lab's is no cluster of the caller's: it has the lab's images only.
+        return None
+    named = " and ".join(
+        f"{name}={value}" for name, value in (("KUBECONFIG", kubeconfig), ("CONTEXT", context)) if value
+    )
+    return Cluster(
+        "yours",
+        f"your cluster ({named})",
+        "Pulumi.dev.yaml",
+        environment={"KUBECONFIG": kubeconfig} if kubeconfig else {},
+        configuration={"kubernetes:context": context} if context else {},
+    )
+
+
+def _kind() -> Cluster | None:
+    """A kind cluster, where Docker runs and can pull kind's node image."""
+    if (lacking := _lacks_for_kind()) is not None:
+        print(f"kind: passed over, {lacking}")
+        return None
+    kubeconfig = STATE / "kind.kubeconfig"
+    if KIND_NAME not in _printed("kind", "get", "clusters").split():
+        if subprocess.run(["docker", "pull", KIND_NODE_IMAGE], check=False).returncode != 0:
+            print(f"kind: passed over, Docker cannot pull {KIND_NODE_IMAGE}")
+            return None
+        ports = [{"containerPort": port, "hostPort": port} for port in (KIND_NGINX_PORT, KIND_TEMPO_PORT)]
+        nodes = [{"role": "control-plane", "extraPortMappings": ports}]
+        document = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}
+        command = ["kind", "create", "cluster", f"--name={KIND_NAME}", f"--image={KIND_NODE_IMAGE}", "--config=-"]
+        made = subprocess.run(command, check=False, text=True, input=yaml.safe_dump(document), env=_kind_environment())
+        if made.returncode != 0:
+            raise QuickstartError("kind could not make the cluster; what it says is above.")
+    kubeconfig.write_text(_printed("kind", "get", "kubeconfig", f"--name={KIND_NAME}"))
+    kubeconfig.chmod(0o600)
+    return Cluster(
+        "kind",
+        f"kind cluster {KIND_NAME}",
+        "Pulumi.dev.yaml",
+        environment={"KUBECONFIG": str(kubeconfig)},
+        configuration={
+            "nginx-tracing:nodeAddress": "localhost",
+            "nginx-tracing:nginx": {"nodePort": KIND_NGINX_PORT},
+            "nginx-tracing:tempo": {"nodePort": KIND_TEMPO_PORT},
+        },
+    )
+
+
+def _lacks_for_kind() -> str | None:
+    """Why there can be no kind cluster here."""
+    for program in ("kind", "docker", "pulumi"):
+        if shutil.which(program) is None:
+            return f"`{program}` is not on PATH"
+    return None if _succeeds("docker", "info") else "Docker does not answer"
+
+
+def _kind_environment() -> dict[str, str]:
+    # kind writes the new context into the caller's kubeconfig unless it is told another file.
+    return os.environ | {"KUBECONFIG": str(STATE / "kind.kubeconfig")}
+
+
+def _lab() -> Cluster:
+    up = subprocess.run(
+        [sys.executable, "-m", "lab", "up"], check=False, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
+    if up.returncode != 0:
+        raise QuickstartError("The embedded lab is not up; why is said above.")
+    exports = dict(
+        line.removeprefix("export ").split("=", 1) for line in up.stdout.splitlines() if line.startswith("export ")
+    )
+    return Cluster(
+        "lab",
+        "the embedded lab",
+        "lab/Pulumi.lab.yaml",
+        environment={"KUBECONFIG": exports["KUBECONFIG"]},
+        path=exports["PATH"].strip('"').removesuffix(":$PATH"),
+    )
+
+
+def remove(cluster: Cluster) -> None:
+    """Removes a cluster that `take` made; one of the caller's own is left as it is.
+
+    Raises:
+        QuickstartError: it could not be removed.
+    """
+    commands = {
+        "lab": [sys.executable, "-m", "lab", "down"],
+        "kind": ["kind", "delete", "cluster", f"--name={KIND_NAME}"],
+    }
+    command = commands.get(cluster.source)
+    if command and subprocess.run(command, check=False, cwd=REPOSITORY, env=_kind_environment()).returncode != 0:
+        raise QuickstartError(f"{cluster.description} could not be removed; why is said above.")
+    if cluster.source == "kind":
+        (STATE / "kind.kubeconfig").unlink(missing_ok=True)
+
+
+def is_reachable(cluster: Cluster) -> bool:
+    """Whether a cluster that `take` made still exists; one of the caller's is taken to."""
+    if cluster.source == "lab":
+        return lab_is_running()
+    if cluster.source == "kind":
+        return shutil.which("kind") is not None and KIND_NAME in _printed("kind", "get", "clusters").split()
+    return True
+
+
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def _printed(*command: str) -> str:
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout

@@ -1,0 +1,108 @@
+"""The commands `up`, `down`, `pulumi` and `preview`, and `probe` for the stack that `up` made."""
+
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+from tools.paths import REPOSITORY
+from tools.quickstart import clusters, ephemeral, stack
+from tools.quickstart.state import STATE, QuickstartError
+
+Command = Callable[[list[str]], int]
+
+
+def _explained(command: Command) -> Command:
+    """Makes a command print why it failed, where the person can fix that, and return 1; 130 after Ctrl-C."""
+
+    @functools.wraps(command)
+    def explained(arguments: list[str]) -> int:
+        try:
+            return command(arguments)
+        except QuickstartError as error:
+            print(f"error: {error}", file=sys.stderr)
+        except PermissionError as error:
+            print(f"error: {error}. Was `make up` run as root? Run this as root, too.", file=sys.stderr)
+        except KeyboardInterrupt:
+            after = "`make up` goes on from here; `make down` removes what there is."
+            print("Interrupted." if command.__name__ == "preview" else f"Interrupted. {after}", file=sys.stderr)
+            return 130
+        return 1
+
+    return explained
+
+
+@_explained
+def up(_: list[str]) -> int:
+    """Takes a cluster, deploys, sends requests and finds them, says how to go on."""
+    STATE.mkdir(exist_ok=True, mode=0o700)
+    cluster = clusters.take()
+    print(f"Cluster: {cluster.description}")
+    cluster.save()
+    deployed = stack.Stack(cluster)
+    deployed.up()
+    probed = probe([])
+    outputs = deployed.outputs()
+    print()
+    print(f"NGINX   {outputs['nginxUrl']}")
+    print(f"Tempo   {outputs['tempoUrl']}/api/search")
+    print("More    make probe     send more requests and find their traces")
+    print(
+        "Remove  make down      removes the stack"
+        + {"yours": "", "kind": " and the kind cluster", "lab": " and the lab"}[cluster.source]
+    )
+    return probed
+
+
+@_explained
+def down(_: list[str]) -> int:
+    """Removes the stack and the cluster that `up` made. A second time there is nothing to do."""
+    cluster = clusters.saved()
+    if cluster is None:
+        print("Nothing is up: nothing to do.")
+        return 0
+    deployed = stack.Stack(cluster)
+    try:
+        if not clusters.is_reachable(cluster):
+            raise QuickstartError(f"Gone already: {cluster.description}, and the stack's objects with it.")
+        deployed.destroy()
+    except QuickstartError as error:
+        if cluster.source == "yours":
+            raise
+        # The objects go with their cluster, whatever hindered Pulumi.
+        print(error)
+        deployed.forget()
+    clusters.remove(cluster)
+    (STATE / "cluster.json").unlink()
+    return 0
+
+
+@_explained
+def probe(arguments: list[str]) -> int:
+    """Runs the probe against the quickstart's stack, or in the caller's own environment where there is none."""
+    cluster = clusters.saved()
+    environment = stack.environment(cluster) if cluster else dict(os.environ)
+    if cluster and (context := cluster.configuration.get("kubernetes:context")):
+        arguments = [*arguments, f"--context={context}"]
+    return subprocess.run(
+        [sys.executable, "-m", "tools", "probe", *arguments], check=False, cwd=REPOSITORY, env=environment
+    ).returncode
+
+
+@_explained
+def pulumi(arguments: list[str]) -> int:
+    """Runs the Pulumi CLI on the quickstart's stack."""
+    cluster = clusters.saved()
+    if cluster is None:
+        raise QuickstartError("Nothing is up: `make up` first.")
+    return subprocess.run(
+        ["pulumi", *arguments], check=False, cwd=REPOSITORY, env=stack.environment(cluster)
+    ).returncode
+
+
+@_explained
+def preview(arguments: list[str]) -> int:
+    """Previews a stack's configuration on a throw-away cluster: the stack's name, then options of `pulumi preview`."""
+    name, others = (arguments[0], arguments[1:]) if arguments else ("dev", [])
+    return ephemeral.preview(name, others)
