@@ -69,6 +69,9 @@ CANNOT_BE_KNOWN = ("host not found", "SSL_", "cannot load", "could not build")
 OF_THE_IMAGE = ("unknown directive", 'unknown "', "open()")
 """What NGINX says of directives and variables of modules, and of files."""
 
+OF_PLUS = ('invalid parameter "slow_start=', 'invalid parameter "route=', 'invalid parameter "service=', '"drain"')
+"""What the stand-in for NGINX Plus, which is the open-source NGINX, says of the parameters that Plus adds to `server`."""
+
 _VALUES: dict[str, list[Any]] = {
     "true or false": [True, False],
     "duration": ["100ms", "1s", "5s", "1m", "24h", "720h"],
@@ -230,7 +233,11 @@ def _nginx_says(document: Document, folder: Path) -> str:
     # The names of upstreams, which NGINX looks up when it starts, have addresses for this one process.
     code, said = _run("unshare", "--mount", "sh", "-c", f"mount --bind {hosts} /etc/hosts && exec {test}")
     fault = next((line for line in said.splitlines() if "[emerg]" in line), said)
-    unknowable = CANNOT_BE_KNOWN if document.is_known else (*CANNOT_BE_KNOWN, *OF_THE_IMAGE)
+    unknowable = (
+        *CANNOT_BE_KNOWN,
+        *(() if document.is_known else OF_THE_IMAGE),
+        *(OF_PLUS if document.is_plus else ()),
+    )
     return "" if code == 0 or any(reason in fault for reason in unknowable) else fault
 
 
