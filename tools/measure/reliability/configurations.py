@@ -70,7 +70,7 @@ OF_THE_IMAGE = ("unknown directive", 'unknown "', "open()")
 """What NGINX says of directives and variables of modules, and of files."""
 
 OF_PLUS = ('invalid parameter "slow_start=', 'invalid parameter "route=', 'invalid parameter "service=', '"drain"')
-"""What the stand-in for NGINX Plus, which is the open-source NGINX, says of the parameters that Plus adds to `server`."""
+"""The stand-in for NGINX Plus is the open-source NGINX, which refuses the parameters that Plus adds to `server`."""
 
 _VALUES: dict[str, list[Any]] = {
     "true or false": [True, False],
