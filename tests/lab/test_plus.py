@@ -420,7 +420,7 @@ def test_no_secret_is_readable_outside_of_its_place(stack: Stack, plant: Plant) 
     assert logged.returncode == 0
     search.text("up at log level 8", logged.stdout + logged.stderr)
     # From level 9 on Pulumi's engine writes down each property that it passes on, secrets as well: that is its own, and
-    # the README warns of it. Nothing else may.
+    # docs/explanation/secrets.md warns of it. Nothing else may.
     logged = stack.pulumi("up", "--yes", "--skip-preview", "--logtostderr", "--logflow", "-v=9")
     others = [line for line in logged.stderr.splitlines() if "arshaling property for RPC" not in line]
     search.text("up at log level 9, but for the engine's record of properties", "\n".join([logged.stdout, *others]))

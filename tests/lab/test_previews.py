@@ -128,7 +128,8 @@ def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(
     before = configuration.read_text()
     previewed.configure({"cluster": "https://198.51.100.1:6443", "nginx.replicas": "2"})
     try:
-        # As README says, `destroy` runs the program, and so checks the cluster, where it is told to.
+        # As docs/how-to/deploy-to-a-cluster.md says, `destroy` runs the program, and so checks the cluster, where it is
+        # told to.
         destroy = ("destroy", "--yes", "--skip-preview", "--run-program")
         for command in (("preview",), ("up", "--yes", "--skip-preview"), destroy):
             refused = previewed.pulumi(*command)

@@ -280,7 +280,7 @@ def test_an_autoscaler_takes_the_replicas_over_and_gives_them_back_without_endin
     assert replicas() == 4
     stack.must("config", "rm", "--path", "nginx.autoscaling")
     assert "conflict" in stack.pulumi("up", "--yes", "--skip-preview").stdout
-    # As README says.
+    # As docs/how-to/deploy-to-a-cluster.md says.
     stack.environment["PULUMI_K8S_ENABLE_PATCH_FORCE"] = "true"
     stack.up()
     del stack.environment["PULUMI_K8S_ENABLE_PATCH_FORCE"]

@@ -87,22 +87,6 @@ def test_the_example_stacks_are_valid() -> None:
         settings.load()
 
 
-def test_the_readme_s_example_is_valid_and_its_errors_are_said_as_it_says() -> None:
-    readme = (REPOSITORY / "README.md").read_text()
-    loaded: list[settings.Settings] = []
-    for example in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL):
-        configure(**golden.of_stack_file(example))
-        loaded.append(settings.load())
-        pulumi.runtime.set_all_config({})
-    shop, *_, durable = loaded
-    assert len(shop.nginx.routes) == 3
-    assert durable.collector.queue.storage == "persistent"
-    configure(nginx={"exporter": {"interval": "5"}}, collector={"sampling": {"tail": {}}})
-    with pytest.raises(pulumi.RunError) as error:
-        settings.load()
-    assert str(error.value).replace("stack test", "stack mine") in readme
-
-
 def test_what_pulumi_config_set_stores_is_taken_as_it_is_meant() -> None:
     # With --path it stores `true` and `7` as a boolean and a number, and 0.5 as text.
     configure(
