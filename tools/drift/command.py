@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 when nothing drifted, 1 when something did, 2 when it could not be determined.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         found = drift(options.stack)
     except PreviewsError as error:
@@ -25,11 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
     return DRIFTED if found else NONE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the arguments."""
+    made = argparse.ArgumentParser(
         prog="python -m tools drift",
         description="Names the objects and fields that are not as Pulumi left them; changes nothing.",
         epilog="Exit code: 0 nothing drifted; 1 something did; 2 it could not be determined.",
     )
-    parser.add_argument("--stack", metavar="NAME", help="the stack; the selected one by default")
-    return parser
+    made.add_argument("--stack", metavar="NAME", help="the stack; the selected one by default")
+    return made

@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 when the comment was written, whatever it says; 2 when it was not.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return _run(options)
     except PreviewsError as error:
@@ -59,21 +59,22 @@ def _write(file: Path, text: str) -> None:
         raise PreviewsError(f"--output {file}: {error.strerror}.") from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the arguments."""
+    made = argparse.ArgumentParser(
         prog="python -m tools comment",
         description="Writes what `pulumi preview --json` says of each environment as one Markdown comment.",
         epilog=f"Exit code: 0 the comment was written, failed previews included; 2 it was not. "
-        f"Its first line is {MARKER}, by which a workflow finds it again.",
+        f"Its first line is `{MARKER}`, by which a workflow finds it again.",
     )
-    parser.add_argument(
+    made.add_argument(
         "previews",
         metavar="NAME=FILE",
         nargs="+",
         type=_named_file,
         help="an environment, and the file with its preview; a missing or broken file is a preview that failed",
     )
-    parser.add_argument(
+    made.add_argument(
         "--event-log",
         metavar="NAME=FILE",
         type=_named_file,
@@ -82,17 +83,17 @@ def _parser() -> argparse.ArgumentParser:
         help="what `pulumi preview --event-log FILE` wrote, which takes PULUMI_DEBUG_COMMANDS=true: the violations of "
         "policies, which the JSON lacks",
     )
-    parser.add_argument("--commit", metavar="SHA", type=_commit, help="the commit that was previewed")
-    parser.add_argument(
+    made.add_argument("--commit", metavar="SHA", type=_commit, help="the commit that was previewed")
+    made.add_argument(
         "--run", metavar="URL", type=_address, dest="run_address", help="the workflow's run, for what has no room"
     )
-    parser.add_argument(
+    made.add_argument(
         "--summary",
         action="store_true",
         help=f"up to {SUMMARY_LIMIT:,} characters, for the summary of a run; a comment has {LIMIT:,}",
     )
-    parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of standard output")
-    return parser
+    made.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of standard output")
+    return made
 
 
 def _named_file(text: str) -> tuple[str, Path]:
