@@ -76,12 +76,17 @@ def test_each_environment_is_previewed_commented_deployed_and_looked_at_for_drif
 
 
 def test_the_environments_are_deployed_in_the_same_way() -> None:
-    dev, *others = golden.ENVIRONMENTS
-    first = json.dumps(jobs("deploy")[dev]["steps"])
-    for name in others:
-        job = jobs("deploy")[name]
-        assert json.dumps(job["steps"]) == first.replace(f"--stack {dev} ", f"--stack {name} ")
-        assert (job["environment"], job["concurrency"]["group"]) == (name, f"up-{name}")
+    for name in golden.ENVIRONMENTS:
+        job = {key: value for key, value in jobs("deploy")[name].items() if key != "needs"}
+        assert job == {
+            "permissions": {"contents": "read"},
+            "uses": "./.github/workflows/update.yaml",
+            "with": {"environment": name},
+            "secrets": "inherit",
+        }
+    update = jobs("update")["update"]
+    assert update["environment"] == "${{ inputs.environment }}"
+    assert update["concurrency"] == {"group": "up-${{ inputs.environment }}", "cancel-in-progress": False}
 
 
 @dataclass
@@ -302,6 +307,14 @@ def test_an_older_commit_than_the_newest_is_not_deployed(newest: str, status: in
     assert done.returncode == status
     assert (f"main is at {newest} by now" in done.stdout) == bool(status)
     assert runner.calls("gh") == ["api repos/team/tracing/commits/main --jq .sha"]
+
+
+def test_an_update_is_of_the_environment_s_stack_with_the_policies(runner: Runner) -> None:
+    runner.stand_in("pulumi", "exit 3")
+    up = step("update", "update", "Up")
+    assert up["env"]["ENVIRONMENT"] == "${{ inputs.environment }}"
+    assert runner.script(up["run"], ENVIRONMENT="staging").returncode == 3
+    assert runner.calls("pulumi") == ["up --stack staging --yes --non-interactive --policy-pack policy"]
 
 
 def test_the_kubeconfig_is_a_file_for_the_runner_alone(runner: Runner) -> None:
