@@ -87,7 +87,9 @@ def _command(title: str, parser: argparse.ArgumentParser) -> str:
     rows = "".join(f"| `{_name(action)}` | {_meaning(action)} |\n" for action in actions(parser))
     if rows:
         section += f"\n| argument | meaning |\n|---|---|\n{rows}"
-    return f"{section}\n{parser.epilog}\n"
+    exit_codes = str(parser.epilog)
+    # An epilog of several lines is a list, whose lines stay as they are.
+    return section + (f"\n```\n{exit_codes}\n```\n" if "\n" in exit_codes else f"\n{exit_codes}\n")
 
 
 def _name(action: argparse.Action) -> str:

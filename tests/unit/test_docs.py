@@ -144,6 +144,8 @@ def test_every_error_that_a_page_shows_is_one_of_the_program_s() -> None:
 
 def test_every_make_target_exists() -> None:
     targets = make_targets()
+    recipe = re.compile(r"^([a-z-]+):.*\n\t@?\$\(BIN\)/python -m tools ([a-z]+)", re.MULTILINE)
+    verbs = dict(recipe.findall((REPOSITORY / "Makefile").read_text()))
     problems: list[str] = []
     for where, words in every_command("make"):
         named = [word for word in words if "=" not in word and not word.startswith("-")]
@@ -151,9 +153,9 @@ def test_every_make_target_exists() -> None:
         for variable, _, value in (word.partition("=") for word in words if "=" in word):
             if variable not in VARIABLES:
                 problems.append(f"{where}: no target reads {variable}")
-            elif variable == "ARGS" and named[0] in PARSERS:
-                unknown = unknown_flags(named[0], shlex.split(value))
-                problems += [f"{where}: `python -m tools {named[0]}` has no {flag}" for flag in unknown]
+            elif variable == "ARGS" and named[0] in verbs:
+                unknown = unknown_flags(verbs[named[0]], shlex.split(value))
+                problems += [f"{where}: `make {named[0]}` takes no {flag}" for flag in unknown]
     assert not problems, "\n".join(problems)
 
 
@@ -264,4 +266,17 @@ def test_every_file_that_is_named_exists() -> None:
             named = slash and room in rooms and re.fullmatch(r"[\w./-]+", found.text)
             if named and not (REPOSITORY / found.text).exists():
                 problems.append(f"{found.place}: there is no {found.text}")
+    assert not problems, "\n".join(problems)
+
+
+def test_every_page_that_the_program_names_exists() -> None:
+    named = ("*.py", "*.yaml", "*.j2", "*.sh")
+    rooms = ("settings", "components", "tools", "lab", "policy", "monitoring", ".github")
+    files = [file for room in rooms for pattern in named for file in (REPOSITORY / room).rglob(pattern)]
+    problems: list[str] = []
+    for file in files:
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            for page in re.findall(r"\bdocs/[\w./-]+\.md\b", line):
+                if not (REPOSITORY / page).exists():
+                    problems.append(f"{place(file, number)}: there is no {page}")
     assert not problems, "\n".join(problems)

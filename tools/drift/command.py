@@ -27,10 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the arguments."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m tools drift",
         description="Names the objects and fields that are not as Pulumi left them; changes nothing.",
         epilog="Exit code: 0 nothing drifted; 1 something did; 2 it could not be determined.",
     )
-    made.add_argument("--stack", metavar="NAME", help="the stack; the selected one by default")
-    return made
+    parser.add_argument("--stack", metavar="NAME", help="the stack; the selected one by default")
+    return parser

@@ -111,13 +111,13 @@ def _probe(stack: outputs.StackOutputs, options: argparse.Namespace, errors: Con
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the arguments."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m tools probe",
         description="Sends requests to the stack's NGINX, each with its own trace ID, and finds each one in Tempo.",
         epilog="Exit code: 0 every trace was found; 1 one is missing; 2 the probe could not be made; 130 interrupted. "
         "The counters of NGINX and the Collector are read with the kubeconfig that KUBECONFIG names.",
     )
-    source = made.add_mutually_exclusive_group()
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--stack", metavar="NAME", help="the Pulumi stack (default: the selected one)")
     source.add_argument(
         "--outputs", metavar="FILE", help="read the outputs from the JSON of `pulumi stack output --json`; - for stdin"
@@ -126,32 +126,34 @@ def parser() -> argparse.ArgumentParser:
         "--quickstart", action="store_true", help="the stack that `make up` made; where there is none, the selected one"
     )
     for component in ("nginx", "tempo"):
-        made.add_argument(
+        parser.add_argument(
             f"--{component}-url",
             metavar="URL",
             type=_url,
             help=f"where {component}'s Service is reached from here, instead of the stack output {component}Url: a "
             "forwarded port",
         )
-    made.add_argument(
+    parser.add_argument(
         "--tempo-password-file",
         metavar="FILE",
         help="the password of Tempo's API, where it has one (default: the environment variable TEMPO_PASSWORD, else "
         "`pulumi config get tempoPassword`)",
     )
-    made.add_argument("--requests", metavar="N", type=_count, default=20, help="requests to send (default: 20)")
-    made.add_argument("--path", metavar="PATH", type=_path, default="/", help="path and query to ask for (default: /)")
-    made.add_argument(
+    parser.add_argument("--requests", metavar="N", type=_count, default=20, help="requests to send (default: 20)")
+    parser.add_argument(
+        "--path", metavar="PATH", type=_path, default="/", help="path and query to ask for (default: /)"
+    )
+    parser.add_argument(
         "--timeout",
         metavar="SECONDS",
         type=_seconds,
         default=30.0,
         help="limit for finding all traces, from the last answer (default: 30)",
     )
-    made.add_argument(
+    parser.add_argument(
         "--context", metavar="NAME", help="the kubeconfig's context of the stack's cluster (default: the current one)"
     )
-    made.add_argument(
+    parser.add_argument(
         "--watch",
         metavar="SECONDS",
         nargs="?",
@@ -161,11 +163,11 @@ def parser() -> argparse.ArgumentParser:
         "until Ctrl-C. Exit code: 1 when anything was lost, 2 when nothing was seen to be, but a hop or pod could "
         "not be read, or one ended with exports waiting",
     )
-    made.add_argument("--rounds", metavar="N", type=_count, help="with --watch, end after so many intervals")
-    made.add_argument(
+    parser.add_argument("--rounds", metavar="N", type=_count, help="with --watch, end after so many intervals")
+    parser.add_argument(
         "--json", action="store_true", help="print one JSON document to standard output; with --watch, one a line"
     )
-    return made
+    return parser
 
 
 def _count(text: str) -> int:

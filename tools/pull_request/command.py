@@ -61,20 +61,20 @@ def _write(file: Path, text: str) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the arguments."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m tools comment",
         description="Writes what `pulumi preview --json` says of each environment as one Markdown comment.",
         epilog=f"Exit code: 0 the comment was written, failed previews included; 2 it was not. "
         f"Its first line is `{MARKER}`, by which a workflow finds it again.",
     )
-    made.add_argument(
+    parser.add_argument(
         "previews",
         metavar="NAME=FILE",
         nargs="+",
         type=_named_file,
         help="an environment, and the file with its preview; a missing or broken file is a preview that failed",
     )
-    made.add_argument(
+    parser.add_argument(
         "--event-log",
         metavar="NAME=FILE",
         type=_named_file,
@@ -83,17 +83,17 @@ def parser() -> argparse.ArgumentParser:
         help="what `pulumi preview --event-log FILE` wrote, which takes PULUMI_DEBUG_COMMANDS=true: the violations of "
         "policies, which the JSON lacks",
     )
-    made.add_argument("--commit", metavar="SHA", type=_commit, help="the commit that was previewed")
-    made.add_argument(
+    parser.add_argument("--commit", metavar="SHA", type=_commit, help="the commit that was previewed")
+    parser.add_argument(
         "--run", metavar="URL", type=_address, dest="run_address", help="the workflow's run, for what has no room"
     )
-    made.add_argument(
+    parser.add_argument(
         "--summary",
         action="store_true",
         help=f"up to {SUMMARY_LIMIT:,} characters, for the summary of a run; a comment has {LIMIT:,}",
     )
-    made.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of standard output")
-    return made
+    parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of standard output")
+    return parser
 
 
 def _named_file(text: str) -> tuple[str, Path]:
