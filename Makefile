@@ -18,7 +18,7 @@ down: $(READY) ## remove the stack, and the cluster if `make up` made it
 probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
 	@$(BIN)/python -m tools probe --quickstart $(ARGS)
 
-preview: $(READY) ## what STACK=dev makes on a throw-away cluster, without its own; ARGS="--diff"
+preview: $(READY) ## preview what STACK=dev makes on an ephemeral cluster; ARGS="--diff"
 	@$(BIN)/python -m tools preview $(or $(STACK),dev) $(ARGS)
 
 bench: $(READY) ## what the program and tracing cost, as ratios, on the running lab: twenty minutes; ARGS="--only growth"
@@ -40,18 +40,18 @@ lint: $(READY) ## formatting, types, the Dockerfile and the workflows
 	$(BIN)/hadolint docker/nginx-plus/Dockerfile
 	$(BIN)/zizmor --offline --pedantic --no-progress --quiet .github
 
-format: $(READY) ## mend formatting
+format: $(READY) ## fix formatting
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 unit: $(READY) ## the tests that need no cluster
 	$(BIN)/pytest tests/unit
 
-golden: $(READY) ## write tests/golden anew from the program, and the expected comments on previews
+golden: $(READY) ## regenerate tests/golden from the program, and the expected comments on previews
 	$(BIN)/pytest --quiet tests/unit/test_golden.py tests/unit/pull_request/test_golden.py --write-golden
 
-reference: $(READY) ## write the configuration reference anew from the models: README.md and Pulumi.yaml
-	$(BIN)/python -m settings.reference
+reference: $(READY) ## regenerate docs/reference and Pulumi.yaml from the models, the parsers and the policy pack
+	$(BIN)/python -m tools.reference
 
 lab-up: $(READY) ## start the embedded cluster, building what is missing (Linux, root)
 	@$(BIN)/python -m lab up
@@ -59,7 +59,7 @@ lab-up: $(READY) ## start the embedded cluster, building what is missing (Linux,
 lab-down: $(READY) ## remove the embedded cluster; the cache stays
 	@$(BIN)/python -m lab down
 
-requirements: $(READY) ## compile requirements.txt and requirements-dev.txt anew from their .in files
+requirements: $(READY) ## recompile requirements.txt and requirements-dev.txt from their .in files
 	$(BIN)/pip install --quiet pip-tools==7.6.2
 	$(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --output-file=requirements.txt requirements.in
 	$(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --output-file=requirements-dev.txt requirements-dev.in

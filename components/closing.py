@@ -1,20 +1,22 @@
-"""The last word of `pulumi up`."""
+"""The last line of `pulumi up`."""
 
 from collections.abc import Sequence
 
 import pulumi
 
+from settings.version import VERSION
+
 
 def tell_how_to_check(*, after: Sequence[pulumi.CustomResource], has_tempo: bool) -> None:
-    """Names the probe: pods that are Ready do not tell whether spans arrive where they are sent.
+    """Prints the version and the probe's command: Ready pods do not prove that spans arrive where they are sent.
 
     Args:
-        after: workloads, which are there once their pods are Ready.
+        after: workloads; the line appears once their pods are Ready.
         has_tempo: whether the stack has a Tempo of its own, in which the probe finds its traces.
     """
     if pulumi.runtime.is_dry_run():
         return
     command = f".venv/bin/python -m tools probe{'' if has_tempo else ' --watch'}"
     pulumi.Output.all(*(workload.id for workload in after)).apply(
-        lambda _: pulumi.log.info(f"whether spans arrive is told by: {command}")
+        lambda _: pulumi.log.info(f"nginx-tracing {VERSION} is deployed; this checks that spans arrive: {command}")
     )

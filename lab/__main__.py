@@ -39,13 +39,25 @@ def down() -> None:
         print(f"What was built is kept in {CACHE}; remove that folder to free its space.")
 
 
+COMMANDS = {"up": up, "down": down}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the arguments."""
+    made = argparse.ArgumentParser(
+        prog="python -m lab",
+        description="Starts the embedded cluster, building what is missing, or removes it. Needs Linux and root.",
+        epilog="Exit code: 0 done; 1 it failed, and the message says how to fix that; 130 interrupted.",
+    )
+    made.add_argument("command", choices=sorted(COMMANDS), help="start it, or remove all of it but the cache")
+    return made
+
+
 def main() -> int:
     """Runs one command; 1 when it failed for a reason that the person can mend."""
-    parser = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
-    commands = {"up": up, "down": down}
-    parser.add_argument("command", choices=sorted(commands))
+    command = COMMANDS[parser().parse_args().command]
     try:
-        commands[parser.parse_args().command]()
+        command()
     except LabError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""The policy pack: what no stack of the program may do, whatever its configuration.
+"""Lists the policies of the pack, which hold for every stack, whatever its configuration.
 
 `pulumi preview --policy-pack policy` runs it; a violation stops the preview or the update.
 """
@@ -13,15 +13,15 @@ PolicyPack(
     "nginx-tracing",
     enforcement_level=EnforcementLevel.MANDATORY,
     policies=[
-        each_object("images-pinned", "Images have a tag that stays what it is.", images_pinned),
+        each_object("images-pinned", "Images are pinned: a tag other than latest, or a digest.", images_pinned),
         whole_stack("services-select-pods", "Services select the pods of one workload.", services_select_pods),
-        each_object("probes-and-resources", "Containers are probed and bounded.", probes_and_resources),
+        each_object("probes-and-resources", "Containers have probes, requests, a memory limit.", probes_and_resources),
         each_object(
             "restricted-security-context",
             "Pods meet the restricted Pod Security Standard, with a read-only root.",
             restricted_security_context,
         ),
-        whole_stack("no-secrets-in-config-maps", "What is secret is in Secrets alone.", no_secrets_in_config_maps),
+        whole_stack("no-secrets-in-config-maps", "Secret values are in Secrets alone.", no_secrets_in_config_maps),
         whole_stack(
             "node-ports-declared",
             "Only declared Services are opened to the outside.",

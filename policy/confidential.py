@@ -1,4 +1,4 @@
-"""The rule about what is secret: it is in Secrets, and in nothing that everyone may read."""
+"""Checks that secret values are in Secrets, and in nothing that everyone may read."""
 
 import base64
 import binascii
@@ -12,13 +12,13 @@ from typing import Any, Final
 from objects import Object, containers, items, kind_of, mapping, texts, title
 
 SHORTEST_VALUE: Final = 8
-"""Characters; what is shorter occurs by chance."""
+"""Characters. Shorter values occur by chance; our choice."""
 
 SHORTEST_LINE: Final = 16
-"""Characters of one line among others, which may be a document's common words."""
+"""Characters of one line of a longer value. Shorter lines may be common words of a document; our choice."""
 
 LOGIN_FIELDS: Final = ("password", "auth", "identitytoken", "registrytoken")
-"""What is secret in a registry's login, which is a Secret with one JSON document."""
+"""The secret fields of a registry's login, which is a Secret with one JSON document."""
 
 PEM_BOUNDARY: Final = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
 PRIVATE_KEY: Final = re.compile(r"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----")
@@ -34,7 +34,7 @@ class _Confidential:
     """The Secret and its key."""
 
     forms: frozenset[str]
-    """How it may be written elsewhere: as it is, and in base64."""
+    """The ways to write it elsewhere: plain, and in base64."""
 
     def is_in(self, text: str) -> bool:
         return any(form in text for form in self.forms)
@@ -42,17 +42,17 @@ class _Confidential:
 
 @dataclass(frozen=True)
 class _Readable:
-    """A text that whoever may read the object reads."""
+    """A text that everyone reads who may read the object."""
 
     place: str
     text: str
 
 
 def no_secrets_in_config_maps(objects: Sequence[Object]) -> list[str]:
-    """No value of a Secret is in a ConfigMap or in a container's environment, arguments or command.
+    """Refuses a Secret's value in a ConfigMap, and in a container's environment, arguments or command.
 
-    Nor is a private key in PEM or a JSON Web Token in a ConfigMap, wherever it comes from. A value inside a line of a
-    Secret's document is not looked for by itself, only the line. No message contains what it is about.
+    It also refuses a private key in PEM and a JSON Web Token in a ConfigMap, wherever they come from. Of a Secret's
+    document it looks for whole lines, not for a value within a line. No message contains the secret itself.
     """
     confidential = [value for item in objects if kind_of(item) == "Secret" for value in _values(item)]
     messages: list[str] = []
@@ -70,7 +70,7 @@ def no_secrets_in_config_maps(objects: Sequence[Object]) -> list[str]:
 
 
 def _redacted(message: str, confidential: Sequence[_Confidential]) -> str:
-    """The message without what a name or a key in it may have of a Secret."""
+    """Masks secret values in a message: an object's name or key may contain one."""
     for form in sorted((form for value in confidential for form in value.forms), key=len, reverse=True):
         message = message.replace(form, "[secret]")
     return message
@@ -108,19 +108,19 @@ def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text)
     except (binascii.Error, ValueError):
-        # The API server will refuse it; until then it is what it is.
+        # The API server will refuse this. The rule compares the text as it stands.
         return text.encode()
 
 
 def _parts(value: bytes) -> Iterator[bytes]:
-    """What of a value is looked for: itself, its longer lines, and the passwords of a registry's login."""
+    """Yields the parts of a value to look for: itself, its longer lines, and the passwords of a registry's login."""
     stripped = value.strip()
     if _length(stripped) >= SHORTEST_VALUE:
         yield stripped
     lines = [line.strip() for line in stripped.splitlines()]
     if len(lines) > 1:
         for line in lines:
-            # Every certificate has those lines.
+            # Every certificate has the boundary lines.
             if _length(line) >= SHORTEST_LINE and not PEM_BOUNDARY.fullmatch(line.decode(errors="replace")):
                 yield line
     yield from _login_parts(stripped)
@@ -142,14 +142,14 @@ def _login_parts(value: bytes) -> Iterator[bytes]:
 
 
 def _forms(value: bytes) -> frozenset[str]:
-    """The value as text, and its base64 wherever it may begin within a longer encoded text, `user:password` say."""
+    """Returns the value as text, and its base64 at each offset within a longer encoded text such as `user:password`."""
     forms: set[str] = set()
     for offset in range(3):
         encoded = base64.b64encode(bytes(offset) + value).decode()
-        # Six bits a character: those at the edges are shared with what stands before and after.
+        # A character encodes six bits, so the characters at the edges also encode bits of the neighbouring text.
         within = encoded[-(-offset * 8 // 6) : (offset + len(value)) * 8 // 6]
         forms |= {within, within.translate(str.maketrans("+/", "-_"))}
-    # A text cannot have other bytes as they are.
+    # A text cannot contain bytes that are not UTF-8.
     with contextlib.suppress(UnicodeDecodeError):
         forms.add(value.decode())
     return frozenset(forms)

@@ -1,4 +1,4 @@
-"""Pulumi's side of the policies: turns what the engine sends into plain objects, and rules into policies."""
+"""Connects the rules to Pulumi: turns the engine's resources into plain objects, and rules into policies."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from pulumi_policy.proxy import UnknownValueError
 
 
 def each_object(name: str, description: str, rule: Callable[[Object], list[str]]) -> ResourceValidationPolicy:
-    """A policy that judges each Kubernetes object by itself, before it is made or changed."""
+    """Makes a policy that judges each Kubernetes object by itself, before Pulumi makes or changes it."""
 
     def validate(args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
         item = _kubernetes_object(args)
@@ -30,7 +30,7 @@ def each_object(name: str, description: str, rule: Callable[[Object], list[str]]
 def whole_stack(
     name: str, description: str, rule: Callable[..., list[str]], **configuration: dict[str, Any]
 ) -> StackValidationPolicy:
-    """A policy that judges the Kubernetes objects of a stack together.
+    """Makes a policy that judges the Kubernetes objects of a stack together.
 
     Args:
         name: the policy.
@@ -50,20 +50,20 @@ def whole_stack(
 
 
 def _kubernetes_object(resource: ResourceValidationArgs | PolicyResource) -> Object | None:
-    """The object that a resource stands for; None for components, charts and the like, which are none themselves."""
+    """Returns the object that a resource stands for; None for a component, a chart or the like, which is no object."""
     if not resource.resource_type.startswith("kubernetes:"):
         return None
     item: Object = _plain(resource.props)
     if not isinstance(item.get("kind"), str) or not isinstance(item.get("apiVersion"), str):
         return None
     if read(item, "metadata", "name") is None:
-        # Pulumi's name for it, where the cluster gives it one.
+        # The cluster generates the name of this object; Pulumi's own name stands in for it.
         item["metadata"] = mapping(item, "metadata") | {"name": resource.name}
     return item
 
 
 def _plain(value: Any) -> Any:
-    """A copy in dicts and lists, where unknown values are `UNKNOWN` rather than exceptions."""
+    """Copies into dicts and lists, in which unknown values are `UNKNOWN` rather than exceptions."""
     if isinstance(value, Mapping):
         return {key: _known(value, key) for key in value}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):

@@ -1,4 +1,4 @@
-"""Reads Kubernetes objects as a policy gets them: camelCase, as far as the program filled them, in part unknown."""
+"""Reads Kubernetes objects as a policy gets them: in camelCase, with the fields that the program sets, some unknown."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
@@ -17,8 +17,7 @@ class Unknown:
 UNKNOWN: Final = Unknown()
 """A value that a preview cannot know yet.
 
-Rules take it for allowed. The update, which knows it, asks again: about an object before it is made, about the whole
-stack at its end.
+Rules allow it. The update knows the value and checks again: an object before it is made, the whole stack at its end.
 """
 
 _IN_SPEC: Final = ("spec", "template")
@@ -32,11 +31,11 @@ TEMPLATE_PATHS: Final[Mapping[str, tuple[str, ...]]] = {
     "Job": _IN_SPEC,
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
-"""Where a workload keeps what its pods are made of, by kind."""
+"""The path of the pod template in a workload, by kind."""
 
 
 def read(value: object, *path: str) -> Any:
-    """What is at a path; None where nothing is, `UNKNOWN` where the path leads through an unknown value."""
+    """Returns the value at a path; None if there is none, `UNKNOWN` if the path leads through an unknown value."""
     for key in path:
         if isinstance(value, Unknown):
             return UNKNOWN
@@ -45,13 +44,13 @@ def read(value: object, *path: str) -> Any:
 
 
 def mapping(value: object, *path: str) -> Object:
-    """The mapping at a path; empty where none is, or an unknown one."""
+    """Returns the mapping at a path; empty if there is none, or an unknown one."""
     found = read(value, *path)
     return cast(Object, found) if isinstance(found, dict) else {}
 
 
 def texts(value: object, *path: str) -> Iterator[tuple[str, str]]:
-    """The known texts of the mapping or list at a path, with their keys or positions."""
+    """Yields the known texts of the mapping or list at a path, with their keys or positions."""
     found = read(value, *path)
     pairs = cast(Object, found).items() if isinstance(found, dict) else enumerate(sequence(found))
     for key, text in pairs:
@@ -60,40 +59,40 @@ def texts(value: object, *path: str) -> Iterator[tuple[str, str]]:
 
 
 def sequence(value: object, *path: str) -> list[object]:
-    """The list at a path; empty where none is, or an unknown one."""
+    """Returns the list at a path; empty if there is none, or an unknown one."""
     found = read(value, *path)
     return cast(list[object], found) if isinstance(found, list) else []
 
 
 def items(value: object, *path: str) -> list[Object]:
-    """The objects in the list at a path, without unknown ones."""
+    """Returns the objects in the list at a path, without unknown ones."""
     return [cast(Object, entry) for entry in sequence(value, *path) if isinstance(entry, dict)]
 
 
 def kind_of(item: Object) -> str:
-    """The kind; of every object it is known."""
+    """Returns the kind, which is known of every object."""
     return str(item.get("kind"))
 
 
 def title(item: Object) -> str:
-    """Kind and name, as messages begin."""
+    """Returns kind and name, with which messages begin."""
     return f'{kind_of(item)} "{read(item, "metadata", "name")}"'
 
 
 def pod_template(item: Object) -> Object | None:
-    """Metadata and spec of a workload's pods, or the Pod itself; None for what has no pods."""
+    """Returns metadata and spec of a workload's pods, or the Pod itself; None for an object without pods."""
     path = TEMPLATE_PATHS.get(kind_of(item))
     return None if path is None else mapping(item, *path)
 
 
 def pod_spec(item: Object) -> Object | None:
-    """The spec of a workload's pods, for every kind of workload alike; None for what has no pods."""
+    """Returns the spec of a workload's pods, for every kind of workload alike; None for an object without pods."""
     template = pod_template(item)
     return None if template is None else mapping(template, "spec")
 
 
 def containers(item: Object, *lists: str) -> Iterator[tuple[str, Object]]:
-    """The containers of a workload's pods, each with the words that begin a message about it.
+    """Yields the containers of a workload's pods, each with the words that begin a message about it.
 
     Args:
         item: the object; one without pods has none.

@@ -1,7 +1,7 @@
-"""The policies' rules: pure functions from Kubernetes objects to messages, none where all is well.
+"""Holds the policies' rules: pure functions from Kubernetes objects to messages, one for each violation.
 
-Each message names the object, says what is wrong and what is allowed. The rules know nothing of Pulumi; `engine.py`
-hands them the objects.
+Each message names the object, what is wrong and what is allowed. The rules know nothing of Pulumi; `engine.py` passes
+them the objects.
 """
 
 import re
@@ -17,9 +17,9 @@ RUN_TO_COMPLETION: Final = ("Job", "CronJob")
 
 
 def images_pinned(item: Object) -> list[str]:
-    """Every image has a tag other than `latest`, or a digest.
+    """Requires a tag other than `latest`, or a digest, of every image.
 
-    It does not ask for a digest, nor whether the tag exists.
+    It requires no digest and does not check whether the tag exists.
     """
     messages: list[str] = []
     for place, container in containers(item, "initContainers", "containers", "ephemeralContainers"):
@@ -44,9 +44,9 @@ def _unpinned(image: str) -> str | None:
 
 
 def services_select_pods(objects: Sequence[Object]) -> list[str]:
-    """Each Service selects the pods of exactly one workload of the stack, and names ports that they have.
+    """Requires each Service to select the pods of exactly one workload of the stack, and to name ports that they have.
 
-    Not for Services of the type ExternalName, which have no pods. Whether a process listens is for the probes.
+    Services of the type ExternalName are exempt: they have no pods. The pods' probes check whether a process listens.
     """
     services = [item for item in objects if kind_of(item) == "Service"]
     return [
@@ -99,7 +99,7 @@ def _wrong_target_ports(service: Object, workload: Object) -> Iterator[str]:
     for port in items(service, "spec", "ports"):
         target = port.get("targetPort")
         protocol = port.get("protocol") or "TCP"
-        # Kubernetes finds a port by its name and its protocol.
+        # Kubernetes looks a port up by its name and its protocol.
         names = [str(item.get("name")) for item in ports if _may_equal(item.get("protocol") or "TCP", protocol)]
         if isinstance(target, str) and target not in names and UNKNOWN not in [item.get("name") for item in ports]:
             allowed = ", ".join(f'"{name}"' for name in names if name != "None") or "a number, since they have no name"
@@ -111,9 +111,9 @@ def _written(labels: Object) -> str:
 
 
 def probes_and_resources(item: Object) -> list[str]:
-    """Each container asks for CPU and memory, has a memory limit, and is probed.
+    """Requires requests of CPU and memory, a memory limit, and readiness and liveness probes of each container.
 
-    What runs to its end is not probed: init containers, Jobs and CronJobs. A CPU limit is not asked for, since it
+    Init containers, Jobs and CronJobs run to completion and need no probes. The rule requires no CPU limit, since that
     delays requests without need.
     """
     messages: list[str] = []
@@ -134,7 +134,7 @@ def _are(things: Sequence[object]) -> str:
 
 
 def node_ports_declared(objects: Sequence[Object], allowed: Sequence[str]) -> list[str]:
-    """Only Services with a declared name are opened to the outside: as NodePort or LoadBalancer, or by external IPs.
+    """Allows only Services with a declared name to be open to the outside: by NodePort, LoadBalancer or external IPs.
 
     Args:
         objects: the stack's objects.
@@ -193,14 +193,14 @@ CLUSTER_SCOPED: Final = frozenset(
 """Kinds that are in no namespace: `kubectl api-resources --namespaced=false` of Kubernetes 1.32, and GatewayClass."""
 
 PROVIDERS_DEFAULT: Final = "default"
-"""The namespace that the provider writes into an object that names none, before a policy sees the object."""
+"""The namespace of objects that name none: the provider writes it before a policy sees the object."""
 
 
 def one_namespace(objects: Sequence[Object]) -> list[str]:
-    """Every namespaced object names the stack's one namespace.
+    """Requires every namespaced object to name the stack's one namespace.
 
-    That is the stack's own Namespace; where it makes none, or more than one, the namespace that most objects name.
-    `default` is taken as it only where all objects are in it: a stack may use it as it is, but an object that names no
+    That is the stack's own Namespace. If the stack makes none, or more than one, it is the namespace that most objects
+    name. It is `default` only if all objects are in it: a stack may use `default`, but an object that names no
     namespace lands there too.
     """
     places = [(item, read(item, "metadata", "namespace")) for item in objects if kind_of(item) not in CLUSTER_SCOPED]
@@ -230,5 +230,5 @@ def _the_namespace(objects: Sequence[Object], named: Sequence[Any]) -> str | Non
     if not own and names and set(names) == {PROVIDERS_DEFAULT} and len(names) == len(named):
         return PROVIDERS_DEFAULT
     counts = Counter(name for name in names if name != PROVIDERS_DEFAULT)
-    # The first by name where two have the same count, so that a stack gets the same messages each time.
+    # The first by name if two have the same count, so that a stack gets the same messages each time.
     return min(counts, key=lambda name: (-counts[name], name), default=None)

@@ -1,7 +1,8 @@
-"""The rule about how pods run: the *restricted* Pod Security Standard of Kubernetes 1.32, and a read-only root.
+"""Checks how pods run: the *restricted* Pod Security Standard of Kubernetes 1.32, and a read-only root.
 
-The standard is https://kubernetes.io/docs/concepts/security/pod-security-standards/, its checks the module
-k8s.io/pod-security-admission. The cluster refuses only pods, when they are made; this refuses what would make them.
+The standard is https://kubernetes.io/docs/concepts/security/pod-security-standards/; the module
+k8s.io/pod-security-admission has its checks. The cluster refuses only pods, when they are made; this rule also refuses
+the workloads that would make them.
 """
 
 from collections.abc import Iterator
@@ -39,9 +40,9 @@ APPARMOR_ANNOTATION: Final = "container.apparmor.security.beta.kubernetes.io/"
 
 
 def restricted_security_context(item: Object) -> list[str]:
-    """Pods meet the *restricted* Pod Security Standard of Kubernetes 1.32, each container with a read-only root.
+    """Requires pods to meet the *restricted* Pod Security Standard of Kubernetes 1.32, with a read-only root.
 
-    For Linux: the exemptions that the standard makes for Windows pods are not made here.
+    It is for Linux: the rule does not make the exemptions that the standard makes for Windows pods.
     """
     pod = pod_spec(item)
     messages = [f"{title(item)}: {wrong}" for wrong in _wrong_in_pod(pod_template(item) or {})]
@@ -63,11 +64,12 @@ def _wrong_in_pod(template: Object) -> Iterator[str]:
         if sysctl.get("name") not in (*SYSCTLS, UNKNOWN):
             yield f"the sysctl {sysctl.get('name')} is set; allowed: {', '.join(SYSCTLS)}"
     for key, profile in texts(template, "metadata", "annotations"):
-        # As it was written before Kubernetes 1.30, which still reads it.
+        # The annotation is the form from before Kubernetes 1.30, which still reads it.
         safe = profile in ("", "runtime/default") or profile.startswith("localhost/")
         if key.startswith(APPARMOR_ANNOTATION) and not safe:
             yield f"the annotation {key} is {profile}; allowed: runtime/default, localhost/…"
-    # What is wrong here is wrong even where each container says better; what is not set here may be set there.
+    # A wrong value in the pod is refused even if every container overrides it. A value that the pod does not set may be
+    # set in each container.
     if read(pod, "securityContext", "runAsNonRoot") is False:
         yield "securityContext.runAsNonRoot is false; allowed: true"
     yield from _wrong_in_both(mapping(pod, "securityContext"))
@@ -113,7 +115,7 @@ def _wrong_capabilities(own: object) -> Iterator[str]:
 
 
 def _wrong_in_both(context: object) -> Iterator[str]:
-    """What neither a pod's nor a container's security context may have."""
+    """Yields what neither a pod's nor a container's security context may have."""
     if read(context, "runAsUser") == 0:
         yield "securityContext.runAsUser is 0; allowed: another user, or none"
     if read(context, "windowsOptions", "hostProcess") is True:
@@ -131,10 +133,10 @@ def _wrong_in_both(context: object) -> Iterator[str]:
 
 
 def _said(value: object) -> str:
-    """A value as YAML writes it; nothing at all is `not set`."""
+    """Returns a value as YAML writes it; None is `not set`."""
     if value is None:
         return "not set"
     if isinstance(value, bool):
         return str(value).lower()
-    # Pulumi has all numbers as floats.
+    # Pulumi passes all numbers as floats.
     return f"{value:.0f}" if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
-"""The configuration reference, from the models: `make reference` writes it, and a test checks that it is up to date.
+"""Writes the configuration's reference from the models; `make reference` runs it, and a test refuses a difference.
 
-It is the `config:` block of `Pulumi.yaml`, of which Pulumi knows no more than top-level keys, and the tables in the
-README.
+Three files hold it: `docs/reference/configuration.md` (every key), `docs/reference/limits.md` (the sizes of each hop),
+and the `config:` block of `Pulumi.yaml`, in which Pulumi takes no more than the top-level keys.
 """
 
 import re
@@ -19,15 +19,39 @@ from settings.limit_table import limits_table
 from settings.schema import aliased, bare_type, is_model, item_type
 from settings.stack import Settings
 from settings.types import TypeName
+from settings.version import VERSION
 
 REPOSITORY = Path(__file__).parent.parent
-BEGIN, END = "<!-- reference: written by `make reference` -->", "<!-- end of the reference -->"
-LIMITS_BEGIN, LIMITS_END = "<!-- limits: written by `make reference` -->", "<!-- end of the limits -->"
+PAGES = REPOSITORY / "docs" / "reference"
+GENERATED = "<!-- `make reference` writes this page; edit its source instead. -->\n\n"
+
+CONFIGURATION_HEAD = f"""\
+{GENERATED}# Configuration
+
+Every key of version {VERSION}, with its type, default and meaning. The program's models (`settings/`) are the source.
+
+- A key is set by its path, such as `pulumi config set --path nginx.replicas 3`, or written into `Pulumi.<stack>.yaml`
+  below `nginx-tracing:<first part>`.
+- `[]` stands for an item of a list, `.<name>` for a name that you choose.
+- An empty default means unset; the meaning says what happens then.
+- Keys of the type *secret*, and maps to *secret*, must be set with `--secret`.
+- The Kubernetes provider's own keys choose the cluster: `kubernetes:context` and `kubernetes:kubeconfig`, else the
+  environment variable `KUBECONFIG`.
+"""
+
+LIMITS_HEAD = f"""\
+{GENERATED}# Limits of size
+
+The largest message that each hop sends and the next one takes, with every key at its default. One module
+(`settings/limits.py`) holds these numbers: the documents of the deployed programs are rendered from it, and the program
+refuses a configuration whose sizes do not fit each other, such as a larger `nginx.exporter.batchSize`, `spanAttributes`
+that make larger spans, an exporter that takes smaller messages, or a smaller memory limit.
+"""
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key that can be set, as the reference lists it."""
+    """One key, as the reference lists it."""
 
     path: str
     kind: str
@@ -36,7 +60,7 @@ class Key:
 
 
 def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[Key]:
-    """Every key: an item of a list as `[]`, of a map as `.<name>`."""
+    """Yields every key: an item of a list as `[]`, of a map as `.<name>`."""
     for name, field in aliased(model).items():
         path = f"{prefix}{name}"
         annotation = bare_type(field.annotation)
@@ -57,7 +81,7 @@ def _kind(field: FieldInfo) -> str:
 
 
 def _named(metadata: Any) -> str | None:
-    """The last name that was given to a type: the nearest to where it is used."""
+    """Returns the last name that a type was given, which is the nearest to where it is used."""
     names = [item.name for item in metadata if isinstance(item, TypeName)]
     return names[-1] if names else None
 
@@ -92,24 +116,26 @@ def _default(field: FieldInfo) -> str:
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
-def readme_tables() -> str:
-    """The README's tables: the general keys, then one for each component."""
+def configuration_page() -> str:
+    """Returns the page of all keys: the top-level ones, then a section for each group of them."""
     rows = list(keys())
-    components = [name for name, field in aliased(Settings).items() if is_model(bare_type(field.annotation))]
-    sections = {"General": [key for key in rows if key.path.split(".")[0] not in components]}
-    for component in components:
-        title = str(aliased(Settings)[component].description).rstrip(".")
-        sections[title] = [key for key in rows if key.path.startswith(f"{component}.")]
-    return "\n".join(_table(title, listed) for title, listed in sections.items())
+    groups = {name: field for name, field in aliased(Settings).items() if is_model(bare_type(field.annotation))}
+    page = CONFIGURATION_HEAD
+    page += _section("General", "", [key for key in rows if key.path.split(".")[0] not in groups])
+    for group, field in groups.items():
+        listed = [key for key in rows if key.path.split(".")[0] == group]
+        page += _section(f"`{group}`", str(field.description), listed)
+    return page
 
 
-def _table(title: str, listed: list[Key]) -> str:
-    head = f"**{title}**\n\n| key | type | default | meaning |\n|---|---|---|---|\n"
+def _section(title: str, about: str, listed: list[Key]) -> str:
+    head = f"\n## {title}\n\n" + (f"{about}\n\n" if about else "")
+    head += "| key | type | default | meaning |\n|---|---|---|---|\n"
     return head + "".join(f"| `{key.path}` | {key.kind} | {key.default} | {key.meaning} |\n" for key in listed)
 
 
 def pulumi_keys() -> dict[str, dict[str, Any]]:
-    """The `config:` block of `Pulumi.yaml`. A default is not written twice: what is empty there is the model's."""
+    """Returns the `config:` block of `Pulumi.yaml`. An empty default there means that the model's default applies."""
     block: dict[str, dict[str, Any]] = {}
     for name, field in aliased(Settings).items():
         annotation = bare_type(field.annotation)
@@ -124,22 +150,17 @@ def pulumi_keys() -> dict[str, dict[str, Any]]:
 
 
 def written() -> dict[Path, str]:
-    """The files that hold the reference, as they should be."""
-    readme, project = REPOSITORY / "README.md", REPOSITORY / "Pulumi.yaml"
+    """Returns the files of the reference, each with the text that it should have."""
+    project = REPOSITORY / "Pulumi.yaml"
     block = yaml.safe_dump({"config": pulumi_keys()}, sort_keys=False, width=10_000, allow_unicode=True)
     return {
-        readme: _between(
-            LIMITS_BEGIN, LIMITS_END, limits_table(), _between(BEGIN, END, readme_tables(), readme.read_text())
-        ),
+        PAGES / "configuration.md": configuration_page(),
+        PAGES / "limits.md": f"{LIMITS_HEAD}\n{limits_table()}",
         project: re.sub(r"^config:\n.*\Z", lambda _: block, project.read_text(), flags=re.DOTALL | re.MULTILINE),
     }
 
 
-def _between(begin: str, end: str, text: str, page: str) -> str:
-    """A page with a text between two of its lines."""
-    return re.sub(f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)})", lambda _: f"\n{text}\n", page, flags=re.DOTALL)
-
-
 if __name__ == "__main__":
     for file, text in written().items():
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)

@@ -1,4 +1,4 @@
-"""The models as a schema: fields by their names in the configuration, types without what is annotated."""
+"""Reads the models as a schema: fields by their configuration keys, types without their annotations."""
 
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -8,12 +8,12 @@ from pydantic.fields import FieldInfo
 
 
 def aliased(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """A model's fields by their names in the configuration."""
+    """Returns a model's fields by their configuration keys."""
     return {str(field.alias): field for field in model.model_fields.values()}
 
 
 def bare_type(annotation: Any) -> Any:
-    """A type without what is annotated and without `None`."""
+    """Strips a type of its annotations and of `None`."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
@@ -24,7 +24,7 @@ def bare_type(annotation: Any) -> Any:
 
 
 def is_marked(annotation: Any, mark: type) -> bool:
-    """Whether a type is annotated with an instance of `mark`."""
+    """Tells whether a type is annotated with an instance of `mark`."""
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
         return any(isinstance(item, mark) for item in metadata) or is_marked(inner, mark)
@@ -34,15 +34,15 @@ def is_marked(annotation: Any, mark: type) -> bool:
 
 
 def is_model(annotation: Any) -> bool:
-    """Whether a bare type is a group of settings."""
+    """Tells whether a bare type is a group of settings."""
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def is_text(model: type[BaseModel]) -> bool:
-    """Whether people may write a model's values as one text, which is no secret."""
+    """Tells whether a person may write all of a model's values as one text, which is no secret."""
     return bool(getattr(model, "written_as_text", False))
 
 
 def item_type(annotation: Any) -> Any:
-    """What a list or a map is of, bare; none for another type."""
+    """Returns the bare type of the items of a list or of a map's values; None for any other type."""
     return bare_type(get_args(annotation)[-1]) if get_origin(annotation) in {dict, list} else None

@@ -4,12 +4,12 @@
 set -euo pipefail
 stack="$1" folder="$2"
 mkdir -p "$folder"
-# The event log has the violations of policies, which the JSON lacks; its flag is hidden without the variable.
+# The event log has the policies' violations, which the JSON lacks. Pulumi offers --event-log only with this variable set.
 status=0
 PULUMI_DEBUG_COMMANDS=true pulumi preview --stack "$stack" --non-interactive --policy-pack policy \
   --json --event-log "$folder/$stack.events" > "$folder/$stack.json" 2> "$folder/$stack.errors" || status=$?
 cat "$folder/$stack.errors" >&2
-# What fails before the preview begins, a stack that does not exist say, is not in the JSON.
+# Pulumi writes no JSON when it fails before the preview begins, for example because the stack does not exist.
 if [ ! -s "$folder/$stack.json" ]; then
   cp "$folder/$stack.errors" "$folder/$stack.json"
 fi

@@ -12,6 +12,8 @@ from lab.paths import REPOSITORY
 from settings import reference
 from settings.errors import repeated
 from tests import golden
+from tools.__main__ import VERBS
+from tools.reference import PARSERS, written
 
 EVERY_KNOB = "every-knob/config.yaml"
 
@@ -70,9 +72,13 @@ def test_a_pinned_image_is_taken(image: str) -> None:
     assert settings.load().nginx.image == image
 
 
-def test_the_reference_in_the_readme_and_pulumi_yaml_is_that_of_the_models() -> None:
-    for file, text in reference.written().items():
-        assert file.read_text() == text, "`make reference` writes it anew"
+def test_the_reference_is_that_of_the_models_the_parsers_and_the_policy_pack() -> None:
+    for file, text in written().items():
+        assert file.read_text() == text, f"{file}: `make reference` regenerates it"
+
+
+def test_each_verb_has_a_parser_in_the_reference() -> None:
+    assert list(PARSERS) == list(VERBS)
 
 
 def test_the_reference_has_every_key_with_its_type_and_meaning() -> None:

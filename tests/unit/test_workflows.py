@@ -1,4 +1,4 @@
-"""The GitHub workflows: what actionlint says of them, and what their scripts do, with stand-ins for gh and pulumi."""
+"""Checks the GitHub workflows with actionlint, and runs their scripts with stand-ins for gh and pulumi."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ def actionlint() -> Path:
 
 
 def linted(actionlint: Path, *files: Path) -> subprocess.CompletedProcess[str]:
-    # Without the linters of scripts that it finds on some machines only.
+    # Without shellcheck and pyflakes, which only some machines have.
     command = [actionlint, "-shellcheck=", "-pyflakes=", *files]
     return subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
 
@@ -76,30 +76,35 @@ def test_each_environment_is_previewed_commented_deployed_and_looked_at_for_drif
 
 
 def test_the_environments_are_deployed_in_the_same_way() -> None:
-    dev, *others = golden.ENVIRONMENTS
-    first = json.dumps(jobs("deploy")[dev]["steps"])
-    for name in others:
-        job = jobs("deploy")[name]
-        assert json.dumps(job["steps"]) == first.replace(f"--stack {dev} ", f"--stack {name} ")
-        assert (job["environment"], job["concurrency"]["group"]) == (name, f"up-{name}")
+    for name in golden.ENVIRONMENTS:
+        job = {key: value for key, value in jobs("deploy")[name].items() if key != "needs"}
+        assert job == {
+            "permissions": {"contents": "read"},
+            "uses": "./.github/workflows/update.yaml",
+            "with": {"environment": name},
+            "secrets": "inherit",
+        }
+    update = jobs("update")["update"]
+    assert update["environment"] == "${{ inputs.environment }}"
+    assert update["concurrency"] == {"group": "up-${{ inputs.environment }}", "cancel-in-progress": False}
 
 
 @dataclass
 class Runner:
-    """A machine that runs scripts of workflows."""
+    """Runs the workflows' scripts as a machine of GitHub's does."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict[str, str])
 
     def stand_in(self, program: str, script: str) -> None:
-        """Puts a program on PATH, or beside that; the arguments of its calls are kept."""
+        """Puts a program on PATH, or beside that; it records the arguments of its calls."""
         file = self.folder / "bin" / program
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f'#!/usr/bin/env bash\necho "$*" >> "{self.folder}/{file.name}.calls"\n{script}\n')
         file.chmod(0o755)
 
     def calls(self, program: str) -> list[str]:
-        """The calls of a program, with this folder as `.`."""
+        """Returns the calls of a program, with this folder as `.`."""
         file = self.folder / f"{program}.calls"
         return file.read_text().replace(str(self.folder), ".").splitlines() if file.exists() else []
 
@@ -130,7 +135,7 @@ def runner(tmp_path: Path) -> Runner:
 
 
 def page(*items: tuple[int, str, str | None]) -> str:
-    """A page of comments or issues, as GitHub's API answers: number, author, text."""
+    """Returns a page of comments or issues (number, author, text) as GitHub's API answers it."""
     return json.dumps(
         [{"id": number, "number": number, "user": {"login": user}, "body": body} for number, user, body in items]
     )
@@ -146,9 +151,9 @@ OURS = "github-actions[bot]"
     ("pages", "call"),
     [
         ([page()], "POST repos/team/tracing/issues/5/comments"),
-        # Somebody else's that quotes ours, and another workflow's.
+        # One of another user that quotes ours, and one of another workflow.
         ([page((1, "mallory", f"{MARKER}\n"), (2, OURS, "hello"))], "POST repos/team/tracing/issues/5/comments"),
-        # On the second page, and two of them.
+        # Two of ours, on the second page.
         (
             [page((1, "mallory", MARKER)), page((3, OURS, f"{MARKER}\nold"), (4, OURS, f"{MARKER}\nolder"))],
             "PATCH repos/team/tracing/issues/comments/3",
@@ -186,13 +191,13 @@ def test_a_comment_that_cannot_be_written_says_so_in_the_place_of_the_one_before
     text = (runner.folder / "comment.md").read_text()
     assert text.startswith(f"{MARKER}\n## Pulumi preview of c0ffee0\n")
     assert "[the run](https://r) says why" in text
-    # Whatever failed before it; and it is posted then.
+    # It runs whichever step failed before, and is posted.
     assert step("preview", "comment", "Write why there is none")["if"] == "${{ failure() }}"
     assert step("preview", "comment", "Post the comment")["if"] == "${{ !cancelled() }}"
 
 
 def test_a_fork_is_told_that_it_is_not_previewed_though_it_sees_no_variables() -> None:
-    # Nothing here evaluates GitHub's expressions.
+    # The test compares text: nothing here evaluates GitHub's expressions.
     fork, _, other = jobs("preview")["skipped"]["if"].partition(" || ")
     assert fork == "github.event.pull_request.head.repo.full_name != github.repository"
     assert "vars." in other
@@ -260,7 +265,7 @@ def test_drift_has_one_issue_which_is_closed_when_it_is_gone(
     if drifted == "true":
         body = (runner.folder / "body.md").read_text()
         assert body.startswith(f"{DRIFT}\n")
-        # A code block, whatever is in it.
+        # An indented code block, which no text can end.
         assert "\n\n    Service nginx is gone\n    ```\n    @everyone\n" in body
         assert len(body) < 65_536
 
@@ -302,6 +307,14 @@ def test_an_older_commit_than_the_newest_is_not_deployed(newest: str, status: in
     assert done.returncode == status
     assert (f"main is at {newest} by now" in done.stdout) == bool(status)
     assert runner.calls("gh") == ["api repos/team/tracing/commits/main --jq .sha"]
+
+
+def test_an_update_is_of_the_environment_s_stack_with_the_policies(runner: Runner) -> None:
+    runner.stand_in("pulumi", "exit 3")
+    up = step("update", "update", "Up")
+    assert up["env"]["ENVIRONMENT"] == "${{ inputs.environment }}"
+    assert runner.script(up["run"], ENVIRONMENT="staging").returncode == 3
+    assert runner.calls("pulumi") == ["up --stack staging --yes --non-interactive --policy-pack policy"]
 
 
 def test_the_kubeconfig_is_a_file_for_the_runner_alone(runner: Runner) -> None:

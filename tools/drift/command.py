@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 when nothing drifted, 1 when something did, 2 when it could not be determined.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         found = drift(options.stack)
     except PreviewsError as error:
@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     return DRIFTED if found else NONE
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m tools drift",
         description="Names the objects and fields that are not as Pulumi left them; changes nothing.",

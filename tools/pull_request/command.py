@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 when the comment was written, whatever it says; 2 when it was not.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return _run(options)
     except PreviewsError as error:
@@ -59,12 +59,13 @@ def _write(file: Path, text: str) -> None:
         raise PreviewsError(f"--output {file}: {error.strerror}.") from None
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m tools comment",
         description="Writes what `pulumi preview --json` says of each environment as one Markdown comment.",
         epilog=f"Exit code: 0 the comment was written, failed previews included; 2 it was not. "
-        f"Its first line is {MARKER}, by which a workflow finds it again.",
+        f"Its first line is `{MARKER}`, by which a workflow finds it again.",
     )
     parser.add_argument(
         "previews",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from tools.paths import REPOSITORY
-from tools.quickstart import clusters, ephemeral, stack
+from tools.quickstart import clusters, ephemeral, parsers, stack
 from tools.quickstart.state import STATE, QuickstartError
 
 Command = Callable[[list[str]], int]
@@ -34,8 +34,9 @@ def _explained(command: Command) -> Command:
 
 
 @_explained
-def up(_: list[str]) -> int:
+def up(arguments: list[str]) -> int:
     """Takes a cluster, deploys, sends requests and finds them, says how to go on."""
+    parsers.up().parse_args(arguments)
     STATE.mkdir(exist_ok=True, mode=0o700)
     cluster = clusters.take()
     print(f"Cluster: {cluster.description}")
@@ -56,8 +57,9 @@ def up(_: list[str]) -> int:
 
 
 @_explained
-def down(_: list[str]) -> int:
+def down(arguments: list[str]) -> int:
     """Removes the stack and the cluster that `up` made. A second time there is nothing to do."""
+    parsers.down().parse_args(arguments)
     cluster = clusters.saved()
     if cluster is None:
         print("Nothing is up: nothing to do.")
@@ -93,6 +95,9 @@ def probe(arguments: list[str]) -> int:
 @_explained
 def pulumi(arguments: list[str]) -> int:
     """Runs the Pulumi CLI on the quickstart's stack."""
+    # Every other flag is the CLI's own.
+    if arguments[:1] in (["-h"], ["--help"]):
+        parsers.pulumi().parse_args(arguments)
     cluster = clusters.saved()
     if cluster is None:
         raise QuickstartError("Nothing is up: `make up` first.")
@@ -104,5 +109,5 @@ def pulumi(arguments: list[str]) -> int:
 @_explained
 def preview(arguments: list[str]) -> int:
     """Previews a stack's configuration on a throw-away cluster: the stack's name, then options of `pulumi preview`."""
-    name, others = (arguments[0], arguments[1:]) if arguments else ("dev", [])
-    return ephemeral.preview(name, others)
+    options, others = parsers.preview().parse_known_args(arguments)
+    return ephemeral.preview(options.stack, others)

@@ -33,11 +33,7 @@ def main(arguments: list[str]) -> int:
     Returns:
         0, or 2 when something could not be measured.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m tools bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="NAME", help="these alone")
-    only: list[str] = parser.parse_args(arguments).only
+    only: list[str] = parser().parse_args(arguments).only
     take_interrupts()
     progress, console = Progress(), Console()
     try:
@@ -52,6 +48,20 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the arguments."""
+    made = argparse.ArgumentParser(
+        prog="python -m tools bench",
+        description=__doc__,
+        epilog="Exit code: 0 everything was measured; 2 something could not be measured.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="NAME", help="measure these sections alone"
+    )
+    return made
 
 
 def _measure(section: str, scratch: Path, progress: Progress, console: Console) -> None:

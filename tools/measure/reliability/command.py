@@ -82,9 +82,7 @@ def main(arguments: list[str]) -> int:
     Returns:
         0 when every bar was met, 1 when one was missed, 2 when nothing could be measured.
     """
-    parser = argparse.ArgumentParser(prog="python -m tools reliability", description=__doc__)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these figures alone")
-    only: list[str] | None = parser.parse_args(arguments).only
+    only: list[str] | None = parser().parse_args(arguments).only
     take_interrupts()
     progress, figures = Progress(), list[Figure]()
     try:
@@ -99,6 +97,17 @@ def main(arguments: list[str]) -> int:
     show(figures, Console())
     print(f"All of it: {FILE}")
     return 0 if all(figure.met for figure in figures) else 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the arguments."""
+    made = argparse.ArgumentParser(
+        prog="python -m tools reliability",
+        description=__doc__,
+        epilog="Exit code: 0 every target was met; 1 one was missed; 2 nothing could be measured.",
+    )
+    made.add_argument("--only", nargs="+", metavar="NAME", help="measure these figures alone")
+    return made
 
 
 class _Run:
