@@ -9,11 +9,8 @@ from components.documents.tempo import tempo_document
 from settings.capabilities import attribute_limit
 from settings.limit_table import hops
 from settings.limits import (
-    KIB,
-    MIB,
     batch_size,
     exports,
-    largest_span,
     largest_trace,
     nginx_memory,
     receiver,
@@ -21,6 +18,8 @@ from settings.limits import (
     tempo_memory,
 )
 from settings.rules import violations_of
+from settings.sizes import KIB, MIB
+from settings.spans import largest_span
 from settings.stack import Settings
 from settings.types import amount
 
@@ -93,7 +92,7 @@ def test_the_defaults_hold_a_receiver_that_hangs_for_half_a_minute() -> None:
     assert exporter.batch_count * batch_size(settings) >= 30 * 500
 
 
-# Measured with the official module and a receiver that hangs: `SPAN_OBJECTS` of `settings/limits.py`.
+# Measured with the official module and a receiver that hangs: `SPAN_OBJECTS` of `settings/sizes.py`.
 @pytest.mark.parametrize(
     ("batch", "slots", "head", "mebibytes"),
     [(64, 64, 0, 71), (128, 64, 0, 101), (512, 64, 0, 278), (64, 64, 15_000, 305), (128, 64, 15_000, 570)],
