@@ -104,7 +104,13 @@ class Queue(Model):
         description="`memory` is lost with the pod; `persistent` is a volume for each pod, which outlives it and needs "
         "the distribution k8s or contrib.",
     )
-    size: Annotated[Bytes, at_least(LEAST_VOLUME, f"with less it holds fewer than {_MESSAGES} of the largest messages, of {RECEIVER // MIB} MiB each")] = Field(
+    size: Annotated[
+        Bytes,
+        at_least(
+            LEAST_VOLUME,
+            f"with less it holds fewer than {_MESSAGES} of the largest messages, of {RECEIVER // MIB} MiB each",
+        ),
+    ] = Field(
         default=QUEUE_VOLUME,
         description="Size of the volume, with `persistent`. The queue counts exports, and assumes that each is a full "
         f"one of ordinary spans: {QUEUE_VOLUME} hold {DEFAULT_ENTRIES} of NGINX's by default, of which each of its "

@@ -1,4 +1,4 @@
-"""The limits of size: what one hop sends, the next one takes."""
+"""The limits of size: the next hop takes what one sends."""
 
 from typing import Any
 
@@ -13,12 +13,13 @@ from settings.limits import (
     exports,
     largest_trace,
     nginx_memory,
+    queue_entries,
     receiver,
     sized,
     tempo_memory,
 )
 from settings.rules import violations_of
-from settings.sizes import KIB, MIB
+from settings.sizes import DEFAULT_BATCH, DEFAULT_ENTRIES, DEFAULT_TAIL_ENTRIES, KIB, MIB
 from settings.spans import largest_span
 from settings.stack import Settings
 from settings.types import amount
@@ -81,6 +82,14 @@ def test_what_a_hop_sends_at_most_the_next_one_takes(configuration: dict[str, An
 def test_a_receiver_that_hangs_costs_no_pod_its_memory(configuration: dict[str, Any]) -> None:
     settings = Settings.model_validate(configuration)
     assert nginx_memory(settings.nginx, batch_size(settings)) <= amount(settings.nginx.resources.memory_limit)
+
+
+def test_the_numbers_in_the_descriptions_are_those_of_the_defaults() -> None:
+    settings = Settings()
+    assert batch_size(settings) == DEFAULT_BATCH
+    assert queue_entries(settings.collector, exports(settings), queues=1) == DEFAULT_ENTRIES
+    tail = Settings.model_validate({"collector": {"sampling": {"tail": {}}}})
+    assert queue_entries(tail.collector, exports(tail), queues=1) == DEFAULT_TAIL_ENTRIES
 
 
 def test_the_defaults_hold_a_receiver_that_hangs_for_half_a_minute() -> None:
