@@ -46,8 +46,10 @@ each time, while every export fails. README has what is lost with one and with t
 """
 
 _MESSAGES = 16
-LEAST_VOLUME = f"{_MESSAGES * RECEIVER // MIB}Mi"
-"""Our choice: `_MESSAGES` of the largest messages."""
+"""Our choice: the largest messages that the volume of a queue holds at least."""
+
+_TOO_SMALL = f"with less it holds fewer than {_MESSAGES} of the largest messages, of {RECEIVER // MIB} MiB each"
+_Volume = Annotated[Bytes, at_least(f"{_MESSAGES * RECEIVER // MIB}Mi", _TOO_SMALL), TypeName("bytes")]
 
 
 def _countable(ratio: Decimal) -> Decimal:
@@ -104,13 +106,7 @@ class Queue(Model):
         description="`memory` is lost with the pod; `persistent` is a volume for each pod, which outlives it and needs "
         "the distribution k8s or contrib.",
     )
-    size: Annotated[
-        Bytes,
-        at_least(
-            LEAST_VOLUME,
-            f"with less it holds fewer than {_MESSAGES} of the largest messages, of {RECEIVER // MIB} MiB each",
-        ),
-    ] = Field(
+    size: _Volume = Field(
         default=QUEUE_VOLUME,
         description="Size of the volume, with `persistent`. The queue counts exports, and assumes that each is a full "
         f"one of ordinary spans: {QUEUE_VOLUME} hold {DEFAULT_ENTRIES} of NGINX's by default, of which each of its "

@@ -169,8 +169,8 @@ ELSEWHERE = {"exporter": {"endpoint": "otlp.vendor.example:4317"}}
                 "collector": {"enabled": False, "replicas": 3, "distribution": "k8s"},
                 "tempo": {"enabled": False},
             },
-            "collector.distribution, collector.replicas have no effect, because `collector.enabled` is false. To remove: "
-            "pulumi config rm --path collector.distribution && pulumi config rm --path collector.replicas",
+            "collector.distribution, collector.replicas have no effect, because `collector.enabled` is false. "
+            "To remove: pulumi config rm --path collector.distribution && pulumi config rm --path collector.replicas",
         ),
         (
             {"collector": exporting("otlp.vendor.example:4317"), "tempo": {"enabled": False, "retention": "12h"}},
