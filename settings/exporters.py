@@ -29,14 +29,14 @@ from settings.types import (
 
 
 def _message(size: str) -> str:
-    # The Collector counts in whole mebibytes; above `RECEIVER` it takes no larger message, so the upper bound is ours.
+    # The Collector counts in whole mebibytes. The upper bound is our choice: it takes no more than `RECEIVER` anyway.
     if not MIB <= amount(size) <= 1024 * MIB:
         raise ValueError("must be from 1Mi to 1Gi")
     return size
 
 
-_CERTIFICATE_TEXT = "the text of the file is `clientCertificate`, that of its key `clientKey`"
-_AUTHORITY_TEXT = "the text of the file is `caBundle`"
+_CERTIFICATE_TEXT = "`clientCertificate` is the text of the file, and `clientKey` the text of its key"
+_AUTHORITY_TEXT = "`caBundle` is the text of the file"
 _IS_ALWAYS_CHECKED = (
     "anyone in between can read a connection whose certificate is not checked: name the authority with `caBundle`, "
     "and with `serverName` the host that the certificate is for"
@@ -50,8 +50,8 @@ class ExporterTls(Model):
         **dict.fromkeys(("certfile", "cert", "certpem", "certificate", "keyfile", "key", "keypem"), _CERTIFICATE_TEXT),
         **dict.fromkeys(("cafile", "ca", "capem", "trustedcertificate", "cacert"), _AUTHORITY_TEXT),
         **dict.fromkeys(("insecureskipverify", "skipverify", "verify"), _IS_ALWAYS_CHECKED),
-        "insecure": "TLS is turned off by `enabled: false`",
-        "servernameoverride": "it is `serverName`",
+        "insecure": "`enabled: false` turns TLS off",
+        "servernameoverride": "it is called `serverName`",
         "reloadinterval": "a new certificate replaces the pods, so the Collector reads no file again",
     }
 
@@ -60,7 +60,7 @@ class ExporterTls(Model):
     )
     ca_bundle: CertificateBundle | None = Field(
         default=None,
-        description="Authorities that sign the receiver's certificate. Unset: those of the image.",
+        description="Certificate authorities that the Collector trusts for the receiver. Unset: those of the image.",
         examples=["-----BEGIN CERTIFICATE-----\n…"],
     )
     client_certificate: ClientCertificate | None = Field(

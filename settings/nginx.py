@@ -57,9 +57,9 @@ class Exporter(Model):
             ("clientcertificate", "clientkey", "certfile", "keyfile", "sslcertificate", "sslcertificatekey"),
             _NO_CLIENT_CERTIFICATE,
         ),
-        "tls": "TLS is an `endpoint` with https://, its authorities `caBundle`",
-        "trustedcertificate": "the text of the file is `caBundle`",
-        "cafile": "the text of the file is `caBundle`",
+        "tls": "an `endpoint` with https:// has TLS, and `caBundle` its authorities",
+        "trustedcertificate": "`caBundle` is the text of the file",
+        "cafile": "`caBundle` is the text of the file",
     }
 
     endpoint: Endpoint | None = Field(
@@ -92,7 +92,7 @@ class Exporter(Model):
     )
     ca_bundle: CertificateBundle | None = Field(
         default=None,
-        description="Authorities that sign the endpoint's certificate. Unset: those of the image.",
+        description="Certificate authorities that the module trusts for the endpoint. Unset: those of the image.",
         examples=["-----BEGIN CERTIFICATE-----\n…"],
     )
 

@@ -102,7 +102,7 @@ class Packages(Model):
     )
     ca_bundle: CertificateBundle | None = Field(
         default=None,
-        description="Authorities that sign the repository's certificate. Unset: Debian's.",
+        description="Certificate authorities that the build trusts for the repository. Unset: Debian's.",
         examples=["-----BEGIN CERTIFICATE-----\n…"],
     )
     signing_key: HttpsUrl = Field(
@@ -133,7 +133,7 @@ class UsageReport(Model):
     )
     ca_bundle: CertificateBundle | None = Field(
         default=None,
-        description="Authorities that sign the endpoint's certificate. Unset: those of the image.",
+        description="Certificate authorities that NGINX trusts for the endpoint. Unset: those of the image.",
         examples=["-----BEGIN CERTIFICATE-----\n…"],
     )
     enforce_initial_report: bool = Field(

@@ -65,7 +65,7 @@ AttributeName = Annotated[LiteralText, TypeName("attribute")]
 
 
 class Sampling(Model):
-    """Which requests are traced."""
+    """Which requests NGINX traces."""
 
     ratio: SamplingRatio = Field(
         default=Decimal(1), description="Share of the requests that NGINX traces, in steps of 0.0001.", examples=["0.1"]
