@@ -103,13 +103,15 @@ def reader_of(settings: Settings) -> Reader:
     if settings.edition == "plus":
         # An image that is built has the OpenTelemetry module and no other.
         modules = frozenset[str]() if settings.plus.image is None else None
-        release = settings.plus.built_release
-        return Reader(True, release.nginx if release else None, modules)
+        return Reader(True, _VERSIONS_OF_PLUS.get(settings.plus.release) if modules is not None else None, modules)
     image = settings.nginx.image
     if not has_module(image) and module_of(image) is None:
         return Reader(False, None, None)
     # nginxinc/docker-nginx: the image that `-otel` is made from has these as files.
     return Reader(False, nginx_version(image), frozenset({"njs", "geoip", "image_filter", "xslt"}))
+
+
+_VERSIONS_OF_PLUS = {"R33": (1, 27, 2), "R34": (1, 27, 4), "R35": (1, 29, 0), "R36": (1, 29, 3)}
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ from typing import cast
 import jinja2
 
 from components.documents.nginx_merge import merged
-from settings.nginx import Exporter, NginxSettings
+from settings.limits import LARGEST_BATCH
+from settings.nginx import WORKERS, Exporter, NginxSettings, Route, Sampling
 from settings.nginx_contexts import context_of, said
 from settings.nginx_syntax import quoted
 from settings.plus import PlusSettings
-from settings.routes import Route, Sampling
-from settings.sizes import LARGEST_BATCH, WORKERS
 from settings.types import bracketed
 from settings.upstreams import Resolver, Upstream, full_name
 

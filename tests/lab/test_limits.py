@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from lab.cluster.lifecycle import kubectl
-from settings.sizes import RECEIVER
+from settings.limits import RECEIVER
 from tests.lab.conftest import NAMESPACE, Stack, forwarded, objects
 from tests.waiting import wait_for
 

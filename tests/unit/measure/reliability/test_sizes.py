@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from settings.sizes import RECEIVER
+from settings.limits import RECEIVER
 from tools.measure.reliability.sizes import SIZES, messages
 
 
