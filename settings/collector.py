@@ -31,11 +31,11 @@ Distribution = Literal["core", "k8s", "contrib"]
 OTLP_HTTP_PORT = 4318
 """The port of OTLP over HTTP."""
 
-VERSION = "0.126.0"
+_VERSION = "0.126.0"
 DEFAULT_IMAGES: dict[Distribution, str] = {
-    "core": f"otel/opentelemetry-collector:{VERSION}",
-    "k8s": f"otel/opentelemetry-collector-k8s:{VERSION}",
-    "contrib": f"otel/opentelemetry-collector-contrib:{VERSION}",
+    "core": f"otel/opentelemetry-collector:{_VERSION}",
+    "k8s": f"otel/opentelemetry-collector-k8s:{_VERSION}",
+    "contrib": f"otel/opentelemetry-collector-contrib:{_VERSION}",
 }
 
 DEFAULT_REPLICAS = 2
@@ -225,7 +225,7 @@ class CollectorSettings(Model):
     )
     image: Image | None = Field(
         default=None,
-        description=f"Image of the Collector. Unset: version {VERSION} of the distribution.",
+        description=f"Image of the Collector. Unset: version {_VERSION} of the distribution.",
         examples=[DEFAULT_IMAGES["core"]],
     )
     replicas: Count | None = Field(

@@ -136,14 +136,14 @@ def _through_the_collector(settings: Settings) -> Iterator[Hop]:
         "Collector: a queue in memory",
         "spans that no backend takes yet",
         f"{_size(queue_bytes(collector))}; the memory limiter refuses earlier: at 200 MiB of ordinary spans",
-        "the Collector refuses it and tells the sender: `otelcol_receiver_refused_spans`",
+        "the Collector refuses more and tells the sender: `otelcol_receiver_refused_spans`",
         "`sending_queue.sizer: bytes`: the memory that `collector.memoryLimiter` leaves",
     )
     yield Hop(
         "Collector: a persistent queue",
         "spans that no backend takes yet",
         f"the volume: as many exports of ordinary spans as {collector.queue.size} hold",
-        "the Collector refuses it: `otelcol_receiver_refused_spans`; larger spans fill the volume before the count",
+        "the Collector refuses more: `otelcol_receiver_refused_spans`; larger spans fill the volume before the count",
         "`sending_queue.queue_size` counts exports alone (Collector 0.126)",
     )
     yield Hop(
@@ -196,7 +196,7 @@ def _tempo(settings: Settings) -> Iterator[Hop]:
         f"{ingestion.bytes_per_trace} bytes (`tempo.ingestion.bytesPerTrace`)",
         "Tempo drops its further spans: `tempo_discarded_spans_total`",
         f"reading a trace takes {TRACE_COPIES} times its bytes; Tempo's memory limit then allows "
-        f"{largest_trace(settings.tempo.resources.memory_limit)}",
+        f"{largest_trace(settings.tempo.resources.memory_limit)} bytes",
     )
     yield Hop(
         "Tempo: querier → query frontend → reader",
