@@ -1,4 +1,4 @@
-"""Tells what the deployed programs can do, by version and distribution.
+"""Holds the features of the deployed programs, by version and distribution.
 
 Decided from built-in tables keyed by version and distribution; no image is inspected.
 """

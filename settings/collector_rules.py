@@ -1,6 +1,6 @@
 """Rules of the Collector: its distribution, its sampling, its queue and its receivers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from settings.capabilities import COMPONENTS, distribution_of
 from settings.collector import DEFAULT_IMAGES, OTLP_HTTP_PORT
@@ -106,7 +106,7 @@ def _kubernetes_api_port(settings: Settings) -> Iterator[RuleViolation]:
         yield violation("collector.kubernetesApiPort", message, depends_on=[attributes])
 
 
-COLLECTOR_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+COLLECTOR_RULES = (
     _distribution,
     _components,
     _sampling,

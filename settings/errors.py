@@ -20,7 +20,7 @@ QUOTE_AND_BACKSLASH = "'\\"
 """Characters that have a meaning within `$'…'`."""
 
 Place = tuple[str | int, ...]
-"""Where a value is: keys, and indices of list items."""
+"""The place of a value: keys, and indices of list items."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ConfigError:
     """The value as it may be shown; None if there is none."""
 
     echoed: tuple[str, ...] = ()
-    """Values of the configuration that the message or the fix repeats; `masked` hides them where they are secret."""
+    """Values of the configuration that the message or the fix repeats; `masked` hides them if they are secret."""
 
     def __str__(self) -> str:
         shown = "" if self.value is None else f" = {self.value}"
@@ -81,7 +81,7 @@ def violation(
         place: where the error is: `"nginx.replicas"`, or a tuple if a part of it is an index or a user's own name.
         message: says what is wrong and what is allowed.
         set_to: the value that the offered command sets at the place. Unset: the command removes the place.
-        fix: the command, where it is another.
+        fix: the command, if it does neither.
         depends_on: places besides the error's own that the rule depends on.
         echoed: values of the configuration that the message or the fix repeats.
     """
@@ -102,7 +102,7 @@ def place_of(written: Place | str) -> Place:
 
 
 def value_at(settings: BaseModel, place: Place) -> str | None:
-    """Returns the value of a place as an error may show it; None for groups, certificates, and where there is none."""
+    """Returns the value of a place as an error may show it; None for groups and certificates, and if it has none."""
     value: Any = settings
     for part in place:
         if isinstance(value, BaseModel):
@@ -157,7 +157,7 @@ def path(place: Place) -> str:
         elif re.fullmatch(r"[\w-]+", part):
             written += f".{part}" if written else part
         else:
-            # Pulumi supports no other escape than that of a quote.
+            # Pulumi supports one escape alone: a quote.
             escaped = part.replace('"', '\\"')
             written += f'["{escaped}"]'
     return written

@@ -1,7 +1,7 @@
 """Rules of the Collector's exporters: their endpoints, headers, TLS and proxy; and where their secrets are."""
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic import SecretStr
 
@@ -98,7 +98,7 @@ def _own_services(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects exporters that lead to the stack itself."""
     if not settings.collector.enabled:
         return
-    own = {"otel-collector": "is the stack's own Collector: each span would go round for ever"}
+    own = {"otel-collector": "is the stack's own Collector: each span would loop for ever"}
     if settings.tempo.enabled:
         own["tempo-otlp"] = "is the stack's own Tempo, which gets every span without it"
     for place, exporter in exporters(settings):
@@ -135,7 +135,7 @@ def _tls(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def _client_certificate(place: Place, tls: ExporterTls) -> Iterator[RuleViolation]:
-    """Rejects half of a pair, and two halves of different pairs."""
+    """Rejects a certificate without its key, a key without its certificate, and a pair that does not match."""
     certificate, key = (*place, "clientCertificate"), (*place, "clientKey")
     new_key = set_command(key, secret=True)
     if tls.client_certificate and not tls.client_key:
@@ -202,7 +202,7 @@ def _ends_soon(place: Place, end: datetime.date) -> Iterator[str]:
         yield f"{certificate} expires on {end}: receivers refuse it then"
 
 
-EXPORTER_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+EXPORTER_RULES = (
     _header_spellings,
     _header_names,
     _endpoints,

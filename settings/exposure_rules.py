@@ -1,6 +1,6 @@
 """Rules of the keys under `service`, and of Tempo's password."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from settings.errors import RuleViolation, needs, set_command, violation
 from settings.stack import Settings
@@ -57,7 +57,7 @@ def _password_needs_tempo(settings: Settings) -> Iterator[RuleViolation]:
         yield violation(_PASSWORD, message, depends_on=["tempo.enabled"])
 
 
-EXPOSURE_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+EXPOSURE_RULES = (
     _node_port_needs_nodes,
     _restriction_needs_policies,
     _addresses_need_an_outside,

@@ -1,4 +1,4 @@
-"""Warnings of keys that have no effect, because what they configure is switched off.
+"""Warns of keys that have no effect, because their component is switched off.
 
 They are no errors: people switch components off for a while.
 """

@@ -1,4 +1,4 @@
-"""Versions of the images that this program knows, and warnings of others."""
+"""Lists the versions of images that this program knows, and warns of others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

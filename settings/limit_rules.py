@@ -1,6 +1,6 @@
 """Rules of size: the next hop takes every message that a hop may send, and the memory holds it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from settings.errors import Place, RuleViolation, violation
 from settings.limits import (
@@ -104,7 +104,7 @@ def _mebibytes(size: int) -> str:
     return f"{-(-size // MIB)}Mi"
 
 
-LIMIT_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+LIMIT_RULES = (
     _nginx_messages,
     _nginx_memory,
     _collector_memory,

@@ -36,7 +36,7 @@ class Hop:
     """One hop of a message."""
 
     way: str
-    """From where to where."""
+    """Its sender and receiver."""
 
     sends: str
     """The most that the sender sends."""

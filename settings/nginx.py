@@ -151,7 +151,7 @@ class NginxResources(Resources):
     )
     cpu: Cpu = Field(
         default="250m",
-        description="CPU request. It is larger than that of the other components, so that a busy node serves requests "
+        description="CPU request, larger than the other components' requests, so that a busy node serves requests "
         "first; spans wait and are not lost.",
     )
 

@@ -1,6 +1,6 @@
 """Rules of NGINX: its image, its exporter, its host names and its attributes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from settings.capabilities import FIRST_WITH_HEADERS, FIRST_WITH_TLS, has_module, module_of
 from settings.errors import Place, RuleViolation, needs, path, repeated, violation
@@ -79,7 +79,7 @@ def _server_names(settings: Settings) -> Iterator[RuleViolation]:
         yield violation(("nginx", "serverName", number), message)
 
 
-NGINX_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+NGINX_RULES = (
     _module,
     _endpoint_is_set,
     _one_receiver,

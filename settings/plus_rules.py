@@ -1,10 +1,10 @@
-"""Rules of NGINX Plus, and warnings of what ends soon.
+"""Rules of NGINX Plus, and warnings of a license or certificate that ends soon.
 
 With the edition `oss` nothing is demanded: a stack may change its edition by `edition` alone.
 """
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from settings.capabilities import FIRST_PLUS_WITH_ALL
 from settings.errors import RuleViolation, needs, repeated, set_command, violation
@@ -114,7 +114,7 @@ def _ratios(settings: Settings) -> Iterator[RuleViolation]:
         yield violation(("plus", "samplingRatios", number), "is there twice")
 
 
-PLUS_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+PLUS_RULES = (
     _image,
     _cache,
     _secrets,

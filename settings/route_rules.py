@@ -1,7 +1,7 @@
 """Rules of NGINX's routes: what answers each, and the variables that its texts name."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from settings.errors import Place, RuleViolation, path, remove_command, repeated, set_command, violation
 from settings.nginx_syntax import unknown_variable
@@ -110,7 +110,7 @@ def _templates(settings: Settings) -> Iterator[tuple[Place, str]]:
         yield from (((*place, *keys), text) for keys, text in texts.items() if text is not None)
 
 
-ROUTE_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+ROUTE_RULES = (
     _paths,
     _answers,
     _untraced,

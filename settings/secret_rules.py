@@ -1,4 +1,4 @@
-"""Rules of secrets: which places have one, and whether the stack's file shows it."""
+"""Rules of secrets: the places that have one, and whether the stack's file shows it."""
 
 from collections.abc import Callable, Iterator
 
@@ -36,9 +36,9 @@ def secrets_made_plain(settings: Settings, is_secret: IsSecret) -> Iterator[str]
         if key not in kept and is_secret(key):
             yield (
                 f"{key} is encrypted in the stack's file, and nothing in it stays secret: its values are plain text in "
-                "the cluster's objects, in previews and in the state. What stays secret is `registryPassword`, "
-                "`tempoPassword`, the three secrets of NGINX Plus, what is in `headers`, `clientKey` and the proxy's "
-                "`password`"
+                "the cluster's objects, in previews and in the state. Only these stay secret: "
+                "`registryPassword`, `tempoPassword`, the three secrets of NGINX Plus, `headers`, `clientKey` and the "
+                "proxy's `password`"
             )
 
 

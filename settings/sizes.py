@@ -1,4 +1,4 @@
-"""Sizes that documents, rules and descriptions are computed from, each with its source.
+"""Holds the sizes from which documents, rules and descriptions are computed, each with its source.
 
 All sizes are bytes unless their name says otherwise. `limits.py` has what depends on a configuration.
 """

@@ -1,7 +1,7 @@
-"""Rules of what no single component owns: namespace, resources, scheduling, ports, the registry's login."""
+"""Rules of the whole stack: namespace, ports, resources, scheduling, and the login at the registry."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from settings.errors import Place, RuleViolation, remove_command, repeated, set_command, violation
 from settings.general import Resources
@@ -100,7 +100,7 @@ def _registry(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def _one_registry(settings: Settings) -> Iterator[RuleViolation]:
-    """Rejects a login that may be for one of several registries: a user of one is not sent to the other."""
+    """Rejects a login if there are several registries, so that no registry gets the user of another."""
     registries = sorted(settings.registries())
     if settings.registry_username and len(registries) > 1:
         yield violation(
@@ -111,7 +111,7 @@ def _one_registry(settings: Settings) -> Iterator[RuleViolation]:
         )
 
 
-STACK_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+STACK_RULES = (
     _namespace,
     _node_ports,
     _resources,

@@ -1,7 +1,7 @@
 """Rules of Tempo: its image, its storage, its gateway, and whether spans reach it."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from settings.capabilities import version_of
 from settings.errors import RuleViolation, needs, set_command, violation
@@ -9,7 +9,7 @@ from settings.image_versions import TEMPO, TEMPO_3, dotted
 from settings.stack import Settings
 from settings.types import IMAGE_REFERENCE, seconds
 
-_ENABLED = "tempo.enabled"
+_ENABLED, _GATEWAY = "tempo.enabled", "tempo.gateway.image"
 _NEWEST_IMAGE = "grafana/tempo:2.10.8"
 
 
@@ -68,15 +68,25 @@ def _storage_class(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def _gateway_is_open_source(settings: Settings) -> Iterator[RuleViolation]:
-    """Rejects NGINX Plus as the gateway, which does not start without a license."""
-    image = settings.tempo.gateway.image
-    matched = IMAGE_REFERENCE.fullmatch(image or "")
-    if settings.tempo.enabled and matched and "nginx-plus" in matched["name"]:
-        message = "must be open-source NGINX: NGINX Plus does not start without a license, and the gateway gets none"
-        yield violation("tempo.gateway.image", message)
+    """Rejects NGINX Plus as the gateway, whose image is `nginx.image` if it has none of its own."""
+    own, shared = settings.tempo.gateway.image, settings.nginx.image
+    reason = "the gateway gets no license, without which NGINX Plus does not start"
+    if not settings.tempo.enabled or not _is_plus(own or shared):
+        return
+    if own:
+        yield violation(_GATEWAY, f"must be open-source NGINX: {reason}")
+    else:
+        message = f"is required, because `nginx.image` is NGINX Plus: {reason}"
+        image = type(settings.nginx)().image
+        yield violation(_GATEWAY, message, set_to=image, depends_on=["nginx.image"])
 
 
-TEMPO_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+def _is_plus(image: str) -> bool:
+    matched = IMAGE_REFERENCE.fullmatch(image)
+    return matched is not None and "nginx-plus" in matched["name"]
+
+
+TEMPO_RULES = (
     _image,
     _has_spans,
     _one_replica,

@@ -14,7 +14,7 @@ class Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
 
     elsewhere: ClassVar[Mapping[str, str]] = {}
-    """Hints for keys that people expect here: where to set it instead, or why there is no such key.
+    """Hints for keys that people expect here: the key to set instead, or why there is no such key.
 
     The keys are written in lower case without `_`.
     """
@@ -48,7 +48,7 @@ class NearMissError(ValueError):
 
 
 def matching(pattern: str, expected: str) -> AfterValidator:
-    """Checks that the whole text matches a pattern; the error says that it must be what is `expected`."""
+    """Checks that the whole text matches a pattern; the error says that the text must be `expected`."""
     compiled = re.compile(pattern, re.ASCII)
 
     def check(text: str) -> str:
