@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from settings.collector import Distribution
+from settings.collector import DEFAULT_IMAGES, Distribution
 from settings.types import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
 
 _SUFFIXES: dict[str, Distribution] = {"": "core", "-k8s": "k8s", "-contrib": "contrib"}
@@ -18,6 +18,9 @@ OFFICIAL_NGINX = frozenset({"nginx", "library/nginx", "nginxinc/nginx-unprivileg
 An image called `nginx` in another registry may be anything.
 """
 
+
+_NGINX_NAMES = frozenset({"nginx", "nginx-unprivileged"})
+"""Last parts of the names of NGINX's images and of their copies in other registries."""
 
 OFFICIAL_COLLECTORS: dict[str, Distribution] = {
     f"{folder}/opentelemetry-collector{suffix}": distribution
@@ -68,7 +71,7 @@ def has_module(image: str) -> bool | None:
 def module_of(image: str) -> Module | None:
     """Returns the module of an image whose tag is `<version>-otel`, as NGINX's own or a copy; None for another tag."""
     matched = IMAGE_REFERENCE.fullmatch(image)
-    is_nginx = matched is not None and matched["name"].split("/")[-1] in {"nginx", "nginx-unprivileged"}
+    is_nginx = matched is not None and matched["name"].split("/")[-1] in _NGINX_NAMES
     tag = matched["tag"] if matched and is_nginx else None
     version = _version(tag or "")
     if tag is None or version is None or "otel" not in tag.split("-"):
@@ -121,7 +124,7 @@ def follows_names(image: str) -> bool | None:
 def nginx_version(image: str) -> tuple[int, ...] | None:
     """Returns the version of open-source NGINX in an image's tag; None if the tag has none."""
     matched = IMAGE_REFERENCE.fullmatch(image)
-    if matched is None or matched["name"].split("/")[-1] not in {"nginx", "nginx-unprivileged"}:
+    if matched is None or matched["name"].split("/")[-1] not in _NGINX_NAMES:
         return None
     return _version(matched["tag"] or "")
 
@@ -136,6 +139,39 @@ def distribution_of(image: str) -> Distribution | None:
 
 Version = tuple[int, int]
 """Major and minor version, which documents and features depend on."""
+
+
+def dotted(version: Version) -> str:
+    """Returns a version as text."""
+    return ".".join(map(str, version))
+
+
+@dataclass(frozen=True)
+class Known:
+    """The versions of a program that are known to read this program's documents."""
+
+    program: str
+    names: frozenset[str]
+    """Last parts of the names of its images. An image of another registry with such a name is taken for a copy."""
+
+    first: Version
+    last: Version
+
+
+# 2.8.4, 2.9.5 and 2.10.8 read this program's tempo.yaml; the lab runs a build between 2.7 and 2.8.
+TEMPO = Known("Tempo", frozenset({"tempo"}), (2, 7), (2, 10))
+# 0.126 runs in the lab; 0.165 has the same processors and exporters.
+COLLECTOR = Known(
+    "the Collector",
+    frozenset(image.split("/")[-1].split(":")[0] for image in DEFAULT_IMAGES.values()),
+    (0, 126),
+    (0, 165),
+)
+# From the first image with the module to the newest whose module's version is known.
+NGINX = Known("NGINX", _NGINX_NAMES, (1, 25), (1, 31))
+
+TEMPO_3: Version = (3, 0)
+"""Refuses a document with `ingester` or `compactor`, which earlier versions need."""
 
 
 def version_of(image: str, names: Collection[str]) -> Version | None:

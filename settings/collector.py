@@ -88,7 +88,7 @@ class Batch(Model):
 class MemoryLimiter(Model):
     """When the Collector refuses spans rather than run out of memory. NGINX never sends refused spans again."""
 
-    # Our choices: the garbage collector needs room above the limit, and a limit below a tenth leaves none for spans.
+    # Our choices: some memory stays free above the limit, and some is left for spans below it.
     limit_percentage: Annotated[int, Field(ge=10, le=95, strict=True)] = Field(
         default=80, description="Share of the memory limit above which the Collector refuses spans, in percent."
     )

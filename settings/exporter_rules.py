@@ -67,7 +67,7 @@ def _headers_of_grpc(settings: Settings) -> Iterator[tuple[Place, str]]:
 
 def _header_names(settings: Settings) -> Iterator[RuleViolation]:
     for place, reason in _headers_of_grpc(settings):
-        yield violation(place, f"must not be a header of an export over gRPC: {reason}", depends_on=[place[:-1]])
+        yield violation(place, f"must not be a header of an export over gRPC: {reason}")
 
 
 def _endpoints(settings: Settings) -> Iterator[RuleViolation]:

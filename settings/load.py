@@ -15,7 +15,7 @@ from settings.errors import PROJECT, ConfigError, Place, masked
 from settings.explain import explain
 from settings.exporter_rules import exporter_warnings
 from settings.ignored_keys import ignored_key_warnings
-from settings.image_versions import image_warnings
+from settings.image_warnings import image_warnings
 from settings.limits import sized
 from settings.plus_rules import plus_warnings
 from settings.rules import violations_of

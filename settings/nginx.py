@@ -71,7 +71,7 @@ class Exporter(Model):
         default=_INTERVAL,
         description="Time after which the module sends a batch that is not full; its own default is 5s.",
     )
-    # Our choice, four times the module's default: `limit_rules.py` refuses less, by the sizes of messages and memory.
+    # Our choice: four times the module's default. `limit_rules.py` bounds it too, by the sizes of messages and memory.
     batch_size: Annotated[Count | None, Field(ge=1, le=2048, strict=True), TypeName("integer")] = Field(
         default=None,
         description=f"Spans of a full batch. Unset: {LARGEST_BATCH}, or fewer if the largest spans that clients can "
@@ -201,6 +201,7 @@ class NginxSettings(Model):
         min_length=1,
         description="Paths and what answers them. Unset: the image's own pages.",
     )
+    # The length is our choice.
     service_name: LiteralText = Field(default="nginx", max_length=255, description="`service.name` of the spans.")
     resource_attributes: dict[AttributeName, LiteralText] = Field(
         default_factory=dict[str, str], description="Attributes of the spans' resource, the same for all spans."

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from settings.capabilities import TEMPO, dotted
 from settings.exposure import ServiceSettings
 from settings.general import Resources
 from settings.sizes import SPAN_BYTES
@@ -138,7 +139,10 @@ class TempoSettings(Model):
         default=True,
         description="Run a Tempo. `false` if `collector.exporters` names another backend.",
     )
-    image: Image = Field(default="grafana/tempo:2.7.2", description="Image of Tempo, 2.7 to 2.10.")
+    image: Image = Field(
+        default="grafana/tempo:2.7.2",
+        description=f"Image of Tempo, version {dotted(TEMPO.first)} to {dotted(TEMPO.last)}.",
+    )
     replicas: Count = Field(
         default=1, description="Always 1: with local storage, each of several would have only a part of the traces."
     )

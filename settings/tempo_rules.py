@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from settings.capabilities import version_of
+from settings.capabilities import TEMPO, TEMPO_3, dotted, version_of
 from settings.errors import RuleViolation, needs, set_command, violation
-from settings.image_versions import TEMPO, TEMPO_3, dotted
 from settings.stack import Settings
 from settings.types import IMAGE_REFERENCE, seconds
 

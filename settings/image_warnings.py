@@ -1,40 +1,10 @@
-"""Lists the versions of images that this program knows, and warns of others."""
+"""Warns of images whose version this program does not know."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from settings.capabilities import FIRST_PLUS, LAST_PLUS, Version, release_of, version_of
-from settings.collector import DEFAULT_IMAGES
+from settings.capabilities import COLLECTOR, FIRST_PLUS, LAST_PLUS, NGINX, TEMPO, Known, dotted, release_of, version_of
 from settings.errors import Place, path
 from settings.stack import Settings
-
-
-@dataclass(frozen=True)
-class Known:
-    """The versions of a program that are known to read this program's documents."""
-
-    program: str
-    names: frozenset[str]
-    """Last parts of the names of its images. An image of another registry with such a name is taken for a copy."""
-
-    first: Version
-    last: Version
-
-
-# 2.8.4, 2.9.5 and 2.10.8 read this program's tempo.yaml; the lab runs a build between 2.7 and 2.8.
-TEMPO = Known("Tempo", frozenset({"tempo"}), (2, 7), (2, 10))
-# 0.126 runs in the lab; 0.165 has the same processors and exporters.
-COLLECTOR = Known(
-    "the Collector",
-    frozenset(image.split("/")[-1].split(":")[0] for image in DEFAULT_IMAGES.values()),
-    (0, 126),
-    (0, 165),
-)
-# From the first image with the module to the newest whose module's version is known.
-NGINX = Known("NGINX", frozenset({"nginx", "nginx-unprivileged"}), (1, 25), (1, 31))
-
-TEMPO_3: Version = (3, 0)
-"""Refuses a document with `ingester` or `compactor`, which earlier versions need."""
 
 
 def image_warnings(settings: Settings) -> Iterator[str]:
@@ -72,8 +42,3 @@ def _plus_release(settings: Settings) -> int | None:
     if settings.edition != "plus":
         return None
     return release_of(settings.plus.image or f"nginx-plus:{settings.plus.release}")
-
-
-def dotted(version: Version) -> str:
-    """Returns a version as text."""
-    return ".".join(map(str, version))
