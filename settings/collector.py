@@ -49,7 +49,8 @@ _MESSAGES = 16
 """Our choice: the largest messages that the volume of a queue holds at least."""
 
 _TOO_SMALL = f"with less it holds fewer than {_MESSAGES} of the largest messages, of {RECEIVER // MIB} MiB each"
-_Volume = Annotated[Bytes, at_least(f"{_MESSAGES * RECEIVER // MIB}Mi", _TOO_SMALL), TypeName("bytes")]
+_LEAST_VOLUME = f"{_MESSAGES * RECEIVER // MIB}Mi"
+_Volume = Annotated[Bytes, at_least(_LEAST_VOLUME, _TOO_SMALL), TypeName("bytes")]
 
 
 def _countable(ratio: Decimal) -> Decimal:
@@ -108,9 +109,9 @@ class Queue(Model):
     )
     size: _Volume = Field(
         default=QUEUE_VOLUME,
-        description="Size of the volume, with `persistent`. The queue counts exports, and assumes that each is a full "
-        f"one of ordinary spans: {QUEUE_VOLUME} hold {DEFAULT_ENTRIES} of NGINX's by default, of which each of its "
-        "workers makes two a second, or more under load. Behind tail sampling it holds "
+        description=f"Size of the volume, with `persistent`; at least {_LEAST_VOLUME}. The queue counts exports, and "
+        f"assumes that each is a full one of ordinary spans: {QUEUE_VOLUME} hold {DEFAULT_ENTRIES} of NGINX's by "
+        "default, of which each of its workers makes two a second, or more under load. Behind tail sampling it holds "
         f"{DEFAULT_TAIL_ENTRIES} batches, full or not: a longer `collector.batch.timeout` makes fewer. Several "
         "exporters share them. Larger spans fill the volume earlier: then the Collector refuses spans, and counts "
         "them.",

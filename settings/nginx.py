@@ -88,7 +88,8 @@ class Exporter(Model):
     )
     headers: dict[HeaderName, NginxHeaderValue] = Field(
         default_factory=dict[str, SecretStr],
-        description="Headers of each export, for `endpoint`; set them with --secret.",
+        description="Headers of each export, for `endpoint`; set them with --secret. Headers that gRPC sets itself are "
+        "refused.",
     )
     ca_bundle: CertificateBundle | None = Field(
         default=None,

@@ -101,7 +101,7 @@ class Settings(Model):
     cluster: ServerUrl | None = Field(
         default=None,
         description="API server of the cluster that the stack belongs to, as its kubeconfig has it. The program "
-        "refuses any other before anything is changed. Unset: the cluster of the context.",
+        "refuses any other before it changes anything. Unset: the cluster of the context.",
         examples=["https://192.0.2.1:6443"],
     )
     node_address: Host | None = Field(

@@ -67,7 +67,7 @@ class Persistence(Model):
 
     size: Annotated[Bytes, at_least(BLOCK, "Tempo writes blocks of up to that size")] | None = Field(
         default=None,
-        description="Size of the volume. Unset: the node's disk, for as long as the pod lives.",
+        description=f"Size of the volume, at least {BLOCK}. Unset: the node's disk, for as long as the pod lives.",
         examples=["10Gi"],
     )
     storage_class: SubdomainName | None = Field(
@@ -166,5 +166,5 @@ class TempoSettings(Model):
     )
     persistence: Persistence = Field(default_factory=Persistence, description="A volume for traces.")
     usage_report: bool = Field(
-        default=False, description="Send Grafana Labs anonymous usage statistics, which is Tempo's own default."
+        default=False, description="Send Grafana Labs anonymous usage statistics. Tempo's own default is to send them."
     )
