@@ -88,7 +88,7 @@ class OtlpExporter(Model):
     protocol: Literal["grpc", "http"] = Field(default="grpc", description="OTLP over gRPC or over HTTP.")
     headers: dict[HeaderName, HeaderValue] = Field(
         default_factory=dict[str, SecretStr],
-        description="Headers of each export; set them with --secret. Over gRPC, those that gRPC sets itself are refused.",
+        description="Headers of each export; set them with --secret. Over gRPC, those that it sets itself are refused.",
     )
     tls: ExporterTls = Field(default_factory=ExporterTls, description="TLS of the connection.")
     max_message_size: Annotated[Bytes, AfterValidator(_message)] = Field(
