@@ -14,7 +14,6 @@ from components.api_objects import listed, section
 from components.cluster_api import Api
 from components.kubeconfig import ApiUnavailableError
 from settings import Settings
-from settings.types import split_endpoint
 from settings.upstreams import service_of
 
 Host = tuple[str, int]
@@ -40,7 +39,7 @@ async def outside_pods(settings: Settings, api: Api) -> Backends:
     """
     nginx, collector = (
         [(*service, port) for host, port in hosts if (service := service_of(host, settings.namespace))]
-        for hosts in (_hosts_of_nginx(settings), _hosts_of_collector(settings))
+        for hosts in (settings.nginx.destinations(settings.namespace), _hosts_of_collector(settings))
     )
     if not settings.network_policies or not (nginx or collector):
         return Backends()
@@ -55,20 +54,10 @@ async def outside_pods(settings: Settings, api: Api) -> Backends:
     )
 
 
-def _hosts_of_nginx(settings: Settings) -> list[Host]:
-    nginx = settings.nginx
-    named = [*nginx.egress, *([nginx.exporter.endpoint] if nginx.exporter.endpoint else [])]
-    upstreams = [route.upstream for route in nginx.routes if route.upstream]
-    return [
-        *((upstream.name(settings.namespace), upstream.port) for upstream in upstreams),
-        *(split_endpoint(endpoint) for endpoint in named),
-    ]
-
-
 def _hosts_of_collector(settings: Settings) -> list[Host]:
     if not settings.collector.enabled:
         return []
-    return [split_endpoint(exporter.endpoint) for exporter in settings.collector.exporters.values()]
+    return settings.collector.destinations
 
 
 async def read_backends(services: Collection[tuple[str, str, int]], api: Api) -> dict[tuple[str, str, int], list[Host]]:

@@ -228,14 +228,7 @@ def licensed_plus(settings: Settings) -> LicensedPlus | None:
 
 def _destinations(settings: NginxSettings, namespace: str, plus: LicensedPlus | None) -> list[tuple[str, int]]:
     """What NGINX connects to outside of the stack's components."""
-    upstreams = [route.upstream for route in settings.routes if route.upstream]
-    # `localhost` is the pod itself.
-    hosts = [
-        (upstream.name(namespace), upstream.port) for upstream in upstreams if upstream.name(namespace) != "localhost"
-    ]
-    hosts += [split_endpoint(address) for address in settings.egress]
-    if settings.exporter.endpoint:
-        hosts.append(split_endpoint(settings.exporter.endpoint))
+    hosts = settings.destinations(namespace)
     if plus:
         report = plus.settings.usage_report
         hosts.append(split_endpoint(report.proxy or report.endpoint))

@@ -166,7 +166,7 @@ def _tempo(tempo: TempoSettings) -> Iterator[Planned]:
 
 def _collector(collector: CollectorSettings) -> Iterator[Planned]:
     yield Planned(SERVICE, COLLECTOR)
-    if collector.queue.storage == "persistent":
+    if collector.queue.is_persistent:
         yield from _stateful_set(COLLECTOR, "queue", replicas=collector.replica_count)
     else:
         yield Planned(DEPLOYMENT, COLLECTOR)

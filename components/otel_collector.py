@@ -127,7 +127,7 @@ class OtelCollector(pulumi.ComponentResource):
         files = {"config.yaml": dump(document)} | certificate_files(settings.exporters)
         volumes = [config_volume(config_object(COLLECTOR, files, stack=stack, parent=self))]
         mounts = [VolumeMountArgs(name="config", mount_path=FOLDER, read_only=True)]
-        if settings.queue.storage == "persistent":
+        if settings.queue.is_persistent:
             mounts.append(VolumeMountArgs(name="queue", mount_path=QUEUE_FOLDER))
         secrets = secret_files(settings.exporters)
         if secrets:
@@ -153,7 +153,7 @@ class OtelCollector(pulumi.ComponentResource):
             service_account=account,
             depends_on=self.policies,
         )
-        if settings.queue.storage == "persistent":
+        if settings.queue.is_persistent:
             queue = settings.queue
             self.pods = stateful_set(
                 workload, "queue", size=queue.size, storage_class=queue.storage_class, stack=stack, parent=self
@@ -201,7 +201,7 @@ def _ingress(settings: CollectorSettings) -> list[NetworkPolicyIngressRuleArgs]:
 def _egress(
     settings: CollectorSettings, backend: Endpoint | None, stack: StackContext, backends: Sequence[tuple[str, int]]
 ) -> list[NetworkPolicyEgressRuleArgs]:
-    hosts = [split_endpoint(exporter.endpoint) for exporter in settings.exporters.values()]
+    hosts = settings.destinations
     if settings.proxy is not None:
         hosts.append(split_endpoint(settings.proxy.url))
     return [

@@ -93,7 +93,7 @@ def pods_of(settings: Settings) -> list[PodDemand]:
     collector = settings.collector
     if collector.enabled:
         queue = collector.queue
-        size, storage_class = (queue.size, queue.storage_class) if queue.storage == "persistent" else (None, None)
+        size, storage_class = (queue.size, queue.storage_class) if queue.is_persistent else (None, None)
         container = Container(COLLECTOR, "collector", "collector", collector.resources)
         demands.append(PodDemand(COLLECTOR, collector.replica_count, [container], (), size, storage_class))
     if settings.tempo.enabled:

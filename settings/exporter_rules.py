@@ -1,48 +1,51 @@
-"""Rules of what spans leave by: headers, client certificates, the proxy, and who may send over HTTP."""
+"""Rules of the Collector's exporters: their endpoints, headers, TLS and proxy; and where their secrets are."""
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic import SecretStr
 
-from settings.errors import ConfigError, Place, RuleViolation, needs, path, remove_command, repeated, set_command
-from settings.license import belong_together, certificate_end
+from settings.errors import Place, RuleViolation, path, remove_command, repeated, set_command, violation
+from settings.exporters import ExporterTls, OtlpExporter
+from settings.headers import SET_BY_GRPC
+from settings.license import SOON, belong_together, certificate_end
 from settings.stack import Settings
-from settings.types import is_of_namespace, is_service, split_endpoint
+from settings.types import is_of_namespace, split_address
 from settings.upstreams import service_of
 
 _EXPORTERS: Place = ("collector", "exporters")
 _PROXY: Place = ("collector", "proxy")
-_SOON = datetime.timedelta(days=30)
+
+
+def exporters(settings: Settings) -> Iterator[tuple[Place, OtlpExporter]]:
+    """Yields every exporter of the Collector, with its place."""
+    for name, exporter in settings.collector.exporters.items():
+        yield (*_EXPORTERS, name), exporter
 
 
 def header_places(settings: Settings) -> Iterator[tuple[Place, Mapping[str, SecretStr]]]:
-    """Every group of headers, with its place."""
+    """Yields every group of headers, with its place."""
     yield ("nginx", "exporter", "headers"), settings.nginx.exporter.headers
-    for name, exporter in settings.collector.exporters.items():
-        yield (*_EXPORTERS, name, "headers"), exporter.headers
+    for place, exporter in exporters(settings):
+        yield (*place, "headers"), exporter.headers
 
 
 def exporter_secrets(settings: Settings) -> list[Place]:
-    """The places of all secrets that exporters have, without headers that are to be removed for their spelling."""
+    """Returns the places of all secrets of exporters, without the headers that another rule tells to remove."""
     # A command that sets one of those as a secret would bring it back.
-    doubled = {place for place, _ in _doubled_headers(settings)}
+    removed = {place for place, _ in _doubled_headers(settings)} | {place for place, _ in _headers_of_grpc(settings)}
     headers: list[Place] = [(*place, header) for place, headers in header_places(settings) for header in headers]
-    places = [place for place in headers if place not in doubled]
-    places += [
-        (*_EXPORTERS, name, "tls", "clientKey")
-        for name, exporter in settings.collector.exporters.items()
-        if exporter.tls.client_key
-    ]
+    places = [place for place in headers if place not in removed]
+    places += [(*place, "tls", "clientKey") for place, exporter in exporters(settings) if exporter.tls.client_key]
     proxy = settings.collector.proxy
     return [*places, *([(*_PROXY, "password")] if proxy and proxy.password else [])]
 
 
 def _doubled_headers(settings: Settings) -> Iterator[tuple[Place, Place]]:
-    """Headers that are there in another spelling as well, each with the place of the one that stays."""
+    """Yields headers that exist in another spelling as well, each with the place of the one that stays."""
     for place, headers in header_places(settings):
-        # Capital letters sort before small ones, so the spelling that stays is the one in lower case, if there is one.
-        # Versions before this one had offered to set the secret under that.
+        # Capital letters sort before small ones, so the spelling in lower case stays if there is one. Earlier versions
+        # offered to set the secret under that.
         spellings = sorted(headers, reverse=True)
         for number, kept in repeated(name.lower() for name in spellings):
             yield (*place, spellings[number]), (*place, spellings[kept])
@@ -50,39 +53,101 @@ def _doubled_headers(settings: Settings) -> Iterator[tuple[Place, Place]]:
 
 def _header_spellings(settings: Settings) -> Iterator[RuleViolation]:
     for doubled, kept in _doubled_headers(settings):
-        message = f"is {path(kept)} too: a header's name is the same in capital and small letters"
-        yield RuleViolation(ConfigError(doubled, message, remove_command(doubled)))
+        yield violation(doubled, f"is {path(kept)} too: capital and small letters make no difference in a header")
 
 
-def _client_certificates(settings: Settings) -> Iterator[RuleViolation]:
-    for name, exporter in settings.collector.exporters.items():
-        tls, place = exporter.tls, (*_EXPORTERS, name, "tls")
-        certificate: Place = (*place, "clientCertificate")
-        key: Place = (*place, "clientKey")
-        if not tls.enabled:
-            for field, is_set in (
-                (certificate, tls.client_certificate),
-                (key, tls.client_key),
-                ((*place, "serverName"), tls.server_name),
-            ):
-                if is_set:
-                    yield RuleViolation(
-                        ConfigError(field, "is for a connection with TLS, which is off", remove_command(field))
-                    )
+def _headers_of_grpc(settings: Settings) -> Iterator[tuple[Place, str]]:
+    """Yields headers that an export over gRPC cannot have, each with the reason."""
+    over_http = {(*place, "headers") for place, exporter in exporters(settings) if exporter.protocol == "http"}
+    for place, headers in header_places(settings):
+        for header in headers:
+            if header.lower() in SET_BY_GRPC and place not in over_http:
+                yield (*place, header), SET_BY_GRPC[header.lower()]
+
+
+def _header_names(settings: Settings) -> Iterator[RuleViolation]:
+    for place, reason in _headers_of_grpc(settings):
+        yield violation(place, f"must not be a header of an export over gRPC: {reason}")
+
+
+def _endpoints(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects endpoints that the protocol cannot use."""
+    for place, exporter in exporters(settings):
+        endpoint, protocol = (*place, "endpoint"), (*place, "protocol")
+        if exporter.protocol == "http" and not exporter.scheme:
+            example = f"{'https' if exporter.tls.enabled else 'http'}://otlp.vendor.example:4318"
+            yield violation(endpoint, "must be a URL for OTLP over HTTP", set_to=example)
+        if exporter.protocol == "grpc" and split_address(exporter.endpoint.removeprefix(exporter.scheme)) is None:
+            message = "must be host:port for OTLP over gRPC, which has no path and no default port"
+            yield violation(endpoint, message, fix=set_command(protocol, "http"), depends_on=[protocol])
+
+
+def _own_names(settings: Settings) -> Iterator[RuleViolation]:
+    if "tempo" in settings.collector.exporters:
+        message = "must have another name: the probe and the alerts know the stack's own Tempo by `tempo`"
+        yield violation((*_EXPORTERS, "tempo"), message)
+
+
+def _need_the_collector(settings: Settings) -> Iterator[RuleViolation]:
+    if settings.collector.exporters and not settings.collector.enabled:
+        message = "are for the stack's Collector, and `collector.enabled` is false: nothing would send to them"
+        yield violation(_EXPORTERS, message, depends_on=["collector.enabled"])
+
+
+def _own_services(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects exporters that lead to the stack itself."""
+    if not settings.collector.enabled:
+        return
+    own = {"otel-collector": "is the stack's own Collector: each span would loop for ever"}
+    if settings.tempo.enabled:
+        own["tempo-otlp"] = "is the stack's own Tempo, which gets every span without it"
+    for place, exporter in exporters(settings):
+        service, namespace = service_of(exporter.address[0], settings.namespace) or ("", "")
+        if service in own and namespace == settings.namespace:
+            fix = remove_command(place)
+            yield violation((*place, "endpoint"), own[service], fix=fix, depends_on=["namespace"])
+
+
+def _schemes(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects a scheme and a `tls.enabled` that contradict each other."""
+    for place, exporter in exporters(settings):
+        enabled = (*place, "tls", "enabled")
+        if exporter.scheme == "http://" and exporter.tls.enabled:
+            yield violation(enabled, "must be false for an endpoint with http://", set_to=False)
+        if exporter.scheme == "https://" and not exporter.tls.enabled:
+            yield violation(enabled, "must be true for an endpoint with https://", set_to=True)
+
+
+def _tls(settings: Settings) -> Iterator[RuleViolation]:
+    for place, exporter in exporters(settings):
+        tls = exporter.tls
+        if tls.enabled:
+            yield from _client_certificate((*place, "tls"), tls)
             continue
-        if tls.client_certificate and not tls.client_key:
-            message = "is required beside `clientCertificate`"
-            yield RuleViolation(ConfigError(key, message, set_command(key, "", secret=True)))
-        if tls.client_key and not tls.client_certificate:
-            message = "is required beside `clientKey`"
-            yield RuleViolation(ConfigError(certificate, message, set_command(certificate, "", from_file=True)))
-        if (
-            tls.client_certificate
-            and tls.client_key
-            and not belong_together(tls.client_certificate, tls.client_key.get_secret_value())
-        ):
-            message = "is not the key of `clientCertificate`, of which the first certificate counts"
-            yield RuleViolation(ConfigError(key, message, set_command(key, "", secret=True), "[secret]"))
+        of_tls = {
+            "caBundle": tls.ca_bundle,
+            "clientCertificate": tls.client_certificate,
+            "clientKey": tls.client_key,
+            "serverName": tls.server_name,
+        }
+        for name in (name for name, value in of_tls.items() if value):
+            yield violation((*place, "tls", name), "is for a connection with TLS, which is off")
+
+
+def _client_certificate(place: Place, tls: ExporterTls) -> Iterator[RuleViolation]:
+    """Rejects a certificate without its key, a key without its certificate, and a pair that does not match."""
+    certificate, key = (*place, "clientCertificate"), (*place, "clientKey")
+    new_key = set_command(key, secret=True)
+    if tls.client_certificate and not tls.client_key:
+        yield violation(key, "is required beside `clientCertificate`", fix=new_key)
+    if tls.client_key and not tls.client_certificate:
+        yield violation(certificate, "is required beside `clientKey`", fix=set_command(certificate, from_file=True))
+    if (
+        tls.client_certificate
+        and tls.client_key
+        and not belong_together(tls.client_certificate, tls.client_key.get_secret_value())
+    ):
+        yield violation(key, "must be the key of the first certificate in `clientCertificate`", fix=new_key)
 
 
 def _proxy(settings: Settings) -> Iterator[RuleViolation]:
@@ -91,86 +156,60 @@ def _proxy(settings: Settings) -> Iterator[RuleViolation]:
         return
     if not settings.collector.exporters:
         message = "is on the way to `collector.exporters`, and there is none: the stack's Tempo is in the cluster"
-        yield RuleViolation(ConfigError(_PROXY, message, remove_command(_PROXY)), (_EXPORTERS,))
-    username: Place = (*_PROXY, "username")
-    password: Place = (*_PROXY, "password")
+        yield violation(_PROXY, message, depends_on=[_EXPORTERS])
+    username, password = (*_PROXY, "username"), (*_PROXY, "password")
     if proxy.password and not proxy.username:
-        yield RuleViolation(ConfigError(username, "is required beside `password`", set_command(username, "collector")))
+        yield violation(username, "is required beside `password`", set_to="collector")
     if proxy.username and not proxy.password:
-        yield RuleViolation(
-            ConfigError(password, "is required beside `username`", set_command(password, "", secret=True))
-        )
-
-
-def _destinations(settings: Settings) -> Iterator[RuleViolation]:
-    collector = settings.collector
-    if collector.exporters and not collector.enabled:
-        message = "are for the stack's Collector, and `collector.enabled` is false: nothing would send to them"
-        yield RuleViolation(ConfigError(_EXPORTERS, message, remove_command(_EXPORTERS)), (("collector", "enabled"),))
-        return
-    own = {
-        "otel-collector": "is the stack's own Collector: each span would go round for ever",
-        "tempo-otlp": "is the stack's own Tempo, which gets every span without it",
-    }
-    for name, exporter in collector.exporters.items():
-        service, namespace = service_of(split_endpoint(exporter.endpoint)[0], settings.namespace) or ("", "")
-        is_there = settings.tempo.enabled or service != "tempo-otlp"
-        if service in own and namespace == settings.namespace and is_there:
-            place: Place = (*_EXPORTERS, name)
-            shown = f'"{exporter.endpoint}"'
-            yield RuleViolation(
-                ConfigError((*place, "endpoint"), own[service], remove_command(place), shown), (("namespace",),)
-            )
-
-
-def _cors(settings: Settings) -> Iterator[RuleViolation]:
-    receivers = settings.collector.receivers
-    if receivers.cors and not receivers.http:
-        place: Place = ("collector", "receivers", "cors")
-        yield needs(place, "is for OTLP over HTTP, which is off", ("collector", "receivers", "http"), "true")
-
-
-def _server_names(settings: Settings) -> Iterator[RuleViolation]:
-    names = settings.nginx.server_name
-    for number, first in repeated(name.lower() for name in names):
-        place: Place = ("nginx", "serverName", number)
-        message = f"is {path(('nginx', 'serverName', first))} too: a host name is the same in capital and small letters"
-        yield RuleViolation(ConfigError(place, message, remove_command(place), f'"{names[number]}"'))
+        yield violation(password, "is required beside `username`", fix=set_command(password, secret=True))
 
 
 def exporter_warnings(settings: Settings) -> Iterator[str]:
-    """What is accepted and probably not meant."""
-    for name, exporter in settings.collector.exporters.items():
-        place = path((*_EXPORTERS, name))
-        host, port = split_endpoint(exporter.endpoint)
-        maybe_service = is_service(host) or (is_of_namespace(host) and port != 443)
-        secured = exporter.tls.model_fields_set
-        if maybe_service and exporter.tls.enabled and not secured and not exporter.endpoint.startswith("https://"):
-            tls = (*_EXPORTERS, name, "tls", "enabled")
-            yield (
-                f"{place} is sent to {host} with TLS, which is the default, and receivers inside a cluster usually "
-                f"speak plain text: then nothing arrives. Plain text: {set_command(tls, 'false')}. If it does have "
-                f"TLS: {set_command(tls, 'true')}"
-            )
-        if settings.collector.proxy and is_of_namespace(host) and host not in settings.collector.proxy.exclude:
-            yield (
-                f"{place} is sent to {host} through the proxy. If that is a Service of the cluster, write its full "
-                f"name: {set_command((*_EXPORTERS, name, 'endpoint'), f'{host}.svc:{port}')}"
-            )
+    """Yields warnings of exporters that are accepted and probably not meant."""
+    for place, exporter in exporters(settings):
+        if exporter.is_probably_plain:
+            yield _tls_by_default(place, exporter)
+        yield from _short_name(settings, place, exporter)
         if exporter.tls.client_certificate:
-            end = certificate_end(exporter.tls.client_certificate)
-            today = datetime.datetime.now(datetime.UTC).date()
-            if end < today:
-                yield f"{place}.tls.clientCertificate expired on {end}: receivers refuse it"
-            elif end < today + _SOON:
-                yield f"{place}.tls.clientCertificate expires on {end}: receivers refuse it then"
+            yield from _ends_soon(place, certificate_end(exporter.tls.client_certificate))
 
 
-EXPORTER_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+def _tls_by_default(place: Place, exporter: OtlpExporter) -> str:
+    tls = (*place, "tls", "enabled")
+    return (
+        f"{path(place)} sends to {exporter.address[0]} with TLS, because {path(tls)} is true by default. Receivers in "
+        f"a cluster or a private network usually speak plain text: then nothing arrives. For plain text: "
+        f"{set_command(tls, value=False)}. If the receiver has TLS: {set_command(tls, value=True)}"
+    )
+
+
+def _short_name(settings: Settings, place: Place, exporter: OtlpExporter) -> Iterator[str]:
+    host, port = exporter.address
+    proxy = settings.collector.proxy
+    if proxy and is_of_namespace(host) and host not in proxy.exclude:
+        yield (
+            f"{path(place)} sends to {host} through the proxy. If that is a Service of the cluster, write its full "
+            f"name: {set_command((*place, 'endpoint'), f'{host}.svc:{port}')}"
+        )
+
+
+def _ends_soon(place: Place, end: datetime.date) -> Iterator[str]:
+    today = datetime.datetime.now(datetime.UTC).date()
+    certificate = f"{path(place)}.tls.clientCertificate"
+    if end < today:
+        yield f"{certificate} expired on {end}: receivers refuse it"
+    elif end < today + SOON:
+        yield f"{certificate} expires on {end}: receivers refuse it then"
+
+
+EXPORTER_RULES = (
     _header_spellings,
-    _client_certificates,
+    _header_names,
+    _endpoints,
+    _own_names,
+    _need_the_collector,
+    _own_services,
+    _schemes,
+    _tls,
     _proxy,
-    _destinations,
-    _cors,
-    _server_names,
 )

@@ -1,4 +1,4 @@
-"""What all components' settings share: resources, and where pods run."""
+"""Settings that all components share: resources, scheduling and monitoring."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ class Toleration(Model):
         default=None, description="The taint's key. Unset: every taint.", examples=["dedicated"]
     )
     operator: Literal["Equal", "Exists"] = Field(
-        default="Exists", description="Whether the taint's value must be `value`, or may be any."
+        default="Exists", description="Equal: the taint's value must be `value`. Exists: it may be any."
     )
     value: LabelValue | None = Field(
         default=None, description="The taint's value, for the operator Equal.", examples=["tracing"]
@@ -25,16 +25,16 @@ class Toleration(Model):
 
 
 class TopologySpread(Model):
-    """How the pods of each component are spread."""
+    """How Kubernetes spreads the pods of each component."""
 
     topology_key: MetadataKey = Field(
-        description="Label of nodes that tells one domain from another.", examples=["topology.kubernetes.io/zone"]
+        description="Label of the nodes whose value names a domain.", examples=["topology.kubernetes.io/zone"]
     )
     max_skew: Count = Field(
-        default=1, description="Pods by which the fullest and the emptiest domain may differ.", examples=[1]
+        default=1, description="Number of pods by which the fullest and the emptiest domain may differ.", examples=[1]
     )
     when_unsatisfiable: Literal["ScheduleAnyway", "DoNotSchedule"] = Field(
-        default="ScheduleAnyway", description="What becomes of a pod that would break it."
+        default="ScheduleAnyway", description="Whether Kubernetes still schedules a pod that would exceed `maxSkew`."
     )
 
 
@@ -42,21 +42,21 @@ class Scheduling(Model):
     """Where the pods of all components run."""
 
     node_selector: dict[MetadataKey, LabelValue] = Field(
-        default_factory=dict[str, str], description="Labels of the nodes that pods may run on."
+        default_factory=dict[str, str], description="Labels of the nodes that the pods may run on."
     )
     tolerations: list[Toleration] = Field(
-        default_factory=list[Toleration], description="Taints of nodes that pods tolerate."
+        default_factory=list[Toleration], description="Taints of nodes that the pods tolerate."
     )
     priority_class: SubdomainName | None = Field(
         default=None, description="PriorityClass of the pods.", examples=["high-priority"]
     )
     topology_spread: list[TopologySpread] = Field(
-        default_factory=list[TopologySpread], description="How each component's pods are spread over the nodes."
+        default_factory=list[TopologySpread], description="How Kubernetes spreads each component's pods over the nodes."
     )
 
 
 class Monitoring(Model):
-    """How Prometheus finds the counters of all components: connections, spans taken, sent and lost."""
+    """How Prometheus finds the counters of all components: connections, and spans received, sent and lost."""
 
     annotations: bool = Field(
         default=True,
@@ -64,19 +64,19 @@ class Monitoring(Model):
     )
     pod_monitors: bool = Field(
         default=False,
-        description="Make a PodMonitor for each component. Needs the Prometheus Operator. Not ServiceMonitors: "
-        "every port of NGINX's Service is public.",
+        description="Create a PodMonitor for each component. Needs the Prometheus Operator. There are no "
+        "ServiceMonitors, because every port of NGINX's Service is public.",
     )
 
 
 class Resources(Model):
-    """What a container asks for, and what it must not exceed."""
+    """Requests and limits of a container."""
 
-    cpu: Cpu = Field(default="100m", description="CPU that is asked for.")
+    cpu: Cpu = Field(default="100m", description="CPU request.")
     cpu_limit: Annotated[Cpu | None, TypeName("cores")] = Field(
         default=None,
-        description="CPU that is never exceeded. Unset: none, since a limit delays requests and spans without need.",
+        description="CPU limit. Unset: none, since a limit delays requests and spans without need.",
         examples=["2"],
     )
-    memory: Bytes = Field(default="64Mi", description="Memory that is asked for.")
+    memory: Bytes = Field(default="64Mi", description="Memory request.")
     memory_limit: MemoryLimit = Field(default="256Mi", description="Memory above which the kernel ends the container.")

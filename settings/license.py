@@ -1,6 +1,6 @@
-"""What NGINX Plus' secrets say of themselves: until when they are valid, and whether they belong together.
+"""Reads from NGINX Plus' secrets until when they are valid and whether they belong together.
 
-Nothing here prints them. Whether they are genuine is not checked: that is for NGINX Plus and its repository.
+Nothing here prints them. NGINX Plus and its repository check whether they are genuine.
 """
 
 import base64
@@ -14,14 +14,17 @@ from pydantic import AfterValidator, SecretStr
 
 from settings.types import TypeName
 
+SOON = datetime.timedelta(days=30)
+"""How long before the end of a license or a certificate each preview warns of it. Our choice."""
+
 GRACE = datetime.timedelta(days=90)
 """How long after its license's end NGINX Plus still starts."""
 
 
 def license_end(token: str) -> datetime.date | None:
-    """The last day of a license's subscription; none where it is not a license.
+    """Returns the last day of a license's subscription; None if the token is no license.
 
-    Its claim `f5_sat` is the end of the subscription; `exp`, which tokens of other issuers have, counts as well.
+    The claim `f5_sat` is the end of the subscription. `exp`, which tokens of other issuers have, counts as well.
     """
     parts = token.split(".")
     if len(parts) != 3 or not all(re.fullmatch(r"[A-Za-z0-9_-]+", part) for part in parts):
@@ -35,12 +38,12 @@ def license_end(token: str) -> datetime.date | None:
 
 
 def certificate_end(certificate: str) -> datetime.date:
-    """The last day of a valid certificate."""
+    """Returns the last day of a valid certificate."""
     return _certificate(certificate).not_valid_after_utc.date()
 
 
 def belong_together(certificate: str, key: str) -> bool:
-    """Whether a private key is that of a certificate, both valid."""
+    """Tells whether a valid private key is the key of a valid certificate."""
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
 
     private = serialization.load_pem_private_key(key.encode(), password=None)
@@ -50,7 +53,7 @@ def belong_together(certificate: str, key: str) -> bool:
 
 
 def _certificate(text: str) -> Any:
-    # Imported here: only NGINX Plus needs it, and it costs a part of each preview.
+    # Imported here, because it slows each preview and only NGINX Plus and client certificates need it.
     from cryptography import x509  # noqa: PLC0415
 
     return x509.load_pem_x509_certificate(text.encode())
@@ -63,7 +66,7 @@ def _license(secret: SecretStr) -> SecretStr:
         raise ValueError("must be the license of NGINX Plus, the text of license.jwt, which is a JSON Web Token")
     if token != token.strip():
         raise ValueError(
-            f"must not have white space around it (it is the license that is valid until {end}): take it off with "
+            f"must not have white space around it (it is the license that is valid until {end}): remove it with "
             "`tr -d '[:space:]' < license.jwt > file`"
         )
     return secret
@@ -100,11 +103,10 @@ def _client_key(secret: SecretStr) -> SecretStr:
         key = serialization.load_pem_private_key(text.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
-    # Go's TLS knows no other.
+    # Go's TLS supports no other kind.
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
         raise ValueError(
-            "must be a private key in PEM, RSA, EC or Ed25519, -----BEGIN PRIVATE KEY----- and so on, without a "
-            "passphrase"
+            "must be a private key in PEM (-----BEGIN PRIVATE KEY-----), RSA, EC or Ed25519, without a passphrase"
         )
     return secret
 

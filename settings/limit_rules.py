@@ -1,16 +1,11 @@
-"""Rules of size: a message that one hop may send, the next one takes, and the memory holds it."""
+"""Rules of size: the next hop takes every message that a hop may send, and the memory holds it."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from settings.errors import ConfigError, Place, RuleViolation, remove_command, set_command
+from settings.errors import Place, RuleViolation, violation
 from settings.limits import (
-    KIB,
-    MIB,
     batch_size,
     collector_memory,
-    head,
-    largest_span,
     largest_trace,
     memory_batch,
     message_batch,
@@ -19,107 +14,97 @@ from settings.limits import (
     receiver,
     tempo_memory,
 )
-from settings.nginx import WORKERS, NginxSettings
+from settings.nginx import NginxSettings
+from settings.sizes import KIB, MESSAGE_COPIES, MIB, TRACE_COPIES, WORKERS
+from settings.spans import head, largest_span
 from settings.stack import Settings
 from settings.types import amount
 
-_EXPORTERS: Place = ("collector", "exporters")
+_NGINX_SIZES: tuple[Place, ...] = (("nginx",), ("collector", "exporters"), ("collector", "enabled"))
+"""The places that the size of NGINX's exports depends on."""
 
 
 def _nginx_messages(settings: Settings) -> Iterator[RuleViolation]:
-    nginx = settings.nginx
-    most, largest = message_batch(settings), largest_span(nginx)
+    """Rejects batches whose largest spans would not fit a message to the receiver."""
+    nginx, most = settings.nginx, message_batch(settings)
+    spans = f"spans of {largest_span(nginx) // KIB} KiB"
     takes = f"the receiver takes {nginx_receiver(settings) // MIB} MiB in one message"
-    others: tuple[Place, ...] = (("nginx",), _EXPORTERS, ("collector", "enabled"))
     if not most:
-        place = _cause_of_large_spans(nginx)
-        message = f"lets a client make spans of {largest // KIB} KiB, and {takes}: not one would fit"
-        yield RuleViolation(ConfigError(place, message, remove_command(place)), others)
+        message = f"lets a client make {spans}, and {takes}: not even one would fit"
+        yield violation(_cause_of_large_spans(nginx), message, depends_on=_NGINX_SIZES)
     elif nginx.exporter.batch_size is not None and nginx.exporter.batch_size > most:
-        place = ("nginx", "exporter", "batchSize")
-        message = f"must be at most {most}: clients can make spans of {largest // KIB} KiB, and {takes}"
-        yield RuleViolation(
-            ConfigError(place, message, set_command(place, most), str(nginx.exporter.batch_size)), others
-        )
+        message = f"must be at most {most}: clients can make {spans}, and {takes}"
+        yield violation("nginx.exporter.batchSize", message, set_to=most, depends_on=_NGINX_SIZES)
 
 
 def _cause_of_large_spans(nginx: NginxSettings) -> Place:
-    """The place that makes spans larger than a message: buffers for the head of a request, else attributes."""
+    """Returns the place that makes spans larger than a message: buffers for the head of a request, else attributes."""
     if head(nginx) != head(NginxSettings()):
         block = "http" if "client_header_buffer" in nginx.extra_config.http else "server"
         return ("nginx", "extraConfig", block)
-    if nginx.span_attributes:
-        return ("nginx", "spanAttributes")
-    return ("nginx", "routes")
+    return ("nginx", "spanAttributes") if nginx.span_attributes else ("nginx", "routes")
 
 
 def _nginx_memory(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects a memory limit that does not hold NGINX's buffers when they are full of the largest spans."""
     nginx = settings.nginx
     if not message_batch(settings):
         return
     spans = min(batch_size(settings), message_batch(settings))
     if spans <= memory_batch(nginx):
         return
-    place: Place = ("nginx", "resources", "memoryLimit")
-    limit, needed = nginx.resources.memory_limit, nginx_memory(nginx, spans)
+    limit, needed = nginx.resources.memory_limit, _mebibytes(nginx_memory(nginx, spans))
+    held = spans * nginx.exporter.batch_count * WORKERS
     message = (
-        f"must be at least {_mebibytes(needed)}: when the receiver hangs, NGINX holds batchSize * batchCount * "
-        f"{WORKERS} workers = {spans * nginx.exporter.batch_count * WORKERS} spans, and clients can make them of "
-        f"{largest_span(nginx) // KIB} KiB; smaller values of the two keys hold fewer"
+        f"must be at least {needed}: when the receiver hangs, NGINX holds batchSize * batchCount * {WORKERS} workers = "
+        f"{held} spans, and clients can make them of {largest_span(nginx) // KIB} KiB; smaller values of the two keys "
+        "hold fewer"
     )
-    others: tuple[Place, ...] = (("nginx",), _EXPORTERS, ("collector", "enabled"))
-    yield RuleViolation(
-        ConfigError(place, message, set_command(place, _mebibytes(needed)), json.dumps(limit), (limit,)), others
-    )
+    place = "nginx.resources.memoryLimit"
+    yield violation(place, message, set_to=needed, depends_on=_NGINX_SIZES, echoed=[limit])
 
 
 def _collector_memory(settings: Settings) -> Iterator[RuleViolation]:
-    collector = settings.collector
-    # Where the limiter's two percentages are wrong, another rule says so.
-    spike = collector.memory_limiter.spike_limit_percentage
-    if not collector.enabled or spike >= collector.memory_limiter.limit_percentage:
+    """Rejects a memory limit with which the largest message would not pass the Collector."""
+    collector, limiter = settings.collector, settings.collector.memory_limiter
+    # If the limiter's two percentages do not fit together, another rule rejects them.
+    if not collector.enabled or limiter.spike_limit_percentage >= limiter.limit_percentage:
         return
     limit, needed = collector.resources.memory_limit, collector_memory(collector)
-    if amount(limit) >= needed:
-        return
-    place: Place = ("collector", "resources", "memoryLimit")
-    message = (
-        f"must be at least {_mebibytes(needed)}: a message of up to {receiver(collector) // MIB} MiB takes six times "
-        "its size on its way through, within what the memory limiter leaves"
-    )
-    others: tuple[Place, ...] = (_EXPORTERS, ("collector", "memoryLimiter"))
-    yield RuleViolation(
-        ConfigError(place, message, set_command(place, _mebibytes(needed)), json.dumps(limit), (limit,)), others
-    )
+    if amount(limit) < needed:
+        message = (
+            f"must be at least {_mebibytes(needed)}: a message of up to {receiver(collector) // MIB} MiB takes "
+            f"{MESSAGE_COPIES} times its size on its way through, within what the memory limiter leaves"
+        )
+        others = ["collector.exporters", "collector.memoryLimiter"]
+        place = "collector.resources.memoryLimit"
+        yield violation(place, message, set_to=_mebibytes(needed), depends_on=others, echoed=[limit])
 
 
 def _tempo_memory(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects a size of traces that Tempo could not read within its memory limit."""
     tempo = settings.tempo
     limit, size = tempo.resources.memory_limit, tempo.ingestion.bytes_per_trace
     if not tempo.enabled or amount(limit) >= tempo_memory(size):
         return
-    most = largest_trace(tempo.resources.memory_limit)
-    place: Place = ("tempo", "ingestion", "bytesPerTrace")
-    memory: Place = ("tempo", "resources", "memoryLimit")
+    trace, memory = "tempo.ingestion.bytesPerTrace", "tempo.resources.memoryLimit"
+    most, needed = largest_trace(limit), _mebibytes(tempo_memory(size))
     if "bytes_per_trace" in tempo.ingestion.model_fields_set and most >= 1000:
         message = (
-            f"must be at most {most} with a `tempo.resources.memoryLimit` of {limit}: reading a trace takes Tempo "
-            "sixteen times its bytes"
+            f"must be at most {most} with a `{memory}` of {limit}: reading a trace takes Tempo {TRACE_COPIES} times "
+            "its bytes"
         )
-        yield RuleViolation(ConfigError(place, message, set_command(place, most), str(size), (limit,)), (memory,))
+        yield violation(trace, message, set_to=most, depends_on=[memory], echoed=[limit])
     else:
-        needed = _mebibytes(tempo_memory(size))
-        message = f"must be at least {needed}: to read a trace of `tempo.ingestion.bytesPerTrace` takes that"
-        yield RuleViolation(
-            ConfigError(memory, message, set_command(memory, needed), json.dumps(limit), (limit,)), (place,)
-        )
+        message = f"must be at least {needed}: Tempo needs that to read a trace of `{trace}`"
+        yield violation(memory, message, set_to=needed, depends_on=[trace], echoed=[limit])
 
 
 def _mebibytes(size: int) -> str:
     return f"{-(-size // MIB)}Mi"
 
 
-LIMIT_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+LIMIT_RULES = (
     _nginx_messages,
     _nginx_memory,
     _collector_memory,

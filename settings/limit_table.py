@@ -1,9 +1,19 @@
-"""The table of limits in the README: each hop, with all keys at their defaults."""
+"""The table of limits in the docs: each hop, with all keys at their defaults."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from settings.limits import (
+    batch_bytes,
+    batch_size,
+    burst,
+    largest_trace,
+    nginx_memory,
+    queue_bytes,
+    receiver,
+    tempo_inside,
+)
+from settings.sizes import (
     ANSWER_BUFFER,
     FOREIGN_RECEIVER,
     HEAD_BUFFER,
@@ -13,41 +23,36 @@ from settings.limits import (
     MIB,
     RECEIVER,
     TEMPO_RECEIVER,
-    batch_bytes,
-    batch_size,
-    burst,
-    largest_span,
-    largest_trace,
-    nginx_memory,
-    queue_bytes,
-    receiver,
-    tempo_inside,
+    TRACE_COPIES,
+    WORKERS,
 )
-from settings.nginx import WORKERS
+from settings.spans import largest_span
 from settings.stack import Settings
 from settings.types import seconds
 
 
 @dataclass(frozen=True)
 class Hop:
-    """A way that a message takes."""
+    """One hop of a message."""
 
     way: str
+    """Its sender and receiver."""
+
     sends: str
-    """What the sender sends at most."""
+    """The most that the sender sends."""
 
     takes: str
-    """What the receiver takes."""
+    """The most that the receiver takes."""
 
     beyond: str
-    """What becomes of a larger one, and who counts it."""
+    """What happens to a larger message, and who counts it."""
 
     source: str
-    """The directive or setting, and where its default is from."""
+    """The directive or setting, and the source of its default."""
 
 
 def hops(settings: Settings | None = None) -> Iterator[Hop]:
-    """Every hop, in the order in which spans and then answers pass them.
+    """Yields every hop, in the order in which spans and then answers pass them.
 
     Args:
         settings: the configuration whose sizes are shown; unset, the defaults.
@@ -62,21 +67,21 @@ def hops(settings: Settings | None = None) -> Iterator[Hop]:
 def _into_nginx() -> Iterator[Hop]:
     yield Hop(
         "client → NGINX: head of a request",
-        "anything",
+        "any size",
         f"{HEAD_BUFFERS} buffers of {_size(HEAD_BUFFER)}; a line or header of {_size(HEAD_BUFFER)}",
         "400 or 414, without a span: the module makes none",
-        "`large_client_header_buffers` (ngx_http_core_module); `extraConfig` may set another, which is counted in",
+        "`large_client_header_buffers` (ngx_http_core_module); if `extraConfig` sets another, the program uses that",
     )
     yield Hop(
         "client → NGINX: body",
-        "anything",
+        "any size",
         "1 MiB",
         "413, without a span: the module makes none",
         "`client_max_body_size` (ngx_http_core_module); `extraConfig` may set another",
     )
     yield Hop(
         "upstream → NGINX: head of an answer",
-        "anything",
+        "any size",
         f"{_size(ANSWER_BUFFER // 2)} or {_size(ANSWER_BUFFER)}, a page",
         "502, with a span",
         "`proxy_buffer_size` (ngx_http_proxy_module); `extraConfig` may set another",
@@ -106,14 +111,14 @@ def _out_of_nginx(settings: Settings) -> Iterator[Hop]:
         "NGINX → Collector",
         f"{_size(spans * span + MESSAGE_FRAME)}: a batch of the largest spans",
         _size(receiver(settings.collector)),
-        "cannot be: a larger `batchSize` is refused",
+        "impossible: the preview refuses a larger `batchSize`",
         "`max_recv_msg_size_mib` (configgrpc; 4 MiB by default)",
     )
     yield Hop(
         "NGINX → `nginx.exporter.endpoint`",
         f"a batch that fits {_size(FOREIGN_RECEIVER)}",
         f"{_size(FOREIGN_RECEIVER)}, or what it is set to",
-        "cannot be, unless it takes less; NGINX logs `OTel export failure`",
+        "impossible, unless the receiver takes less; NGINX logs `OTel export failure`",
         "gRPC's default",
     )
 
@@ -122,39 +127,39 @@ def _through_the_collector(settings: Settings) -> Iterator[Hop]:
     collector = settings.collector
     yield Hop(
         "application → Collector",
-        "anything",
+        "any size",
         f"{_size(RECEIVER)}, or the smallest `maxMessageSize` of `collector.exporters`, over gRPC and HTTP",
-        "refused, and its sender is told (RESOURCE_EXHAUSTED, or 400); the Collector counts none of them",
+        "the Collector refuses it, tells the sender (RESOURCE_EXHAUSTED, or 400), and counts nothing",
         "`max_recv_msg_size_mib`, `max_request_body_size` (confighttp; 20 MiB by default)",
     )
     yield Hop(
         "Collector: a queue in memory",
-        "what no backend takes yet",
-        f"{_size(queue_bytes(collector))}; the memory limiter refuses before: at 200 MiB of ordinary spans",
-        "refused, and the sender is told: `otelcol_receiver_refused_spans`",
-        "`sending_queue.sizer: bytes`, what `collector.memoryLimiter` leaves",
+        "spans that no backend takes yet",
+        f"{_size(queue_bytes(collector))}; the memory limiter refuses earlier: at 200 MiB of ordinary spans",
+        "the Collector refuses more and tells the sender: `otelcol_receiver_refused_spans`",
+        "`sending_queue.sizer: bytes`: the memory that `collector.memoryLimiter` leaves",
     )
     yield Hop(
         "Collector: a persistent queue",
-        "what no backend takes yet",
+        "spans that no backend takes yet",
         f"the volume: as many exports of ordinary spans as {collector.queue.size} hold",
-        "refused: `otelcol_receiver_refused_spans`; larger spans fill the volume before the count",
+        "the Collector refuses more: `otelcol_receiver_refused_spans`; larger spans fill the volume before the count",
         "`sending_queue.queue_size` counts exports alone (Collector 0.126)",
     )
     yield Hop(
         "Collector → Tempo",
         f"{_size(batch_bytes(collector) + receiver(collector))}: a batch that is nearly full, and one message more; "
-        f"with a persistent queue {_size(receiver(collector))}, a message as it came",
+        f"with a persistent queue {_size(receiver(collector))}, an unchanged message",
         _size(TEMPO_RECEIVER),
-        "cannot be. Behind tail sampling, where batches are spans alone, one of giant spans can: "
+        "impossible, except behind tail sampling, whose batches count spans alone, with giant spans: "
         "`otelcol_exporter_send_failed_spans`",
         "`sending_queue.batch.min_size`; `max_recv_msg_size_mib` of Tempo's receiver",
     )
     yield Hop(
         "Collector → `collector.exporters`",
-        "a message as it came: no more than `maxMessageSize`",
+        "an unchanged message, no larger than `maxMessageSize`",
         f"`maxMessageSize`, {_size(FOREIGN_RECEIVER)} by default",
-        "lost where the receiver takes less than it says, and giant spans behind tail sampling: "
+        "lost if the receiver takes less than `maxMessageSize`, or behind tail sampling with giant spans: "
         "`otelcol_exporter_send_failed_spans`",
         "gRPC's default; for HTTP the vendor's",
     )
@@ -167,14 +172,14 @@ def _tempo(settings: Settings) -> Iterator[Hop]:
         "Tempo: a push at once",
         _size(TEMPO_RECEIVER),
         _size(burst(ingestion.bytes_per_second)),
-        "refused for as long as it is repeated; cannot be",
+        "impossible; Tempo would refuse every repetition",
         "`burst_size_bytes`, `tempo.ingestion.bytesPerSecond` at least",
     )
     yield Hop(
         "Tempo: distributor → ingester",
         "a push, with its resource once for each trace in it",
         inside,
-        "repeated by the Collector, for as long as Tempo cannot take it; only where a message has tens of thousands of "
+        "the Collector repeats it for as long as Tempo cannot take it; it takes a message with tens of thousands of "
         "traces and kilobytes of resource",
         "`server.grpc_server_max_recv_msg_size` (16 MiB by default), `ingester_client.grpc_client_config`",
     )
@@ -182,35 +187,35 @@ def _tempo(settings: Settings) -> Iterator[Hop]:
         "Tempo: an attribute",
         _size(RECEIVER),
         _size(RECEIVER),
-        "cannot be; Tempo's own limit of 2048 bytes cuts without a word",
+        "impossible; with its own limit of 2048 bytes Tempo would cut it and tell no one",
         "`max_span_attr_byte`, from 2.8 on `max_attribute_bytes`",
     )
     yield Hop(
         "Tempo: a trace",
-        "anything",
+        "any size",
         f"{ingestion.bytes_per_trace} bytes (`tempo.ingestion.bytesPerTrace`)",
-        "its further spans are dropped: `tempo_discarded_spans_total`",
-        f"at most a sixteenth of Tempo's memory limit, which reading one takes: "
-        f"{largest_trace(settings.tempo.resources.memory_limit)}",
+        "Tempo drops its further spans: `tempo_discarded_spans_total`",
+        f"reading a trace takes {TRACE_COPIES} times its bytes; Tempo's memory limit then allows "
+        f"{largest_trace(settings.tempo.resources.memory_limit)} bytes",
     )
     yield Hop(
         "Tempo: querier → query frontend → reader",
         "a trace",
         inside,
-        "cannot be",
+        "impossible",
         "`grpc_server_max_send_msg_size`, `querier.frontend_worker.grpc_client_config`; 5 min for the answer",
     )
     yield Hop(
         "reader → Tempo: range of a search",
-        "anything",
+        "any size",
         "no limit",
-        "cannot be",
+        "impossible",
         "`query_frontend.search.max_duration` (168 h by default), `metrics.max_duration` (3 h)",
     )
 
 
 def _rate(settings: Settings) -> int:
-    """The spans a second at which a worker's full batches take no more slots than its intervals do."""
+    """Returns the spans a second at which a worker's full batches take no more slots than its intervals do."""
     return int(batch_size(settings) / seconds(settings.nginx.exporter.interval))
 
 
@@ -221,7 +226,7 @@ def _size(size: int) -> str:
 
 
 def limits_table() -> str:
-    """The table, for the README."""
+    """Returns the table."""
     head = "| hop | sends at most | takes | beyond that | set by |\n|---|---|---|---|---|\n"
     rows = (f"| {hop.way} | {hop.sends} | {hop.takes} | {hop.beyond} | {hop.source} |\n" for hop in hops())
     return head + "".join(rows)

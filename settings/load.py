@@ -1,4 +1,4 @@
-"""The only reader of Pulumi's configuration."""
+"""Reads the stack's configuration. Nothing else reads Pulumi's configuration."""
 
 import os
 from collections.abc import Callable
@@ -11,39 +11,42 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from settings.errors import PROJECT, ConfigError, Place, explain, masked
+from settings.errors import PROJECT, ConfigError, Place, masked
+from settings.explain import explain
 from settings.exporter_rules import exporter_warnings
-from settings.image_rules import image_warnings
+from settings.ignored_keys import ignored_key_warnings
+from settings.image_warnings import image_warnings
 from settings.limits import sized
 from settings.plus_rules import plus_warnings
-from settings.rules import secrets_made_plain, violations_of
+from settings.rules import violations_of
 from settings.schema import aliased, bare_type, is_model, item_type
+from settings.secret_rules import secrets_made_plain
 from settings.snippet_egress import egress_warnings
 from settings.snippet_rules import snippet_warnings
 from settings.stack import Settings
 
 
 class ClusterAccess(BaseModel):
-    """How the Kubernetes provider reaches the cluster, for reading a node's address from the same one."""
+    """How the Kubernetes provider reaches the cluster, so that the program asks the same one."""
 
     model_config = ConfigDict(frozen=True)
 
     kubeconfig: str | None = Field(description="Path or contents; unset: KUBECONFIG or the default file.")
     context: str | None
-    renders: bool = Field(description="Whether the provider writes files and asks no cluster.")
-    applies: bool = Field(description="Whether it has the API server apply objects, its default.")
+    renders: bool = Field(description="Whether the provider writes files and connects to no cluster.")
+    applies: bool = Field(description="Whether the API server applies the objects, which is the provider's default.")
 
 
 def load() -> Settings:
-    """The stack's settings.
+    """Returns the stack's settings.
 
     Raises:
-        pulumi.RunError: the configuration has errors; names each, what is allowed and what mends it.
+        pulumi.RunError: the configuration has errors. It names each, what is allowed and the command that fixes it.
     """
     raw = {key: _parsed(key, text) for key, text in _configured().items() if text}
     settings, errors, faulty = _validated(raw)
-    broken = violations_of(settings, _is_secret, _plain_in_file())
-    errors += [rule.error for rule in broken if not _touches(rule.places, faulty)]
+    violations = violations_of(settings, _is_secret, _plain_in_file())
+    errors += [violation.error for violation in violations if not _touches(violation.places, faulty)]
     if errors:
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         raise pulumi.RunError(
@@ -54,6 +57,7 @@ def load() -> Settings:
         *plus_warnings(settings),
         *exporter_warnings(settings),
         *image_warnings(settings),
+        *ignored_key_warnings(settings),
         *snippet_warnings(settings),
         *egress_warnings(settings),
         *secrets_made_plain(settings, _is_secret),
@@ -63,7 +67,7 @@ def load() -> Settings:
 
 
 def cluster_access() -> ClusterAccess:
-    """The Kubernetes provider's own settings, read as it reads them: configuration first, then the environment."""
+    """Returns the Kubernetes provider's own settings, read as it reads them: configuration first, then environment."""
     provider = pulumi.Config("kubernetes")
     return ClusterAccess(
         kubeconfig=provider.get("kubeconfig") or os.environ.get("KUBECONFIG") or None,
@@ -75,7 +79,7 @@ def cluster_access() -> ClusterAccess:
 
 
 def _configured() -> dict[str, str]:
-    """The project's configuration as the engine passes it: text, objects as JSON."""
+    """Returns the project's configuration as the engine passes it: text, and objects as JSON."""
     prefix = f"{PROJECT}:"
     return {key.removeprefix(prefix): value for key, value in CONFIG.get().items() if key.startswith(prefix)}
 
@@ -85,10 +89,11 @@ def _is_secret(key: str) -> bool:
 
 
 def _plain_in_file() -> Callable[[Place], bool]:
-    """Whether a place of the stack's file has its value in plain text; of a file that cannot be read it is not known.
+    """Returns a function that tells whether the stack's file has a place's value in plain text.
 
-    The engine gives the values without saying which of an object's were encrypted. The program runs in the folder of
-    the project, where the file is, unless `--config-file` names another.
+    The engine passes the values without telling which parts of an object were encrypted. The program runs in the
+    project's folder, where the file is, unless `--config-file` names another. If the file cannot be read, the function
+    returns False.
     """
     try:
         document: Any = yaml.safe_load(Path(f"Pulumi.{pulumi.get_stack()}.yaml").read_text(encoding="utf-8"))
@@ -108,22 +113,22 @@ def _plain_in_file() -> Callable[[Place], bool]:
 
 
 def _parsed(key: str, text: str) -> Any:
-    """A top-level value: an object out of its JSON; text as it is, which may look like JSON (a password, say)."""
+    """Returns a top-level value: JSON is read for objects alone, because a password may look like JSON too."""
     field = aliased(Settings).get(key)
     annotation = bare_type(field.annotation) if field else None
     if not is_model(annotation) and item_type(annotation) is None:
         return text
     try:
-        # Stricter than Python's own: no half characters, and a limit of depth.
+        # Stricter than Python's own: it refuses unpaired surrogates, and limits the depth.
         return from_json(text)
     except ValueError:
         return text
 
 
 def _validated(raw: dict[str, Any]) -> tuple[Settings, list[ConfigError], set[Place]]:
-    """The settings with faulty groups left out, the errors, and the groups that have them.
+    """Returns the settings without the groups that have errors, the errors, and those groups.
 
-    What is left lets combinations of the other groups be checked in the same run.
+    The rules can then check the other groups in the same run.
     """
     try:
         return Settings.model_validate(raw), [], set()
@@ -143,4 +148,5 @@ def _validated(raw: dict[str, Any]) -> tuple[Settings, list[ConfigError], set[Pl
 
 
 def _touches(places: tuple[Place, ...], faulty: set[Place]) -> bool:
+    """Tells whether any of the places is in a faulty group, or around one."""
     return any(place[: len(group)] == group or group[: len(place)] == place for place in places for group in faulty)

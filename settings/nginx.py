@@ -1,15 +1,15 @@
 """NGINX and its OpenTelemetry module."""
 
-import re
-from collections.abc import Callable, Mapping
-from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from settings.exposure import ServiceSettings
 from settings.general import Resources
-from settings.nginx_syntax import quoted, snippet
+from settings.headers import HeaderName, NginxHeaderValue
+from settings.routes import AttributeName, Route, Sampling, Snippet, TraceContext
+from settings.sizes import BATCH_COUNT, DEFAULT_BATCH, LARGEST_BATCH, NGINX_MEMORY, WORKERS
 from settings.types import (
     HOST_NAME,
     HOST_NAME_LENGTH,
@@ -20,196 +20,28 @@ from settings.types import (
     Endpoint,
     HostAndPort,
     Image,
-    Lines,
     LiteralText,
     MemoryLimit,
     Model,
     Port,
-    Ratio,
     TemplateText,
     TypeName,
     WholeSeconds,
+    at_most,
     matching,
     seconds,
+    split_endpoint,
 )
 from settings.upstreams import Resolver, TrustedProxies, Upstream, UpstreamKeepalive
 
-TraceContext = Literal["propagate", "extract", "inject", "ignore"]
+_INTERVAL = "500ms"
 
-WORKERS = 2
-"""Worker processes of a pod: more load is for more replicas."""
-
-SPAN_BYTES = 750
-"""An ordinary span of NGINX in the message that is exported: with short headers. `settings.limits` has the largest."""
-
-
-def _path(path: str) -> str:
-    modifier = re.match(r"(\^~|~\*|~|=|@)", path)
-    if modifier and "~" in modifier[1][:1]:
-        raise ValueError(
-            "must begin with `/`: a route is no regular expression; a `location` with one is for "
-            "`nginx.extraConfig.server`"
-        )
-    if modifier and modifier[1] == "=":
-        raise ValueError("must begin with `/`: for this path alone set `match` to exact")
-    if not path.startswith("/"):
-        raise ValueError("must begin with `/`")
-    # NGINX compares the path of a request after it was decoded and cleaned.
-    if re.search(r"%[0-9a-fA-F]{2}", path):
-        raise ValueError("must be written decoded: NGINX compares it after it has decoded the request's path")
-    if "?" in path or "#" in path:
-        raise ValueError("must be a path alone: a query or fragment is never part of what NGINX compares")
-    if "//" in path or "/./" in f"{path}/" or "/../" in f"{path}/":
-        raise ValueError("must not have `//`, `/./` or `/../`: NGINX removes them from a request before it compares")
-    return path
-
-
-def _folder(path: str) -> str:
-    if not path.startswith("/"):
-        raise ValueError("must be a folder in the image, from `/`")
-    if "$" in path:
-        raise ValueError("must not have a `$`: it is a plain folder")
-    return path
-
-
-def _location(url: str) -> str:
-    if not re.fullmatch(r"(/|https?://.|\$.)[!-~]*", url):
-        raise ValueError(
-            "must begin with /, http://, https:// or a variable, and be of ASCII characters without spaces"
-        )
-    return url
-
-
-def _hundredths_of_a_percent(ratio: Decimal) -> Decimal:
-    if ratio != round(ratio, 4):
-        raise ValueError("must be in steps of 0.0001: NGINX's split_clients knows hundredths of a percent")
-    return ratio
-
-
-def _at_most(limit: str) -> Callable[[str], str]:
-    def check(duration: str) -> str:
-        if seconds(duration) > seconds(limit):
-            raise ValueError(f"must be at most {limit}")
-        return duration
-
-    return check
-
-
-def _header_value(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    if text != text.strip():
-        raise ValueError("must not begin or end with white space: is there a line end in the file?")
-    if not re.fullmatch(r"[ -~]+", text):
-        raise ValueError("must be one line of printable ASCII characters")
-    return value
-
-
-def _nginx_header_value(value: SecretStr) -> SecretStr:
-    quoted(value.get_secret_value())
-    return value
-
-
-def _header_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-HeaderName = Annotated[
-    str,
-    # A Secret's key is the exporter's name and this one, and Kubernetes takes 253 characters.
-    Field(max_length=128),
-    # In the user's own spelling, which places and commands need: `in_lower_case` gives what is sent.
-    # gRPC keeps `grpc-` for itself and takes the value of `…-bin` for base64.
-    matching(r"(?i:(?!grpc-)(?!.*-bin$)[a-z0-9][a-z0-9_.-]*)", "a header's name, not grpc-… and not …-bin"),
-    TypeName("header"),
-]
-HeaderValue = Annotated[SecretStr, BeforeValidator(_header_text), AfterValidator(_header_value), TypeName("secret")]
-NginxHeaderValue = Annotated[HeaderValue, AfterValidator(_nginx_header_value), TypeName("secret")]
-Snippet = Annotated[str, AfterValidator(snippet), TypeName("directives")]
-Path = Annotated[LiteralText, AfterValidator(_path), TypeName("path")]
-Folder = Annotated[LiteralText, AfterValidator(_folder), TypeName("folder")]
-SamplingRatio = Annotated[Ratio, AfterValidator(_hundredths_of_a_percent)]
 ServerName = Annotated[
     str,
     Field(max_length=HOST_NAME_LENGTH),
     matching(rf"(\*?\.)?{HOST_NAME}|{HOST_NAME}\.\*", "a host name, such as shop.example or *.example, or `_`"),
     TypeName("host"),
 ]
-Location = Annotated[TemplateText, AfterValidator(_location), TypeName("URL with NGINX variables")]
-AttributeName = Annotated[LiteralText, TypeName("attribute")]
-
-
-def in_lower_case(headers: Mapping[str, SecretStr]) -> dict[str, SecretStr]:
-    """Headers as they are sent: HTTP/2 demands names in lower case, however a vendor spells them."""
-    return {name.lower(): value for name, value in headers.items()}
-
-
-class Sampling(Model):
-    """Which requests are traced."""
-
-    ratio: SamplingRatio = Field(
-        default=Decimal(1), description="Share of the requests that are traced, in steps of 0.0001.", examples=["0.1"]
-    )
-    parent_based: bool = Field(
-        default=True,
-        description="Do as the request's `traceparent` says, if it has one, and apply `ratio` to the others. "
-        "`false`: apply it to all, whatever clients ask for.",
-    )
-
-
-class Return(Model):
-    """An answer that NGINX gives by itself."""
-
-    status: Annotated[int, Field(ge=200, le=599, strict=True)] = Field(description="Status code.", examples=[204])
-    body: Lines | None = Field(default=None, description="The answer's text.", examples=["ok"])
-    location: Location | None = Field(
-        default=None,
-        description="Where a redirect (301, 302, 303, 307, 308) leads: a URL, or a path of this one.",
-        examples=["https://shop.example/"],
-    )
-
-
-class Route(Model):
-    """A path of NGINX, what answers it and how it is traced."""
-
-    path: Path = Field(description="Path that requests begin with, or are, as `match` says.", examples=["/"])
-    match: Literal["prefix", "exact"] = Field(
-        default="prefix", description="Whether `path` is where requests begin (the longest wins), or all of it."
-    )
-    upstream: Annotated[Upstream | None, TypeName("address, or object")] = Field(
-        default=None,
-        description="Where requests are sent on: `host:port`, `https://host`, or a Service of the cluster. WebSockets "
-        "work; a minute without a byte ends one, unless `proxy_read_timeout` in `extraConfig` says otherwise.",
-        examples=["192.0.2.20:8080"],
-    )
-    root: Folder | None = Field(
-        default=None, description="Folder in the image whose files are served.", examples=["/usr/share/nginx/html"]
-    )
-    return_: Return | None = Field(default=None, alias="return", description="An answer that NGINX gives by itself.")
-    traced: bool = Field(
-        default=True,
-        description="Whether requests make spans. `false`, for example for health checks, passes the client's trace "
-        "context on as it came.",
-    )
-    span_name: TemplateText | None = Field(
-        default=None, description="Name of the spans. Unset: the path.", examples=["$request_method $uri"]
-    )
-    span_attributes: dict[AttributeName, TemplateText] = Field(
-        default_factory=dict[str, str], description="Attributes of the spans, besides those of `nginx.spanAttributes`."
-    )
-    sampling: Sampling | None = Field(default=None, description="Which requests are traced. Unset: `nginx.sampling`.")
-    trace_context: TraceContext | None = Field(
-        default=None,
-        description="What is done with `traceparent`. Unset: `nginx.traceContext`, and `ignore` where `traced` is "
-        "false.",
-        examples=["propagate"],
-    )
-    extra_config: Snippet = Field(
-        default="",
-        description="Directives for the `location` block, for all that has no key. They replace the program's own, or "
-        "join them where NGINX takes several.",
-        examples=["client_max_body_size 10m;"],
-    )
-
 
 _NO_CLIENT_CERTIFICATE = (
     "the module shows no certificate of its own: leave `endpoint` unset, and set `clientCertificate` and `clientKey` "
@@ -218,16 +50,16 @@ _NO_CLIENT_CERTIFICATE = (
 
 
 class Exporter(Model):
-    """How the module sends spans. It never sends one twice: what fails is lost, and logged."""
+    """How the module sends spans. It never repeats an export: if one fails, its spans are lost, and NGINX logs it."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(
             ("clientcertificate", "clientkey", "certfile", "keyfile", "sslcertificate", "sslcertificatekey"),
             _NO_CLIENT_CERTIFICATE,
         ),
-        "tls": "TLS is an `endpoint` with https://, its authorities `caBundle`",
-        "trustedcertificate": "the text of the file is `caBundle`",
-        "cafile": "the text of the file is `caBundle`",
+        "tls": "an `endpoint` with https:// has TLS, and `caBundle` its authorities",
+        "trustedcertificate": "`caBundle` is the text of the file",
+        "cafile": "`caBundle` is the text of the file",
     }
 
     endpoint: Endpoint | None = Field(
@@ -236,81 +68,92 @@ class Exporter(Model):
         examples=["collector.example:4317"],
     )
     interval: Duration = Field(
-        default="500ms",
-        description="Time after which a batch is sent that is not full; the module's own default is 5s.",
+        default=_INTERVAL,
+        description="Time after which the module sends a batch that is not full; its own default is 5s.",
     )
+    # Our choice: four times the module's default. `limit_rules.py` bounds it too, by the sizes of messages and memory.
     batch_size: Annotated[Count | None, Field(ge=1, le=2048, strict=True), TypeName("integer")] = Field(
         default=None,
-        description="Spans of a full batch. Unset: 512, or fewer where the largest spans that clients can cause would "
-        "not fit the receiver's messages or the memory limit: 306 with all defaults.",
+        description=f"Spans of a full batch. Unset: {LARGEST_BATCH}, or fewer if the largest spans that clients can "
+        f"cause would not fit the receiver's messages or the memory limit: {DEFAULT_BATCH} with all defaults.",
         examples=[256],
     )
+    # Our choice: by default so many last eight minutes of a hanging receiver. The memory limit bounds it too.
     batch_count: Annotated[Count, Field(le=1024)] = Field(
-        default=64,
-        description="Batches, full or not, that each of two workers holds while the receiver hangs, before spans are "
-        "dropped. Each `interval` takes one, and so does each full batch: 64 hold 32 s at up to 612 spans a second of "
-        "a worker, or 19584 spans if more come.",
+        default=BATCH_COUNT,
+        description=f"Batches, full or not, that each of {WORKERS} workers holds while the receiver hangs, before it "
+        f"drops spans. Each `interval` takes one, and so does each full batch: {BATCH_COUNT} hold "
+        f"{int(BATCH_COUNT * seconds(_INTERVAL))} s at up to {int(DEFAULT_BATCH / seconds(_INTERVAL))} spans a second "
+        f"of a worker, or {BATCH_COUNT * DEFAULT_BATCH} spans if more come.",
     )
     headers: dict[HeaderName, NginxHeaderValue] = Field(
         default_factory=dict[str, SecretStr],
-        description="Headers of each export, for `endpoint`; set them with --secret.",
+        description="Headers of each export, for `endpoint`; set them with --secret. Headers that gRPC sets itself are "
+        "refused.",
     )
     ca_bundle: CertificateBundle | None = Field(
         default=None,
-        description="Authorities that the endpoint's certificate is checked by. Unset: those of the image.",
+        description="Certificate authorities that the module trusts for the endpoint. Unset: those of the image.",
         examples=["-----BEGIN CERTIFICATE-----\n…"],
     )
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether the endpoint is reached with TLS."""
+        return (self.endpoint or "").startswith("https://")
+
 
 class Shutdown(Model):
-    """How a pod ends: nothing is cut off that is done within these times."""
+    """How a pod ends. It finishes all requests that end within these times."""
 
-    delay: Annotated[WholeSeconds, AfterValidator(_at_most("1m"))] = Field(
+    # Our choices: load balancers take a pod out within seconds, and a rollout waits for each pod's two times.
+    delay: Annotated[WholeSeconds, at_most("1m")] = Field(
         default="5s",
-        description="Time from a pod's end being decided to NGINX being told: nodes and load balancers stop to send "
-        "it connections meanwhile.",
+        description="Time between the decision to end a pod and the signal to NGINX. Nodes and load balancers stop "
+        "sending it connections meanwhile.",
     )
-    timeout: Annotated[WholeSeconds, AfterValidator(_at_most("1h"))] = Field(
-        default="30s", description="Time that requests have to end then, before they are cut off."
+    timeout: Annotated[WholeSeconds, at_most("1h")] = Field(
+        default="30s", description="Time that requests then have to end, before NGINX cuts them off."
     )
 
 
 class Autoscaling(Model):
-    """More pods under load. Needs metrics-server, or another source of the pods' CPU use."""
+    """A HorizontalPodAutoscaler. Needs metrics-server, or another source of the pods' CPU use."""
 
-    max_replicas: Count = Field(description="Pods at most; `nginx.replicas` is the least.", examples=[10])
+    max_replicas: Count = Field(description="Largest number of pods; `nginx.replicas` is the smallest.", examples=[10])
+    # Our choice: above 100 a pod uses more CPU than it requests, which it may on a node with CPU to spare.
     cpu: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
-        default=70, description="Use of CPU that is aimed at, in percent of `nginx.resources.cpu`."
+        default=70, description="Target use of CPU, in percent of `nginx.resources.cpu`."
     )
 
 
 class ExtraConfig(Model):
-    """Directives for nginx.conf: they replace the program's own, or join them where NGINX takes several."""
+    """Directives for nginx.conf. They replace the program's own, or join them if NGINX takes several."""
 
     http: Snippet = Field(
         default="",
-        description="Directives for the `http` block, servers of your own among them.",
+        description="Directives for the `http` block, including servers of your own.",
         examples=["gzip on;"],
     )
     server: Snippet = Field(
         default="",
-        description="Directives for the `server` block, which hold for all routes.",
+        description="Directives for the `server` block, which apply to all routes.",
         examples=["client_max_body_size 10m;"],
     )
 
 
 class NginxResources(Resources):
-    """What NGINX's container asks for."""
+    """Resources of NGINX's container."""
 
     memory_limit: MemoryLimit = Field(
-        default="2Gi",
-        description="Memory above which the kernel ends the container. `nginx.exporter`'s buffers of the largest spans "
-        "are within it; with ordinary ones they take a tenth.",
+        default=NGINX_MEMORY,
+        description="Memory above which the kernel ends the container. It holds `nginx.exporter`'s buffers full of the "
+        "largest spans; ordinary spans take a tenth of that.",
     )
     cpu: Cpu = Field(
         default="250m",
-        description="CPU that is asked for: more than the others ask for, so that on a busy node requests go before "
-        "spans, which wait without being lost.",
+        description="CPU request, larger than the other components' requests, so that a busy node serves requests "
+        "first; spans wait and are not lost.",
     )
 
 
@@ -320,7 +163,7 @@ class NginxSettings(Model):
     elsewhere: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(
             ("tls", "ssl", "https", "certificate", "sslcertificate", "ingress"),
-            "NGINX takes plain HTTP here: clients' TLS ends at an ingress before it, or at a load balancer, which "
+            "NGINX takes plain HTTP here: clients' TLS ends at an ingress before it, or at a load balancer that "
             "`service.annotations` configure",
         ),
         "servicetype": "did you mean `service.type`?",
@@ -328,15 +171,17 @@ class NginxSettings(Model):
 
     image: Image = Field(
         default="nginx:1.27.4-otel",
-        description="Image with NGINX and ngx_otel_module; the tag `<version>-otel` of the official image has both.",
+        description="Image with NGINX and ngx_otel_module. The tag `<version>-otel` of the official image has both.",
     )
     replicas: Count = Field(
-        default=1, description="Pods. From two on, one at a time is taken from its node, by a drain say."
+        default=1,
+        description="Number of pods. With two or more, a PodDisruptionBudget limits evictions, such as a node drain, "
+        "to one pod at a time.",
     )
     autoscaling: Autoscaling | None = Field(
         default=None,
-        description="More pods under load. Unset: always `nginx.replicas`, which "
-        "`PULUMI_K8S_ENABLE_PATCH_FORCE=true pulumi up` takes back from an autoscaler that there was.",
+        description="More pods under load. Unset: always `nginx.replicas`. If there was an autoscaler before, "
+        "`PULUMI_K8S_ENABLE_PATCH_FORCE=true pulumi up` takes the number of pods back from it.",
     )
     resources: NginxResources = Field(default_factory=NginxResources, description="Resources of the container.")
     node_port: Port | None = Field(
@@ -344,7 +189,9 @@ class NginxSettings(Model):
         description="NodePort of the Service; the cluster's range is usually 30000-32767. Unset: the cluster chooses.",
         examples=[30080],
     )
-    service: ServiceSettings = Field(default_factory=ServiceSettings, description="How NGINX is reached, and by whom.")
+    service: ServiceSettings = Field(
+        default_factory=ServiceSettings, description="How clients reach NGINX, and which may connect."
+    )
     server_name: list[ServerName] = Field(
         default_factory=list[str],
         description="Host names in `server_name`; the first is `net.host.name` of the spans. Unset: the request's.",
@@ -355,49 +202,70 @@ class NginxSettings(Model):
         min_length=1,
         description="Paths and what answers them. Unset: the image's own pages.",
     )
+    # The length is our choice.
     service_name: LiteralText = Field(default="nginx", max_length=255, description="`service.name` of the spans.")
     resource_attributes: dict[AttributeName, LiteralText] = Field(
-        default_factory=dict[str, str], description="Attributes of the resource that sends the spans: the same for all."
+        default_factory=dict[str, str], description="Attributes of the spans' resource, the same for all spans."
     )
     span_attributes: dict[AttributeName, TemplateText] = Field(
         default_factory=dict[str, str],
-        description="Attributes of all spans, besides the module's; values may have variables, `$request_id` say.",
+        description="Attributes of all spans, besides the module's. Values may have variables, such as `$request_id`.",
     )
-    sampling: Sampling = Field(default_factory=Sampling, description="Which requests are traced.")
+    sampling: Sampling = Field(default_factory=Sampling, description="Which requests NGINX traces.")
     trace_context: TraceContext = Field(
         default="propagate",
-        description="What is done with `traceparent`: taken from requests (extract), given to upstreams (inject), "
-        "both (propagate) or neither (ignore).",
+        description="What NGINX does with `traceparent`: take it from requests (extract), send it to upstreams "
+        "(inject), both (propagate) or neither (ignore).",
     )
-    exporter: Exporter = Field(default_factory=Exporter, description="How spans are sent.")
+    exporter: Exporter = Field(default_factory=Exporter, description="How the module sends spans.")
     shutdown: Shutdown = Field(default_factory=Shutdown, description="How a pod ends.")
-    resolver: Resolver = Field(default_factory=Resolver, description="How the names of upstreams are looked up.")
+    resolver: Resolver = Field(default_factory=Resolver, description="How NGINX looks up the names of upstreams.")
     upstream_keepalive: UpstreamKeepalive = Field(
-        default_factory=UpstreamKeepalive, description="Connections to upstreams that are kept open between requests."
+        default_factory=UpstreamKeepalive,
+        description="Connections to upstreams that NGINX keeps open between requests.",
     )
     trusted_proxies: TrustedProxies | None = Field(
         default=None,
-        description="The load balancers or proxies before NGINX that are believed about their clients. Unset: none; "
-        "the X-Forwarded headers of every client are replaced.",
+        description="The load balancers or proxies before NGINX whose word about their clients it trusts. Unset: none; "
+        "NGINX replaces the X-Forwarded headers of every client.",
     )
     egress: list[HostAndPort] = Field(
         default_factory=list[str],
-        description="Addresses that network policies let NGINX connect to, besides those of `routes`: what "
-        "`extraConfig` names.",
+        description="Addresses that network policies let NGINX connect to, besides those of `routes`, for the hosts "
+        "that `extraConfig` names.",
         examples=[["auth.example:443"]],
     )
     access_log: bool = Field(
         default=True,
-        description="A line of JSON for each request, within 100 ms of it, with `trace_id` and `span_id` to join it "
-        "to its trace, and `traced`: whether there is one.",
+        description="Write a line of JSON for each request, within 100 ms of it: `trace_id` and `span_id` join it to "
+        "its trace, and `traced` tells whether there is one.",
     )
-    extra_config: ExtraConfig = Field(default_factory=ExtraConfig, description="Directives for all that has no key.")
+    extra_config: ExtraConfig = Field(
+        default_factory=ExtraConfig, description="Directives for everything that has no key."
+    )
 
     def resolves_in_pod(self, upstream: Upstream) -> bool:
         """Tells whether each pod writes its own nameservers into an upstream, by an init container."""
         return self.resolver.follows_pods_file and upstream.has_name
 
     @property
+    def upstreams(self) -> list[Upstream]:
+        """The upstreams of all routes."""
+        return [route.upstream for route in self.routes if route.upstream]
+
+    def destinations(self, namespace: str) -> list[tuple[str, int]]:
+        """Returns the hosts and ports that NGINX connects to outside its pod, besides the stack's own Collector.
+
+        Args:
+            namespace: the namespace of Services that name none.
+        """
+        others = [*self.egress, *([self.exporter.endpoint] if self.exporter.endpoint else [])]
+        return [
+            *(upstream.address(namespace) for upstream in self.upstreams if upstream.host != "localhost"),
+            *map(split_endpoint, others),
+        ]
+
+    @property
     def has_init_container(self) -> bool:
         """Whether pods write their nameservers into any upstream."""
-        return any(route.upstream is not None and self.resolves_in_pod(route.upstream) for route in self.routes)
+        return any(map(self.resolves_in_pod, self.upstreams))

@@ -1,11 +1,12 @@
-"""NGINX Plus: its image, its license, its reports of use and what it can do besides."""
+"""NGINX Plus: its image, its packages, its usage reports, and its features that open-source NGINX lacks."""
 
 import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from settings.nginx import SamplingRatio
+from settings.capabilities import FIRST_PLUS, FIRST_PLUS_WITH_ALL, PlusRelease, plus_release
+from settings.routes import SamplingRatio
 from settings.types import (
     IMAGE_REFERENCE,
     CertificateBundle,
@@ -25,14 +26,14 @@ from settings.types import (
 def _repository(name: str) -> str:
     matched = IMAGE_REFERENCE.fullmatch(name)
     if matched is None or matched["host"] is None or matched["tag"] or matched["digest"]:
-        raise ValueError("must be registry/name, without a tag: the release is the tag")
+        raise ValueError("must be registry/name, without a tag: the program adds the release as the tag")
     return name
 
 
 def _release(release: str) -> str:
     matched = re.fullmatch(r"R([0-9]{2})", release)
-    if matched is None or int(matched[1]) < 33:
-        raise ValueError("must be R33 or a later release, such as R34: earlier ones know no license token")
+    if matched is None or int(matched[1]) < FIRST_PLUS:
+        raise ValueError(f"must be R{FIRST_PLUS} or a later release, such as R34: earlier ones take no license token")
     return release
 
 
@@ -44,7 +45,7 @@ def _https(url: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether it is a host with or without a port; apt and NGINX would take the colons of IPv6 for something else."""
+    """Tells whether it is a host with or without a port, but no IPv6 address, whose colons apt and NGINX misread."""
     return text.count(":") <= 1 and (split_address(text) is not None or is_host(text))
 
 
@@ -71,7 +72,7 @@ Fingerprint = Annotated[
 
 
 def _report_interval(interval: str) -> str:
-    # F5 takes the license for unused after 180 days without a report.
+    # At most: NGINX Plus stops after 180 days without a report. At least: our choice.
     if not 60 <= seconds(interval) <= 180 * 24 * 3600:
         raise ValueError("must be from 1m to 4320h, which are 180 days")
     return interval
@@ -89,100 +90,109 @@ OFFICIAL_SIGNING_KEYS = (
     "8540A6F18833A80E9C1653A42FD21310B49F6B46",
     "9E9BE90EACBCDE69FE9B204CBCDCD8A38D88A2B3",
 )
-"""The keys that NGINX signs its packages with, as its own image's Dockerfile lists them."""
+"""The keys with which NGINX signs its packages, from the Dockerfile of its own image."""
 
 
 class Packages(Model):
-    """Where the packages come from. What is set here is for mirrors in closed networks."""
+    """Where the packages come from. The keys are for mirrors in closed networks."""
 
     repository: HttpsUrl = Field(
         default="https://pkgs.nginx.com/plus",
-        description="Package repository, before the release in its path. It is asked with `nginxRepoCrt`.",
+        description="Package repository: its URL before the release. The build logs in with `nginxRepoCrt`.",
     )
     ca_bundle: CertificateBundle | None = Field(
         default=None,
-        description="Authorities that the repository's certificate is checked by. Unset: Debian's.",
+        description="Certificate authorities that the build trusts for the repository. Unset: Debian's.",
         examples=["-----BEGIN CERTIFICATE-----\n…"],
     )
     signing_key: HttpsUrl = Field(
         default="https://cs.nginx.com/static/keys/nginx_signing.key",
-        description="File with the keys that the packages are signed with.",
+        description="File with the keys that sign the packages.",
     )
     fingerprints: list[Fingerprint] = Field(
         default_factory=lambda: list(OFFICIAL_SIGNING_KEYS),
         min_length=1,
-        description="The keys that are trusted, of those in that file. Unset: the three of NGINX.",
+        description="The keys of that file that the build trusts. Unset: the three of NGINX.",
         examples=[[OFFICIAL_SIGNING_KEYS[0]]],
     )
 
 
 class UsageReport(Model):
-    """The reports of use that the license asks for."""
+    """The usage reports that the license demands."""
 
     endpoint: Address = Field(
         default="product.connect.nginx.com",
-        description="Where they go: F5, or an NGINX Instance Manager in closed networks. Its certificate is checked.",
+        description="Receiver of the reports: F5, or an NGINX Instance Manager in closed networks. NGINX checks its "
+        "certificate.",
     )
     interval: ReportInterval = Field(default="1h", description="Time between two reports.")
     proxy: HostAndPort | None = Field(
-        default=None, description="HTTP proxy on the way there; from R34 on.", examples=["proxy.example:3128"]
+        default=None,
+        description=f"HTTP proxy on the way there; needs R{FIRST_PLUS_WITH_ALL} or later.",
+        examples=["proxy.example:3128"],
     )
     ca_bundle: CertificateBundle | None = Field(
         default=None,
-        description="Authorities that the endpoint's certificate is checked by. Unset: those of the image.",
+        description="Certificate authorities that NGINX trusts for the endpoint. Unset: those of the image.",
         examples=["-----BEGIN CERTIFICATE-----\n…"],
     )
     enforce_initial_report: bool = Field(
         default=False,
         description="Serve nothing until the first report has arrived, which is NGINX Plus' own default. `false`: "
-        "serve for 180 days without, so that new pods do not depend on the endpoint.",
+        "serve for 180 days without a report, so that new pods do not depend on the endpoint.",
     )
 
 
 class PlusSettings(Model):
-    """NGINX Plus, with the edition `plus`."""
+    """NGINX Plus, for the edition `plus`."""
 
     image: Image | None = Field(
         default=None,
-        description="Image of NGINX Plus with ngx_otel_module that is there already. Unset: one is built.",
+        description="Existing image of NGINX Plus with ngx_otel_module. Unset: `pulumi up` builds one.",
         examples=["registry.example/nginx-plus:R34"],
     )
     repository: Repository | None = Field(
         default=None,
-        description="Where the image that is built is pushed to; the release is its tag.",
+        description="Where `pulumi up` pushes the image that it builds; the release is its tag.",
         examples=["registry.example/team/nginx-plus"],
     )
-    release: Release = Field(default="R34", description="Release of NGINX Plus. Another one builds anew.")
+    release: Release = Field(default="R34", description="Release of NGINX Plus. A new value rebuilds the image.")
     rebuild: Text | None = Field(
         default=None,
-        description="Any text, a date say. Another one builds anew, for updates of Debian and of the release. A new "
-        "certificate alone does not.",
+        description="Any text, such as a date. A new value rebuilds the image, for updates of Debian and of the "
+        "release. A new certificate alone does not.",
         examples=["2025-06-01"],
     )
     base_image: Image = Field(
-        default="debian:bookworm-slim", description="Image of Debian that it is built on; `imageRegistry` applies."
+        default="debian:bookworm-slim",
+        description="Image of Debian that the build starts from; `imageRegistry` applies.",
     )
-    platform: Literal["linux/amd64", "linux/arm64"] = Field(
-        default="linux/amd64", description="Platform that it is built for."
-    )
+    platform: Literal["linux/amd64", "linux/arm64"] = Field(default="linux/amd64", description="Platform of the image.")
     builder: BuilderName | None = Field(
-        default=None, description="Builder of `docker buildx` that builds it. Unset: the current one.", examples=["ci"]
+        default=None, description="Builder of `docker buildx`. Unset: the current one.", examples=["ci"]
     )
     cache: Image | None = Field(
         default=None,
-        description="Image to which the build's cache is pushed, and from which it is taken.",
+        description="Image that the build pushes its cache to, and takes it from.",
         examples=["registry.example/team/nginx-plus:cache"],
     )
     packages: Packages = Field(default_factory=Packages, description="Where the packages come from.")
-    usage_report: UsageReport = Field(default_factory=UsageReport, description="The reports that the license asks for.")
+    usage_report: UsageReport = Field(
+        default_factory=UsageReport, description="The usage reports that the license demands."
+    )
     dashboard: bool = Field(
         default=False,
-        description="Whether the live activity API and its dashboard are there, inside each pod: see `kubectl "
-        "port-forward`.",
+        description="Serve the live activity API and its dashboard inside each pod. "
+        "Reach them with `kubectl port-forward`.",
     )
     sampling_ratios: list[SamplingRatio] = Field(
         default_factory=list[SamplingRatio],
-        description="Ratios that a running pod can be switched to in place of `nginx.sampling.ratio`, through the "
+        description="Ratios that people may switch a running pod to in place of `nginx.sampling.ratio`, through the "
         "API's key-value store.",
         examples=[[0.1, 1]],
     )
+
+    @property
+    def built_release(self) -> PlusRelease | None:
+        """The release of the image that `pulumi up` builds; None if `image` names an existing one."""
+        return plus_release(self.release) if self.image is None else None

@@ -1,47 +1,39 @@
-"""What NGINX Plus needs, and what it cannot do together: as in `settings.rules`.
+"""Rules of NGINX Plus, and warnings of a license or certificate that ends soon.
 
-Nothing of it is asked for with the edition `oss`: a stack may go from one edition to the other by `edition` alone.
+With the edition `oss` nothing is demanded: a stack may change its edition by `edition` alone.
 """
 
 import datetime
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from settings.errors import ConfigError, Place, RuleViolation, needs, remove_command, repeated, set_command
-from settings.license import GRACE, belong_together, certificate_end, license_end
+from settings.capabilities import FIRST_PLUS_WITH_ALL
+from settings.errors import RuleViolation, needs, repeated, set_command, violation
+from settings.license import GRACE, SOON, belong_together, certificate_end, license_end
 from settings.stack import Settings
 
-_SOON = datetime.timedelta(days=30)
-_REPOSITORY: Place = ("plus", "repository")
-_LICENSE: Place = ("nginxLicenseJwt",)
-_CERTIFICATE: Place = ("nginxRepoCrt",)
-_KEY: Place = ("nginxRepoKey",)
-_EDITION: Place = ("edition",)
+_LICENSE, _CERTIFICATE, _KEY = "nginxLicenseJwt", "nginxRepoCrt", "nginxRepoKey"
+_IMAGE, _REPOSITORY, _RELEASE = "plus.image", "plus.repository", "plus.release"
 
 
 def plus_warnings(settings: Settings) -> Iterator[str]:
-    """What is well today and will not be for long."""
+    """Yields warnings of a license and a certificate that end soon."""
     if settings.edition != "plus":
         return
     today = _today()
     if settings.nginx_license_jwt:
         end = license_end(settings.nginx_license_jwt.get_secret_value())
+        renew = f"Renew it: {set_command(_LICENSE, secret=True)}"
         if end and end < today <= end + GRACE:
-            yield (
-                f"nginxLicenseJwt: the license of NGINX Plus expired on {end}; after {end + GRACE} no new pod starts. "
-                f"Renew it: {set_command(_LICENSE, '', secret=True)}"
-            )
-        elif end and end - _SOON < today <= end:
-            yield (
-                f"nginxLicenseJwt: the license of NGINX Plus is valid until {end}. "
-                f"Renew it: {set_command(_LICENSE, '', secret=True)}"
-            )
+            expired = f"expired on {end}; after {end + GRACE} no new pod starts"
+            yield f"{_LICENSE}: the license of NGINX Plus {expired}. {renew}"
+        elif end and end - SOON < today <= end:
+            yield f"{_LICENSE}: the license of NGINX Plus is valid until {end}. {renew}"
     if settings.builds_image and settings.nginx_repo_crt:
         end = certificate_end(settings.nginx_repo_crt.get_secret_value())
-        if end - _SOON < today:
+        if end - SOON < today:
             yield (
-                f"nginxRepoCrt: the certificate for NGINX Plus' packages is valid until {end}; the next build needs a "
-                f"new one: {set_command(_CERTIFICATE, '', secret=True)} and {set_command(_KEY, '', secret=True)}"
+                f"{_CERTIFICATE}: the certificate for NGINX Plus' packages is valid until {end}; the next build needs "
+                f"a new one: {set_command(_CERTIFICATE, secret=True)} and {set_command(_KEY, secret=True)}"
             )
 
 
@@ -51,48 +43,35 @@ def _today() -> datetime.date:
 
 def _image(settings: Settings) -> Iterator[RuleViolation]:
     plus = settings.plus
-    if settings.edition != "plus":
+    if settings.edition != "plus" or (plus.image is None) != (plus.repository is None):
         return
-    if plus.image is None and plus.repository is None:
-        message = (
-            "is required with the edition plus: where the image that is built goes. Or set `plus.image` to a ready one"
-        )
-        example = "registry.example/team/nginx-plus"
-        yield RuleViolation(
-            ConfigError(_REPOSITORY, message, set_command(_REPOSITORY, example)), (_EDITION, ("plus", "image"))
-        )
-    if plus.image is not None and plus.repository is not None:
-        message = "is for an image that is built, and `plus.image` names a ready one"
-        yield RuleViolation(
-            ConfigError(_REPOSITORY, message, remove_command(_REPOSITORY)), (_EDITION, ("plus", "image"))
-        )
+    message = f"is for an image that `pulumi up` builds, and `{_IMAGE}` names an existing one"
+    if plus.image is None:
+        message = f"is required with the edition plus: `pulumi up` pushes the image there. Or set `{_IMAGE}`"
+    example = "registry.example/team/nginx-plus" if plus.image is None else None
+    yield violation(_REPOSITORY, message, set_to=example, depends_on=["edition", _IMAGE])
 
 
 def _cache(settings: Settings) -> Iterator[RuleViolation]:
     plus = settings.plus
     if settings.builds_image and plus.cache == f"{plus.repository}:{plus.release}":
-        place: Place = ("plus", "cache")
-        fix = set_command(place, f"{plus.repository}:cache")
-        yield RuleViolation(
-            ConfigError(place, "is the image that is built: its cache would replace it", fix, json.dumps(plus.cache)),
-            (_REPOSITORY, ("plus", "release")),
-        )
+        message = "is the image that `pulumi up` builds: its cache would replace it"
+        example = f"{plus.repository}:cache"
+        yield violation("plus.cache", message, set_to=example, depends_on=[_REPOSITORY, _RELEASE])
 
 
 def _secrets(settings: Settings) -> Iterator[RuleViolation]:
     if settings.edition != "plus":
         return
+    for_packages = f"for its packages (or set `{_IMAGE}` to an existing image)"
     wanted = [(_LICENSE, settings.nginx_license_jwt, "without which NGINX Plus does not start")]
     if settings.builds_image:
-        wanted += [
-            (_CERTIFICATE, settings.nginx_repo_crt, "for its packages (or set `plus.image` to a ready one)"),
-            (_KEY, settings.nginx_repo_key, "for its packages (or set `plus.image` to a ready one)"),
-        ]
-    for place, secret, why in wanted:
+        wanted.append((_CERTIFICATE, settings.nginx_repo_crt, for_packages))
+        wanted.append((_KEY, settings.nginx_repo_key, for_packages))
+    for key, secret, reason in wanted:
         if secret is None:
-            fix = set_command(place, "", secret=True)
-            others: tuple[Place, ...] = (_EDITION, ("plus", "image"))
-            yield RuleViolation(ConfigError(place, f"is required with the edition plus, {why}", fix), others)
+            message, fix = f"is required with the edition plus, {reason}", set_command(key, secret=True)
+            yield violation(key, message, fix=fix, depends_on=["edition", _IMAGE])
 
 
 def _license(settings: Settings) -> Iterator[RuleViolation]:
@@ -101,49 +80,41 @@ def _license(settings: Settings) -> Iterator[RuleViolation]:
     end = license_end(settings.nginx_license_jwt.get_secret_value())
     if end and end + GRACE < _today():
         message = f"expired on {end}, and NGINX Plus starts for {GRACE.days} days after that; a new one is at my.f5.com"
-        yield RuleViolation(
-            ConfigError(_LICENSE, message, set_command(_LICENSE, "", secret=True), "[secret]"), (_EDITION,)
-        )
+        yield violation(_LICENSE, message, fix=set_command(_LICENSE, secret=True), depends_on=["edition"])
 
 
 def _pair(settings: Settings) -> Iterator[RuleViolation]:
     certificate, key = settings.nginx_repo_crt, settings.nginx_repo_key
-    if (
-        settings.builds_image
-        and certificate
-        and key
-        and not belong_together(certificate.get_secret_value(), key.get_secret_value())
-    ):
-        message = "is not the key of the certificate `nginxRepoCrt`"
-        yield RuleViolation(ConfigError(_KEY, message, set_command(_KEY, "", secret=True), "[secret]"), (_CERTIFICATE,))
+    if not (settings.builds_image and certificate and key):
+        return
+    if not belong_together(certificate.get_secret_value(), key.get_secret_value()):
+        message, fix = f"must be the key of the certificate `{_CERTIFICATE}`", set_command(_KEY, secret=True)
+        yield violation(_KEY, message, fix=fix, depends_on=[_CERTIFICATE])
 
 
 def _release(settings: Settings) -> Iterator[RuleViolation]:
-    plus, exporter = settings.plus, settings.nginx.exporter
-    release: Place = ("plus", "release")
-    if settings.edition != "plus" or plus.image is not None or plus.release != "R33":
+    """Rejects keys that the release of the image that `pulumi up` builds does not support."""
+    release, exporter = settings.plus.built_release, settings.nginx.exporter
+    if settings.edition != "plus" or release is None:
         return
-    wanted: tuple[tuple[Place, bool], ...] = (
-        (("plus", "usageReport", "proxy"), plus.usage_report.proxy is not None),
-        (("nginx", "exporter", "headers"), bool(exporter.headers)),
-        (("nginx", "exporter", "endpoint"), (exporter.endpoint or "").startswith("https://")),
-        (("nginx", "resourceAttributes"), bool(settings.nginx.resource_attributes)),
-    )
-    for place, is_set in wanted:
-        if is_set:
-            yield needs(place, "needs R34, which is the first release to know it", release, "R34")
+    module = release.module
+    unsupported = {
+        "plus.usageReport.proxy": settings.plus.usage_report.proxy is not None and not release.report_proxy,
+        "nginx.exporter.headers": bool(exporter.headers) and not module.headers,
+        "nginx.exporter.endpoint": exporter.has_tls and not module.tls,
+        "nginx.resourceAttributes": bool(settings.nginx.resource_attributes) and not module.resource_attributes,
+    }
+    for place in (place for place, is_unsupported in unsupported.items() if is_unsupported):
+        first = f"R{FIRST_PLUS_WITH_ALL}"
+        yield needs(place, f"needs {first}, which is the first release to support it", _RELEASE, first)
 
 
 def _ratios(settings: Settings) -> Iterator[RuleViolation]:
-    ratios = settings.plus.sampling_ratios
-    for number, _ in repeated(ratios):
-        place: Place = ("plus", "samplingRatios", number)
-        yield RuleViolation(
-            ConfigError(place, "is there twice", remove_command(place), json.dumps(str(ratios[number])))
-        )
+    for number, _ in repeated(settings.plus.sampling_ratios):
+        yield violation(("plus", "samplingRatios", number), "is there twice")
 
 
-PLUS_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+PLUS_RULES = (
     _image,
     _cache,
     _secrets,

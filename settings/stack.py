@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from settings.collector import DEFAULT_IMAGES, CollectorSettings
+from settings.collector import CollectorSettings
 from settings.exposure import ServiceSettings
 from settings.general import Monitoring, Scheduling
 from settings.license import License, RepositoryCertificate, RepositoryKey
@@ -35,7 +35,7 @@ from settings.types import (
 
 NAME_LABEL = "app.kubernetes.io/name"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
-"""The labels that selectors are made of."""
+"""The labels that the program's selectors use."""
 
 
 DOCKER_HUB = "https://index.docker.io/v1/"
@@ -43,11 +43,11 @@ DOCKER_HUB = "https://index.docker.io/v1/"
 
 
 F5_REGISTRY = "private-registry.nginx.com"
-"""Takes the license as the user name, and `none` as the password."""
+"""F5's registry takes the license as the user name, and `none` as the password."""
 
 
 SHORTEST_PASSWORD = 8
-"""Characters: the least that NIST SP 800-63B allows, and the least that the policy pack looks for in other objects."""
+"""Characters. NIST SP 800-63B allows no fewer, and the policy pack looks for no shorter ones in other objects."""
 
 
 def _api_password(value: SecretStr) -> SecretStr:
@@ -82,11 +82,11 @@ class Settings(Model):
 
     elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("securitycontext", "podsecuritycontext", "runasuser", "fsgroup"),
-        "users and groups are the images' own, or the cluster's with `podUser: cluster`",
+        "pods run as the users and groups of their images, or of the cluster with `podUser: cluster`",
     )
 
     edition: Literal["oss", "plus"] = Field(
-        default="oss", description="NGINX, open source (the image is `nginx.image`), or NGINX Plus (see `plus`)."
+        default="oss", description="oss: open-source NGINX, with the image `nginx.image`. plus: NGINX Plus, see `plus`."
     )
     namespace: LabelName = Field(
         default="tracing",
@@ -100,8 +100,8 @@ class Settings(Model):
     )
     cluster: ServerUrl | None = Field(
         default=None,
-        description="API server of the cluster that the stack belongs to, as its kubeconfig has it; any other is "
-        "refused before anything is changed. Unset: whatever the context leads to.",
+        description="API server of the cluster that the stack belongs to, as its kubeconfig has it. The program "
+        "refuses any other before it changes anything. Unset: the cluster of the context.",
         examples=["https://192.0.2.1:6443"],
     )
     node_address: Host | None = Field(
@@ -111,25 +111,25 @@ class Settings(Model):
     )
     image_registry: RegistryPrefix | None = Field(
         default=None,
-        description="Mirror, or pull-through cache, that every image is pulled from: stands before each image's name "
-        "in place of its registry (`<mirror>/grafana/tempo:2.7.2`, `<mirror>/library/nginx:1.27.4-otel`). One that "
-        "is written with the mirror's registry is taken as it is.",
+        description="Mirror, or pull-through cache, of every image. It replaces the registry in each image's name "
+        "(`<mirror>/grafana/tempo:2.7.2`, `<mirror>/library/nginx:1.27.4-otel`). An image that names the mirror's "
+        "registry stays unchanged.",
         examples=["registry.example/mirror"],
     )
     registry_address: RegistryAddress | None = Field(
         default=None,
-        description="Registry that `registryUsername` is a user of. Unset: the one that all images are in.",
+        description="Registry that `registryUsername` is a user of. Unset: the registry of all images.",
         examples=["registry.example"],
     )
     registry_username: Text | None = Field(
         default=None,
-        description="User with whom images are pulled from the registry, and NGINX Plus' image is pushed.",
+        description="User who pulls images from the registry, and pushes NGINX Plus' image.",
         examples=["puller"],
     )
     registry_password: Password | None = Field(default=None, description="That user's password or token.")
     tempo_password: ApiPassword | None = Field(
         default=None,
-        description="Password of Tempo's API, for the user `tempo`. Unset: whoever reaches the API may read traces.",
+        description="Password of Tempo's API, for the user `tempo`. Unset: every client that reaches it may read.",
     )
     nginx_license_jwt: License | None = Field(
         default=None, description="License of NGINX Plus: the text of license.jwt, without white space around it."
@@ -148,13 +148,13 @@ class Settings(Model):
     )
     network_policies: bool = Field(
         default=True,
-        description="Deny the stack's pods every connection but those that the configuration asks for; other pods of "
-        "the namespace are left alone. Needs a network that enforces NetworkPolicies; others ignore them.",
+        description="Deny the stack's pods every connection except those that the configuration needs; other pods of "
+        "the namespace are not affected. Needs a network that enforces NetworkPolicies; others ignore them.",
     )
     pod_user: Literal["image", "cluster"] = Field(
         default="image",
-        description="Who sets the user and the group of the pods: `image` sets the image's own; `cluster` leaves both "
-        "to the cluster, for OpenShift, which refuses any but those that it assigns to the namespace.",
+        description="Who sets the user and the group of the pods. `image`: the program, to the image's own. `cluster`: "
+        "the cluster, for OpenShift, which refuses all but those that it assigns to the namespace.",
     )
     scheduling: Scheduling = Field(default_factory=Scheduling, description="Where the pods of all components run.")
     monitoring: Monitoring = Field(default_factory=Monitoring, description="How Prometheus finds the counters.")
@@ -165,35 +165,35 @@ class Settings(Model):
 
     @property
     def builds_image(self) -> bool:
-        """Whether the image of NGINX is built."""
+        """Whether `pulumi up` builds the image of NGINX."""
         return self.edition == "plus" and self.plus.image is None
 
     def exposed(self) -> Iterator[tuple[str, ServiceSettings, int | None]]:
-        """The components that have a Service for clients: key, Service, NodePort."""
+        """Yields the components that have a Service for clients: key, Service, NodePort."""
         yield "nginx", self.nginx.service, self.nginx.node_port
         if self.tempo.enabled:
             yield "tempo", self.tempo.service, self.tempo.node_port
 
     def images(self) -> dict[str, str]:
-        """The image of each component that the stack has, by the component's key: as it is pulled.
+        """Returns the image of each component of the stack as nodes pull it, by the component's key.
 
-        That of NGINX Plus is not among them where it is built.
+        NGINX Plus is left out if `pulumi up` builds its image.
         """
         named: dict[str, str] = {}
         if not self.builds_image:
             named["nginx"] = self.plus.image if self.edition == "plus" and self.plus.image else self.nginx.image
         if self.collector.enabled:
-            named["collector"] = self.collector.image or DEFAULT_IMAGES[self.collector.distribution]
+            named["collector"] = self.collector.pulled_image
         if self.tempo.enabled:
             named["tempo"] = self.tempo.image
             named["gateway"] = self.tempo.gateway.image or self.nginx.image
         return {component: self.mirrored(image) for component, image in named.items()}
 
     def mirrored(self, image: str) -> str:
-        """An image as it is pulled: from the mirror, if there is one.
+        """Returns an image as nodes pull it: from the mirror, if there is one.
 
-        What Docker Hub calls `nginx` is `library/nginx` in its registry, and that name alone is what a cache of it asks
-        for. An image that names the mirror's own registry is taken as it is.
+        Docker Hub's `nginx` is `library/nginx` in its registry, and caches know it by that name alone. An image that
+        names the mirror's own registry stays unchanged.
         """
         matched = IMAGE_REFERENCE.fullmatch(image)
         if self.image_registry is None or matched is None:
@@ -205,7 +205,7 @@ class Settings(Model):
         return f"{self.image_registry}/{official}{image.removeprefix(f'{host}/') if host else image}"
 
     def registries(self) -> set[str]:
-        """The registries that `registryUsername` may be a user of, by their names in a pull secret."""
+        """Returns the registries that `registryUsername` may be a user of, by their names in a pull secret."""
         if self.registry_address is not None:
             return {_name_in_pull_secret(self.registry_address)}
         images = list(self.images().values())
@@ -214,14 +214,14 @@ class Settings(Model):
         return {_name_in_pull_secret(registry_host(image)) for image in images}
 
     def own_login(self) -> "Login | None":
-        """The user that is set, who pulls and pushes."""
+        """Returns the login of the user that is set, who pulls and pushes."""
         if not self.registry_username or not self.registry_password:
             return None
         (registry,) = self.registries()
         return Login(registry, self.registry_username, self.registry_password)
 
     def pull_logins(self) -> list["Login"]:
-        """What images are pulled with: the user that is set, and the license at F5's own registry."""
+        """Returns the logins that pull images: the user that is set, and the license at F5's registry."""
         own = self.own_login()
         logins = [own] if own else []
         is_f5s = self.edition == "plus" and registry_host(self.images().get("nginx", "")) == F5_REGISTRY
@@ -244,6 +244,6 @@ def _name_in_pull_secret(host: str | None) -> str:
 
 
 def registry_host(image: str) -> str | None:
-    """The registry that a reference names; none is Docker Hub."""
+    """Returns the registry that a reference names; None means Docker Hub."""
     matched = IMAGE_REFERENCE.fullmatch(image)
     return matched["host"] if matched else None

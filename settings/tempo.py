@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
+from settings.capabilities import TEMPO, dotted
 from settings.exposure import ServiceSettings
 from settings.general import Resources
+from settings.sizes import SPAN_BYTES
 from settings.types import (
     Bytes,
     Count,
@@ -18,48 +20,54 @@ from settings.types import (
     Port,
     SubdomainName,
     TypeName,
-    amount,
+    at_least,
 )
+
+BLOCK = "500Mi"
+"""`ingester.max_block_bytes` by default (Tempo 2.7 to 2.10, modules/ingester/config.go): the size of a full block."""
 
 
 class Ingestion(Model):
-    """What Tempo takes. Beyond the rate it asks the Collector to send again; beyond the others spans are lost."""
+    """How much Tempo takes. Above the rate the Collector sends again; above the other limits spans are lost."""
 
+    # Our choice: an ordinary batch of the Collector has 1.5 MB, so with less each would take longer than 1.5 s.
     bytes_per_second: Annotated[Count, Field(ge=1_000_000)] = Field(
         default=100_000_000,
-        description="Rate, and burst, in bytes; a span of NGINX has some 750. Tempo's own default is 15 MB/s.",
+        description=f"Rate, and burst, in bytes; a span of NGINX has about {SPAN_BYTES}. Tempo's default is 15 MB/s.",
     )
+    # Our choice: as `Count`, and 0.
     live_traces: Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)] = Field(
         default=0,
-        description="Traces in memory; beyond, spans are dropped while the sender is told success. 0: no limit.",
+        description="Traces in memory. If more come, Tempo drops their spans although it answers success. 0: no limit.",
     )
+    # Our choice: room for one ordinary span.
     bytes_per_trace: Annotated[Count, Field(ge=1000)] = Field(
-        default=5_000_000, description="Size of a trace in bytes; beyond, its spans are dropped."
+        default=5_000_000, description="Size of a trace in bytes. Tempo drops the spans of a trace beyond it."
     )
 
 
 class Flush(Model):
-    """When spans go from memory to search and to blocks on the disk."""
+    """When Tempo makes spans searchable, and writes them to blocks on the disk."""
 
     trace_idle_period: Duration = Field(
-        default="500ms", description="Time without a new span after which a trace can be searched; Tempo's own is 10s."
+        default="500ms", description="Time without a new span after which Tempo finds a trace; its own default is 10s."
     )
     check_period: Duration = Field(
-        default="500ms", description="Time between two looks for such traces; Tempo's own is 10s."
+        default="500ms", description="Time between two checks for such traces; Tempo's own default is 10s."
     )
-    max_block_duration: Duration = Field(default="30m", description="Time after which a block is closed.")
+    max_block_duration: Duration = Field(default="30m", description="Time after which Tempo closes a block.")
     complete_block_timeout: Duration = Field(
-        default="15m", description="Time that a closed block stays with the ingester, which answers for it."
+        default="15m", description="Time that the ingester keeps a closed block, and answers for it."
     )
-    blocklist_poll: Duration = Field(default="5m", description="Time between two looks for blocks in the storage.")
+    blocklist_poll: Duration = Field(default="5m", description="Time between two checks for blocks in the storage.")
 
 
 class Persistence(Model):
-    """A volume for traces. Without one they are gone with the pod."""
+    """A volume for traces. Without one they are lost with the pod."""
 
-    size: Bytes | None = Field(
+    size: Annotated[Bytes, at_least(BLOCK, "Tempo writes blocks of up to that size")] | None = Field(
         default=None,
-        description="Size of the volume. Unset: the node's disk, for as long as the pod lives.",
+        description=f"Size of the volume, at least {BLOCK}. Unset: the node's disk, for as long as the pod lives.",
         examples=["10Gi"],
     )
     storage_class: SubdomainName | None = Field(
@@ -68,41 +76,44 @@ class Persistence(Model):
 
 
 class TempoResources(Resources):
-    """What Tempo's container asks for; its heap is kept within 80 % of the memory limit."""
+    """Resources of Tempo's container. Its heap stays within 80 % of the memory limit."""
 
-    memory: Bytes = Field(default="256Mi", description="Memory that is asked for.")
+    memory: Bytes = Field(default="256Mi", description="Memory request.")
     memory_limit: MemoryLimit = Field(
-        default="2000Mi", description="Memory above which the kernel ends the container; live traces are in it."
+        default="2000Mi",
+        description="Memory above which the kernel ends the container. Live traces count towards it.",
     )
 
 
-GATEWAY_MEMORY = 128 * 2**20
-"""The least memory limit of the gateway. Its two processes have 14 MiB without a connection, and 87 MiB with 2000 that
-each hold a head of 30 kB (measured with NGINX 1.28.3), which is as many as its document lets in."""
+GATEWAY_MEMORY = "128Mi"
+"""The least memory limit of the gateway.
 
+Its two processes have 14 MiB without a connection, and 87 MiB with 2000 connections that each hold a head of 30 kB
+(measured with NGINX 1.28.3). Its document lets in no more connections.
+"""
 
-def _holds_its_connections(limit: str) -> str:
-    if amount(limit) < GATEWAY_MEMORY:
-        raise ValueError("must be at least 128Mi: the connections that the gateway takes need 87 MiB")
-    return limit
+_GatewayMemory = Annotated[
+    MemoryLimit, at_least(GATEWAY_MEMORY, "the connections that the gateway takes need 87 MiB"), TypeName("bytes")
+]
 
 
 class GatewayResources(Resources):
-    """What the gateway's container asks for."""
+    """Resources of the gateway's container."""
 
-    cpu: Cpu = Field(default="10m", description="CPU that is asked for.")
-    memory: Bytes = Field(default="16Mi", description="Memory that is asked for.")
-    memory_limit: Annotated[MemoryLimit, AfterValidator(_holds_its_connections), TypeName("bytes")] = Field(
-        default="128Mi", description="Memory above which the kernel ends the container; at least 128Mi."
+    cpu: Cpu = Field(default="10m", description="CPU request.")
+    memory: Bytes = Field(default="16Mi", description="Memory request.")
+    memory_limit: _GatewayMemory = Field(
+        default=GATEWAY_MEMORY,
+        description=f"Memory above which the kernel ends the container; at least {GATEWAY_MEMORY}.",
     )
 
 
 class Gateway(Model):
-    """The NGINX in Tempo's pod that is all of Tempo's API that others reach: it passes on what reads, and no more."""
+    """The NGINX in Tempo's pod by which others reach Tempo's API. It passes on requests that read, and no others."""
 
     image: Image | None = Field(
         default=None,
-        description="Image of open-source NGINX. Unset: `nginx.image`, with the edition plus as well.",
+        description="Image of open-source NGINX. Unset: `nginx.image`, also with the edition plus.",
         examples=["nginx:1.27.4-otel"],
     )
     resources: GatewayResources = Field(default_factory=GatewayResources, description="Resources of the container.")
@@ -120,17 +131,20 @@ class TempoSettings(Model):
         ),
         **dict.fromkeys(
             ("overrides", "config", "extraconfig", "ingester", "compactor", "distributor", "queryfrontend"),
-            "Tempo's document is made from these keys",
+            "the program makes Tempo's document from these keys",
         ),
     }
 
     enabled: bool = Field(
         default=True,
-        description="Whether the stack has one; `false` where `collector.exporters` names another backend.",
+        description="Run a Tempo. `false` if `collector.exporters` names another backend.",
     )
-    image: Image = Field(default="grafana/tempo:2.7.2", description="Image of Tempo, 2.7 to 2.10.")
+    image: Image = Field(
+        default="grafana/tempo:2.7.2",
+        description=f"Image of Tempo, version {dotted(TEMPO.first)} to {dotted(TEMPO.last)}.",
+    )
     replicas: Count = Field(
-        default=1, description="Always 1: each of several with local storage would know a part of the traces."
+        default=1, description="Always 1: with local storage, each of several would have only a part of the traces."
     )
     resources: TempoResources = Field(default_factory=TempoResources, description="Resources of the container.")
     node_port: Port | None = Field(
@@ -139,15 +153,18 @@ class TempoSettings(Model):
         examples=[30310],
     )
     service: ServiceSettings = Field(
-        default_factory=ServiceSettings, description="How Tempo's API is reached, and by whom."
+        default_factory=ServiceSettings, description="How clients reach Tempo's API, and which may connect."
     )
     gateway: Gateway = Field(
-        default_factory=Gateway, description="The NGINX in Tempo's pod that lets others read traces, and nothing else."
+        default_factory=Gateway,
+        description="The NGINX in Tempo's pod that lets others read traces, and do nothing else.",
     )
-    retention: Duration = Field(default="48h", description="Time that traces are kept; Tempo's own default is 336h.")
-    ingestion: Ingestion = Field(default_factory=Ingestion, description="What it takes.")
-    flush: Flush = Field(default_factory=Flush, description="When spans can be searched, and go to the disk.")
+    retention: Duration = Field(default="48h", description="Time that Tempo keeps traces; its own default is 336h.")
+    ingestion: Ingestion = Field(default_factory=Ingestion, description="How much it takes.")
+    flush: Flush = Field(
+        default_factory=Flush, description="When it makes spans searchable, and writes them to the disk."
+    )
     persistence: Persistence = Field(default_factory=Persistence, description="A volume for traces.")
     usage_report: bool = Field(
-        default=False, description="Send Grafana Labs anonymous statistics of use; Tempo's own default is to do so."
+        default=False, description="Send Grafana Labs anonymous usage statistics. Tempo's own default is to send them."
     )

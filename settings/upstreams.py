@@ -107,6 +107,10 @@ class Upstream(Model):
         """
         return self.host or f"{self.service}.{self.namespace or namespace}.svc"
 
+    def address(self, namespace: str) -> tuple[str, int]:
+        """Returns its host, as `name` does, and its port."""
+        return self.name(namespace), self.port
+
     @property
     def has_name(self) -> bool:
         """Whether DNS tells its addresses."""

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from components.documents import Document
-from settings.collector import CollectorSettings, Cors, ExporterProxy, OtlpExporter, TailSampling, percent
-from settings.limits import MIB, Exports, batch_bytes, queue_bytes, queue_entries, receiver, tail_batch
-from settings.nginx import in_lower_case
-from settings.types import is_service, seconds, split_endpoint
+from settings.collector import OTLP_HTTP_PORT, CollectorSettings, Cors, TailSampling, percent
+from settings.exporters import ExporterProxy, OtlpExporter
+from settings.headers import in_lower_case
+from settings.limits import Exports, batch_bytes, queue_bytes, queue_entries, receiver, tail_batch
+from settings.sizes import MIB
+from settings.types import is_service, seconds
 
 OTLP_PORT = 4317
-OTLP_HTTP_PORT = 4318
 METRICS_PORT = 8888
 HEALTH_PORT = 13133
 
@@ -56,7 +57,7 @@ def collector_document(
             "compression": "none",
             "timeout": _TIMEOUT,
         } | _kept_until_taken(settings, exports, queues)
-        if _gathers_in_the_queue(settings):
+        if settings.gathers_in_queue:
             # Measured in bytes: a batch is at most `min_size` and one message. No `max_size`: Collector 0.126 loops for
             # ever when a single span is larger than it (`split` in exporterhelper's `traces_batch.go`).
             tempo["sending_queue"]["batch"] = {
@@ -69,7 +70,7 @@ def collector_document(
         kept = _kept_until_taken(settings, exports, queues)
         exporters[f"{kind}/{name}"] = _exporter(name, exporter) | {"timeout": _TIMEOUT} | kept
     extensions: Document = {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}}
-    if settings.queue.storage == "persistent":
+    if settings.queue.is_persistent:
         extensions["file_storage"] = {"directory": QUEUE_FOLDER}
     return {
         "receivers": {"otlp": {"protocols": receivers}},
@@ -127,7 +128,7 @@ def not_proxied(settings: CollectorSettings) -> str:
     gRPC goes through HTTPS_PROXY with TLS or without, so that the stack's own Tempo has to be in it. The API server's
     address is put in by the kubelet: `kubernetesAttributes` asks there.
     """
-    hosts = [split_endpoint(exporter.endpoint)[0] for exporter in settings.exporters.values()]
+    hosts = [host for host, _ in settings.destinations]
     # Verbatim as well: Go compares ends of names, and `tempo.web.svc.` or a cluster's own domain has another one.
     services = [host for host in hosts if is_service(host)]
     entries = ["$(KUBERNETES_SERVICE_HOST)", ".svc", ".cluster.local", *services]
@@ -160,11 +161,6 @@ def _certificate_file(exporter: str) -> str:
     return f"{exporter}-client.pem"
 
 
-def _gathers_in_the_queue(settings: CollectorSettings) -> bool:
-    """Whether what waits for Tempo is gathered. A persistent queue of Collector 0.126 cannot do it."""
-    return settings.queue.storage == "memory" and settings.sampling.tail is None
-
-
 def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -> Document:
     """The processors in the order of the pipeline."""
     # memory_limiter first, as its documentation demands: it must refuse before others hold data.
@@ -192,7 +188,7 @@ def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -
             "send_batch_size": size,
             "send_batch_max_size": size,
         }
-    elif settings.queue.storage == "memory":
+    elif settings.gathers_in_queue:
         # Gathers nothing (0) and splits: one push of 100 000 spans, each of its own trace, took Tempo 15 s and 2.6 GB.
         # Not before a persistent queue: the sender already has its answer for what is here, and a crash loses it.
         processors["batch"] = {
@@ -260,7 +256,7 @@ def _kept_until_taken(settings: CollectorSettings, exports: Exports, queues: int
     """
     # 1000 requests by default, which fill in minutes. In bytes, the bound is memory.
     queue: Document = {"sizer": "bytes", "queue_size": queue_bytes(settings)}
-    if settings.queue.storage == "persistent":
+    if settings.queue.is_persistent:
         # Collector 0.126 knows no other measure of it than the number of entries.
         queue = {"queue_size": queue_entries(settings, exports, queues), "storage": "file_storage"}
     return {

@@ -5,7 +5,8 @@ Only what differs from Tempo's defaults is set. Not for the microservices mode, 
 
 from components.documents import Document
 from settings.capabilities import attribute_limit
-from settings.limits import MIB, RECEIVER, TEMPO_RECEIVER, burst, tempo_inside
+from settings.limits import burst, tempo_inside
+from settings.sizes import MIB, RECEIVER, TEMPO_RECEIVER
 from settings.tempo import TempoSettings
 
 HTTP_PORT = 3200

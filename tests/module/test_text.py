@@ -20,9 +20,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from components.documents.nginx import exporter_conf, nginx_conf
 from settings import NginxSettings
-from settings.nginx import HeaderValue
-from settings.nginx import Path as RoutePath
+from settings.headers import HeaderValue
 from settings.nginx_syntax import FAMILIES, VARIABLES, snippet
+from settings.routes import Path as RoutePath
 from settings.types import LiteralText, TemplateText
 from tests.module.conftest import Nginx
 from tests.otlp import Receiver, free_port

@@ -1,4 +1,4 @@
-"""Mistakes in the configuration: each is said exactly, and the command that is offered mends it."""
+"""Errors in the configuration: the program reports each exactly, and the offered command fixes it."""
 
 import itertools
 import json
@@ -25,11 +25,11 @@ FILES: dict[str, str] = {key: _PLUS[key] for key in _SECRETS} | {
     "clientCertificate": _PLUS["nginxRepoCrt"],
     "clientKey": _PLUS["nginxRepoKey"],
 }
-"""What a person has in the file that a command reads, by the key that it sets."""
+"""The file that a command reads, by the key that the command sets."""
 
 
 def _complete(case: dict[str, Any]) -> dict[str, Any]:
-    """A case with what it takes from a valid configuration of NGINX Plus, but for the keys that it sets to none."""
+    """Fills a case of NGINX Plus up from a valid configuration, without the keys that the case sets to null."""
     if "plus" not in case:
         return case
     valid = {key: _PLUS[key] for key in ("edition", *_SECRETS)}
@@ -46,7 +46,7 @@ CASES: list[dict[str, Any]] = [
 
 
 def refusal(values: dict[str, Any], secrets: list[str]) -> str:
-    """What is said of a configuration; nothing, if it is taken."""
+    """Returns the program's report of a configuration; an empty text if it accepts it."""
     text = golden.as_pulumi_passes_it(values)
     set_all_config(
         {f"nginx-tracing:{key}": value for key, value in text.items()}, [f"nginx-tracing:{key}" for key in secrets]
@@ -59,20 +59,20 @@ def refusal(values: dict[str, Any], secrets: list[str]) -> str:
 
 
 def title(case: dict[str, Any]) -> str:
-    """A case's name: the place of the error and the words on it."""
+    """Returns a case's name: the place of the error, and its message."""
     where, what, *_ = case["says"].splitlines()
     return f"{where.removeprefix('nginx-tracing:').split(' = ')[0]} {what}"[:100]
 
 
 @pytest.mark.parametrize("case", CASES, ids=title)
-def test_an_error_is_said_exactly(case: dict[str, Any]) -> None:
+def test_an_error_is_reported_exactly(case: dict[str, Any]) -> None:
     said = "".join(f"\n  {'  ' if number else ''}{line}" for number, line in enumerate(case["says"].splitlines()))
     head = "1 error in the configuration of stack test; nothing was changed.\n"
     assert refusal(case["configuration"], case.get("secret", [])) == head + said
 
 
 @pytest.mark.parametrize("case", CASES, ids=title)
-def test_the_command_that_is_offered_mends_it(case: dict[str, Any]) -> None:
+def test_the_offered_command_fixes_it(case: dict[str, Any]) -> None:
     where, what, command = case["says"].splitlines()
     values, secrets = json.loads(json.dumps(case["configuration"])), list(case.get("secret", []))
     place = path_of(where.removeprefix("nginx-tracing:").removesuffix(" = [secret]"))
@@ -80,17 +80,17 @@ def test_the_command_that_is_offered_mends_it(case: dict[str, Any]) -> None:
     neighbours = set[Any](around or [])
     run_config_command(command, values, secrets)
     if where.endswith(" = [secret]") and shown is not None:
-        # It replaces or removes what is there: beside another spelling of its key, the old one would stay in the file.
+        # It replaces or removes the secret: under another spelling of the key, the old one would stay in the file.
         assert _at(values, place) != shown or (shown in FILES.values() and str(place[0]) in secrets)
         assert set[Any](_at(values, place[:-1]) or []) <= neighbours
     after = refusal(values, secrets)
-    # One error may hide another, at its own place or elsewhere; this one is gone.
+    # One error may hide another, at its own place or elsewhere, but this one must be gone.
     assert f"  {where}\n    {what}\n" not in after
     assert "canary" not in after
 
 
 def _at(values: Any, place: list[str | int]) -> Any:
-    """The value at a place; none where there is none."""
+    """Returns the value at a place; None if there is none."""
     for part in place:
         try:
             values = values[part]
@@ -128,11 +128,11 @@ _PROXIED = {"proxy": {"url": "http://proxy.example:3128", "username": "collector
     ],
     ids=repr,
 )
-def test_who_runs_every_command_for_secrets_in_plain_text_has_none_left_in_the_file(values: dict[str, Any]) -> None:
+def test_after_every_offered_command_no_secret_is_left_in_plain_text(values: dict[str, Any]) -> None:
     values, secrets = json.loads(json.dumps(values)), list[str]()
     while said := refusal(values, secrets):
-        # As a person does: all that are said, then once more. Pulumi tells of a top-level key that a secret is in it,
-        # so that the commands for one key are those of the first time.
+        # As a person does: run all offered commands, then try once more. Pulumi tells only that a top-level key has a
+        # secret in it, so the first report must offer the commands for all secrets of a key.
         for command in (line.strip() for line in said.splitlines() if line.startswith("    pulumi ")):
             run_config_command(command, values, secrets)
     assert "canary" not in json.dumps(values)
@@ -158,7 +158,7 @@ def test_a_secret_in_plain_text_beside_an_encrypted_one_is_found_in_the_stack_s_
 
 
 def _maps(model: type[BaseModel], place: str = "") -> Iterator[tuple[str, Any]]:
-    """Every map of a model whose keys are the user's: its place, and its annotation."""
+    """Yields every map of a model whose keys are the user's: its place, and its annotation."""
     for name, field in aliased(model).items():
         annotation, here = field.rebuild_annotation(), f"{place}{name}"
         bare = bare_type(annotation)
@@ -181,7 +181,7 @@ def test_no_two_keys_of_a_map_become_one(place: str, annotation: Any) -> None:
 
 
 def run_config_command(command: str, values: dict[str, Any], secrets: list[str]) -> None:
-    """Does to a configuration what `pulumi config set` and `rm` do, of a command that a person gives to a shell."""
+    """Changes a configuration as `pulumi config set` or `rm` does, by a command that a person gives to a shell."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "file").write_text(in_file(command))
         script = f"pulumi() {{ printf '%s\\0' \"$@\"; [ -t 0 ] || cat; }}\n{command}"
@@ -202,29 +202,29 @@ def run_config_command(command: str, values: dict[str, Any], secrets: list[str])
         del around[place[-1]]
         return
     assert action == "set"
-    # Of what is piped to it Pulumi takes the last line end off.
+    # Pulumi removes the last line end of piped text.
     written = given[0] if given else piped.removesuffix("\n")
     if "--path" in options and re.fullmatch(r"true|false|\d+", written):
-        # As `--path` stores them.
+        # `--path` stores them as a boolean or a number.
         written = json.loads(written)
     around: Any = values
     for part, following in itertools.pairwise(place):
         empty: Any = [] if isinstance(following, int) else {}
         around = around.setdefault(part, empty) if isinstance(part, str) else around[part]
     if place[-1] == len(around):
-        # An element after the last one.
+        # The place is after the last element.
         around.append(None)
     around[place[-1]] = written
 
 
 def in_file(command: str) -> str:
-    """What a person has in the file that a command reads."""
+    """Returns the file that a command reads."""
     place = command.removesuffix(" < file").rsplit(maxsplit=1)[-1].strip("'")
     return FILES.get(place.rsplit(".", maxsplit=1)[-1], "from-a-file")
 
 
 def path_of(written: str) -> list[str | int]:
-    """The parts of a path of `pulumi config set --path`, which knows the escape of a quote alone."""
+    """Splits a path of `pulumi config set --path`, which supports no other escape than that of a quote."""
     parts = re.findall(r'\[(\d+)\]|\["((?:[^"\\]|\\"|\\)*?)"\]|([^.\[\]]+)', written)
     return [int(number) if number else plain or quoted.replace('\\"', '"') for number, quoted, plain in parts]
 
@@ -233,7 +233,7 @@ def test_there_are_at_least_sixty_cases_none_of_them_twice() -> None:
     assert len({json.dumps(case["configuration"]) + str(case.get("secret")) for case in CASES}) == len(CASES) >= 60
 
 
-def test_all_errors_are_said_at_once_of_values_and_of_combinations() -> None:
+def test_errors_of_values_and_of_rules_are_reported_together() -> None:
     configuration: dict[str, Any] = {
         "namespace": "Tracing",
         "nginx": {"replica": 2, "exporter": {"headers": {"api-key": "canary-header"}}},
@@ -254,7 +254,7 @@ def test_all_errors_are_said_at_once_of_values_and_of_combinations() -> None:
     assert "canary" not in said
 
 
-def test_a_combination_with_a_value_that_is_itself_an_error_is_not_judged() -> None:
+def test_no_rule_judges_a_value_that_is_itself_an_error() -> None:
     said = refusal({"tempo": {"retention": "1 minute", "flush": {"blocklistPoll": "5m"}}}, [])
     assert said.startswith("1 error ")
     assert "blocklistPoll" not in said

@@ -16,7 +16,7 @@ from components.documents.collector import (
 from components.documents.nginx import exporter_conf, nginx_conf, upstreams_conf
 from components.documents.tempo import tempo_document
 from settings import CollectorSettings, NginxSettings, TempoSettings
-from settings.collector import ExporterProxy
+from settings.exporters import ExporterProxy
 from settings.limits import Exports
 from settings.nginx_syntax import quoted, snippet
 from tests import golden

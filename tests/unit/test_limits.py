@@ -1,4 +1,4 @@
-"""The limits of size: what one hop sends, the next one takes."""
+"""The limits of size: the next hop takes what one sends."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from components.documents.tempo import tempo_document
 from settings.capabilities import attribute_limit
 from settings.limit_table import hops
 from settings.limits import (
-    KIB,
-    MIB,
     batch_size,
     exports,
-    largest_span,
     largest_trace,
     nginx_memory,
+    queue_entries,
     receiver,
     sized,
     tempo_memory,
 )
 from settings.rules import violations_of
+from settings.sizes import DEFAULT_BATCH, DEFAULT_ENTRIES, DEFAULT_TAIL_ENTRIES, KIB, MIB
+from settings.spans import largest_span
 from settings.stack import Settings
 from settings.types import amount
 
@@ -84,6 +84,14 @@ def test_a_receiver_that_hangs_costs_no_pod_its_memory(configuration: dict[str, 
     assert nginx_memory(settings.nginx, batch_size(settings)) <= amount(settings.nginx.resources.memory_limit)
 
 
+def test_the_numbers_in_the_descriptions_are_those_of_the_defaults() -> None:
+    settings = Settings()
+    assert batch_size(settings) == DEFAULT_BATCH
+    assert queue_entries(settings.collector, exports(settings), queues=1) == DEFAULT_ENTRIES
+    tail = Settings.model_validate({"collector": {"sampling": {"tail": {}}}})
+    assert queue_entries(tail.collector, exports(tail), queues=1) == DEFAULT_TAIL_ENTRIES
+
+
 def test_the_defaults_hold_a_receiver_that_hangs_for_half_a_minute() -> None:
     settings = Settings()
     exporter = settings.nginx.exporter
@@ -93,7 +101,7 @@ def test_the_defaults_hold_a_receiver_that_hangs_for_half_a_minute() -> None:
     assert exporter.batch_count * batch_size(settings) >= 30 * 500
 
 
-# Measured with the official module and a receiver that hangs: `SPAN_OBJECTS` of `settings/limits.py`.
+# Measured with the official module and a receiver that hangs: `SPAN_OBJECTS` of `settings/sizes.py`.
 @pytest.mark.parametrize(
     ("batch", "slots", "head", "mebibytes"),
     [(64, 64, 0, 71), (128, 64, 0, 101), (512, 64, 0, 278), (64, 64, 15_000, 305), (128, 64, 15_000, 570)],

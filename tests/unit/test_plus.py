@@ -1,4 +1,4 @@
-"""NGINX Plus: its secrets, what is said of them and of failed builds."""
+"""NGINX Plus: its secrets, its warnings, and the explanations of failed builds."""
 
 import base64
 import datetime
@@ -21,13 +21,13 @@ SECRETS = ("nginxLicenseJwt", "nginxRepoCrt", "nginxRepoKey", "registryPassword"
 
 
 def run_case(case: str, run_program: Run, **changed: str) -> Program:
-    """The program with a golden case's configuration."""
+    """Runs the program with a golden case's configuration."""
     values = golden.as_pulumi_passes_it(golden.configuration(case)) | changed
     return run_program(values, secrets=SECRETS)
 
 
 def unmarked(value: Any) -> Any:
-    """Inputs without what is marked as secret."""
+    """Returns inputs without the values that are marked as secret."""
     if isinstance(value, dict):
         return {} if SECRET_MARK in value else {key: unmarked(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
     return [unmarked(item) for item in value] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
@@ -97,7 +97,7 @@ def test_the_variables_of_plus_are_known_to_plus(run_program: Run) -> None:
 
 
 def warnings_on(day: datetime.date, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is warned of on a day, with the configuration of the golden case."""
+    """Returns the warnings of a day, with the configuration of the golden case."""
     said: list[str] = []
     monkeypatch.setattr(plus_rules, "_today", lambda: day)
     monkeypatch.setattr(pulumi.log, "warn", said.append)
@@ -149,14 +149,28 @@ def test_a_failed_build_names_the_key_to_look_at(said: str, key: str) -> None:
 
 
 def installer() -> str:
-    """What installs NGINX Plus, out of the Dockerfile."""
+    """Returns the script of the Dockerfile that installs NGINX Plus."""
     dockerfile = (REPOSITORY / FOLDER / "Dockerfile").read_text()
     (script,) = re.findall(r'^COPY <<"INSTALL" /install\.sh\n(.*?)^INSTALL\n\n', dockerfile, re.MULTILINE | re.DOTALL)
     return script
 
 
+def test_the_dockerfile_s_defaults_are_those_of_the_models() -> None:
+    dockerfile = (REPOSITORY / FOLDER / "Dockerfile").read_text()
+    defaults = dict(re.findall(r"^ARG (\w+)=(.*)$", dockerfile, re.MULTILINE))
+    plus = settings.PlusSettings()
+    assert defaults == {
+        "BASE_IMAGE": plus.base_image,
+        "RELEASE": plus.release,
+        "REPOSITORY": plus.packages.repository,
+        "KEYRING": plus.packages.signing_key,
+        "FINGERPRINTS": ",".join(plus.packages.fingerprints),
+        "REBUILD": plus.rebuild or "",
+    }
+
+
 def test_no_file_s_mode_makes_another_image() -> None:
-    """The provider counts modes in, which follow the umask of who cloned the program; not of what is ignored."""
+    """The provider hashes the modes of the files that are not ignored, and the umask of each clone sets those."""
     ignored = (REPOSITORY / FOLDER / ".dockerignore").read_text().splitlines()
     assert [line for line in ignored if not line.startswith("#")] == ["*"]
     dockerfile = (REPOSITORY / FOLDER / "Dockerfile").read_text().replace(installer(), "")

@@ -1,4 +1,4 @@
-"""What can be configured, and where it is written down."""
+"""The configuration: what is accepted, how it is read, and where it is documented."""
 
 import re
 from typing import Any
@@ -24,7 +24,7 @@ def configure(**values: Any) -> None:
     set_all_config({f"nginx-tracing:{key}": value for key, value in text.items()}, [])
 
 
-def test_without_configuration_there_are_the_tutorial_s_versions() -> None:
+def test_without_configuration_there_are_the_baseline_s_versions() -> None:
     configure()
     loaded = settings.load()
     assert (loaded.edition, loaded.namespace, loaded.node_address) == ("oss", "tracing", None)
@@ -120,14 +120,32 @@ def test_nothing_is_nothing_with_a_sign_too() -> None:
     assert str(settings.load().nginx.sampling.ratio) == "0"
 
 
-def test_what_stands_between_certificates_is_left_out() -> None:
+def _bundle() -> str:
     *_, bundle = re.findall(
         r"-----BEGIN CERT.*?END CERTIFICATE-----\n", (golden.FOLDER / EVERY_KNOB).read_text(), re.DOTALL
     )
-    bundle = re.sub("^ +", "", bundle, flags=re.MULTILINE)
+    return re.sub("^ +", "", bundle, flags=re.MULTILINE)
+
+
+def test_text_between_certificates_is_left_out() -> None:
+    bundle = _bundle()
     tls = {"caBundle": f"# Autorité de certification\n{bundle}# and again\n{bundle}"}
     configure(collector={"exporters": {"mine": {"endpoint": "otlp.example:4317", "tls": tls}}})
     assert settings.load().collector.exporters["mine"].tls.ca_bundle == bundle * 2
+
+
+@pytest.mark.parametrize("header", ["Content-Type", "te", "Host", "User-Agent"])
+def test_an_export_over_http_may_have_headers_that_grpc_sets_itself(header: str) -> None:
+    exporter = {"endpoint": "https://otlp.example", "protocol": "http", "headers": {header: "x"}}
+    values = golden.as_pulumi_passes_it({"collector": {"exporters": {"a": exporter}}})
+    set_all_config({f"nginx-tracing:{key}": value for key, value in values.items()}, ["nginx-tracing:collector"])
+    assert header in settings.load().collector.exporters["a"].headers
+
+
+@pytest.mark.parametrize("size", ["500Mi", "1G", "10Gi"])
+def test_a_volume_for_traces_holds_a_block_at_least(size: str) -> None:
+    configure(tempo={"persistence": {"size": size}})
+    assert settings.load().tempo.persistence.size == size
 
 
 @pytest.mark.parametrize("location", ["/new/", "/new$request_uri", "http://[::1]/", "https://a.example:8443/?a=b#c"])

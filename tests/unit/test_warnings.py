@@ -1,4 +1,4 @@
-"""What is accepted, and warned of in each preview."""
+"""Configurations that the program accepts, and warns of in each preview."""
 
 import datetime
 import json
@@ -13,10 +13,11 @@ from pulumi.runtime import set_all_config
 
 import settings
 from tests import golden
+from tests.unit.test_bad_input import run_config_command
 
 
 def warnings_of(monkeypatch: pytest.MonkeyPatch, **values: Any) -> list[str]:
-    """The warnings of a configuration, all of it secret for Pulumi that may have a secret in it."""
+    """Returns the warnings of a configuration whose keys are secret to Pulumi if they may have a secret in them."""
     said: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", said.append)
     named = {f"nginx-tracing:{key}": value for key, value in golden.as_pulumi_passes_it(values).items()}
@@ -91,10 +92,6 @@ def test_a_version_that_the_program_does_not_know_is_told(
         {"tempo": {"image": "grafana/tempo:main-87c2dc3"}},
         {"tempo": {"image": "localhost:5000/lab/tempo:v1.5.1-0.20250529124718-87c2dc380cec"}},
         {"tempo": {"image": "registry.example/traces:3.0.0"}},
-        {
-            "tempo": {"image": "grafana/tempo:3.0.0", "enabled": False},
-            "collector": {"exporters": {"a": {"endpoint": "a.b.example:1"}}},
-        },
         {"collector": {"image": "otel/opentelemetry-collector:0.165.2"}},
         {"collector": {"image": f"otel/opentelemetry-collector{DIGEST}"}},
         {"collector": {"image": "registry.example/otelcol:3.1.0"}},
@@ -119,6 +116,12 @@ def exporting(endpoint: str, **exporter: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "endpoint",
     [
+        "10.96.0.12:4317",
+        "172.31.255.1:4317",
+        "192.168.1.20:4317",
+        "[fd00::1]:4317",
+        "otel.office.local:4317",
+        "collector-0.collector.shop.svc:4317",
         "tempo-distributor.tempo.svc.cluster.local:4317",
         "tempo-distributor.tempo.svc:4317",
         "tempo-distributor.monitoring:4317",
@@ -127,10 +130,11 @@ def exporting(endpoint: str, **exporter: Any) -> dict[str, Any]:
         "tempo:4317",
     ],
 )
-def test_tls_by_default_to_a_service_of_the_cluster_is_told_with_both_commands(
+def test_tls_by_default_to_a_cluster_or_a_private_network_is_told_with_its_key_and_both_commands(
     monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:
     (warning,) = warnings_of(monkeypatch, collector=exporting(endpoint))
+    assert "with TLS, because collector.exporters.mine.tls.enabled is true by default" in warning
     for enabled in ("false", "true"):
         assert f"pulumi config set --path collector.exporters.mine.tls.enabled {enabled}" in warning
         assert warnings_of(monkeypatch, collector=exporting(endpoint, tls={"enabled": enabled == "true"})) == []
@@ -143,11 +147,57 @@ def test_tls_by_default_to_a_service_of_the_cluster_is_told_with_both_commands(
         "vendor.com:4317",
         "vendor.io:443",
         "https://tempo.monitoring.svc:4317",
+        "https://10.96.0.12:4317",
         "192.0.2.1:4317",
+        "172.32.0.1:4317",
+        "[2001:db8::1]:4317",
     ],
 )
 def test_tls_by_default_to_others_is_what_is_meant(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     assert warnings_of(monkeypatch, collector=exporting(endpoint)) == []
+
+
+ELSEWHERE = {"exporter": {"endpoint": "otlp.vendor.example:4317"}}
+
+
+@pytest.mark.parametrize(
+    ("values", "warning"),
+    [
+        (
+            {
+                "nginx": ELSEWHERE,
+                "collector": {"enabled": False, "replicas": 3, "distribution": "k8s"},
+                "tempo": {"enabled": False},
+            },
+            "collector.distribution, collector.replicas have no effect, because `collector.enabled` is false. "
+            "To remove: pulumi config rm --path collector.distribution && pulumi config rm --path collector.replicas",
+        ),
+        (
+            {"collector": exporting("otlp.vendor.example:4317"), "tempo": {"enabled": False, "retention": "12h"}},
+            "tempo.retention has no effect, because `tempo.enabled` is false. To remove: "
+            "pulumi config rm --path tempo.retention",
+        ),
+        (
+            {"plus": {"release": "R33", "repository": "registry.example/nginx-plus"}},
+            "plus.repository, plus.release have no effect, because `edition` is oss. To remove: "
+            "pulumi config rm --path plus.repository && pulumi config rm --path plus.release",
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_keys_of_a_component_that_is_switched_off_are_told_with_the_command_that_removes_them(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], warning: str
+) -> None:
+    assert warnings_of(monkeypatch, **values) == [warning]
+    without = json.loads(json.dumps(values))
+    for command in warning.split("To remove: ")[1].split(" && "):
+        run_config_command(command, without, [])
+    assert warnings_of(monkeypatch, **without) == []
+
+
+def test_keys_of_a_component_that_is_on_are_told_nothing_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"collector": {"enabled": True, "replicas": 3}, "tempo": {"enabled": True, "retention": "12h"}}
+    assert warnings_of(monkeypatch, **values) == []
 
 
 def test_a_short_name_of_a_service_that_would_go_through_the_proxy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

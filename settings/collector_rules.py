@@ -1,0 +1,118 @@
+"""Rules of the Collector: its distribution, its sampling, its queue and its receivers."""
+
+from collections.abc import Iterator
+
+from settings.capabilities import COMPONENTS, distribution_of
+from settings.collector import DEFAULT_IMAGES, OTLP_HTTP_PORT
+from settings.errors import Place, RuleViolation, needs, set_command, violation
+from settings.stack import Settings
+from settings.upstreams import Upstream
+
+_DISTRIBUTION: Place = ("collector", "distribution")
+_IMAGE: Place = ("collector", "image")
+
+
+def _distribution(settings: Settings) -> Iterator[RuleViolation]:
+    of_image = distribution_of(settings.collector.image or "")
+    if of_image not in {None, settings.collector.distribution}:
+        message = f"must be the distribution of `collector.image`, which is {of_image}"
+        yield violation(_DISTRIBUTION, message, set_to=of_image, depends_on=[_IMAGE])
+
+
+def _components(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects keys that need a component which the distribution does not have."""
+    collector = settings.collector
+    of_image = distribution_of(collector.image or "")
+    if of_image not in {None, collector.distribution}:
+        return
+    wanted: dict[str, tuple[str, bool]] = {
+        "processor tail_sampling": ("collector.sampling.tail", collector.sampling.tail is not None),
+        "processor k8sattributes": ("collector.kubernetesAttributes", collector.kubernetes_attributes),
+        "extension file_storage": ("collector.queue.storage", collector.queue.is_persistent),
+    }
+    fix = (_DISTRIBUTION, "k8s") if of_image is None else (_IMAGE, DEFAULT_IMAGES["k8s"])
+    for kind_and_name, (place, is_set) in wanted.items():
+        name = kind_and_name.split()[-1]
+        if is_set and name not in COMPONENTS[collector.distribution]:
+            having = " and ".join(one for one, components in COMPONENTS.items() if name in components)
+            lacks = f"needs the {kind_and_name}, which the distribution {collector.distribution} does not have"
+            yield needs(place, f"{lacks}; {having} have it", *fix)
+
+
+def _sampling(settings: Settings) -> Iterator[RuleViolation]:
+    sampling, tail = settings.collector.sampling, settings.collector.sampling.tail
+    if tail is None:
+        return
+    if sampling.ratio is not None:
+        yield violation("collector.sampling.ratio", "must not be set beside `tail`, which has its own `ratio`")
+    if not (tail.errors or tail.latency or tail.ratio is not None):
+        message = "must have a rule, or it keeps nothing: `errors`, `latency` or `ratio`"
+        fix = set_command("collector.sampling.tail.errors", value=True)
+        yield violation("collector.sampling.tail", message, fix=fix)
+    if settings.collector.replica_count > 1:
+        message = "must be 1 with `collector.sampling.tail`: nothing sends all spans of a trace to the same replica"
+        yield violation("collector.replicas", message, set_to=1, depends_on=["collector.sampling.tail"])
+
+
+def _memory_limiter(settings: Settings) -> Iterator[RuleViolation]:
+    limiter = settings.collector.memory_limiter
+    if limiter.spike_limit_percentage >= limiter.limit_percentage:
+        usual = type(limiter)().spike_limit_percentage
+        yield violation(
+            "collector.memoryLimiter.spikeLimitPercentage",
+            f"must be below `limitPercentage`, which is {limiter.limit_percentage}",
+            set_to=usual if limiter.limit_percentage > usual else 1,
+        )
+
+
+def _batch(settings: Settings) -> Iterator[RuleViolation]:
+    collector = settings.collector
+    if not collector.gathers and "batch" in collector.model_fields_set:
+        message = "is for a queue in memory or tail sampling: a persistent queue keeps each export unchanged"
+        yield violation("collector.batch", message, depends_on=["collector.queue.storage"])
+
+
+def _applications(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects OTLP over HTTP that no pod may use. NGINX may, for browsers or by a route."""
+    receivers, nginx = settings.collector.receivers, settings.nginx
+    if receivers.cors or any(map(_is_for_http, nginx.upstreams)):
+        return
+    if settings.collector.enabled and settings.network_policies and receivers.http and not receivers.namespaces:
+        namespaces = "collector.receivers.namespaces"
+        message = f"is for applications, and network policies let none in: name their namespaces in `{namespaces}`"
+        fix = set_command((*namespaces.split("."), 0), "shop")
+        yield violation("collector.receivers.http", message, fix=fix, depends_on=[namespaces, "networkPolicies"])
+
+
+def _is_for_http(upstream: Upstream) -> bool:
+    """Tells whether an upstream is the Collector's port of OTLP over HTTP."""
+    host = upstream.service or upstream.host or ""
+    return upstream.port == OTLP_HTTP_PORT and host.split(".")[0] == "otel-collector"
+
+
+def _cors(settings: Settings) -> Iterator[RuleViolation]:
+    receivers = settings.collector.receivers
+    if receivers.cors and not receivers.http:
+        yield needs(
+            "collector.receivers.cors", "is for OTLP over HTTP, which is off", "collector.receivers.http", value=True
+        )
+
+
+def _kubernetes_api_port(settings: Settings) -> Iterator[RuleViolation]:
+    collector = settings.collector
+    if collector.kubernetes_api_port is not None and not collector.kubernetes_attributes:
+        attributes = "collector.kubernetesAttributes"
+        message = f"is for `{attributes}`, which is false: nothing else connects to the API server"
+        yield violation("collector.kubernetesApiPort", message, depends_on=[attributes])
+
+
+COLLECTOR_RULES = (
+    _distribution,
+    _components,
+    _sampling,
+    _memory_limiter,
+    _batch,
+    _applications,
+    _cors,
+    _kubernetes_api_port,
+)

@@ -1,0 +1,122 @@
+"""Rules of the whole stack: namespace, ports, resources, scheduling, and the login at the registry."""
+
+import re
+from collections.abc import Iterator
+
+from settings.errors import Place, RuleViolation, remove_command, repeated, set_command, violation
+from settings.general import Resources
+from settings.stack import Settings
+from settings.types import amount
+
+_SYSTEM = (
+    # "Avoid creating namespaces with the prefix `kube-`, since it is reserved for Kubernetes system namespaces":
+    # kubernetes.io/docs/concepts/overview/working-with-objects/namespaces.
+    (r"kube-.*", "Kubernetes"),
+    # "These projects host cluster components": OpenShift's documentation, "Working with projects".
+    (r"openshift(-.*)?", "OpenShift"),
+    # gmp-*: "Do not modify or deploy anything in this namespace", Google's "Managed Service for Prometheus".
+    (r"(gke|gmp)-.*", "Google Kubernetes Engine"),
+    # Rancher's "Sample PodSecurityConfiguration" lists these among the namespaces that its own components need.
+    (r"(cattle|fleet)-.*", "Rancher"),
+    (r"calico-(system|apiserver)|tigera-.*", "Calico"),
+)
+"""Namespaces of those who make the cluster, by their documentation, and their makers.
+
+Namespaces of programs that somebody chose to install (cert-manager, ingress-nginx, istio-system) are not among them.
+"""
+
+
+def _namespace(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects a system namespace, with `createNamespace` on or off, and `default` with it on.
+
+    `pulumi up` would label it *restricted*, so that the API server refuses the cluster's own pods, and `pulumi destroy`
+    would delete it. With `createNamespace` off neither happens, but the cluster's next upgrade still removes what runs
+    there, and the cluster's policies exempt it. `default` is for everyone's use and only cannot be created.
+    """
+    name = settings.namespace
+    maker = next((maker for pattern, maker in _SYSTEM if re.fullmatch(pattern, name)), None)
+    if maker:
+        yield violation("namespace", f"is a system namespace of {maker}: take one of your own", set_to="tracing")
+    elif name == "default" and settings.create_namespace:
+        message = (
+            "exists in every cluster, cannot be deleted and may hold the pods of others: take a namespace of your own, "
+            "or use it as it is"
+        )
+        fix = set_command("createNamespace", value=False)
+        yield violation("namespace", message, fix=fix, depends_on=["createNamespace"])
+
+
+def _node_ports(settings: Settings) -> Iterator[RuleViolation]:
+    port = settings.tempo.node_port
+    if settings.tempo.enabled and port and port == settings.nginx.node_port:
+        message = "is `nginx.nodePort` too: a port of the nodes belongs to one Service"
+        yield violation("tempo.nodePort", message, depends_on=["nginx.nodePort"])
+
+
+def _resources(settings: Settings) -> Iterator[RuleViolation]:
+    by_container: dict[str, Resources] = {
+        "nginx": settings.nginx.resources,
+        "collector": settings.collector.resources,
+        "tempo": settings.tempo.resources,
+        "tempo.gateway": settings.tempo.gateway.resources,
+    }
+    for container, resources in by_container.items():
+        pairs = (("memory", resources.memory, resources.memory_limit), ("cpu", resources.cpu, resources.cpu_limit))
+        for name, request, limit in pairs:
+            if limit is not None and amount(request) > amount(limit):
+                place = f"{container}.resources.{name}"
+                message = f"must not be more than `{place}Limit`, which is {limit}"
+                yield violation(place, message, set_to=limit, echoed=[limit])
+
+
+def _tolerations(settings: Settings) -> Iterator[RuleViolation]:
+    for number, toleration in enumerate(settings.scheduling.tolerations):
+        place: Place = ("scheduling", "tolerations", number)
+        has_value = toleration.value is not None
+        if (toleration.operator == "Equal") != has_value:
+            right = "Equal" if has_value else "Exists"
+            yield violation((*place, "operator"), "must be Equal with a `value`, and Exists without one", set_to=right)
+        if toleration.key is None and toleration.operator == "Equal":
+            yield violation((*place, "key"), "is required with the operator Equal", set_to="dedicated")
+
+
+def _topology_spread(settings: Settings) -> Iterator[RuleViolation]:
+    spreads = settings.scheduling.topology_spread
+    for number, _ in repeated((spread.topology_key, spread.when_unsatisfiable) for spread in spreads):
+        place: Place = ("scheduling", "topologySpread", number)
+        unsatisfiable = spreads[number].when_unsatisfiable
+        message = f"is there twice with `whenUnsatisfiable` {unsatisfiable}: Kubernetes takes it once"
+        yield violation((*place, "topologyKey"), message, fix=remove_command(place))
+
+
+def _registry(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects half of a login."""
+    username, password = "registryUsername", "registryPassword"
+    if settings.registry_password and not settings.registry_username:
+        yield violation(username, f"is required beside `{password}`", set_to="puller", depends_on=[password])
+    if settings.registry_username and not settings.registry_password:
+        fix = set_command(password, secret=True)
+        yield violation(password, f"is required beside `{username}`", fix=fix, depends_on=[username])
+
+
+def _one_registry(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects a login if there are several registries, so that no registry gets the user of another."""
+    registries = sorted(settings.registries())
+    if settings.registry_username and len(registries) > 1:
+        yield violation(
+            "registryUsername",
+            f"is a user of which registry? The images are pulled from {', '.join(registries)}",
+            fix=set_command("registryAddress", registries[0]),
+            depends_on=["nginx.image", "plus", "collector.image", "tempo.image", "imageRegistry", "registryAddress"],
+        )
+
+
+STACK_RULES = (
+    _namespace,
+    _node_ports,
+    _resources,
+    _tolerations,
+    _topology_spread,
+    _registry,
+    _one_registry,
+)

@@ -1,0 +1,95 @@
+"""Rules of Tempo: its image, its storage, its gateway, and whether spans reach it."""
+
+import re
+from collections.abc import Iterator
+
+from settings.capabilities import TEMPO, TEMPO_3, dotted, version_of
+from settings.errors import RuleViolation, needs, set_command, violation
+from settings.stack import Settings
+from settings.types import IMAGE_REFERENCE, seconds
+
+_ENABLED, _GATEWAY = "tempo.enabled", "tempo.gateway.image"
+_NEWEST_IMAGE = "grafana/tempo:2.10.8"
+
+
+def _image(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects Tempo 3, of the images that Grafana publishes; an image of another registry is warned of."""
+    image = settings.tempo.image
+    version = version_of(image, TEMPO.names)
+    is_official = re.search(r"(^|/)grafana/tempo[:@]", image) is not None
+    if settings.tempo.enabled and is_official and version is not None and version >= TEMPO_3:
+        message = (
+            f"is Tempo {dotted(version)}, which does not start with the configuration that this program writes: Tempo "
+            f"3 has neither `ingester` nor `compactor`. Versions {dotted(TEMPO.first)} to {dotted(TEMPO.last)} start"
+        )
+        yield violation("tempo.image", message, set_to=_NEWEST_IMAGE)
+
+
+def _has_spans(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects a Collector without a backend, and a Tempo without the Collector."""
+    has_collector, exporters = settings.collector.enabled, settings.collector.exporters
+    if not settings.tempo.enabled and has_collector and not exporters:
+        yield violation(
+            _ENABLED,
+            "must be true, or `collector.exporters` name a backend: spans have no receiver",
+            fix=set_command("collector.exporters.mine.endpoint", "tempo.example:4317"),
+            depends_on=["collector.exporters"],
+        )
+    if settings.tempo.enabled and not has_collector:
+        message = "must be false without the stack's Collector: no span would reach Tempo"
+        yield violation(_ENABLED, message, set_to=False, depends_on=["collector.enabled"])
+
+
+def _one_replica(settings: Settings) -> Iterator[RuleViolation]:
+    if settings.tempo.replicas > 1:
+        message = "must be 1: with local storage, each of several replicas would have only a part of the traces"
+        yield violation("tempo.replicas", message, set_to=1)
+
+
+def _blocklist_poll(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects blocks that would leave one part of Tempo before the other has seen them, as Tempo itself does."""
+    flush = settings.tempo.flush
+    poll = flush.blocklist_poll
+    for place, value in (
+        ("tempo.retention", settings.tempo.retention),
+        ("tempo.flush.completeBlockTimeout", flush.complete_block_timeout),
+    ):
+        if seconds(value) < seconds(poll):
+            message = f"must not be shorter than `tempo.flush.blocklistPoll`, which is {poll}"
+            yield violation(place, message, set_to=poll, depends_on=["tempo.flush.blocklistPoll"], echoed=[poll])
+
+
+def _storage_class(settings: Settings) -> Iterator[RuleViolation]:
+    persistence = settings.tempo.persistence
+    if persistence.storage_class and not persistence.size:
+        message = "is for a volume, which has no size yet"
+        yield needs("tempo.persistence.storageClass", message, "tempo.persistence.size", "10Gi")
+
+
+def _gateway_is_open_source(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects NGINX Plus as the gateway, whose image is `nginx.image` if it has none of its own."""
+    own, shared = settings.tempo.gateway.image, settings.nginx.image
+    reason = "the gateway gets no license, without which NGINX Plus does not start"
+    if not settings.tempo.enabled or not _is_plus(own or shared):
+        return
+    if own:
+        yield violation(_GATEWAY, f"must be open-source NGINX: {reason}")
+    else:
+        message = f"is required, because `nginx.image` is NGINX Plus: {reason}"
+        image = type(settings.nginx)().image
+        yield violation(_GATEWAY, message, set_to=image, depends_on=["nginx.image"])
+
+
+def _is_plus(image: str) -> bool:
+    matched = IMAGE_REFERENCE.fullmatch(image)
+    return matched is not None and "nginx-plus" in matched["name"]
+
+
+TEMPO_RULES = (
+    _image,
+    _has_spans,
+    _one_replica,
+    _blocklist_poll,
+    _storage_class,
+    _gateway_is_open_source,
+)
