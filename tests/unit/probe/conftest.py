@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.probe.fake_stack import FakeStack
-from tools.probe import run
+from tools.probe import reach
 from tools.probe.command import main
 
 
@@ -31,7 +31,7 @@ class Ended:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
     """Requests follow each other closely, and what is unreachable is not waited for."""
     monkeypatch.setattr("tools.probe.traffic.SPACING_SECONDS", 0.01)
-    monkeypatch.setattr(run, "REACHABLE_WITHIN_SECONDS", 0.5)
+    monkeypatch.setattr(reach, "REACHABLE_WITHIN_SECONDS", 0.5)
     monkeypatch.setenv("COLUMNS", "200")
 
 

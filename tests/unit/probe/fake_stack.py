@@ -14,9 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-Answer = tuple[int, str]
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
+
+Answer = tuple[int, str | bytes]
 Responder = Callable[[str, dict[str, str], dict[str, str]], Answer | None]
-"""Path, query and headers to status and body; None closes the connection without an answer."""
+"""Path, query and headers to status and body; bytes are protobuf. None closes the connection without an answer."""
 
 
 class Server:
@@ -33,8 +37,10 @@ class Server:
                     self.close_connection = True
                     return
                 status, body = answer
-                content = body.encode()
+                content = body.encode() if isinstance(body, str) else body
                 self.send_response(status)
+                if isinstance(body, bytes):
+                    self.send_header("Content-Type", "application/protobuf")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -205,7 +211,8 @@ class FakeStack:
             if self.trace_answer:
                 return self.trace_answer
             known = [seen for seen in visible if seen.trace_id == match[1]]
-            return (200, json.dumps(trace_document(known[0]))) if known else (404, "")
+            assert headers["accept"] == "application/protobuf"
+            return (200, trace_document(known[0])) if known else (404, "")
 
     def _search(self, query: dict[str, str], visible: list[Seen]) -> Answer:
         # Without these, Tempo does not search the blocks.
@@ -267,19 +274,22 @@ def basic(password: str) -> str:
     return f"Basic {base64.b64encode(f'tempo:{password}'.encode()).decode()}"
 
 
-def trace_document(seen: Seen) -> dict[str, object]:
-    """Tempo 2.7's answer to a look-up by ID."""
+def trace_document(seen: Seen) -> bytes:
+    """Tempo 2.7's answer to a look-up by ID, in protobuf."""
     attributes = {"http.method": "GET", "http.target": seen.path, "http.user_agent": seen.user_agent}
-    span = {
-        "traceId": "xnPLymb4v2oNxFvaNtBnmg==",
-        "spanId": "Awr/5Hkj2tY=",
-        "parentSpanId": "AQEBAQEBAQE=",
-        "name": "/",
-        "kind": "SPAN_KIND_SERVER",
-        "startTimeUnixNano": "1795414372798091451",
-        "endTimeUnixNano": "1795414372799091451",
-        "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]
-        + [{"key": "http.status_code", "value": {"intValue": "200"}}],
-    }
-    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "nginx"}}]}
-    return {"batches": [{"resource": resource, "scopeSpans": [{"scope": {"name": "nginx"}, "spans": [span]}]}]}
+    span = Span(
+        trace_id=bytes.fromhex(seen.trace_id),
+        span_id=bytes.fromhex("030affe47923dad6"),
+        parent_span_id=b"\x01" * 8,
+        name="/",
+        kind=Span.SpanKind.SPAN_KIND_SERVER,
+        start_time_unix_nano=1795414372798091451,
+        end_time_unix_nano=1795414372799091451,
+        attributes=[
+            *(KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in attributes.items()),
+            KeyValue(key="http.status_code", value=AnyValue(int_value=200)),
+        ],
+    )
+    resource = Resource(attributes=[KeyValue(key="service.name", value=AnyValue(string_value="nginx"))])
+    batch = ResourceSpans(resource=resource, scope_spans=[ScopeSpans(spans=[span])])
+    return TracesData(resource_spans=[batch]).SerializeToString()

@@ -10,7 +10,7 @@ from markdown_it.token import Token
 
 from tests.unit.pull_request.trim import FIXTURES
 from tools.pull_request.comment import comment
-from tools.pull_request.digest import read
+from tools.pull_request.preview_result import read
 
 Object = dict[str, Any]
 COMPONENT = "urn:pulumi:test::nginx-tracing::nginx-tracing:index:NginxOtel::nginx"
