@@ -18,8 +18,8 @@ class Verb:
 
 VERBS = {
     "up": Verb("cluster, stack, twenty requests found as traces", "tools.quickstart.command", "up"),
-    "down": Verb("remove the stack, and the cluster if `up` made it", "tools.quickstart.command", "down"),
-    "pulumi": Verb("run the Pulumi CLI on the stack that `up` made", "tools.quickstart.command", "pulumi"),
+    "down": Verb("remove the stack, and the cluster if `up` created it", "tools.quickstart.command", "down"),
+    "pulumi": Verb("run the Pulumi CLI on the stack of `up`", "tools.quickstart.command", "pulumi"),
     "probe": Verb("send requests and find each as a trace, or name the hop that loses them", "tools.probe.command"),
     "preview": Verb("preview a stack's configuration on an ephemeral cluster", "tools.quickstart.command", "preview"),
     "comment": Verb("write previews as one comment for a pull request", "tools.pull_request.command"),

@@ -29,7 +29,7 @@ _KEYS = ("kubernetes:kubeconfig", "kubernetes:context")
 
 
 class ClusterError(ToolError):
-    """The API server did not give an answer, or refused; the text says why."""
+    """The API server did not give an answer, or refused; the text has the reason."""
 
     def __init__(self, text: str, status: int | None = None) -> None:
         super().__init__(text)
@@ -39,10 +39,10 @@ class ClusterError(ToolError):
 
 @dataclass(frozen=True)
 class Access:
-    """How a stack's configuration says that its cluster is reached.
+    """The way to a stack's cluster, by the stack's configuration.
 
-    Where it says nothing, the Kubernetes provider takes KUBECONFIG, which may name several files, or the default file,
-    and the current context. So do the tools.
+    Without these keys, the Kubernetes provider takes KUBECONFIG, which may name several files, or the default file, and
+    the current context. So do the tools.
     """
 
     kubeconfig: str | None = field(default=None, repr=False)

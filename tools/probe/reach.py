@@ -1,4 +1,4 @@
-"""Waits until NGINX and Tempo can be reached, and says what to do where they cannot."""
+"""Waits until NGINX and Tempo can be reached, and tells what to do where they cannot."""
 
 import asyncio
 import time

@@ -127,8 +127,10 @@ def _kind() -> Cluster | None:
         nodes = [{"role": "control-plane", "extraPortMappings": ports}]
         document = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}
         command = ["kind", "create", "cluster", f"--name={KIND_NAME}", f"--image={KIND_NODE_IMAGE}", "--config=-"]
-        made = subprocess.run(command, check=False, text=True, input=yaml.safe_dump(document), env=_kind_environment())
-        if made.returncode != 0:
+        created = subprocess.run(
+            command, check=False, text=True, input=yaml.safe_dump(document), env=_kind_environment()
+        )
+        if created.returncode != 0:
             raise ToolError("kind could not create the cluster; its reason is above.")
     kubeconfig.write_text(_printed("kind", "get", "kubeconfig", f"--name={KIND_NAME}"))
     kubeconfig.chmod(0o600)

@@ -61,9 +61,9 @@ def preview(name: str, arguments: list[str]) -> int:
         (folder / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(document))
         environment = _environment(folder, cluster, has_secrets="encryptionsalt" in document)
         provide_cli(environment["PATH"])
-        made = PulumiCli(folder=folder, environment=environment).run("stack", "init", "--no-select", name)
-        if made.returncode != 0:
-            raise ToolError(f"Pulumi cannot use Pulumi.{name}.yaml: {made.stderr.strip()}")
+        created = PulumiCli(folder=folder, environment=environment).run("stack", "init", "--no-select", name)
+        if created.returncode != 0:
+            raise ToolError(f"Pulumi cannot use Pulumi.{name}.yaml: {created.stderr.strip()}")
         print(
             f"Cluster: {cluster.description}, not the stack's own, and the namespace {namespace}; "
             "images are neither pulled nor built.",

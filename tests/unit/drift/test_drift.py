@@ -23,7 +23,7 @@ LEFT = {"kind": "ConfigMap", "metadata": {"name": "tempo-config-0a1b2c3d"}}
 
 
 def stateful_set(name: str, volume: str, replicas: int | None, *, found: int | None = None) -> Object:
-    """A StatefulSet as Pulumi left it, and with as many replicas as the refresh found."""
+    """Returns a StatefulSet as Pulumi left it, with as many replicas as the refresh found."""
 
     def inputs(count: int | None) -> Object:
         templates = [{"metadata": {"name": volume}}]
@@ -35,12 +35,12 @@ def stateful_set(name: str, volume: str, replicas: int | None, *, found: int | N
 
 
 def deleted(one: Object) -> Object:
-    """A step on an object that the refresh did not find."""
+    """Returns a step on an object that the refresh did not find."""
     return {key: value for key, value in one.items() if key != "newState"} | {"op": "delete"}
 
 
 def claims(*names: str) -> list[Object]:
-    """Claims of volumes, as the cluster lists them."""
+    """Returns claims of volumes as the cluster lists them."""
     return [{"kind": "PersistentVolumeClaim", "metadata": {"name": name}} for name in names]
 
 
@@ -49,7 +49,7 @@ ALL_KINDS = (*NAMESPACED_KINDS, CLAIM)
 
 @dataclass
 class Stack:
-    """A `pulumi` on PATH that keeps what it was asked, and the API server of the stack's cluster."""
+    """A `pulumi` on PATH that keeps its arguments, and the API server of the stack's cluster."""
 
     folder: Path
     api: FakeApi
@@ -70,7 +70,7 @@ class Stack:
         return listed(*(item for item in self.items if item["kind"] == kind))
 
     def pulumi(self, text: str, code: int = 0, error: str = "", config_error: str = "") -> None:
-        """What `pulumi refresh` answers, and why `pulumi config` fails, if it does; nothing is under way."""
+        """Sets the answer of `pulumi refresh`, and the error of `pulumi config`, if any; nothing is under way."""
         (self.folder / "answer").write_text(text)
         self.under_way()
         program = self.folder / "pulumi"
@@ -95,18 +95,18 @@ class Stack:
         program.chmod(0o755)
 
     def later(self, text: str) -> None:
-        """What `pulumi refresh` answers from the second time on."""
+        """Sets the answer of `pulumi refresh` from the second time on."""
         (self.folder / "later").write_text(text)
 
     def under_way(self, **operations: str) -> None:
-        """What Pulumi's state has under way, by the objects' names."""
+        """Sets the operations that Pulumi's state has under way, by the objects' names."""
         urns = {name: f"urn:pulumi:dev::nginx-tracing::kubernetes:apps/v1:Deployment::{name}" for name in operations}
         pending = [{"resource": {"urn": urns[name]}, "type": kind} for name, kind in operations.items()]
         state: Object = {"version": 3, "deployment": {"pending_operations": pending} if pending else {}}
         (self.folder / "state").write_text(json.dumps(state))
 
     def configuration(self, *, secret: bool = False, **values: str) -> None:
-        """The Kubernetes provider's part of the stack's configuration."""
+        """Sets the Kubernetes provider's part of the stack's configuration."""
         shown: dict[str, Object] = {}
         for key, value in values.items():
             (self.folder / f"kubernetes:{key}").write_text(f"{value}\n")
@@ -120,7 +120,7 @@ class Stack:
 
 
 def kubeconfig(api: FakeApi, current: str | None = "lab") -> str:
-    """A kubeconfig of the API server with several contexts."""
+    """Returns a kubeconfig of the API server with several contexts."""
     document = yaml.safe_load(api.kubeconfig)
     names = ("lab", "admin's own", "prod")
     document["contexts"] = [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in names]
@@ -144,7 +144,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Stack]:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """The report."""
+    """Returns the lines of the report."""
     assert main(["drift"]) == 1
     return capsys.readouterr().out.splitlines()
 

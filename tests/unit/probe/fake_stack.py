@@ -1,6 +1,6 @@
 """A stack on loopback: an NGINX, a Tempo and the API server of their cluster, as the probe sees them.
 
-Spans go from NGINX to the Collector to Tempo in no time, and get lost where a test says so.
+Spans go from NGINX to the Collector to Tempo in no time, and are lost where a test wants it.
 """
 
 import base64
@@ -70,7 +70,7 @@ class Seen:
 
 @dataclass
 class FakeStack:
-    """What tests set before a probe, and look at after it."""
+    """The stack; tests set its fields before a probe, and read them after it."""
 
     lose: dict[int, str] = field(default_factory=dict[int, str])
     """Number of a request, from 0, to where its span gets lost: unanswered, unlogged, unsent, dropped, export,
@@ -81,14 +81,14 @@ class FakeStack:
     traffic_after_first_reading: int = 0
     """Spans of others that pass all hops right after the first reading of any counters."""
     trace_answer: Answer | None = None
-    """What Tempo answers to each look-up by ID, instead of the trace."""
+    """Tempo's answer to each look-up by ID, instead of the trace."""
     api_status: int = 200
     has_tempo: bool = True
     access_log: bool = True
     password: str | None = None
     """Of Tempo's API, for the user `tempo`."""
     more_pods: dict[str, str] = field(default_factory=dict[str, str])
-    """Pods beside the one of each component, by name, to what is wrong with them: `broken` ones answer with 503,
+    """Pods beside the one of each component, with their faults by their names: `broken` ones answer with 503,
     `ended` ones are there until the probe has asked for pods of their component once."""
     exporters: dict[str, int] = field(default_factory=dict[str, int])
     """Counters of the Collector with the exporter among the labels, as they stand on its page."""
@@ -114,7 +114,7 @@ class FakeStack:
             server.stop()
 
     def write_outputs(self, folder: Path) -> str:
-        """Writes what `pulumi stack output --json` prints, and returns the file's name."""
+        """Writes the output of `pulumi stack output --json`, and returns the file's name."""
         outputs = {"nginxUrl": self.nginx.url, "namespace": "tracing", "edition": "oss"}
         if self.has_tempo:
             outputs["tempoUrl"] = self.tempo.url
@@ -270,12 +270,12 @@ class FakeStack:
 
 
 def basic(password: str) -> str:
-    """The header of a request by the user `tempo`."""
+    """Returns the header of a request by the user `tempo`."""
     return f"Basic {base64.b64encode(f'tempo:{password}'.encode()).decode()}"
 
 
 def trace_document(seen: Seen) -> bytes:
-    """Tempo 2.7's answer to a look-up by ID, in protobuf."""
+    """Returns Tempo 2.7's answer to a look-up by ID, in protobuf."""
     attributes = {"http.method": "GET", "http.target": seen.path, "http.user_agent": seen.user_agent}
     span = Span(
         trace_id=bytes.fromhex(seen.trace_id),

@@ -1,4 +1,4 @@
-"""Where the probe gets the stack's outputs from, and what it says when it cannot."""
+"""The sources of the stack's outputs, and the probe's messages where they fail."""
 
 import io
 import json
@@ -16,7 +16,7 @@ GOOD = {"nginxUrl": "http://192.0.2.1:30080", "tempoUrl": "http://[2001:db8::1]:
 
 @pytest.fixture
 def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A `pulumi` that is the only one on PATH; a test writes what it does."""
+    """A `pulumi` that is the only one on PATH; a test writes its script."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")

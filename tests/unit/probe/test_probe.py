@@ -1,4 +1,4 @@
-"""What a person or a script is told by `python -m tools probe`."""
+"""The output of `python -m tools probe`, for a person and for a script."""
 
 import time
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def test_freshness_runs_from_the_answer_to_the_look_up_that_finds(probe: Probe, 
     for way in ("by_id", "by_search"):
         fresh = document[f"freshness_{way}"]
         assert 0.4 <= fresh["p50_seconds"] <= fresh["p95_seconds"]
-        # The real value is 0.5 s; the resolution says how far above it a measured one may be.
+        # The real value is 0.5 s; a measured one may be above it by the resolution.
         assert fresh["p95_seconds"] - fresh["resolution_seconds"] <= 0.52
         single = [request[f"fresh_{way}_seconds"] for request in document["requests"]]
         assert min(single) <= fresh["p50_seconds"] <= max(single)

@@ -1,4 +1,4 @@
-"""`python -m tools probe --watch`: what the hops count while somebody else's traffic passes."""
+"""`python -m tools probe --watch`: the hops' counts while other traffic passes."""
 
 import asyncio
 import json

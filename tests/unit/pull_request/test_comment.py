@@ -1,4 +1,4 @@
-"""What a reviewer finds in the comment, and what nobody may find there."""
+"""The comment's content for a reviewer, and the text that must not be in it."""
 
 import json
 import re

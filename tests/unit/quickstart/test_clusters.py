@@ -1,4 +1,4 @@
-"""Where `make up` takes its cluster from, and what it leaves alone."""
+"""The sources of the cluster of `make up`, and the clusters that it never touches."""
 
 import shutil
 import subprocess

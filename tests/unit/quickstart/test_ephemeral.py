@@ -1,4 +1,4 @@
-"""What a preview on an ephemeral cluster takes from a stack's file, and what it leaves behind."""
+"""A preview on an ephemeral cluster: the configuration that it uses, and the clusters that it removes."""
 
 from pathlib import Path
 
