@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import jinja2
 
 from components.documents.nginx_merge import merged
-from components.documents.templates import template_environment
 from settings.limits import LARGEST_BATCH
 from settings.nginx import WORKERS, Exporter, NginxSettings, Route, Sampling
 from settings.nginx_contexts import context_of, said
@@ -282,6 +282,14 @@ def _combined(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, 
 
 
 def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - nginx.conf, not HTML: the `quoted` filter escapes
+    )
     filters: dict[str, Callable[..., object]] = {
         "quoted": quoted,
         "combined": _combined,
@@ -295,7 +303,9 @@ def _environment() -> jinja2.Environment:
         "authorities": _authorities,
         "file_of": _file_of,
     }
-    return template_environment(Path(__file__).parent, filters)
+    # Its type lists the built-in filters.
+    cast("dict[str, object]", environment.filters).update(filters)
+    return environment
 
 
 _templates = _environment()

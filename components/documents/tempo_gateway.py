@@ -4,7 +4,8 @@ import base64
 import hashlib
 from pathlib import Path
 
-from components.documents.templates import template_environment
+import jinja2
+
 from components.documents.tempo import HTTP_PORT as TEMPO_PORT
 
 PUBLIC_PORT = 3100
@@ -54,4 +55,11 @@ def password_file(password: str, *, salt_of: str) -> str:
     return f"{USER_NAME}:{{SSHA}}{base64.b64encode(digest + salt).decode()}\n"
 
 
-_template = template_environment(Path(__file__).parent).get_template("tempo_gateway.conf.j2")
+_template = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    undefined=jinja2.StrictUndefined,
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,  # noqa: S701 - nginx.conf, not HTML, and no text of a person is in it
+).get_template("tempo_gateway.conf.j2")

@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 when nothing drifted, 1 when something did, 2 when it could not be determined.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         found = drift(options.stack)
     except ToolError as error:
@@ -26,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     return DRIFTED if found else NONE
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m tools drift",
         description="Names the objects and fields that differ from what Pulumi left; changes nothing.",

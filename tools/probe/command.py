@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     Returns:
         0 when every trace was found, 1 when one is missing, 2 when no probe could be made.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.quickstart:
         return _of_the_quickstart([each for each in arguments if each != "--quickstart"])
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -114,11 +114,12 @@ def _probe(
         return run(status.update)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m tools probe",
         description="Sends requests to the stack's NGINX, each with its own trace ID, and finds each one in Tempo.",
-        epilog="Exit code: 0 every trace was found, 1 one is missing, 2 the probe could not be made. "
+        epilog="Exit code: 0 every trace was found; 1 one is missing; 2 the probe could not be made; 130 interrupted. "
         "The pods' counters are read in the cluster that the stack's configuration names (kubernetes:kubeconfig and "
         "kubernetes:context); without these keys, or with --outputs, in the one that KUBECONFIG leads to.",
     )

@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 when the comment was written, also of failed previews; 2 when it was not.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return _run(options)
     except ToolError as error:
@@ -59,12 +59,13 @@ def _write(file: Path, text: str) -> None:
         raise ToolError(f"--output {file}: {error.strerror}.") from None
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m tools comment",
         description="Writes the previews of `pulumi preview --json`, one per environment, as one Markdown comment.",
         epilog=f"Exit code: 0 the comment was written, also of failed previews; 2 it was not. "
-        f"The comment's first line is {MARKER}, by which a workflow finds it again.",
+        f"The comment's first line is `{MARKER}`, by which a workflow finds it again.",
     )
     parser.add_argument(
         "previews",

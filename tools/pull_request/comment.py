@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-from components.documents.templates import template_environment
+import jinja2
+
 from tools.errors import ToolError
 from tools.pull_request import markdown
 from tools.pull_request.changes import Action, Change, changes, short_name
@@ -269,14 +271,25 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-_FILTERS: dict[str, Callable[..., object]] = {
-    "code": markdown.code,
-    "fence": markdown.fence,
-    "shortened": markdown.shorten,
-    "danger": _danger,
-    "summary": _summary,
-    "named": _named,
-}
-_template = template_environment(Path(__file__).parent, _FILTERS, keep_trailing_newline=False).get_template(
-    "comment.md.j2"
-)
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - Markdown: the filters make text harmless
+    )
+    filters: dict[str, Callable[..., object]] = {
+        "code": markdown.code,
+        "fence": markdown.fence,
+        "shortened": markdown.shorten,
+        "danger": _danger,
+        "summary": _summary,
+        "named": _named,
+    }
+    # Its type lists the built-in filters.
+    cast("dict[str, object]", environment.filters).update(filters)
+    return environment
+
+
+_template = _environment().get_template("comment.md.j2")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tools.errors import ToolError
 from tools.paths import REPOSITORY
 from tools.pulumi_cli import PulumiCli
-from tools.quickstart import clusters, stack
+from tools.quickstart import clusters, parsers, stack
 from tools.quickstart.state import STATE
 
 Command = Callable[[list[str]], int]
@@ -36,8 +36,9 @@ def _explained(command: Command) -> Command:
 
 
 @_explained
-def up(_: list[str]) -> int:
+def up(arguments: list[str]) -> int:
     """Takes a cluster, deploys, sends requests and finds them, prints how to continue."""
+    parsers.up().parse_args(arguments)
     STATE.mkdir(exist_ok=True, mode=0o700)
     cluster = clusters.acquire()
     print(f"Cluster: {cluster.description}")
@@ -58,8 +59,9 @@ def up(_: list[str]) -> int:
 
 
 @_explained
-def down(_: list[str]) -> int:
+def down(arguments: list[str]) -> int:
     """Removes the stack and the cluster that `up` created. A second call finds nothing to do."""
+    parsers.down().parse_args(arguments)
     cluster = clusters.saved()
     if cluster is None:
         print("Nothing is up: nothing to do.")
@@ -93,6 +95,9 @@ def probe(arguments: list[str]) -> int:
 @_explained
 def pulumi(arguments: list[str]) -> int:
     """Runs the Pulumi CLI on the quickstart's stack."""
+    # Every other flag is the CLI's own.
+    if arguments[:1] in (["-h"], ["--help"]):
+        parsers.pulumi().parse_args(arguments)
     cluster = clusters.saved()
     if cluster is None:
         raise ToolError("Nothing is up: `make up` first.")
@@ -105,5 +110,5 @@ def preview(arguments: list[str]) -> int:
     # Imported here: it brings the program's modules, which the other commands do not need.
     from tools.quickstart import ephemeral  # noqa: PLC0415
 
-    name, others = (arguments[0], arguments[1:]) if arguments else ("dev", [])
-    return ephemeral.preview(name, others)
+    options, others = parsers.preview().parse_known_args(arguments)
+    return ephemeral.preview(options.stack, others)
