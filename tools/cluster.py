@@ -52,7 +52,7 @@ class Access:
 
     @property
     def has_contents(self) -> bool:
-        """Whether the configuration holds the kubeconfig itself; `components/kubeconfig.py` decides it likewise."""
+        """Whether the configuration holds the kubeconfig itself; the program's reader decides it likewise."""
         return self.kubeconfig is not None and ("\n" in self.kubeconfig or self.kubeconfig.lstrip().startswith("{"))
 
     def options(self) -> str:

@@ -32,8 +32,10 @@ _FAILED, _NOTHING, _CHANGES, _DANGEROUS = "**failed**", "no changes", "changes",
 # Errors that the engine adds as a consequence of another one.
 _CONSEQUENCES = {"preview failed", "an unhandled error occurred: program exited with non-zero exit code: 1"}
 _FROM_PATH = re.compile(r"using pulumi-\S+ from \$PATH at ")
-# The warnings of `components/cluster.py` when a preview covers less than it seems to.
-_UNSEEN = re.compile(r"(?:\A|: )(?:the cluster cannot be reached|it was not checked that the cluster is)\b")
+# The program's warnings about its cluster, when a preview covers less than it seems to.
+_UNSEEN = re.compile(
+    r"(?:\A|: )(?:the cluster cannot be reached|(?:it was not checked|this preview did not check) that the cluster is)\b"
+)
 _PREFIX = re.compile(r"\A(?:(?:error|warning): )+")
 
 
