@@ -34,7 +34,8 @@ _CONSEQUENCES = {"preview failed", "an unhandled error occurred: program exited 
 _FROM_PATH = re.compile(r"using pulumi-\S+ from \$PATH at ")
 # The program's warnings about its cluster, when a preview covers less than it seems to.
 _UNSEEN = re.compile(
-    r"(?:\A|: )(?:the cluster cannot be reached|(?:it was not checked|this preview did not check) that the cluster is)\b"
+    r"(?:\A|: )(?:the cluster cannot be reached|"
+    r"(?:it was not checked|this preview did not check) that the cluster is)\b"
 )
 _PREFIX = re.compile(r"\A(?:(?:error|warning): )+")
 
