@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
 from tools.cluster import Access
 from tools.errors import ToolError
@@ -67,42 +68,29 @@ async def probe(
             raise ToolError(nginx_advice(outputs, f"none of {count} requests was answered: {run.requests[-1].error}"))
         show("reading the counters")
         measured = await counters.finish({request.trace_id for request in run.requests})
-        return _result(
-            run,
-            measured,
-            await _one_trace(run, tempo),
-            run_id=run_id,
-            nginx_url=outputs.nginx_url,
-            tempo_url=tempo_url,
-            namespace=outputs.namespace,
-            search_query=query,
-            limit_seconds=limit_seconds,
-        )
+        about = _About(run_id, outputs.nginx_url, tempo_url, outputs.namespace, query, limit_seconds)
+        return _result(about, run, measured, await _one_trace(run, tempo))
 
 
-def _result(
-    run: Run,
-    measured: Measured,
-    trace: list[Span],
-    *,
-    run_id: str,
-    nginx_url: str,
-    tempo_url: str,
-    namespace: str,
-    search_query: str,
-    limit_seconds: float,
-) -> ProbeResult:
+@dataclass(frozen=True)
+class _About:
+    """The fields of the result that are known before the run."""
+
+    run: str
+    nginx_url: str
+    tempo_url: str
+    namespace: str
+    search_query: str
+    limit_seconds: float
+
+
+def _result(about: _About, run: Run, measured: Measured, trace: list[Span]) -> ProbeResult:
     missing = _missing(run)
     complete = not (missing.unanswered or missing.by_id or missing.by_search)
     by_id = [request.by_id for request in run.requests]
     by_search = [request.by_search for request in run.requests]
     return ProbeResult(
-        run=run_id,
-        nginx_url=nginx_url,
-        tempo_url=tempo_url,
-        namespace=namespace,
-        search_query=search_query,
-        limit_seconds=limit_seconds,
+        **asdict(about),
         sent=len(run.requests),
         answers=dict(Counter(str(request.status) for request in run.requests if request.answered)),
         unanswered=missing.unanswered,
