@@ -13,6 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from pydantic import BaseModel, Field
 
 LOOK_UP_TIMEOUT_SECONDS = 5.0
+"""Our choice."""
 # The clocks of this machine and of the nodes may differ: our choice.
 CLOCK_MARGIN_SECONDS = 60
 _PROTOBUF = "application/protobuf"

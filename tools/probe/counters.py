@@ -11,6 +11,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from components.labels import COLLECTOR, NGINX, TEMPO
 from tools.cluster import Access, ClusterError
 from tools.probe.logs import Logs, TempoLog, unread_nginx
 from tools.probe.metrics import Samples, parse_metrics, total
@@ -80,7 +81,7 @@ class Counters:
         self._collectors = await asyncio.to_thread(self._read_collectors)
         with contextlib.suppress(ClusterError):
             # `finish` reports why, if it cannot list them either.
-            self._nginx_pods = {pod.name for pod in await asyncio.to_thread(self._opened().of, "nginx")}
+            self._nginx_pods = {pod.name for pod in await asyncio.to_thread(self._opened().of, NGINX)}
         self._started_at = time.monotonic()
 
     async def finish(self, trace_ids: set[str] | None) -> Measured:
@@ -134,12 +135,12 @@ class Counters:
         return self._pods
 
     def _read_collectors(self) -> Reading:
-        return self._read_metrics("otel-collector", COLLECTOR_METRICS_PORT, COLLECTOR_METRICS)
+        return self._read_metrics(COLLECTOR, COLLECTOR_METRICS_PORT, COLLECTOR_METRICS)
 
     def _read_tempo(self) -> Reading:
         if not self._has_tempo:
             return Reading(unreadable=NO_TEMPO)
-        return self._read_metrics("tempo", TEMPO_METRICS_PORT, TEMPO_METRICS)
+        return self._read_metrics(TEMPO, TEMPO_METRICS_PORT, TEMPO_METRICS)
 
     def _read_metrics(self, component: str, port: int, names: Collection[str]) -> Reading:
         def read(pod: Pod) -> Samples:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from components.labels import COLLECTOR, NGINX, TEMPO
 from tools.cluster import ClusterError
 from tools.probe.exporter_errors import told_by
 from tools.probe.names import (
@@ -89,7 +90,7 @@ class Logs:
                         lines.append(f"{pod.name}: {line.strip()}")
 
         try:
-            found, unreadable = self._pods.read_each("nginx", read)
+            found, unreadable = self._pods.read_each(NGINX, read)
         except ClusterError as error:
             return unread_nginx(str(error))
         if not found:
@@ -118,7 +119,7 @@ class Logs:
             errors.update(told for line in lines if (told := told_by(line)))
 
         with contextlib.suppress(ClusterError):
-            self._pods.read_each("otel-collector", read)
+            self._pods.read_each(COLLECTOR, read)
         return errors
 
     def tempo(self) -> TempoLog:
@@ -129,7 +130,7 @@ class Logs:
             lines.extend(f"{pod.name}: {line.strip()}" for line in self._lines(pod) if FULL_TEXT in line)
 
         try:
-            found, unreadable = self._pods.read_each("tempo", read)
+            found, unreadable = self._pods.read_each(TEMPO, read)
         except ClusterError as error:
             return TempoLog(None, [f"its log could not be read: {error}"])
         gaps = [f"the log of {pod} could not be read: {why}" for pod, why in unreadable.items()]

@@ -9,9 +9,11 @@ from tools.probe.traffic import LookUp, Request
 from tools.tempo import LookUpError, Tempo
 
 LOOK_UP_INTERVAL_SECONDS = 0.1
+"""Our choice; the resolution of the freshness is at least this."""
 # Look-ups take processor time from what they measure: at most a third of the time is spent on each of the two ways.
 PAUSE_PER_LOOK_UP = 2.0
 LOOK_UPS_AT_ONCE = 4
+"""Our choice."""
 
 
 @dataclass

@@ -1,8 +1,10 @@
 """Names the counters of each hop, and the texts that hops write into their logs."""
 
-COLLECTOR_METRICS_PORT = 8888
+from components.documents import collector, tempo_gateway
+
+COLLECTOR_METRICS_PORT = collector.METRICS_PORT
 # The port of the gateway in Tempo's pod: Tempo's own port is open to the pod alone.
-TEMPO_METRICS_PORT = 3101
+TEMPO_METRICS_PORT = tempo_gateway.INSIDE_PORT
 ACCEPTED = "otelcol_receiver_accepted_spans"
 REFUSED = "otelcol_receiver_refused_spans"
 SENT = "otelcol_exporter_sent_spans"

@@ -13,6 +13,7 @@ from tools.probe.result import Finding, Freshness, HopCounters, Interval, ProbeR
 from tools.probe.traffic import succeeded
 
 MOST_IDS = 10
+"""Trace IDs in the list of missing ones; our choice: a line or two of a terminal."""
 
 
 def render(result: ProbeResult, console: Console) -> None:

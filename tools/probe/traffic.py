@@ -11,6 +11,7 @@ import httpx2
 from tools.tempo import describe
 
 REQUEST_TIMEOUT_SECONDS = 10.0
+"""Our choice: a slower answer counts as none."""
 # A burst would meet NGINX's export interval at a single phase and measure that phase. Spread over a few intervals, the
 # requests give the percentiles of real traffic. Ten seconds are enough for any number of requests.
 SPACING_SECONDS = 0.1
