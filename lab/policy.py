@@ -1,8 +1,8 @@
-"""A preview of a stack on the lab with the policy pack: `python -m lab.policy FOLDER STACK [EVENT LOG]`.
+"""Previews a stack on the lab with the policy pack: `python -m lab.policy FOLDER STACK [EVENT LOG]`.
 
-The lab's Python language host is too old to start a policy pack, and the CLI starts packs with nothing else where it
-finds one. So this runs without: the program inline, and the pack with the older starter, a shell script. Not for other
-clusters: there, `pulumi preview --policy-pack policy` with a released CLI is all it takes.
+The lab's Python language host is too old to start a policy pack, and the CLI starts packs with a language host wherever
+it finds one. So this module runs without the host: the program inline, and the pack with the older starter, a shell
+script. On other clusters, `pulumi preview --policy-pack policy` with a released CLI is enough.
 """
 
 import os
@@ -24,13 +24,13 @@ STARTER = "pulumi-analyzer-policy-python"
 def preview(
     folder: Path, stack: str, environment: Mapping[str, str], event_log: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Previews a stack that `lay_out` made, with the checkout's policy pack; the exit code is 0 if all policies agree.
+    """Previews a stack of `lay_out` with the checkout's policy pack; the exit code is 0 if all policies agree.
 
     Args:
-        folder: the copy of the program; the pack and its programs are put there.
-        stack: the stack.
-        environment: what `lay_out` returned.
-        event_log: as of `--event-log`, and then what is printed is that of `--json`.
+        folder: the copy of the program; the pack and its programs are copied there.
+        stack: the stack's name.
+        environment: the one that `lay_out` returned.
+        event_log: the file for the engine's events, as of `--event-log`; the preview then prints JSON.
     """
     # Beside the program: its virtual environment is the pack's, as in the checkout.
     ignored = shutil.ignore_patterns("__pycache__")
@@ -50,10 +50,10 @@ def preview(
 def _programs(folder: Path) -> Path:
     programs = folder / "policy-bin"
     programs.mkdir(exist_ok=True)
-    for piece, name in ((PULUMI, "pulumi"), (KUBERNETES_PROVIDER, "pulumi-resource-kubernetes")):
+    for target, name in ((PULUMI, "pulumi"), (KUBERNETES_PROVIDER, "pulumi-resource-kubernetes")):
         link = programs / name
         link.unlink(missing_ok=True)
-        link.symlink_to(piece.folder / name)
+        link.symlink_to(target.folder / name)
     # Go's module cache keeps no file executable.
     starter = shutil.copyfile(
         module_folder(LANGUAGE_HOST.source, "github.com/pulumi/pulumi/sdk/v3") / "python" / "dist" / STARTER,
@@ -68,7 +68,7 @@ def _without_language_host(path: str) -> list[str]:
 
 
 class _Command(PulumiCommand):
-    """Has the engine write its events to a file; Automation API would take them for itself."""
+    """Makes the engine write its events to a file; otherwise Automation API reads them itself."""
 
     event_log: str | None = None
 
@@ -86,7 +86,7 @@ class _Command(PulumiCommand):
 
 
 def main(folder: Path, stack: str, event_log: str | None = None) -> int:
-    """The preview itself, in a process of its own: the program's modules are those of the folder."""
+    """Runs the preview in a process of its own, with the program's modules of the folder."""
 
     def program() -> None:
         runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
@@ -104,10 +104,10 @@ def main(folder: Path, stack: str, event_log: str | None = None) -> int:
             on_error=lambda line: print(line, file=sys.stderr),
         )
     except CommandError:
-        # What it says was printed.
+        # Its output was printed.
         return 1
     except RuntimeError:
-        # It misses the events, which went to the file.
+        # Automation API misses the events, which went to the file.
         if event_log is None:
             raise
     return 0

@@ -1,9 +1,37 @@
-"""Waiting for a program that was started."""
+"""Waits for a condition, with a limit."""
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from lab.errors import LabError
+
+Found = TypeVar("Found")
+
+
+def poll(
+    look: Callable[[], Found | None],
+    *,
+    seconds: float,
+    pause: float = 0.1,
+    alive: Callable[[], None] | None = None,
+) -> Found | None:
+    """Calls `look` until it returns something true, and returns that; None when the time is over.
+
+    Args:
+        look: looks for what is waited for; it is called once at least.
+        seconds: the limit.
+        pause: seconds between two calls.
+        alive: called before each pause; it raises if there is nothing to wait for any more.
+    """
+    limit = time.monotonic() + seconds
+    while not (found := look()):
+        if alive:
+            alive()
+        if time.monotonic() > limit:
+            return None
+        time.sleep(pause)
+    return found
 
 
 def wait_until(
@@ -14,22 +42,17 @@ def wait_until(
     pause: float = 0.1,
     alive: Callable[[], None] | None = None,
 ) -> None:
-    """Waits.
+    """Waits until a condition holds.
 
     Args:
-        ready: whether the wait is over.
-        late: what a person is told when it was not in time.
-        seconds: the time that it is given.
-        pause: seconds between two looks.
-        alive: asked before each pause; raises if there is nothing to wait for any more.
+        ready: whether it holds.
+        late: the error's text when it does not hold in time.
+        seconds: the limit.
+        pause: seconds between two calls.
+        alive: as for `poll`.
 
     Raises:
-        LabError: it was not ready in time; says `late`.
+        LabError: the condition did not hold in time.
     """
-    limit = time.monotonic() + seconds
-    while not ready():
-        if alive:
-            alive()
-        if time.monotonic() > limit:
-            raise LabError(late)
-        time.sleep(pause)
+    if not poll(ready, seconds=seconds, pause=pause, alive=alive):
+        raise LabError(late)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.stack import take_interrupts
+from tools.lab_stack import take_interrupts
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

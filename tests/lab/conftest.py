@@ -21,9 +21,9 @@ from lab.build.targets import KUBERNETES
 from lab.cluster import lifecycle
 from lab.cluster.lifecycle import in_pod, kubectl
 from lab.paths import KUBECONFIG, REPOSITORY
-from lab.stack import Stack
 from tests.otlp import free_port
 from tests.waiting import wait_for
+from tools.lab_stack import Stack
 
 NAMESPACE = "tracing-test"
 

@@ -42,11 +42,11 @@ from components.documents.collector import (
 )
 from lab.build.targets import COLLECTOR
 from lab.paths import REPOSITORY
-from lab.stack import Stack
 from settings import CollectorSettings
 from settings.limits import Exports
 from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
+from tools.lab_stack import Stack
 from tools.probe.exporter_errors import told_by
 
 pytestmark = pytest.mark.usefixtures("lab")
@@ -370,7 +370,7 @@ def test_spans_for_the_stack_s_tempo_go_past_a_proxy_that_is_not_there_and_the_f
     # By the address of the API server, past the proxy as well.
     assert result["trace"][0]["resource"]["k8s.deployment.name"] == "nginx"
     (finding,) = result["other_exporters"]
-    assert finding["hop"] == "Collector → exporter"
+    assert finding["hop"] == "collector_to_exporter"
     assert "“tls: first record does not look like a TLS handshake”" in finding["why"]
     assert "pulumi config set --path collector.exporters.again.tls.enabled false" in finding["why"]
 

@@ -22,10 +22,10 @@ import pytest
 from components.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
 from lab.cluster.lifecycle import kubectl
 from lab.paths import REPOSITORY
-from lab.stack import PROGRAM, Stack
 from tests.lab.conftest import answers
 from tests.lab.test_previews import drift
 from tests.waiting import wait_for
+from tools.lab_stack import PROGRAM, Stack
 from tools.measure.reliability.foreign import snapshot, somebody_s
 from tools.measure.reliability.interrupted import is_killed_after
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lab.policy import preview
-from lab.stack import lay_out
 from tests.unit.pull_request.trim import FIXTURES, shape, trimmed, trimmed_log
+from tools.lab_stack import lay_out
 
 NAMESPACE = "policy-test"
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of nothing

@@ -16,10 +16,10 @@ import pytest
 from lab.build import images
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
-from lab.stack import Stack, take_interrupts
 from tests.lab.conftest import connects, objects
 from tests.lab.test_network import listening
 from tests.waiting import wait_for
+from tools.lab_stack import Stack, take_interrupts
 
 SHARED = "tracing-shared"
 NEIGHBOUR = "tracing-neighbour"

@@ -16,11 +16,11 @@ import yaml
 
 from lab.cluster.lifecycle import kubectl
 from lab.paths import KUBECONFIG, REPOSITORY
-from lab.stack import Stack
 from tests.unit.pull_request.trim import FIXTURES, shape, trimmed
 from tests.waiting import wait_for
+from tools.lab_stack import Stack
 from tools.pull_request.comment import comment
-from tools.pull_request.digest import read
+from tools.pull_request.preview_result import read
 
 NAMESPACE = "tracing-fixtures"
 """That of the fixtures."""
@@ -161,7 +161,7 @@ def test_drift_names_what_pulumi_left_without_knowing_and_the_command_that_remov
     assert found.stdout.splitlines() == [
         "Drift in the cluster of the context nginx-tracing-lab.",
         "",
-        "Labelled as the stack's and not known to Pulumi, 1; to remove them:",
+        "Orphans, labelled as the stack's and not known to Pulumi: 1; to remove them:",
         f"kubectl delete configmap tempo-config-0a1b2c3d --namespace {NAMESPACE}",
     ]
     assert kubectl("delete", "configmap", "tempo-config-0a1b2c3d", here).returncode == 0

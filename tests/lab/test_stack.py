@@ -117,7 +117,7 @@ def test_the_probe_names_the_hop_that_loses_spans(stack: Stack) -> None:
     code, result = probe(stack, "--requests=5", "--timeout=5")
     assert code == 1
     assert result["found_by_id"] == 0
-    assert result["verdict"]["hop"] == "NGINX → Collector"
+    assert result["verdict"]["hop"] == "nginx_to_collector"
     assert kubectl(*scale, "--replicas=2").returncode == 0
     ready = ("rollout", "status", "deployment/otel-collector", f"--namespace={NAMESPACE}", "--timeout=60s")
     assert kubectl(*ready).returncode == 0

@@ -12,10 +12,10 @@ import pytest
 from lab.build.images import oss_stack_images
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
-from lab.stack import Stack
 from tests.lab.conftest import answers
 from tests.otlp import free_port
 from tests.waiting import wait_for
+from tools.lab_stack import Stack
 
 NAMESPACE = "tracing-upstreams"
 SHOP = "tracing-upstreams-shop"

@@ -55,6 +55,9 @@ def serving(api: FakeApi) -> Generator[FakeApi]:
         def do_GET(self) -> None:
             self._serve({})
 
+        def do_DELETE(self) -> None:
+            self._serve({})
+
         def do_POST(self) -> None:
             self._serve(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 

@@ -1,7 +1,7 @@
-"""What the Collector's log says of an exporter that does not get rid of its spans, and what to do about it.
+"""Explains the errors of exporters in the Collector's log, with what to do about them.
 
-Receivers may repeat in their answers what they were sent, a token for example. So only texts of this table are shown,
-which Go's and the Collector's own code writes, and the names of codes: never the rest of a line.
+A receiver's answer may repeat what it was sent, such as a token. So the probe shows only the texts of this table, which
+Go's and the Collector's own code write, and the names of codes: never the rest of a line.
 """
 
 import json
@@ -10,27 +10,27 @@ from dataclasses import dataclass
 from typing import Any
 
 _NAMES = ("otelcol.component.id", "name")
-"""What tells the exporter in a line's fields: since version 0.126, and before."""
+"""The fields of a line that name the exporter: since version 0.126, and before."""
 
 _FAILED = "Exporting failed"
 _OWN = "tempo"
-"""The exporter to the stack's own Tempo; no other may have its name."""
+"""The exporter to the stack's own Tempo; no other exporter may have its name."""
 
 _FOLLOWS = "sending queue is full|interrupted due to shutdown"
-"""Texts of lines that follow from what another line tells."""
+"""Texts of lines that follow from the error of another line."""
 
 
 @dataclass(frozen=True)
 class _Known:
     text: str
-    """Regular expression of what is shown of the line."""
+    """Regular expression of the part of the line that is shown."""
 
     meaning: str
-    """What is wrong and what to do; `{at}` is the exporter's place in the configuration."""
+    """The error and what to do; `{at}` is the exporter's place in the configuration."""
 
 
-# The texts are those of Collector 0.126, gRPC 1.72 and Go 1.24, each caused once on purpose: see the test. What is more
-# special comes first.
+# The texts are those of Collector 0.126, gRPC 1.72 and Go 1.24; each was caused once on purpose: see the test. More
+# specific texts come first.
 _PLAIN = "the receiver speaks plain text, and the Collector TLS: `pulumi config set --path {at}.tls.enabled false`"
 _WRONG_PROTOCOL = "gRPC is sent to a port for HTTP, or to a proxy: use the port for OTLP/gRPC, usually 4317, or " + (
     "`protocol: http` with a URL"
@@ -57,15 +57,15 @@ _TABLE = (
     ),
     _Known(
         r"x509: certificate signed by unknown authority",
-        "name the authority of the receiver's certificate: `{at}.tls.caBundle`",
+        "set the authority of the receiver's certificate as `{at}.tls.caBundle`",
     ),
     _Known(
         r"x509: certificate is (valid for|not valid for any names)",
-        "the receiver's certificate is for another host: name that one, `{at}.tls.serverName`",
+        "the receiver's certificate is for another host: set that host as `{at}.tls.serverName`",
     ),
     _Known(
         r"x509: cannot validate certificate for \S+ because it doesn't contain any IP SANs",
-        "the receiver's certificate has no address in it: name the host that it is for, `{at}.tls.serverName`",
+        "the receiver's certificate has no IP address: set the host that it is for as `{at}.tls.serverName`",
     ),
     _Known(r"x509: certificate has expired or is not yet valid", "the receiver needs a new certificate"),
     _Known(
@@ -76,10 +76,10 @@ _TABLE = (
         r"no such host|server misbehaving|produced zero addresses",
         "the name is unknown: a Service of another namespace is <name>.<namespace>.svc",
     ),
-    _Known(r"connect: (no route to host|network is unreachable)", "no way leads there from the cluster"),
+    _Known(r"connect: (no route to host|network is unreachable)", "the cluster has no route to it"),
     _Known(
         r"message larger than max|HTTP Status Code 413",
-        "the receiver takes no message of this size, and its spans are lost: lower `collector.batch.size`, or raise "
+        "the receiver rejects messages of this size, and their spans are lost: lower `collector.batch.size`, or raise "
         "the receiver's limit",
     ),
     _Known(
@@ -88,31 +88,31 @@ _TABLE = (
     ),
     _Known(
         r"code = Unauthenticated|HTTP Status Code 401",
-        "the receiver wants to know who sends: is the secret in `{at}.headers` the right one?",
+        "the receiver does not know the sender: is the secret in `{at}.headers` the right one?",
     ),
     _Known(
         r"code = PermissionDenied|HTTP Status Code 403",
-        "the receiver does not take spans from this sender: is the secret in `{at}.headers` the right one?",
+        "the receiver does not accept spans from this sender: is the secret in `{at}.headers` the right one?",
     ),
     _Known(
         r"HTTP Status Code (404|405)",
         "there is no receiver at the path of `{at}.endpoint`, to which the Collector adds /v1/traces",
     ),
-    _Known(r"code = Unimplemented", "what listens there takes no OTLP/gRPC"),
-    _Known(r"HTTP Status Code 400", "the receiver does not understand it: does it speak TLS?"),
+    _Known(r"code = Unimplemented", "the server there does not accept OTLP/gRPC"),
+    _Known(r"HTTP Status Code 400", "the receiver does not understand the request: does it speak TLS?"),
     _Known(r"code = ResourceExhausted|HTTP Status Code 429", "the receiver asks to send less"),
-    _Known(r"HTTP Status Code \d{3}", "the receiver does not take it"),
+    _Known(r"HTTP Status Code \d{3}", "the receiver rejects the request"),
     _Known(
         r"context deadline exceeded|i/o timeout|Client\.Timeout exceeded",
-        "no answer: does a firewall or a NetworkPolicy stand in between? A proxy that is needed is "
-        "`collector.proxy`; one that is set has to answer, too",
+        "no answer: does a firewall or a NetworkPolicy block it? If a proxy is needed, set `collector.proxy`; a proxy "
+        "that is set has to answer, too",
     ),
-    _Known(r"code = \w+", "the receiver does not take it"),
+    _Known(r"code = \w+", "the receiver rejects the request"),
 )
 
 
 def told_by(line: str) -> tuple[str, str] | None:
-    """The exporter that a line of the Collector's log complains of, and its complaint; none for another line."""
+    """Returns the exporter that a line of the Collector's log is about, and its error explained; None for others."""
     if _FAILED not in line:
         return None
     fields = re.search(r"\{.*\}\s*$", line)
@@ -128,11 +128,11 @@ def told_by(line: str) -> tuple[str, str] | None:
 
 
 def explained(exporter: str, error: str) -> str:
-    """What an error means, with the part of its text that is known; nothing of it where none is."""
+    """Returns the known part of an error's text and its meaning; none of the text where no part is known."""
     name = exporter.rpartition("/")[2]
     for known in _TABLE:
         if found := re.search(known.text, error):
             shown = f"“{found[0]}”"
-            # The stack's own Tempo is wired by the program: there is nothing to configure, and it may just be away.
+            # The program wires the stack's own Tempo: there is nothing to configure, and it may just be restarting.
             return shown if name == _OWN else f"{shown}: {known.meaning.format(at=f'collector.exporters.{name}')}"
     return "its log says why"

@@ -1,9 +1,8 @@
-"""The stack's outputs: where NGINX and Tempo answer, and in which namespace they run."""
+"""Reads the stack's outputs: the URLs of NGINX and Tempo, and their namespace."""
 
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +10,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
-from tools.paths import REPOSITORY
-from tools.probe.errors import ProbeError
+from tools.errors import ToolError
+from tools.pulumi_cli import PulumiCli
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+/?$")]
 
 
 class StackOutputs(BaseModel):
-    """The outputs that the probe reads; all others are none of its business."""
+    """The outputs that the probe reads; it ignores all others."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel)
 
@@ -33,26 +32,24 @@ class StackOutputs(BaseModel):
     namespace: str = Field(min_length=1, description="the namespace of the pods")
 
 
-def from_pulumi(stack: str | None) -> StackOutputs:
-    """Asks the Pulumi CLI, with the caller's environment and login.
+def from_pulumi(cli: PulumiCli) -> StackOutputs:
+    """Reads the outputs with the Pulumi CLI, with the caller's environment and login.
 
     Raises:
-        ProbeError: there is no CLI, no stack, or the stack is not up.
+        ToolError: there is no CLI, no stack, or the stack is not up.
     """
-    command = ["pulumi", "stack", "output", "--json", "--non-interactive", "--color", "never"]
-    if stack:
-        command += ["--stack", stack]
+    command = ("stack", "output", "--json")
     try:
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise ProbeError(
+        done = cli.run(*command)
+    except ToolError:
+        raise ToolError(
             "The stack's outputs cannot be read: there is no `pulumi` on PATH.\n"
             "Run `make probe`, which brings its own, or give a file: "
             "`pulumi stack output --json > outputs.json`, then `python -m tools probe --outputs outputs.json`."
         ) from None
     if done.returncode:
-        raise ProbeError(
-            f"The stack's outputs cannot be read. `{' '.join(command[:4])}` says:\n"
+        raise ToolError(
+            f"The stack's outputs cannot be read. `{cli.text(*command)}` prints:\n"
             f"{_indented(done.stderr or done.stdout)}\n"
             "Create the stack with `make up` (or `pulumi up`), or name another one with --stack; "
             "`pulumi stack ls` lists them."
@@ -60,49 +57,45 @@ def from_pulumi(stack: str | None) -> StackOutputs:
     return _parsed(done.stdout, "`pulumi stack output --json`")
 
 
-def tempo_password(stack: str | None, file: str | None, *, asks_pulumi: bool) -> str:
-    """The password of Tempo's API: from a file, from TEMPO_PASSWORD, or from the stack's configuration.
+def tempo_password(cli: PulumiCli | None, file: str | None) -> str:
+    """Returns the password of Tempo's API: from a file, from TEMPO_PASSWORD, or from the stack's configuration.
 
     Args:
-        stack: the Pulumi stack; none for the selected one.
-        file: the file; none for the others.
-        asks_pulumi: whether the outputs are that stack's, so that its password is not sent to somebody else's Tempo.
+        cli: the stack that the outputs are from. None where they are from a file: a stack's password must not be sent
+            to the Tempo of another one.
+        file: the file; None for the other two.
 
     Raises:
-        ProbeError: none of them has it.
+        ToolError: none of them has it.
     """
     if file is not None:
         try:
             return Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ProbeError(f"The password's file {file} cannot be read: {error}.") from None
+            raise ToolError(f"The password's file {file} cannot be read: {error}.") from None
     if password := os.environ.get("TEMPO_PASSWORD"):
         return password
-    if asks_pulumi:
-        command = ["pulumi", "config", "get", "tempoPassword", "--non-interactive", "--color", "never"]
-        command += ["--stack", stack] if stack else []
-        with contextlib.suppress(FileNotFoundError):
-            done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-            if done.returncode == 0:
-                return done.stdout.removesuffix("\n")
-    raise ProbeError(
-        "Tempo's API has a password, and it is not known here.\n"
+    if cli:
+        with contextlib.suppress(ToolError):
+            return cli.must("config", "get", "tempoPassword").removesuffix("\n")
+    raise ToolError(
+        "Tempo's API has a password, and the probe does not know it.\n"
         "Give it in the environment variable TEMPO_PASSWORD, or in a file with --tempo-password-file."
     )
 
 
 def from_file(name: str) -> StackOutputs:
-    """Reads what `pulumi stack output --json` printed from a file, or from standard input for `-`.
+    """Reads the output of `pulumi stack output --json` from a file, or from standard input for `-`.
 
     Raises:
-        ProbeError: the file cannot be read or does not hold the outputs.
+        ToolError: the file cannot be read or does not hold the outputs.
     """
     if name == "-":
         return _parsed(sys.stdin.read(), "Standard input")
     try:
         text = Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ProbeError(f"The outputs file {name} cannot be read: {error}.") from None
+        raise ToolError(f"The outputs file {name} cannot be read: {error}.") from None
     return _parsed(text, name)
 
 
@@ -110,12 +103,12 @@ def _parsed(text: str, source: str) -> StackOutputs:
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise ProbeError(f"{source} is not the JSON of `pulumi stack output --json`: {error}.") from None
+        raise ToolError(f"{source} is not the JSON of `pulumi stack output --json`: {error}.") from None
     try:
         return StackOutputs.model_validate(document)
     except ValidationError as error:
         problems = "\n".join(f"  {_problem(detail['loc'], detail['msg'])}" for detail in error.errors())
-        raise ProbeError(
+        raise ToolError(
             f"{source} does not hold the outputs that the probe needs:\n{problems}\n"
             "They exist once the stack is up: `pulumi up` (or `make up`)."
         ) from None

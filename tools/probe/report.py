@@ -1,6 +1,6 @@
-"""The probe's result for a person at a terminal."""
+"""Prints the probe's result for a person at a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -8,16 +8,16 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from tools.probe import counters as names
-from tools.probe.result import Freshness, HopCounters, ProbeResult, Span
+from tools.probe import names
+from tools.probe.result import Finding, Freshness, HopCounters, Interval, ProbeResult, Span
 from tools.probe.traffic import succeeded
-from tools.probe.watch import Interval
 
 MOST_IDS = 10
+"""Trace IDs in the list of missing ones; our choice: a line or two of a terminal."""
 
 
 def render(result: ProbeResult, console: Console) -> None:
-    """Prints the summary and one trace, and where spans were lost if one is missing."""
+    """Prints the summary and one trace, and the hop that lost spans if a trace is missing."""
     console.print(_requests(result), soft_wrap=True)
     console.print()
     console.print(_summary(result))
@@ -34,46 +34,42 @@ def render(result: ProbeResult, console: Console) -> None:
     if result.other_exporters:
         console.print()
     for finding in result.other_exporters:
-        console.print(Text.assemble((f"{finding.hop}: ", "bold yellow"), finding.why), soft_wrap=True)
+        console.print(_finding(finding, "bold yellow"), soft_wrap=True)
     if result.complete:
         return
     console.print()
     console.print(_hops(result.hops))
     for hop in result.hops:
         for note in (*hop.notes, *hop.gaps):
-            console.print(Text(f"{hop.hop}: {note}", style="dim"), soft_wrap=True)
+            console.print(Text(f"{hop.hop.display_name}: {note}", style="dim"), soft_wrap=True)
     console.print()
     _verdict(result, console)
 
 
 def render_interval(interval: Interval, console: Console) -> None:
-    """Prints an interval's counters in a line, and what they say was lost."""
+    """Prints an interval's counters in a line, and the losses."""
     parts = [Text(f"{datetime.now(UTC).astimezone():%H:%M:%S}", style="dim")]
     for hop in interval.hops:
         if hop.unreadable:
-            parts.append(Text(f"{hop.hop} could not be read: {hop.unreadable}", style="yellow"))
+            parts.append(Text(f"{hop.hop.display_name} could not be read: {hop.unreadable}", style="yellow"))
         else:
-            parts.append(Text(f"{hop.hop}: {_counted(hop.counters)}"))
-            parts += [
-                Text(f"{exporter}: {_counted(_of_exporter(hop.counters, exporter))}")
-                for exporter in names.exporters(hop.counters)
-            ]
+            parts.append(Text(f"{hop.hop.display_name}: {_counted(hop.counters)}"))
+            parts += [Text(f"{exporter}: {_counted(counted)}") for exporter, counted in hop.exporters.items()]
     console.print(Text("  ").join(parts), soft_wrap=True)
     for hop in interval.hops:
         for gap in hop.gaps:
-            console.print(Text(f"  {hop.hop}: {gap}", style="yellow"), soft_wrap=True)
+            console.print(Text(f"  {hop.hop.display_name}: {gap}", style="yellow"), soft_wrap=True)
     for finding in interval.losses:
-        console.print(Text.assemble((f"  {finding.hop}: ", "bold red"), finding.why), soft_wrap=True)
+        console.print(Text("  ") + _finding(finding, "bold red"), soft_wrap=True)
+
+
+def _finding(finding: Finding, style: str) -> Text:
+    return Text.assemble((f"{finding.hop.display_name}: ", style), finding.why)
 
 
 def _counted(counters: Mapping[str, float]) -> str:
-    return ", ".join(f"{SHORT[key]} {value:.0f}" for key, value in counters.items() if key in SHORT)
-
-
-def _of_exporter(counters: Mapping[str, float], exporter: str) -> dict[str, float]:
-    """What one of the Collector's exporters beside Tempo's counts, under the plain names."""
-    keys = {key: names.of_exporter(key, exporter) for key in names.COLLECTOR_METRICS}
-    return {key: counters[labelled] for key, labelled in keys.items() if labelled in counters}
+    """Returns counters in the order of a span's way."""
+    return ", ".join(f"{word} {counters[key]:.0f}" for key, word in SHORT.items() if key in counters)
 
 
 def _requests(result: ProbeResult) -> Text:
@@ -111,7 +107,7 @@ def _summary(result: ProbeResult) -> Table:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration with the unit that suits it; a dash for none."""
+    """Returns a duration with the unit that suits it; a dash for none."""
     if seconds is None:
         return "-"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
@@ -122,7 +118,7 @@ def duration(seconds: float | None) -> str:
 
 
 def draw(spans: list[Span]) -> Tree:
-    """A trace as a tree of its spans; a span whose parent is not among them stands at the top."""
+    """Returns a trace as a tree of its spans; a span whose parent is missing is at the top."""
     known = {span.span_id for span in spans}
     start = min(span.start_unix_nano for span in spans)
     end = max(span.start_unix_nano + round(span.duration_seconds * 1e9) for span in spans)
@@ -174,8 +170,8 @@ SHORT = {
     names.ACCEPTED: "accepted",
     names.REFUSED: "refused",
     names.SENT: "sent",
-    names.SEND_FAILED: "given up",
-    names.ENQUEUE_FAILED: "no room",
+    names.SEND_FAILED: "send failed",
+    names.ENQUEUE_FAILED: "enqueue failed",
     names.QUEUE_SIZE: "waiting",
     names.RECEIVED: "received",
     names.DISCARDED: "discarded",
@@ -195,19 +191,27 @@ def _hops(hops: list[HopCounters]) -> Table:
     table.columns[2].justify = "right"
     for hop in hops:
         if hop.unreadable:
-            table.add_row(hop.hop, Text(f"could not be read: {hop.unreadable}", style="yellow"))
-        for key, value in hop.counters.items():
-            table.add_row(hop.hop, Text(LABELS.get(key, key)), f"{value:.0f}")
+            table.add_row(hop.hop.display_name, Text(f"could not be read: {hop.unreadable}", style="yellow"))
+        for key, value in _labelled(hop):
+            table.add_row(hop.hop.display_name, Text(LABELS.get(key, key)), f"{value:.0f}")
     return table
+
+
+def _labelled(hop: HopCounters) -> Iterator[tuple[str, float]]:
+    """Yields a hop's counters, with their labels where they have some."""
+    yield from hop.counters.items()
+    yield from ((f'{names.DISCARDED}{{reason="{why}"}}', count) for why, count in hop.discarded_by_reason.items())
+    for exporter, counted in hop.exporters.items():
+        yield from ((f'{name}{{exporter="{exporter}"}}', count) for name, count in counted.items())
 
 
 def _verdict(result: ProbeResult, console: Console) -> None:
     missing = sorted({*result.missing_by_id, *result.missing_by_search})
     findings = result.verdict.findings if result.verdict else []
-    hops = list(dict.fromkeys(finding.hop for finding in findings))
+    hops = list(dict.fromkeys(finding.hop.display_name for finding in findings))
     headline = f"{len(missing)} of {result.sent} traces missing {duration(result.limit_seconds)} after the last answer"
     console.print(Text(f"{headline}; lost at: {', '.join(hops)}", style="bold red"), soft_wrap=True)
     for finding in findings:
-        console.print(Text.assemble((f"{finding.hop}: ", "bold"), finding.why), soft_wrap=True)
+        console.print(_finding(finding, "bold"), soft_wrap=True)
     more = f" and {len(missing) - MOST_IDS} more" if len(missing) > MOST_IDS else ""
     console.print(Text(f"Missing: {' '.join(missing[:MOST_IDS])}{more}", style="dim"), soft_wrap=True)

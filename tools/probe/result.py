@@ -1,21 +1,33 @@
-"""What a probe found: the models of the JSON document, and the figures made from single requests."""
+"""The models of the probe's JSON document, and the figures made from single requests."""
 
 import math
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-HopName = Literal[
-    "probe → NGINX",
-    "NGINX",
-    "NGINX → Collector",
-    "Collector",
-    "Collector → Tempo",
-    "Collector → exporter",
-    "Tempo",
-    "unknown",
-]
+VERSION = 1
+"""Raised when a key or an identifier of the JSON documents is renamed or removed."""
+
+
+class Hop(StrEnum):
+    """A hop on the way of a span, or the way between two; the values are those of the JSON documents."""
+
+    PROBE_TO_NGINX = "probe_to_nginx"
+    NGINX = "nginx"
+    NGINX_TO_COLLECTOR = "nginx_to_collector"
+    COLLECTOR = "collector"
+    COLLECTOR_TO_TEMPO = "collector_to_tempo"
+    COLLECTOR_TO_EXPORTER = "collector_to_exporter"
+    TEMPO = "tempo"
+    UNKNOWN = "unknown"
+
+    @property
+    def display_name(self) -> str:
+        """The name for people."""
+        names = {"probe": "probe", "nginx": "NGINX", "exporter": "exporter", "unknown": "unknown"}
+        return " → ".join(names.get(part, part.capitalize()) for part in self.value.split("_to_"))
 
 
 class Document(BaseModel):
@@ -25,7 +37,7 @@ class Document(BaseModel):
 
 
 class RequestResult(Document):
-    """One request and when its trace was found.
+    """One request and the time until its trace was found.
 
     Freshness counts from the end of NGINX's answer, which is when the span ends, to the end of the look-up that found
     the trace; it is null for a trace that was not found within the limit.
@@ -68,35 +80,45 @@ class Span(Document):
 
 
 class HopCounters(Document):
-    """What one hop counted during the run, other traffic included; or why that could not be read."""
+    """The counts of one hop during the run, other traffic included; or why they could not be read."""
 
-    hop: Literal["NGINX", "Collector", "Tempo"]
-    counters: dict[str, float]
+    hop: Hop
+    counters: dict[str, float] = Field(
+        description="by metric, summed over labels; of the Collector's exporters, the one to the stack's Tempo alone"
+    )
+    exporters: dict[str, dict[str, float]] = Field(
+        default_factory=dict[str, dict[str, float]],
+        description="the counters of the Collector's other exporters, by the exporters' names, without zeros",
+    )
+    discarded_by_reason: dict[str, float] = Field(
+        default_factory=dict[str, float], description="the spans that Tempo discarded, by its reasons, without zeros"
+    )
     notes: list[str] = Field(
-        default_factory=list, description="what its log tells of losses: the last line of each kind"
+        default_factory=list, description="the messages about losses in its log: the last line of each kind"
     )
     gaps: list[str] = Field(default_factory=list, description="what the counters do not include, and why")
-    blind: bool = Field(default=False, description="whether a loss may be hidden in the gaps")
+    incomplete: bool = Field(default=False, description="whether the gaps may hide a loss")
     unreadable: str | None = None
 
 
 class Finding(Document):
     """A hop that lost spans, and the evidence."""
 
-    hop: HopName
+    hop: Hop
     why: str
 
 
 class Verdict(Document):
     """Where the missing traces were lost: the first finding on the way of a span, then all of them."""
 
-    hop: HopName
+    hop: Hop
     findings: list[Finding]
 
 
 class ProbeResult(Document):
     """The JSON document of `python -m tools probe --json`."""
 
+    version: Literal[1] = Field(default=VERSION, description="of the document's keys and identifiers")
     run: str = Field(description="marks this run: the requests' User-Agent ends with it")
     nginx_url: str
     tempo_url: str
@@ -118,19 +140,29 @@ class ProbeResult(Document):
     verdict: Verdict | None = Field(description="null when nothing is missing")
     other_exporters: list[Finding] = Field(
         default_factory=list[Finding],
-        description="exporters of the Collector, besides that to the stack's Tempo, that do not get rid of spans",
+        description="exporters of the Collector, besides the one to the stack's Tempo, that lose or hold spans",
     )
     trace: list[Span] = Field(description="the spans of one trace that was found")
     requests: list[RequestResult]
 
     @property
     def complete(self) -> bool:
-        """Every request's trace was found, both ways."""
+        """Whether every request's trace was found, both ways."""
         return not self.missing_by_id and not self.missing_by_search
 
 
+class Interval(Document):
+    """The counts of one interval: the JSON document of a line of `python -m tools probe --watch --json`."""
+
+    version: Literal[1] = Field(default=VERSION, description="of the document's keys and identifiers")
+    seconds: float
+    hops: list[HopCounters]
+    losses: list[Finding] = Field(description="in the order of a span's way; empty when the hops balance")
+    incomplete_readings: list[str] = Field(description="what could not be read, and may hide losses")
+
+
 def percentile(values: Sequence[float], percent: float) -> float | None:
-    """The smallest value that at least `percent` % of the values do not exceed (nearest rank); None without values.
+    """Returns the smallest value that at least `percent` % of the values do not exceed (nearest rank); None for none.
 
     Nearest rank gives a value that was measured; interpolation would invent one between the few of a probe.
     """

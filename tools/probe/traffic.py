@@ -1,4 +1,4 @@
-"""The requests of a probe: each with a trace ID of its own, so that each can be looked up."""
+"""Sends the requests of a probe, each with a trace ID of its own, so that each can be looked up."""
 
 import asyncio
 import secrets
@@ -6,18 +6,21 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-import httpx
+import httpx2
+
+from tools.tempo import describe
 
 REQUEST_TIMEOUT_SECONDS = 10.0
-# A burst would meet NGINX's export interval at a single phase and measure that phase; spread over a few intervals,
-# the percentiles are those of real traffic. Ten seconds are enough for any number of requests.
+"""Our choice: a slower answer counts as none."""
+# A burst would meet NGINX's export interval at a single phase and measure that phase. Spread over a few intervals, the
+# requests give the percentiles of real traffic. Ten seconds are enough for any number of requests.
 SPACING_SECONDS = 0.1
 SPREAD_SECONDS = 10.0
 
 
 @dataclass
 class LookUp:
-    """The look-ups of one trace in one way. Times are those of `time.monotonic`, in seconds."""
+    """The look-ups of one trace in one way. Times are of `time.monotonic`, in seconds."""
 
     last_miss_at: float | None = None
     found_at: float | None = None
@@ -25,7 +28,7 @@ class LookUp:
 
 @dataclass
 class Request:
-    """One request on its way."""
+    """One request and its outcome."""
 
     trace_id: str
     parent_id: str
@@ -43,25 +46,25 @@ class Request:
 
     @property
     def answered(self) -> bool:
-        """NGINX answered, with whatever status."""
+        """Whether NGINX answered, with any status."""
         return self.status is not None
 
 
 def make_requests(count: int) -> list[Request]:
-    """Requests with random IDs, not sent yet."""
+    """Returns requests with random IDs, not sent yet."""
     return [Request(trace_id=secrets.token_hex(16), parent_id=secrets.token_hex(8)) for _ in range(count)]
 
 
 async def send(requests: list[Request], url: str, user_agent: str) -> None:
     """Sends the requests at a steady pace and records the outcome in each; returns when all have ended.
 
-    A redirect is an answer; it is not followed, because one request is to give one trace.
+    A redirect is an answer and is not followed, so that one request makes one trace.
     """
-    # Each request gets a connection of its own: with one kept alive, a single worker of a single pod would serve all.
+    # Each request gets its own connection: with one kept alive, a single worker of a single pod would serve all.
     # The proxies of the environment are not used: a node's address is reached directly.
-    limits = httpx.Limits(max_keepalive_connections=0)
+    limits = httpx2.Limits(max_keepalive_connections=0)
     headers = {"user-agent": user_agent}
-    async with httpx.AsyncClient(
+    async with httpx2.AsyncClient(
         limits=limits, headers=headers, timeout=REQUEST_TIMEOUT_SECONDS, trust_env=False
     ) as client:
         spacing = min(SPACING_SECONDS, SPREAD_SECONDS / len(requests))
@@ -72,22 +75,16 @@ async def send(requests: list[Request], url: str, user_agent: str) -> None:
                 group.create_task(_send_one(client, request, url))
 
 
-async def _send_one(client: httpx.AsyncClient, request: Request, url: str) -> None:
+async def _send_one(client: httpx2.AsyncClient, request: Request, url: str) -> None:
     request.started_at = time.monotonic()
     try:
         response = await client.get(url, headers={"traceparent": request.traceparent})
         request.status = response.status_code
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         request.error = describe(error)
     request.ended_at = time.monotonic()
 
 
-def describe(error: Exception) -> str:
-    """An HTTP client's error in words; some of them have no text of their own."""
-    text = str(error).rstrip(".")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def succeeded(status: int) -> bool:
-    """The status is a 2xx."""
+    """Tells whether a status is a 2xx."""
     return HTTPStatus(200) <= status < HTTPStatus(300)

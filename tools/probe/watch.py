@@ -1,52 +1,43 @@
-"""The counters of all hops, interval after interval, while the stack's own traffic passes: no request is sent."""
+"""Reads the counters of all hops, interval after interval, while the stack's own traffic passes; sends no request."""
 
 import asyncio
 from collections.abc import Callable
 
-from pydantic import Field
-
-from tools.probe.counters import NO_TEMPO, Counters
-from tools.probe.diagnosis import blind_spots, losses
+from tools.cluster import Access
+from tools.probe.counters import Counters
+from tools.probe.diagnosis import incomplete_readings, losses
+from tools.probe.names import NO_TEMPO
 from tools.probe.outputs import StackOutputs
-from tools.probe.result import Document, Finding, HopCounters
-
-
-class Interval(Document):
-    """What was counted in one interval; the JSON document of a line of `python -m tools probe --watch --json`."""
-
-    seconds: float
-    hops: list[HopCounters]
-    losses: list[Finding] = Field(description="in the order of a span's way; empty when the hops balance")
-    blind_spots: list[str] = Field(description="what could not be seen, and may hide losses")
+from tools.probe.result import Interval
 
 
 async def watch(
     outputs: StackOutputs,
     *,
     interval_seconds: float,
-    context: str | None,
+    access: Access,
     show: Callable[[Interval], None],
     rounds: int | None = None,
 ) -> None:
-    """Reads the counters at both ends of each interval and tells of each.
+    """Reads the counters at both ends of each interval and passes each interval to `show`.
 
-    An interval begins before the one before it ends, so that no loss is between the two; one at that moment may be told
-    of twice, and so may a line of NGINX's log within a second of it.
+    An interval begins before the previous one ends, so that no loss falls between the two. A loss at that moment may be
+    counted in both, and so may a line of NGINX's log within a second of it.
 
     Args:
         outputs: the stack's.
         interval_seconds: the time between two readings.
-        context: the kubeconfig's context.
+        access: how the stack's cluster is reached.
         show: is given each interval.
-        rounds: how many; none for ever.
+        rounds: the number of intervals; None for no end.
     """
     number = 0
     has_tempo = outputs.tempo_url is not None
-    counters = Counters(outputs.namespace, context, has_tempo=has_tempo)
+    counters = Counters(outputs.namespace, access, has_tempo=has_tempo)
     await counters.start()
     while rounds is None or number < rounds:
         await asyncio.sleep(interval_seconds)
-        following = Counters(outputs.namespace, context, has_tempo=has_tempo)
+        following = Counters(outputs.namespace, access, has_tempo=has_tempo)
         await following.start()
         measured = await counters.finish(None)
         show(
@@ -54,7 +45,7 @@ async def watch(
                 seconds=interval_seconds,
                 hops=[hop for hop in measured.hops if hop.unreadable != NO_TEMPO],
                 losses=losses(measured),
-                blind_spots=blind_spots(measured),
+                incomplete_readings=incomplete_readings(measured),
             )
         )
         counters = following

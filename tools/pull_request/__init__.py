@@ -1,4 +1,5 @@
-"""What a change would do to each environment, as one comment on its pull request.
+"""Writes the effect of a change on each environment as one comment for its pull request.
 
-It reads what `pulumi preview --json` wrote and talks to nobody: a workflow runs the previews and posts the comment.
+It reads the files of `pulumi preview --json` and opens no connection: a workflow runs the previews and posts the
+comment.
 """

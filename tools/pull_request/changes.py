@@ -1,11 +1,11 @@
-"""The changes of a preview: what is created, updated, replaced and deleted, and what that costs."""
+"""Lists the changes of a preview: the resources that it creates, updates, replaces and deletes, and the data lost."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tools.pull_request.differences import MADE_UP_NAME, Object, as_yaml, difference, is_auto_named, section, showable
-from tools.pull_request.digest import Digest, State, Step
+from tools.pull_request.differences import GENERATED_NAME, Object, as_yaml, difference, is_auto_named, section, showable
+from tools.pull_request.preview_result import PreviewResult, State, Step
 
 _LOSSES = {
     "Namespace": "everything in it is deleted with it, and its data is lost",
@@ -16,7 +16,7 @@ _VERSIONED = {"ConfigMap", "Secret", "NetworkPolicy"}
 
 
 class Action(StrEnum):
-    """What happens to a resource, as the comment calls it."""
+    """A change of a resource, by the comment's word for it."""
 
     DELETED = "deleted"
     REPLACED = "replaced"
@@ -27,36 +27,36 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to one resource."""
+    """The change of one resource."""
 
     action: Action
     kind: str
     name: str
     component: str
-    """The component that it is part of, such as `NginxOtel`; empty for the stack's own."""
+    """The component that the resource belongs to, such as `NginxOtel`; empty for the stack's own resources."""
     reasons: tuple[str, ...] = ()
     """The fields that cannot be changed in place."""
     loss: str = ""
-    """The data that goes with it."""
+    """The data that is lost with the resource."""
     details: str = ""
     """The differences as a diff, or a new object as YAML; empty where there is nothing to show."""
 
     @property
     def is_dangerous(self) -> bool:
-        """Whether something that is there goes away."""
+        """Whether an object that exists is removed."""
         return self.action in (Action.DELETED, Action.REPLACED)
 
 
-def changes(digest: Digest) -> list[Change]:
-    """The changes of a preview, the most important ones first."""
-    steps = [step for step in digest.steps if step.op in _READERS]
-    later_names = set(_made_up_names(steps))
+def changes(result: PreviewResult) -> list[Change]:
+    """Returns the changes of a preview, the most important ones first."""
+    steps = [step for step in result.steps if step.op in _READERS]
+    later_names = set(_generated_names(steps))
     found = [_READERS[step.op](step, later_names) for step in steps]
     return sorted(found, key=lambda change: (_ORDER.index(change.action), change.kind, change.name))
 
 
 def short_name(urn: str) -> tuple[str, str]:
-    """A resource's kind and name, of `urn:pulumi:stack::project::parent's type$type::name`."""
+    """Returns a resource's kind and name from `urn:pulumi:stack::project::parent's type$type::name`."""
     parts = urn.split("::", 3)
     if len(parts) < 4:
         return "resource", urn
@@ -66,12 +66,12 @@ def short_name(urn: str) -> tuple[str, str]:
 _ORDER = list(Action)
 
 
-def _made_up_names(steps: Iterable[Step]) -> Iterable[str]:
-    """Names with a random end. Each preview makes up others, so they are nothing to compare with."""
+def _generated_names(steps: Iterable[Step]) -> Iterable[str]:
+    """Yields names with a random end. Each preview generates others, so they are nothing to compare with."""
     for step in steps:
         new = _inputs(step.new_state)
         name = section(new, "metadata").get("name")
-        if step.op != "update" and is_auto_named(new) and isinstance(name, str) and MADE_UP_NAME.fullmatch(name):
+        if step.op != "update" and is_auto_named(new) and isinstance(name, str) and GENERATED_NAME.fullmatch(name):
             yield name
 
 
@@ -100,7 +100,7 @@ def _created(step: Step, later_names: set[str]) -> Change:
     return Change(Action.CREATED, kind, name, component, details=as_yaml(new) if new else "")
 
 
-# The steps that a deployment's summary counts; others are parts of these, or read only.
+# The steps that a deployment's summary counts. Other steps are parts of these, or only read.
 _READERS: dict[str, Callable[[Step, set[str]], Change]] = {
     "delete": _deleted,
     "replace": _replaced,
@@ -111,9 +111,9 @@ _READERS: dict[str, Callable[[Step, set[str]], Change]] = {
 
 
 def _is_new_version(step: Step, kind: str) -> bool:
-    """Whether it is made under a name of its own before the old one goes, so that nobody misses either.
+    """Tells whether the new object exists under its own name before the old one is deleted, so that pods find either.
 
-    In another namespace it is no version of the old one: the pods there cannot use it.
+    An object in another namespace is no version of the old one: the pods there cannot use it.
     """
     inputs = _inputs(step.old_state), _inputs(step.new_state)
     is_moved = any(reason.startswith("metadata") for reason in step.replace_reasons)

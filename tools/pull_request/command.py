@@ -1,13 +1,13 @@
-"""`python -m tools comment`: previews in, one Markdown comment out."""
+"""`python -m tools comment`: writes previews as one Markdown comment."""
 
 import argparse
 import re
 import sys
 from pathlib import Path
 
+from tools.errors import ToolError
 from tools.pull_request.comment import LIMIT, MARKER, SUMMARY_LIMIT, comment
-from tools.pull_request.digest import Environment, read
-from tools.pull_request.errors import PreviewsError
+from tools.pull_request.preview_result import Environment, read
 
 DONE, FAILED = 0, 2
 
@@ -16,12 +16,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Writes a comment.
 
     Returns:
-        0 when the comment was written, whatever it says; 2 when it was not.
+        0 when the comment was written, also of failed previews; 2 when it was not.
     """
     options = parser().parse_args(arguments)
     try:
         return _run(options)
-    except PreviewsError as error:
+    except ToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
 
@@ -39,7 +39,7 @@ def _run(options: argparse.Namespace) -> int:
 def _environments(previews: list[tuple[str, Path]], event_logs: list[tuple[str, Path]]) -> list[Environment]:
     files, logs = _by_name("PREVIEW", previews), _by_name("--event-log", event_logs)
     for name in logs.keys() - files.keys():
-        raise PreviewsError(f"--event-log {name}={logs[name]}: there is no preview {name}=FILE for it.")
+        raise ToolError(f"--event-log {name}={logs[name]}: there is no preview {name}=FILE for it.")
     return [read(name, file, logs.get(name)) for name, file in files.items()]
 
 
@@ -47,7 +47,7 @@ def _by_name(argument: str, pairs: list[tuple[str, Path]]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for name, file in pairs:
         if name in files:
-            raise PreviewsError(f"{argument}: {name} is given twice, as {files[name]} and as {file}.")
+            raise ToolError(f"{argument}: {name} is given twice, as {files[name]} and as {file}.")
         files[name] = file
     return files
 
@@ -56,23 +56,23 @@ def _write(file: Path, text: str) -> None:
     try:
         file.write_text(f"{text}\n", encoding="utf-8")
     except OSError as error:
-        raise PreviewsError(f"--output {file}: {error.strerror}.") from None
+        raise ToolError(f"--output {file}: {error.strerror}.") from None
 
 
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the arguments."""
     parser = argparse.ArgumentParser(
         prog="python -m tools comment",
-        description="Writes what `pulumi preview --json` says of each environment as one Markdown comment.",
-        epilog=f"Exit code: 0 the comment was written, failed previews included; 2 it was not. "
-        f"Its first line is `{MARKER}`, by which a workflow finds it again.",
+        description="Writes the previews of `pulumi preview --json`, one per environment, as one Markdown comment.",
+        epilog=f"Exit code: 0 the comment was written, also of failed previews; 2 it was not. "
+        f"The comment's first line is `{MARKER}`, by which a workflow finds it again.",
     )
     parser.add_argument(
         "previews",
         metavar="NAME=FILE",
         nargs="+",
         type=_named_file,
-        help="an environment, and the file with its preview; a missing or broken file is a preview that failed",
+        help="an environment, and the file with its preview; a missing or broken file counts as a failed preview",
     )
     parser.add_argument(
         "--event-log",
@@ -80,17 +80,21 @@ def parser() -> argparse.ArgumentParser:
         type=_named_file,
         action="append",
         default=[],
-        help="what `pulumi preview --event-log FILE` wrote, which takes PULUMI_DEBUG_COMMANDS=true: the violations of "
-        "policies, which the JSON lacks",
+        help="the file of `pulumi preview --event-log FILE`, a flag that needs PULUMI_DEBUG_COMMANDS=true: it has the "
+        "violations of policies, which the JSON lacks",
     )
     parser.add_argument("--commit", metavar="SHA", type=_commit, help="the commit that was previewed")
     parser.add_argument(
-        "--run", metavar="URL", type=_address, dest="run_address", help="the workflow's run, for what has no room"
+        "--run",
+        metavar="URL",
+        type=_address,
+        dest="run_address",
+        help="the workflow's run, whose summary has the differences that the comment leaves out",
     )
     parser.add_argument(
         "--summary",
         action="store_true",
-        help=f"up to {SUMMARY_LIMIT:,} characters, for the summary of a run; a comment has {LIMIT:,}",
+        help=f"write up to {SUMMARY_LIMIT:,} characters, for the summary of a run; a comment has up to {LIMIT:,}",
     )
     parser.add_argument("--output", metavar="FILE", type=Path, help="write to a file instead of standard output")
     return parser

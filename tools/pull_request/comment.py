@@ -1,6 +1,7 @@
-"""The comment: a table of the environments, then what each preview says, the most important first.
+"""Writes the comment: a table of the environments, then the changes of each preview, the most important first.
 
-GitHub refuses a comment that is too long. What is left out then is what a reviewer misses least, and is named.
+GitHub refuses a comment that is too long. The comment then leaves out the details that a reviewer misses least, and
+names the changes that they belong to.
 """
 
 import re
@@ -12,38 +13,42 @@ from typing import cast
 
 import jinja2
 
+from tools.errors import ToolError
 from tools.pull_request import markdown
 from tools.pull_request.changes import Action, Change, changes, short_name
-from tools.pull_request.digest import Diagnostic, Environment
-from tools.pull_request.errors import PreviewsError
+from tools.pull_request.preview_result import Diagnostic, Environment
 
 MARKER = "<!-- nginx-tracing preview -->"
-"""The first line, by which a workflow finds the comment that it wrote before."""
+"""The first line, by which a workflow finds the comment that it wrote earlier."""
 LIMIT = 65_536 - 1_536
-"""Characters: GitHub's for a comment, less a margin for line ends that count twice and for what a workflow adds."""
+"""Characters: GitHub's limit for a comment, less a margin of our choice for line ends that count twice and for text
+that a workflow adds."""
 SUMMARY_LIMIT = 300_000
-"""Characters: three bytes each are less than GitHub's MiB for what a step adds to the summary of a run."""
+"""Characters: at three bytes each they stay below the MiB that GitHub allows a step to add to a run's summary."""
 
 _COLUMNS = ("create", "update", "replace", "delete", "same")
 _IMPORTANCE = (Action.CREATED, Action.NEW_VERSION, Action.UPDATED, Action.REPLACED)
 _FAILED, _NOTHING, _CHANGES, _DANGEROUS = "**failed**", "no changes", "changes", "**replaces or deletes**"
-# What the engine adds when something else has gone wrong.
+# Errors that the engine adds as a consequence of another one.
 _CONSEQUENCES = {"preview failed", "an unhandled error occurred: program exited with non-zero exit code: 1"}
 _FROM_PATH = re.compile(r"using pulumi-\S+ from \$PATH at ")
-# What `components/cluster.py` says when a preview is of less than it seems.
-_UNSEEN = re.compile(r"(?:\A|: )(?:the cluster cannot be reached|it was not checked that the cluster is)\b")
+# The program's warnings about its cluster, when a preview covers less than it seems to.
+_UNSEEN = re.compile(
+    r"(?:\A|: )(?:the cluster cannot be reached|"
+    r"(?:it was not checked|this preview did not check) that the cluster is)\b"
+)
 _PREFIX = re.compile(r"\A(?:(?:error|warning): )+")
 
 
 @dataclass(frozen=True)
 class _Limits:
-    """How long a text, such as an error, and how long a list may be."""
+    """The limits of a text, such as an error, and of a list."""
 
     characters: int
     items: int
 
 
-# All but the first are for previews whose errors and warnings alone are too long.
+# Tried in this order, our choice. All but the first are for previews whose errors and warnings alone are too long.
 _LIMITS = [_Limits(8_000, 1_000), _Limits(2_000, 100), _Limits(500, 20), _Limits(100, 3), _Limits(0, 0)]
 
 
@@ -57,7 +62,7 @@ class _Violation:
 
 @dataclass(frozen=True)
 class _Section:
-    """What the template writes about an environment."""
+    """The template's values for one environment."""
 
     name: str
     counts: Sequence[int | str]
@@ -75,13 +80,13 @@ class _Section:
 
     @property
     def has_content(self) -> bool:
-        """Whether there is more to say than the table does."""
+        """Whether the environment needs more than its row of the table."""
         changes = (self.dangers, self.details, self.left_out)
         return any((self.failure, self.advice, self.violations, *changes, self.unseen, self.warnings))
 
     @property
     def danger_title(self) -> str:
-        """How much goes away."""
+        """The number of resources that are removed."""
         numbers = Counter(change.action for change in self.dangers)
         said = [
             f"{_count(numbers[action], 'resource')} {'is' if numbers[action] == 1 else 'are'} {action}"
@@ -91,7 +96,7 @@ class _Section:
         return f"{', '.join(said)}."
 
     def without(self, left_out: set[int]) -> "_Section":
-        """The same, with some changes' details named instead of shown."""
+        """Returns the section with some changes named instead of shown."""
         return replace(
             self,
             details=[change for change in self.details if id(change) not in left_out],
@@ -102,16 +107,16 @@ class _Section:
 def comment(
     environments: Sequence[Environment], commit: str | None = None, run: str | None = None, limit: int = LIMIT
 ) -> str:
-    """The comment as Markdown.
+    """Returns the comment as Markdown.
 
     Args:
         environments: the previews.
-        commit: what was previewed.
-        run: the address of the workflow's run, whose summary has what is left out here.
-        limit: the most characters.
+        commit: the commit that was previewed.
+        run: the URL of the workflow's run, whose summary has the differences that the comment leaves out.
+        limit: the maximum number of characters.
 
     Raises:
-        PreviewsError: there are more environments than one comment can name.
+        ToolError: there are more environments than one comment can name.
     """
     sections = [_section(environment) for environment in environments]
     for limits in _LIMITS:
@@ -128,11 +133,11 @@ def comment(
             text = _rendered([section.without(left_out) for section in sections], commit, run, limits)
         if _length(text) <= limit:
             return text
-    raise PreviewsError(f"{len(environments)} environments are too many for one comment. Write several.")
+    raise ToolError(f"{len(environments)} environments are too many for one comment. Write several.")
 
 
 def _length(text: str) -> int:
-    """Characters as GitHub's database may count them: those outside the basic plane are two."""
+    """Counts characters as GitHub's database may: those outside the basic plane are two."""
     return len(text.encode("utf-16-le")) // 2
 
 
@@ -143,7 +148,7 @@ def _rendered(sections: Sequence[_Section], commit: str | None, run: str | None,
 
 
 def _section(environment: Environment) -> _Section:
-    digest = environment.digest
+    result = environment.result
     violations = [
         _Violation(
             violation.policy_name,
@@ -153,7 +158,7 @@ def _section(environment: Environment) -> _Section:
         )
         for violation in environment.violations
     ]
-    if digest is None:
+    if result is None:
         return _Section(
             environment.name,
             ["-"] * len(_COLUMNS),
@@ -163,15 +168,15 @@ def _section(environment: Environment) -> _Section:
             violations=violations,
         )
     is_refused = any(violation.is_mandatory for violation in environment.violations)
-    errors = _messages(digest.diagnostics, "error")
+    errors = _messages(result.diagnostics, "error")
     causes = [error for error in errors if error not in _CONSEQUENCES]
-    found = changes(digest)
+    found = changes(result)
     dangers = sorted((change for change in found if change.is_dangerous), key=lambda change: not change.loss)
-    failure = _failure(is_refused, bool(causes), bool(errors) or digest.change_summary is None)
-    warnings = [text for text in _messages(digest.diagnostics, "warning") if not _FROM_PATH.match(text)]
+    failure = _failure(is_refused, bool(causes), bool(errors) or result.change_summary is None)
+    warnings = [text for text in _messages(result.diagnostics, "warning") if not _FROM_PATH.match(text)]
     unseen = [text for text in warnings if _UNSEEN.search(text)]
     warnings = [text for text in warnings if text not in unseen]
-    summary = digest.change_summary or {}
+    summary = result.change_summary or {}
     return _Section(
         environment.name,
         [summary.get(column, 0) + (summary.get("import", 0) if column == "create" else 0) for column in _COLUMNS],
@@ -205,7 +210,7 @@ def _failure(is_refused: bool, has_causes: bool, has_failed: bool) -> str:
 
 
 def _advice(environment: Environment, *, is_unexplained: bool) -> str:
-    """What a reader has to know about what cannot be seen here."""
+    """Returns what the reader cannot see in this comment, and how to see it."""
     if environment.event_log_problem:
         return f"Whether policies are violated is not known: the event log {environment.event_log_problem}."
     if is_unexplained and not environment.has_event_log:
@@ -217,7 +222,7 @@ def _advice(environment: Environment, *, is_unexplained: bool) -> str:
 
 
 def _messages(diagnostics: Sequence[Diagnostic], severity: str) -> list[str]:
-    """The texts of a severity, each once, without what the engine puts before them."""
+    """Returns the texts of a severity, each once, without the engine's prefixes."""
     texts: list[str] = []
     for diagnostic in diagnostics:
         if diagnostic.severity != severity:
@@ -236,7 +241,7 @@ def _resource(urn: str) -> str:
 
 
 def _danger(change: Change) -> str:
-    """A line of the caution box."""
+    """Returns a line of the caution box."""
     said = [f"{markdown.code(change.kind)} {markdown.code(change.name)} is {change.action}"]
     if change.action == Action.REPLACED:
         reasons = ", ".join(markdown.code(reason) for reason in change.reasons)
@@ -247,7 +252,7 @@ def _danger(change: Change) -> str:
 
 
 def _summary(change: Change) -> str:
-    """The line of folded details that is seen."""
+    """Returns the visible line of folded details."""
     part = f" of {markdown.code_in_html(change.component)}" if change.component else ""
     return (
         f"{markdown.code_in_html(change.kind)} {markdown.code_in_html(change.name)}{part}: "

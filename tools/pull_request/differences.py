@@ -1,6 +1,6 @@
-"""What differs between two versions of a resource's inputs, line by line, without its secrets.
+"""Compares two versions of a resource's inputs line by line, without its secrets.
 
-Inputs are what the program asks for; outputs also have what the cluster adds by itself, and are not compared.
+Inputs are the fields that the program sets. Outputs also have fields that the cluster adds, and are not compared.
 """
 
 import difflib
@@ -14,15 +14,15 @@ from pydantic import JsonValue
 
 from tools.pull_request import markdown
 
-SECRET = "[secret]"  # noqa: S105 - what the engine writes instead of one
+SECRET = "[secret]"  # noqa: S105 - the engine's replacement for a secret
 KNOWN_LATER = "known after deployment"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""What the engine writes for a value that does not exist yet."""
+"""The engine's placeholder for a value that does not exist yet."""
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the key of a wrapped secret
 AUTONAMED = "pulumi.com/autonamed"
-# Added by Pulumi and by kubectl, not by a person; the second one repeats the object, secrets included.
+# Pulumi and kubectl add these. The second one repeats the object, secrets included.
 _OF_TOOLS = {AUTONAMED, "kubectl.kubernetes.io/last-applied-configuration"}
-MADE_UP_NAME = re.compile(r"(?<![a-z0-9.-])[a-z0-9.-]+-[0-9a-f]{8}")
+GENERATED_NAME = re.compile(r"(?<![a-z0-9.-])[a-z0-9.-]+-[0-9a-f]{8}")
 """A name with the random end that Pulumi gives to objects without one."""
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -30,24 +30,24 @@ Object = dict[str, JsonValue]
 
 
 def is_auto_named(inputs: Object) -> bool:
-    """Whether Pulumi makes up the object's name, with another end for each version."""
+    """Tells whether Pulumi generates the object's name, with another end for each version."""
     metadata = section(inputs, "metadata")
     return "name" not in metadata or section(metadata, "annotations").get(AUTONAMED) == "true"
 
 
 def section(inputs: Object, key: str) -> Object:
-    """What a key holds; nothing if it is no object."""
+    """Returns the object under a key; an empty one where the value is no object."""
     value = inputs.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def showable(old: Object, new: Object, later_names: Collection[str] = ()) -> tuple[Object, Object]:
-    """Two versions of an object's inputs as they may be shown.
+    """Returns two versions of an object's inputs as they may be shown.
 
     Args:
         old: the inputs that are deployed; empty for a new object.
         new: the inputs that the program asks for now.
-        later_names: names that this preview made up, and the deployment will make up anew.
+        later_names: names that this preview generated, and for which the deployment generates others.
     """
     is_secret = "Secret" in (old.get("kind"), new.get("kind"))
     old, new = (_without_tools_annotations(cast("Object", _masked(inputs))) for inputs in (old, new))
@@ -57,12 +57,12 @@ def showable(old: Object, new: Object, later_names: Collection[str] = ()) -> tup
 
 
 def difference(old: Object, new: Object, reported: Mapping[str, JsonValue] | None = None) -> str:
-    """The lines of a unified diff.
+    """Returns the lines of a unified diff.
 
     Args:
         old: the inputs that are deployed, as they may be shown.
         new: the inputs that the program asks for, as they may be shown.
-        reported: the fields that differ according to the engine; some differ only in what may not be shown.
+        reported: the fields that differ according to the engine; some differ only in secrets.
     """
     fields: list[str] = []
     documents: list[str] = []
@@ -77,12 +77,12 @@ def difference(old: Object, new: Object, reported: Mapping[str, JsonValue] | Non
 
 
 def as_yaml(inputs: Object) -> str:
-    """A new object as a whole."""
+    """Returns a whole new object as YAML."""
     return yaml.dump(inputs, Dumper=BlockDumper, allow_unicode=True, width=1000)
 
 
 class BlockDumper(yaml.SafeDumper):
-    """Documents as blocks, not as one quoted line."""
+    """Writes texts of several lines as blocks, not as one quoted line."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -97,7 +97,7 @@ BlockDumper.add_representer(str, _text)
 
 
 def _masked(value: JsonValue) -> JsonValue:
-    """Without wrapped secrets, and without the provider's own keys."""
+    """Replaces wrapped secrets, and removes the provider's own keys."""
     if isinstance(value, dict):
         if SECRET_MARK in value:
             return SECRET
@@ -117,7 +117,7 @@ def _without_tools_annotations(inputs: Object) -> Object:
 
 
 def _without_data(old: Object, new: Object) -> tuple[Object, Object]:
-    """A Secret's keys alone. Secrets are plain in the JSON where the program did not mark them."""
+    """Keeps a Secret's keys and hides its values: the JSON has those in plain text that the program did not mark."""
     for name in ("data", "stringData"):
         before, after = section(old, name), section(new, name)
         changed = {key for key in before.keys() & after.keys() if before[key] != after[key]}
@@ -130,7 +130,7 @@ def _without_data(old: Object, new: Object) -> tuple[Object, Object]:
 
 def _with_later_values(value: JsonValue, later_names: Collection[str]) -> JsonValue:
     if isinstance(value, str):
-        known = MADE_UP_NAME.sub(lambda name: KNOWN_LATER if name[0] in later_names else name[0], value)
+        known = GENERATED_NAME.sub(lambda name: KNOWN_LATER if name[0] in later_names else name[0], value)
         return known.replace(UNKNOWN, KNOWN_LATER)
     if isinstance(value, list):
         return [_with_later_values(item, later_names) for item in value]
@@ -152,7 +152,7 @@ def _differences(old: JsonValue, new: JsonValue, path: str) -> Iterator[_Differe
     elif isinstance(old, list) and isinstance(new, list):
         yield from _lists(old, new, path)
     elif isinstance(old, str) and "\n" in old and new == KNOWN_LATER:
-        # Not its lines as removed: nobody knows yet which ones stay.
+        # Its lines are not shown as removed: some may be in the new text, which is not known yet.
         yield path, [f"- {path}: {len(old.splitlines())} lines", f"+ {path}: {KNOWN_LATER}"], False
     elif isinstance(old, str) and isinstance(new, str) and "\n" in old + new:
         yield _document(old, new, path)
@@ -171,7 +171,7 @@ def _pair(old: Object, new: Object, key: str, path: str) -> Iterator[_Difference
 
 
 def _lists(old: list[JsonValue], new: list[JsonValue], path: str) -> Iterator[_Difference]:
-    """Items of the same name belong together, as Kubernetes has it; others by what surrounds them."""
+    """Pairs items of the same name, as Kubernetes does, and others by their neighbours."""
     old_names, new_names = _names(old), _names(new)
     if old_names and new_names:
         for name, index in old_names.items():
@@ -199,7 +199,7 @@ def _lists(old: list[JsonValue], new: list[JsonValue], path: str) -> Iterator[_D
 
 
 def _names(items: list[JsonValue]) -> dict[str, int]:
-    """The items' indices by their names; empty unless each has one of its own."""
+    """Returns the items' indices by their names; empty unless each item has a name of its own."""
     names = {item["name"]: index for index, item in enumerate(items) if isinstance(item, dict) and "name" in item}
     found = {name: index for name, index in names.items() if isinstance(name, str)}
     return found if len(found) == len(items) else {}
@@ -229,13 +229,13 @@ def _document(old: str, new: str, path: str) -> _Difference:
 
 
 def _lines(text: str) -> list[str]:
-    # Not `splitlines`: a form feed ends no line of a file. What ends one is seen, it may be all that differs.
+    # Not `splitlines`, which also splits at a form feed. Line ends are shown: they may be the only difference.
     lines = text.replace("\r", "␍").split("\n")
     return lines[:-1] if not lines[-1] else [*lines, "\\ No newline at end of file"]
 
 
 def _below(path: str, key: str) -> str:
-    """A field's path as Pulumi writes it."""
+    """Returns a field's path as Pulumi writes it."""
     if not _PLAIN_KEY.fullmatch(key):
         return f"{path}[{json.dumps(key, ensure_ascii=False)}]"
     return f"{path}.{key}" if path else key

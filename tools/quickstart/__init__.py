@@ -1,5 +1,5 @@
-"""`make up` and `make down`: a cluster, a stack on it, and proof that it traces.
+"""`make up` and `make down`: a cluster, a stack on it, and a probe that finds its traces.
 
-For the first five minutes and for trying changes. Not a deployment tool: on a cluster of one's own the plain
-Pulumi CLI does the same with a backend and a stack of one's own (README, "On your own cluster").
+They are for the first five minutes and for trying changes, and are no deployment tool: on a cluster of your own, the
+plain Pulumi CLI deploys with a backend and a stack of your own (docs/how-to/deploy-to-a-cluster.md).
 """

@@ -1,4 +1,4 @@
-"""Where the cluster comes from: one that the caller names, else kind, else the embedded lab."""
+"""Chooses the cluster: the one that the caller names, else kind, else the embedded lab."""
 
 import contextlib
 import json
@@ -14,8 +14,10 @@ import yaml
 
 from lab.cluster.lifecycle import is_running as lab_is_running
 from lab.paths import KUBECONFIG as LAB_KUBECONFIG
+from tools.errors import ToolError
 from tools.paths import REPOSITORY
-from tools.quickstart.state import STATE, QuickstartError
+from tools.quickstart.cli import provide_cli
+from tools.quickstart.state import STATE
 
 KIND_NAME = "nginx-tracing"
 KIND_NODE_IMAGE = "kindest/node:v1.32.2"
@@ -25,10 +27,10 @@ KIND_NGINX_PORT, KIND_TEMPO_PORT = 30080, 30310
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster to deploy to. All that the program sees of it is the environment and the stack's configuration."""
+    """A cluster to deploy to. The program sees only its environment and the stack's configuration."""
 
     source: str
-    """`yours`, `kind` or `lab`: decides who removes it."""
+    """`yours`, `kind` or `lab`; `make down` removes the last two."""
 
     description: str
     stack_file: str
@@ -39,7 +41,7 @@ class Cluster:
     """A folder to put first on PATH."""
 
     configuration: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Configuration that this kind of cluster needs besides the stack file's."""
+    """The configuration that this cluster needs in addition to the stack file's."""
 
     def save(self) -> None:
         """Keeps the choice for `make down` and `make probe`."""
@@ -47,22 +49,22 @@ class Cluster:
 
 
 def saved() -> Cluster | None:
-    """The cluster that `make up` took last, unless `make down` has removed it."""
+    """Returns the cluster that `make up` took last; None after `make down`."""
     file = STATE / "cluster.json"
     return Cluster(**json.loads(file.read_text())) if file.exists() else None
 
 
-def take() -> Cluster:
-    """The cluster that `make up` took before, else the first kind that applies, made if need be.
+def acquire() -> Cluster:
+    """Returns the cluster that `make up` took before, else the first source that applies; creates it if it is missing.
 
     Raises:
-        QuickstartError: it could not be made, or another one than before is named.
+        ToolError: it could not be created, or the caller names another cluster than before.
     """
     before, yours = saved(), _yours()
     if before is None:
         return yours or _kind() or _lab()
     if yours and yours != before:
-        raise QuickstartError(
+        raise ToolError(
             f"The stack is up on {before.description}, and you name {yours.description}: `make down` first."
         )
     if before.source == "kind":
@@ -71,27 +73,27 @@ def take() -> Cluster:
 
 
 @contextlib.contextmanager
-def throw_away() -> Generator[Cluster]:
-    """A cluster to try something on, whatever cluster the caller names: removed at the end, unless it was there before.
+def ephemeral_cluster() -> Generator[Cluster]:
+    """Yields a kind or lab cluster, whatever cluster the caller names; removes it at the end, unless it ran before.
 
     Raises:
-        QuickstartError: it could not be made or removed.
+        ToolError: it could not be created or removed.
     """
-    made = [Cluster("kind", f"kind cluster {KIND_NAME}", ""), Cluster("lab", "the embedded lab", "")]
-    not_there = [cluster for cluster in made if not is_reachable(cluster)]
+    created = [Cluster("kind", f"kind cluster {KIND_NAME}", ""), Cluster("lab", "the embedded lab", "")]
+    absent = [cluster for cluster in created if not is_reachable(cluster)]
     try:
         yield _kind() or _lab()
     finally:
-        # Also one that was not made to its end.
-        for cluster in filter(is_reachable, not_there):
+        # Also one whose creation failed halfway.
+        for cluster in filter(is_reachable, absent):
             remove(cluster)
 
 
 def _yours() -> Cluster | None:
-    """The caller's, when `KUBECONFIG` or `CONTEXT` names it. A current context that nobody named is left alone."""
+    """Returns the cluster that `KUBECONFIG` or `CONTEXT` names. A current context alone names none."""
     kubeconfig, context = os.environ.get("KUBECONFIG"), os.environ.get("CONTEXT")
     if not context and kubeconfig in {None, "", str(LAB_KUBECONFIG)}:
-        # The lab's is no cluster of the caller's: it has the lab's images only.
+        # The lab's kubeconfig is left to `_lab`: that cluster has the lab's images only.
         return None
     named = " and ".join(
         f"{name}={value}" for name, value in (("KUBECONFIG", kubeconfig), ("CONTEXT", context)) if value
@@ -106,9 +108,15 @@ def _yours() -> Cluster | None:
 
 
 def _kind() -> Cluster | None:
-    """A kind cluster, where Docker runs and can pull kind's node image."""
+    """Returns a kind cluster where Docker runs, can pull kind's node image, and there is or can be a Pulumi CLI."""
     if (lacking := _lacks_for_kind()) is not None:
         print(f"kind: passed over, {lacking}")
+        return None
+    try:
+        # Before the cluster: the lab, which comes next, builds a CLI of its own.
+        provide_cli(os.environ["PATH"])
+    except ToolError as error:
+        print(f"kind: passed over. {error}")
         return None
     kubeconfig = STATE / "kind.kubeconfig"
     if KIND_NAME not in _printed("kind", "get", "clusters").split():
@@ -119,9 +127,11 @@ def _kind() -> Cluster | None:
         nodes = [{"role": "control-plane", "extraPortMappings": ports}]
         document = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}
         command = ["kind", "create", "cluster", f"--name={KIND_NAME}", f"--image={KIND_NODE_IMAGE}", "--config=-"]
-        made = subprocess.run(command, check=False, text=True, input=yaml.safe_dump(document), env=_kind_environment())
-        if made.returncode != 0:
-            raise QuickstartError("kind could not make the cluster; what it says is above.")
+        created = subprocess.run(
+            command, check=False, text=True, input=yaml.safe_dump(document), env=_kind_environment()
+        )
+        if created.returncode != 0:
+            raise ToolError("kind could not create the cluster; its reason is above.")
     kubeconfig.write_text(_printed("kind", "get", "kubeconfig", f"--name={KIND_NAME}"))
     kubeconfig.chmod(0o600)
     return Cluster(
@@ -138,15 +148,15 @@ def _kind() -> Cluster | None:
 
 
 def _lacks_for_kind() -> str | None:
-    """Why there can be no kind cluster here."""
-    for program in ("kind", "docker", "pulumi"):
+    """Returns why there can be no kind cluster here; None where there can."""
+    for program in ("kind", "docker"):
         if shutil.which(program) is None:
             return f"`{program}` is not on PATH"
     return None if _succeeds("docker", "info") else "Docker does not answer"
 
 
 def _kind_environment() -> dict[str, str]:
-    # kind writes the new context into the caller's kubeconfig unless it is told another file.
+    # kind writes the new context into the caller's kubeconfig unless it is given another file.
     return os.environ | {"KUBECONFIG": str(STATE / "kind.kubeconfig")}
 
 
@@ -155,7 +165,7 @@ def _lab() -> Cluster:
         [sys.executable, "-m", "lab", "up"], check=False, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
     )
     if up.returncode != 0:
-        raise QuickstartError("The embedded lab is not up; why is said above.")
+        raise ToolError("The embedded lab is not up; the reason is above.")
     exports = dict(
         line.removeprefix("export ").split("=", 1) for line in up.stdout.splitlines() if line.startswith("export ")
     )
@@ -169,10 +179,10 @@ def _lab() -> Cluster:
 
 
 def remove(cluster: Cluster) -> None:
-    """Removes a cluster that `take` made; one of the caller's own is left as it is.
+    """Removes a cluster that `acquire` created; leaves one of the caller's own as it is.
 
     Raises:
-        QuickstartError: it could not be removed.
+        ToolError: it could not be removed.
     """
     commands = {
         "lab": [sys.executable, "-m", "lab", "down"],
@@ -180,13 +190,13 @@ def remove(cluster: Cluster) -> None:
     }
     command = commands.get(cluster.source)
     if command and subprocess.run(command, check=False, cwd=REPOSITORY, env=_kind_environment()).returncode != 0:
-        raise QuickstartError(f"{cluster.description} could not be removed; why is said above.")
+        raise ToolError(f"{cluster.description} could not be removed; the reason is above.")
     if cluster.source == "kind":
         (STATE / "kind.kubeconfig").unlink(missing_ok=True)
 
 
 def is_reachable(cluster: Cluster) -> bool:
-    """Whether a cluster that `take` made still exists; one of the caller's is taken to."""
+    """Tells whether a cluster that `acquire` created still exists; assumes it of one of the caller's own."""
     if cluster.source == "lab":
         return lab_is_running()
     if cluster.source == "kind":

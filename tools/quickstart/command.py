@@ -1,4 +1,4 @@
-"""The commands `up`, `down`, `pulumi` and `preview`, and `probe` for the stack that `up` made."""
+"""The commands `up`, `down`, `pulumi` and `preview`, and `probe` for the stack that `up` deployed."""
 
 import functools
 import os
@@ -6,26 +6,28 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from tools.errors import ToolError
 from tools.paths import REPOSITORY
-from tools.quickstart import clusters, ephemeral, parsers, stack
-from tools.quickstart.state import STATE, QuickstartError
+from tools.pulumi_cli import PulumiCli
+from tools.quickstart import clusters, parsers, stack
+from tools.quickstart.state import STATE
 
 Command = Callable[[list[str]], int]
 
 
 def _explained(command: Command) -> Command:
-    """Makes a command print why it failed, where the person can fix that, and return 1; 130 after Ctrl-C."""
+    """Makes a command print an error that a person can fix, and return 1; 130 after Ctrl-C."""
 
     @functools.wraps(command)
     def explained(arguments: list[str]) -> int:
         try:
             return command(arguments)
-        except QuickstartError as error:
+        except ToolError as error:
             print(f"error: {error}", file=sys.stderr)
         except PermissionError as error:
             print(f"error: {error}. Was `make up` run as root? Run this as root, too.", file=sys.stderr)
         except KeyboardInterrupt:
-            after = "`make up` goes on from here; `make down` removes what there is."
+            after = "`make up` continues from here; `make down` removes what exists."
             print("Interrupted." if command.__name__ == "preview" else f"Interrupted. {after}", file=sys.stderr)
             return 130
         return 1
@@ -35,10 +37,10 @@ def _explained(command: Command) -> Command:
 
 @_explained
 def up(arguments: list[str]) -> int:
-    """Takes a cluster, deploys, sends requests and finds them, says how to go on."""
+    """Takes a cluster, deploys, sends requests and finds them, prints how to continue."""
     parsers.up().parse_args(arguments)
     STATE.mkdir(exist_ok=True, mode=0o700)
-    cluster = clusters.take()
+    cluster = clusters.acquire()
     print(f"Cluster: {cluster.description}")
     cluster.save()
     deployed = stack.Stack(cluster)
@@ -58,7 +60,7 @@ def up(arguments: list[str]) -> int:
 
 @_explained
 def down(arguments: list[str]) -> int:
-    """Removes the stack and the cluster that `up` made. A second time there is nothing to do."""
+    """Removes the stack and the cluster that `up` created. A second call finds nothing to do."""
     parsers.down().parse_args(arguments)
     cluster = clusters.saved()
     if cluster is None:
@@ -67,12 +69,12 @@ def down(arguments: list[str]) -> int:
     deployed = stack.Stack(cluster)
     try:
         if not clusters.is_reachable(cluster):
-            raise QuickstartError(f"Gone already: {cluster.description}, and the stack's objects with it.")
+            raise ToolError(f"Gone already: {cluster.description}, and the stack's objects with it.")
         deployed.destroy()
-    except QuickstartError as error:
+    except ToolError as error:
         if cluster.source == "yours":
             raise
-        # The objects go with their cluster, whatever hindered Pulumi.
+        # The objects are removed with their cluster, though Pulumi could not remove them.
         print(error)
         deployed.forget()
     clusters.remove(cluster)
@@ -85,8 +87,6 @@ def probe(arguments: list[str]) -> int:
     """Runs the probe against the quickstart's stack, or in the caller's own environment where there is none."""
     cluster = clusters.saved()
     environment = stack.environment(cluster) if cluster else dict(os.environ)
-    if cluster and (context := cluster.configuration.get("kubernetes:context")):
-        arguments = [*arguments, f"--context={context}"]
     return subprocess.run(
         [sys.executable, "-m", "tools", "probe", *arguments], check=False, cwd=REPOSITORY, env=environment
     ).returncode
@@ -100,14 +100,15 @@ def pulumi(arguments: list[str]) -> int:
         parsers.pulumi().parse_args(arguments)
     cluster = clusters.saved()
     if cluster is None:
-        raise QuickstartError("Nothing is up: `make up` first.")
-    return subprocess.run(
-        ["pulumi", *arguments], check=False, cwd=REPOSITORY, env=stack.environment(cluster)
-    ).returncode
+        raise ToolError("Nothing is up: `make up` first.")
+    return PulumiCli(environment=stack.environment(cluster)).show(*arguments, may_ask=True)
 
 
 @_explained
 def preview(arguments: list[str]) -> int:
-    """Previews a stack's configuration on a throw-away cluster: the stack's name, then options of `pulumi preview`."""
+    """Previews a stack's configuration on an ephemeral cluster: the stack's name, then options of `pulumi preview`."""
+    # Imported here: it brings the program's modules, which the other commands do not need.
+    from tools.quickstart import ephemeral  # noqa: PLC0415
+
     options, others = parsers.preview().parse_known_args(arguments)
     return ephemeral.preview(options.stack, others)

@@ -11,9 +11,9 @@ import pytest
 from lab.build.builder import build
 from lab.build.targets import VEGETA
 from lab.progress import Progress
-from lab.stack import Stack
 from tests.lab.conftest import answers
 from tests.waiting import wait_for
+from tools.lab_stack import Stack
 from tools.measure.reliability import edited, faulty
 from tools.measure.reliability.figures import Figure
 from tools.measure.reliability.traffic import send_for

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from tests.unit.probe.fake_stack import FakeStack
-from tools.probe import run
+from tools.probe import reach
 from tools.probe.command import main
 
 
 @dataclass
 class Ended:
-    """What a command gave to the shell."""
+    """The exit code and the output of a command."""
 
     code: int
     output: str
@@ -29,9 +29,9 @@ class Ended:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
-    """Requests follow each other closely, and what is unreachable is not waited for."""
+    """Sends requests closely one after the other, and waits only briefly for a server that is unreachable."""
     monkeypatch.setattr("tools.probe.traffic.SPACING_SECONDS", 0.01)
-    monkeypatch.setattr(run, "REACHABLE_WITHIN_SECONDS", 0.5)
+    monkeypatch.setattr(reach, "REACHABLE_WITHIN_SECONDS", 0.5)
     monkeypatch.setenv("COLUMNS", "200")
 
 

@@ -1,6 +1,6 @@
 """A stack on loopback: an NGINX, a Tempo and the API server of their cluster, as the probe sees them.
 
-Spans go from NGINX to the Collector to Tempo in no time, and get lost where a test says so.
+Spans go from NGINX to the Collector to Tempo in no time, and are lost where a test wants it.
 """
 
 import base64
@@ -14,9 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-Answer = tuple[int, str]
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
+
+Answer = tuple[int, str | bytes]
 Responder = Callable[[str, dict[str, str], dict[str, str]], Answer | None]
-"""Path, query and headers to status and body; None closes the connection without an answer."""
+"""Path, query and headers to status and body; bytes are protobuf. None closes the connection without an answer."""
 
 
 class Server:
@@ -33,8 +37,10 @@ class Server:
                     self.close_connection = True
                     return
                 status, body = answer
-                content = body.encode()
+                content = body.encode() if isinstance(body, str) else body
                 self.send_response(status)
+                if isinstance(body, bytes):
+                    self.send_header("Content-Type", "application/protobuf")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -64,7 +70,7 @@ class Seen:
 
 @dataclass
 class FakeStack:
-    """What tests set before a probe, and look at after it."""
+    """The stack; tests set its fields before a probe, and read them after it."""
 
     lose: dict[int, str] = field(default_factory=dict[int, str])
     """Number of a request, from 0, to where its span gets lost: unanswered, unlogged, unsent, dropped, export,
@@ -75,14 +81,14 @@ class FakeStack:
     traffic_after_first_reading: int = 0
     """Spans of others that pass all hops right after the first reading of any counters."""
     trace_answer: Answer | None = None
-    """What Tempo answers to each look-up by ID, instead of the trace."""
+    """Tempo's answer to each look-up by ID, instead of the trace."""
     api_status: int = 200
     has_tempo: bool = True
     access_log: bool = True
     password: str | None = None
     """Of Tempo's API, for the user `tempo`."""
     more_pods: dict[str, str] = field(default_factory=dict[str, str])
-    """Pods beside the one of each component, by name, to what is wrong with them: `broken` ones answer with 503,
+    """Pods beside the one of each component, with their faults by their names: `broken` ones answer with 503,
     `ended` ones are there until the probe has asked for pods of their component once."""
     exporters: dict[str, int] = field(default_factory=dict[str, int])
     """Counters of the Collector with the exporter among the labels, as they stand on its page."""
@@ -108,7 +114,7 @@ class FakeStack:
             server.stop()
 
     def write_outputs(self, folder: Path) -> str:
-        """Writes what `pulumi stack output --json` prints, and returns the file's name."""
+        """Writes the output of `pulumi stack output --json`, and returns the file's name."""
         outputs = {"nginxUrl": self.nginx.url, "namespace": "tracing", "edition": "oss"}
         if self.has_tempo:
             outputs["tempoUrl"] = self.tempo.url
@@ -205,7 +211,8 @@ class FakeStack:
             if self.trace_answer:
                 return self.trace_answer
             known = [seen for seen in visible if seen.trace_id == match[1]]
-            return (200, json.dumps(trace_document(known[0]))) if known else (404, "")
+            assert headers["accept"] == "application/protobuf"
+            return (200, trace_document(known[0])) if known else (404, "")
 
     def _search(self, query: dict[str, str], visible: list[Seen]) -> Answer:
         # Without these, Tempo does not search the blocks.
@@ -263,23 +270,26 @@ class FakeStack:
 
 
 def basic(password: str) -> str:
-    """The header of a request by the user `tempo`."""
+    """Returns the header of a request by the user `tempo`."""
     return f"Basic {base64.b64encode(f'tempo:{password}'.encode()).decode()}"
 
 
-def trace_document(seen: Seen) -> dict[str, object]:
-    """Tempo 2.7's answer to a look-up by ID."""
+def trace_document(seen: Seen) -> bytes:
+    """Returns Tempo 2.7's answer to a look-up by ID, in protobuf."""
     attributes = {"http.method": "GET", "http.target": seen.path, "http.user_agent": seen.user_agent}
-    span = {
-        "traceId": "xnPLymb4v2oNxFvaNtBnmg==",
-        "spanId": "Awr/5Hkj2tY=",
-        "parentSpanId": "AQEBAQEBAQE=",
-        "name": "/",
-        "kind": "SPAN_KIND_SERVER",
-        "startTimeUnixNano": "1795414372798091451",
-        "endTimeUnixNano": "1795414372799091451",
-        "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]
-        + [{"key": "http.status_code", "value": {"intValue": "200"}}],
-    }
-    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "nginx"}}]}
-    return {"batches": [{"resource": resource, "scopeSpans": [{"scope": {"name": "nginx"}, "spans": [span]}]}]}
+    span = Span(
+        trace_id=bytes.fromhex(seen.trace_id),
+        span_id=bytes.fromhex("030affe47923dad6"),
+        parent_span_id=b"\x01" * 8,
+        name="/",
+        kind=Span.SpanKind.SPAN_KIND_SERVER,
+        start_time_unix_nano=1795414372798091451,
+        end_time_unix_nano=1795414372799091451,
+        attributes=[
+            *(KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in attributes.items()),
+            KeyValue(key="http.status_code", value=AnyValue(int_value=200)),
+        ],
+    )
+    resource = Resource(attributes=[KeyValue(key="service.name", value=AnyValue(string_value="nginx"))])
+    batch = ResourceSpans(resource=resource, scope_spans=[ScopeSpans(spans=[span])])
+    return TracesData(resource_spans=[batch]).SerializeToString()

@@ -1,4 +1,4 @@
-"""Lines of the Collector's log, and what is told of them."""
+"""Lines of the Collector's log, and their explanations."""
 
 import json
 from typing import Any

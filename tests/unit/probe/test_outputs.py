@@ -1,4 +1,4 @@
-"""Where the probe gets the stack's outputs from, and what it says when it cannot."""
+"""The sources of the stack's outputs, and the probe's messages where they fail."""
 
 import io
 import json
@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from tools.errors import ToolError
+from tools.paths import REPOSITORY
 from tools.probe import outputs
-from tools.probe.errors import ProbeError
+from tools.pulumi_cli import PulumiCli
 
 GOOD = {"nginxUrl": "http://192.0.2.1:30080", "tempoUrl": "http://[2001:db8::1]:31000", "namespace": "tracing"}
 
 
 @pytest.fixture
 def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A `pulumi` that is the only one on PATH; a test writes what it does."""
+    """A `pulumi` that is the only one on PATH; a test writes its script."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
@@ -29,34 +31,34 @@ def write(program: Path, script: str) -> None:
 def test_the_cli_is_asked_in_the_projects_folder_for_the_stack_that_is_named(pulumi: Path) -> None:
     asked = pulumi.parent / "asked"
     write(pulumi, f"echo \"$PWD $*\" > '{asked}'\necho '{json.dumps(GOOD)}'")
-    found = outputs.from_pulumi("dev")
+    found = outputs.from_pulumi(PulumiCli("dev"))
     assert (found.nginx_url, found.tempo_url, found.namespace) == tuple(GOOD.values())
     folder, _, command = asked.read_text().strip().partition(" ")
-    assert Path(folder) == Path(outputs.__file__).parents[2]
-    assert command.startswith("stack output --json")
+    assert Path(folder) == REPOSITORY
+    assert "stack output --json" in command
     assert command.endswith("--stack dev")
 
 
 def test_without_the_cli_the_message_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ProbeError, match="there is no `pulumi` on PATH") as error:
-        outputs.from_pulumi(None)
+    with pytest.raises(ToolError, match="there is no `pulumi` on PATH") as error:
+        outputs.from_pulumi(PulumiCli())
     assert "make probe" in str(error.value)
     assert "python -m tools probe --outputs outputs.json" in str(error.value)
 
 
 def test_what_the_cli_complains_about_is_passed_on(pulumi: Path) -> None:
     write(pulumi, "echo \"error: no stack named 'dve' found\" >&2\nexit 255")
-    with pytest.raises(ProbeError) as error:
-        outputs.from_pulumi("dve")
-    assert "`pulumi stack output --json` says:\n  error: no stack named 'dve' found\n" in str(error.value)
+    with pytest.raises(ToolError) as error:
+        outputs.from_pulumi(PulumiCli("dve"))
+    assert "`pulumi stack output --json --stack dve` prints:\n  error: no stack named 'dve' found\n" in str(error.value)
     assert "`pulumi stack ls`" in str(error.value)
 
 
 def test_a_stack_that_is_not_up_is_told_with_the_outputs_that_it_lacks(pulumi: Path) -> None:
     write(pulumi, "echo '{}'")
-    with pytest.raises(ProbeError) as error:
-        outputs.from_pulumi(None)
+    with pytest.raises(ToolError) as error:
+        outputs.from_pulumi(PulumiCli())
     lines = str(error.value).splitlines()
     assert lines[0] == "`pulumi stack output --json` does not hold the outputs that the probe needs:"
     assert lines[1] == "  nginxUrl: Field required (the URL of NGINX, such as http://192.0.2.10:30080)"
@@ -81,14 +83,14 @@ def test_outputs_come_from_standard_input_for_a_dash(monkeypatch: pytest.MonkeyP
 def test_a_file_without_the_outputs_is_refused_with_its_name(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "outputs.json"
     file.write_text(text)
-    with pytest.raises(ProbeError) as error:
+    with pytest.raises(ToolError) as error:
         outputs.from_file(str(file))
     assert str(file) in str(error.value)
     assert message in str(error.value)
 
 
 def test_a_file_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ProbeError, match=r"outputs\.json cannot be read: .*No such file"):
+    with pytest.raises(ToolError, match=r"outputs\.json cannot be read: .*No such file"):
         outputs.from_file(str(tmp_path / "outputs.json"))
 
 
@@ -98,19 +100,19 @@ def test_the_password_is_that_of_the_stack_that_the_outputs_are_of(
     monkeypatch.delenv("TEMPO_PASSWORD", raising=False)
     asked = pulumi.parent / "asked"
     write(pulumi, f"echo \"$*\" > '{asked}'\necho 'of the stack'")
-    assert outputs.tempo_password("dev", None, asks_pulumi=True) == "of the stack"
-    assert asked.read_text().startswith("config get tempoPassword")
+    assert outputs.tempo_password(PulumiCli("dev"), None) == "of the stack"
+    assert "config get tempoPassword" in asked.read_text()
     assert asked.read_text().endswith("--stack dev\n")
     # Somebody else's Tempo is not given it.
-    with pytest.raises(ProbeError, match="it is not known here"):
-        outputs.tempo_password(None, None, asks_pulumi=False)
+    with pytest.raises(ToolError, match="the probe does not know it"):
+        outputs.tempo_password(None, None)
     monkeypatch.setenv("TEMPO_PASSWORD", "of the environment")
-    assert outputs.tempo_password("dev", None, asks_pulumi=True) == "of the environment"
+    assert outputs.tempo_password(PulumiCli("dev"), None) == "of the environment"
 
 
 def test_a_password_that_pulumi_does_not_give_is_asked_for(pulumi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEMPO_PASSWORD", raising=False)
     write(pulumi, "echo 'error: canary' >&2\nexit 255")
-    with pytest.raises(ProbeError, match="TEMPO_PASSWORD") as error:
-        outputs.tempo_password(None, None, asks_pulumi=True)
+    with pytest.raises(ToolError, match="TEMPO_PASSWORD") as error:
+        outputs.tempo_password(PulumiCli(), None)
     assert "canary" not in str(error.value)

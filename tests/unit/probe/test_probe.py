@@ -1,4 +1,4 @@
-"""What a person or a script is told by `python -m tools probe`."""
+"""The output of `python -m tools probe`, for a person and for a script."""
 
 import time
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def test_freshness_runs_from_the_answer_to_the_look_up_that_finds(probe: Probe, 
     for way in ("by_id", "by_search"):
         fresh = document[f"freshness_{way}"]
         assert 0.4 <= fresh["p50_seconds"] <= fresh["p95_seconds"]
-        # The real value is 0.5 s; the resolution says how far above it a measured one may be.
+        # The real value is 0.5 s; a measured one may be above it by the resolution.
         assert fresh["p95_seconds"] - fresh["resolution_seconds"] <= 0.52
         single = [request[f"fresh_{way}_seconds"] for request in document["requests"]]
         assert min(single) <= fresh["p50_seconds"] <= max(single)
@@ -62,7 +62,7 @@ def test_freshness_runs_from_the_answer_to_the_look_up_that_finds(probe: Probe, 
         ("refused", "Collector", "it refused 1 span,"),
         ("held", "Collector", "it accepted 6 spans and sent 5"),
         ("queue", "Collector → Tempo", "still holds spans that"),
-        ("collector", "Collector → Tempo", "gave up 1 span that it could not send"),
+        ("collector", "Collector → Tempo", "dropped 1 span that it could not send"),
         ("elsewhere", "Collector → Tempo", "sent 6 spans, this Tempo received 5"),
         ("discarded", "Tempo", "it discarded 1 span (rate_limited: 1)"),
         ("forgotten", "unknown", "no counter shows a loss"),
@@ -85,24 +85,24 @@ def test_all_hops_that_lost_a_trace_are_named_in_the_order_of_a_spans_way(probe:
     stack.lose = {0: "discarded", 1: "collector", 2: "dropped"}
     verdict = probe("--requests", "4", "--timeout", "0.5", "--json").document["verdict"]
     hops = [finding["hop"] for finding in verdict["findings"]]
-    assert verdict["hop"] == "NGINX"
-    assert list(dict.fromkeys(hops)) == ["NGINX", "NGINX → Collector", "Collector → Tempo", "Tempo"]
+    assert verdict["hop"] == "nginx"
+    assert list(dict.fromkeys(hops)) == ["nginx", "nginx_to_collector", "collector_to_tempo", "tempo"]
 
 
 def test_other_traffic_between_two_readings_is_not_taken_for_a_loss(probe: Probe, stack: FakeStack) -> None:
     stack.traffic_after_first_reading = 3
     stack.lose = {0: "discarded"}
     verdict = probe("--requests", "4", "--timeout", "0.5", "--json").document["verdict"]
-    assert [finding["hop"] for finding in verdict["findings"]] == ["Tempo"]
+    assert [finding["hop"] for finding in verdict["findings"]] == ["tempo"]
 
 
 def test_counters_are_differences_over_the_run(probe: Probe, stack: FakeStack) -> None:
     probe("--requests", "5")
     hops = {hop["hop"]: hop["counters"] for hop in probe("--requests", "3", "--json").document["hops"]}
-    assert hops["NGINX"]["requests_in_access_log"] == 3
-    assert hops["Collector"]["otelcol_receiver_accepted_spans"] == 3
-    assert hops["Collector"]["otelcol_exporter_sent_spans"] == 3
-    assert hops["Tempo"] == {
+    assert hops["nginx"]["requests_in_access_log"] == 3
+    assert hops["collector"]["otelcol_receiver_accepted_spans"] == 3
+    assert hops["collector"]["otelcol_exporter_sent_spans"] == 3
+    assert hops["tempo"] == {
         "tempo_distributor_spans_received_total": 3,
         "tempo_discarded_spans_total": 0,
         "disk_full_lines": 0,
@@ -131,8 +131,8 @@ def test_without_a_kubeconfig_the_traces_are_found_all_the_same(probe: Probe, mo
     ended = probe("--requests", "3", "--json")
     assert ended.code == 0
     unreadable = {hop["hop"]: hop["unreadable"] for hop in ended.document["hops"]}
-    assert unreadable["NGINX"] == unreadable["Collector"] == unreadable["Tempo"]
-    assert "Configuration file no-such-file not found" in unreadable["NGINX"]
+    assert unreadable["nginx"] == unreadable["collector"] == unreadable["tempo"]
+    assert "no usable kubeconfig: no-such-file cannot be read" in unreadable["nginx"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_counters_that_cannot_be_read_are_named_with_the_reason(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("users:\n- user:\n    token: canary: x\n", "the kubeconfig is no YAML from line 3 on"),
+        ("users:\n- user:\n    token: canary: x\n", "no usable kubeconfig: it is no YAML from line 3 on"),
         ("canary", "the kubeconfig is not one"),
     ],
 )
@@ -206,7 +206,7 @@ def test_a_collector_that_cannot_be_read_is_no_sign_that_nginx_sent_too_little(p
     stack.lose = {0: "forgotten", 1: "unsent", 2: "unsent"}
     ended = probe("--requests", "4", "--timeout", "0.5")
     assert "lost at: unknown" in ended.output
-    assert "they are not whole: otel-collector-2 could not be read" in ended.output
+    assert "the counters are incomplete: otel-collector-2 could not be read" in ended.output
 
 
 def test_a_stack_without_a_tempo_of_its_own_is_told_what_goes_without(probe: Probe, stack: FakeStack) -> None:
@@ -232,7 +232,7 @@ def test_an_nginx_that_ends_connections_may_want_the_proxy_protocol(probe: Probe
     ended = probe("--nginx-url", closing.url)
     closing.stop()
     assert ended.code == 2
-    assert "name that one's address with --nginx-url" in ended.errors
+    assert "give the load balancer's address with --nginx-url" in ended.errors
 
 
 def test_an_nginx_that_cannot_be_reached_is_a_clear_message_and_exit_code_2(probe: Probe, stack: FakeStack) -> None:
@@ -273,7 +273,7 @@ def test_a_password_that_is_not_known_or_refused_is_a_clear_message_and_nothing_
     monkeypatch.delenv("TEMPO_PASSWORD", raising=False)
     unknown = probe()
     assert (unknown.code, unknown.output) == (2, "")
-    assert "Tempo's API has a password, and it is not known here." in unknown.errors
+    assert "Tempo's API has a password, and the probe does not know it." in unknown.errors
     monkeypatch.setenv("TEMPO_PASSWORD", "canary")
     refused = probe()
     assert (refused.code, refused.output) == (2, "")
@@ -288,7 +288,7 @@ def test_a_password_that_is_not_known_or_refused_is_a_clear_message_and_nothing_
 def test_inside_the_cluster_the_way_there_is_told_and_taken(
     probe: Probe, stack: FakeStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tools.probe.run.REACHABLE_WITHIN_SECONDS", 0.2)
+    monkeypatch.setattr("tools.probe.reach.REACHABLE_WITHIN_SECONDS", 0.2)
     urls = {"nginx": "http://nginx.tracing.svc", "tempo": "http://tempo.tracing.svc:3100"}
     ended = probe(f"--nginx-url={urls['nginx']}")
     assert ended.code == 2
@@ -342,11 +342,12 @@ def test_the_document_has_the_trace_with_its_attributes(probe: Probe, stack: Fak
 def test_the_document_keeps_its_keys(probe: Probe) -> None:
     document = probe("--requests", "2", "--json").document
     assert list(document) == [
-        "run", "nginx_url", "tempo_url", "namespace", "search_query", "limit_seconds", "sent", "answers",
+        "version", "run", "nginx_url", "tempo_url", "namespace", "search_query", "limit_seconds", "sent", "answers",
         "unanswered", "found_by_id", "found_by_search", "missing_by_id", "missing_by_search", "freshness_by_id",
         "freshness_by_search", "look_up_errors", "last_look_up_error", "hops", "verdict", "other_exporters",
         "trace", "requests",
     ]  # fmt: skip
+    assert document["version"] == 1
     assert document["answers"] == {"200": 2}
     assert document["verdict"] is None
     assert list(document["requests"][0]) == [
@@ -361,11 +362,11 @@ def test_the_document_keeps_its_keys(probe: Probe) -> None:
         (["--timeout", "soon"], "argument --timeout: 'soon' is not a number of seconds above 0"),
         (
             ["--path", "shop"],
-            "argument --path: 'shop' does not start with /, or has a character that is to be %-encoded",
+            "argument --path: 'shop' does not start with /, or has a character that must be %-encoded",
         ),
         (
             ["--path", "/a b"],
-            "argument --path: '/a b' does not start with /, or has a character that is to be %-encoded",
+            "argument --path: '/a b' does not start with /, or has a character that must be %-encoded",
         ),
         (["--stack", "dev", "--outputs", "-"], "argument --outputs: not allowed with argument --stack"),
     ],

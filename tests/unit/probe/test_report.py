@@ -3,12 +3,14 @@
 import io
 
 import pytest
+from google.protobuf.json_format import Parse
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from rich.console import Console
 
-from tools.probe.otlp import parse_trace
 from tools.probe.report import draw, duration
+from tools.probe.trace import spans_of
 
-TWO_SERVICES = """{"batches": [
+TWO_SERVICES = """{"resourceSpans": [
   {"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
    "scopeSpans": [{"spans": [
      {"spanId": "AAAAAAAAAAM=", "parentSpanId": "AAAAAAAAAAI=", "name": "SELECT", "kind": "SPAN_KIND_CLIENT",
@@ -23,13 +25,14 @@ TWO_SERVICES = """{"batches": [
       "startTimeUnixNano": "1000000000", "endTimeUnixNano": "1012300000",
       "attributes": [{"key": "http.status_code", "value": {"intValue": "200"}},
                      {"key": "http.target", "value": {"stringValue": "/[bold]"}},
+                     {"key": "empty", "value": {}},
                      {"key": "tags", "value": {"arrayValue": {"values": [{"boolValue": true}, {"doubleValue": 1.5}]}}}]}]}]}
 ]}"""  # noqa: E501
 
 
 def drawn(document: str) -> list[str]:
     console = Console(file=io.StringIO(), width=100)
-    console.print(draw(parse_trace(document.encode())))
+    console.print(draw(spans_of(Parse(document, TracesData()))))
     return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 
@@ -39,6 +42,7 @@ def test_a_trace_of_several_services_is_drawn_from_parents_to_children() -> None
         "└── nginx  /  SERVER  12.3 ms  status UNSET",
         "    ├── span ID             0000000000000001",
         "    │   parent span ID      0101010101010101",
+        "    │   empty",
         "    │   http.status_code    200",
         "    │   http.target         /[bold]",
         "    │   tags                [true, 1.5]",
@@ -50,11 +54,6 @@ def test_a_trace_of_several_services_is_drawn_from_parents_to_children() -> None
         "            └── span ID         0000000000000003",
         "                parent span ID  0000000000000002",
     ]
-
-
-def test_what_is_no_trace_is_not_taken_for_one() -> None:
-    with pytest.raises(ValueError, match="batches"):
-        parse_trace(b'{"message": "hello"}')
 
 
 @pytest.mark.parametrize(

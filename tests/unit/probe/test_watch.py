@@ -1,4 +1,4 @@
-"""`python -m tools probe --watch`: what the hops count while somebody else's traffic passes."""
+"""`python -m tools probe --watch`: the hops' counts while other traffic passes."""
 
 import asyncio
 import json
@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 import pytest
 
 from tests.unit.probe.conftest import Ended
 from tests.unit.probe.fake_stack import FakeStack
 from tests.unit.probe.test_exporter_errors import PLAIN_TEXT, line_of
-from tools.probe import counters as names
+from tools.probe import names
 from tools.probe.counters import Counters, Measured
 from tools.probe.diagnosis import losses
-from tools.probe.result import HopCounters
+from tools.probe.result import Hop, HopCounters
 
 Probe = Callable[..., Ended]
 
@@ -29,7 +29,7 @@ def passing(stack: FakeStack, requests: int) -> Generator[None]:
         time.sleep(0.5)
         for number in range(requests):
             parent = f"00-{number + 1:032x}-b7ad6b7169203331-01"
-            httpx.get(stack.nginx.url, headers={"traceparent": parent})
+            httpx2.get(stack.nginx.url, headers={"traceparent": parent})
 
     thread = threading.Thread(target=send)
     thread.start()
@@ -44,9 +44,9 @@ def test_hops_that_balance_are_counted_and_nothing_else_is_said(probe: Probe, st
     (line,) = ended.output.splitlines()
     interval = json.loads(line)
     counted = {hop["hop"]: hop["counters"] for hop in interval["hops"]}
-    assert counted["NGINX"]["requests_in_access_log"] == 4
-    assert counted["Collector"]["otelcol_receiver_accepted_spans"] == 4
-    assert counted["Tempo"]["tempo_distributor_spans_received_total"] == 4
+    assert counted["nginx"]["requests_in_access_log"] == 4
+    assert counted["collector"]["otelcol_receiver_accepted_spans"] == 4
+    assert counted["tempo"]["tempo_distributor_spans_received_total"] == 4
     assert interval["losses"] == []
 
 
@@ -54,7 +54,7 @@ def test_hops_that_balance_are_counted_and_nothing_else_is_said(probe: Probe, st
     ("place", "said"),
     [
         ("refused", "Collector: it refused 1 span"),
-        ("collector", "Collector → Tempo: the Collector gave up 1 span"),
+        ("collector", "Collector → Tempo: the Collector dropped 1 span"),
         ("elsewhere", "Collector → Tempo: the Collector sent 4 spans, this Tempo received 3"),
         ("discarded", "Tempo: it discarded 1 span"),
         ("dropped", "NGINX: its export buffer was full"),
@@ -91,9 +91,9 @@ def measured(*, waiting_at_start: float = 0, waiting: float = 0, sent: float = 0
     collector = {names.ACCEPTED: 100.0, names.REFUSED: 0.0, names.SENT: sent, names.SEND_FAILED: 0.0}
     collector |= {names.ENQUEUE_FAILED: 0.0, names.QUEUE_SIZE: waiting}
     hops = [
-        HopCounters(hop="NGINX", counters={names.LOGGED: 1000, names.DROPPED_LINES: 0, names.FAILURE_LINES: 0}),
-        HopCounters(hop="Collector", counters=collector),
-        HopCounters(hop="Tempo", counters={names.RECEIVED: received, names.DISCARDED: 0}),
+        HopCounters(hop=Hop.NGINX, counters={names.LOGGED: 1000, names.DROPPED_LINES: 0, names.FAILURE_LINES: 0}),
+        HopCounters(hop=Hop.COLLECTOR, counters=collector),
+        HopCounters(hop=Hop.TEMPO, counters={names.RECEIVED: received, names.DISCARDED: 0}),
     ]
     return Measured(hops, set(), waiting_at_start)
 
@@ -120,7 +120,7 @@ def test_what_is_on_its_way_is_no_loss(interval: Measured) -> None:
 
 def test_spans_that_wait_for_a_whole_interval_are_told() -> None:
     (finding,) = losses(measured(waiting_at_start=2, waiting=5))
-    assert finding.hop == "Collector → Tempo"
+    assert finding.hop == "collector_to_tempo"
     assert "still holds spans that it could not send to Tempo (otelcol_exporter_queue_size 5)" in finding.why
 
 
@@ -169,7 +169,7 @@ def test_what_the_collector_s_log_says_of_an_exporter_is_told_at_the_first_look(
     ended = probe("--watch", "0.1", "--rounds", "1")
     assert ended.code == 1
     assert (
-        "could not send with otlp/vendor (otelcol_exporter_queue_size 3); it tries again; "
+        "could not send with otlp/vendor (otelcol_exporter_queue_size 3); it retries; "
         "“tls: first record does not look like a TLS handshake”: the receiver speaks plain text, and the Collector "
         "TLS: `pulumi config set --path collector.exporters.vendor.tls.enabled false`."
     ) in ended.output
@@ -220,8 +220,8 @@ def test_exporters_beside_the_stack_s_tempo_are_told_by_their_names(
     monkeypatch.setattr(Counters, "finish", give_up_before)
     ended = probe("--watch", "0.1", "--rounds", "1")
     assert ended.code == 1
-    assert "otlp/vendor: sent 5, given up 2, waiting 3" in ended.output
-    assert "gave up 2 spans that it could not send with otlp/vendor" in ended.output
+    assert "otlp/vendor: sent 5, send failed 2, waiting 3" in ended.output
+    assert "dropped 2 spans that it could not send with otlp/vendor" in ended.output
     assert "Tempo" not in ended.output
 
 
@@ -260,7 +260,9 @@ def test_a_loss_between_two_intervals_is_seen(probe: Probe, stack: FakeStack, mo
         if finished == 1:
             # The last reading of the first interval is over.
             stack.lose = {0: "refused"}
-            await asyncio.to_thread(httpx.get, stack.nginx.url, headers={"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"})
+            await asyncio.to_thread(
+                httpx2.get, stack.nginx.url, headers={"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
+            )
         return measured
 
     monkeypatch.setattr(Counters, "finish", lose_after)

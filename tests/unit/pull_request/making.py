@@ -1,4 +1,4 @@
-"""Previews for single tests, of the shape that the engine writes."""
+"""Makes previews for single tests, of the shape that the engine writes."""
 
 import copy
 import json
@@ -10,24 +10,24 @@ from markdown_it.token import Token
 
 from tests.unit.pull_request.trim import FIXTURES
 from tools.pull_request.comment import comment
-from tools.pull_request.digest import read
+from tools.pull_request.preview_result import read
 
 Object = dict[str, Any]
 COMPONENT = "urn:pulumi:test::nginx-tracing::nginx-tracing:index:NginxOtel::nginx"
 
 
 def fixture(name: str) -> Object:
-    """A preview of the real engine."""
+    """Returns a preview of the real engine."""
     return json.loads((FIXTURES / f"{name}.json").read_text())
 
 
 def state(inputs: Object) -> Object:
-    """A resource's state, with outputs that repeat the inputs as the provider's do."""
+    """Returns a resource's state, with outputs that repeat the inputs as the provider's do."""
     return {"inputs": inputs, "outputs": {"__inputs": inputs} | inputs, "parent": COMPONENT}
 
 
 def step(op: str, kind: str, *, old: Object | None = None, new: Object | None = None, **others: Any) -> Object:
-    """A step on one Kubernetes object, whose name is `app` unless its inputs say otherwise."""
+    """Returns a step on one Kubernetes object, whose name is `app` unless its inputs have another one."""
     made: Object = {
         "op": op,
         "urn": f"urn:pulumi:test::nginx-tracing::nginx-tracing:index:NginxOtel$kubernetes:core/v1:{kind}::app",
@@ -40,7 +40,7 @@ def step(op: str, kind: str, *, old: Object | None = None, new: Object | None = 
 
 
 def preview(*steps: Object, **others: Any) -> Object:
-    """A preview that came to its end."""
+    """Returns a preview that came to its end."""
     summary: dict[str, int] = {}
     for one in steps:
         summary[one["op"]] = summary.get(one["op"], 0) + 1
@@ -48,12 +48,12 @@ def preview(*steps: Object, **others: Any) -> Object:
 
 
 def error(message: str, severity: str = "error") -> Object:
-    """A message of the engine's."""
+    """Returns a message of the engine."""
     return {"message": f"{severity}: {message}\n", "severity": severity}
 
 
 def multiplied(name: str, times: int) -> list[Object]:
-    """The steps of a real preview many times over, under other names."""
+    """Repeats the steps of a real preview under other names."""
     steps: list[Object] = []
     for number in range(times):
         for original in fixture(name)["steps"]:
@@ -68,7 +68,7 @@ def multiplied(name: str, times: int) -> list[Object]:
 
 
 def rendered(folder: Path, *documents: Object | str) -> str:
-    """The comment on these previews; the first environment is `env0`."""
+    """Returns the comment on these previews; the first environment is `env0`."""
     environments = list[Any]()
     for number, document in enumerate(documents):
         file = folder / f"{number}.json"
@@ -78,6 +78,6 @@ def rendered(folder: Path, *documents: Object | str) -> str:
 
 
 def parsed(markdown: str) -> list[Token]:
-    """The blocks of a Markdown document, and the parts of its lines, as a reader of the standard sees them."""
+    """Returns the blocks of a Markdown document, and the parts of its lines, by the standard's parser."""
     tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
     return [part for token in tokens for part in (token, *(token.children or []))]

@@ -1,4 +1,4 @@
-"""What a reviewer finds in the comment, and what nobody may find there."""
+"""The comment's content for a reviewer, and the text that must not be in it."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 from tests.unit.pull_request.making import Object, error, fixture, multiplied, parsed, preview, rendered, state, step
 from tools.pull_request.comment import LIMIT, MARKER, SUMMARY_LIMIT, comment
 from tools.pull_request.differences import SECRET_MARK, UNKNOWN
-from tools.pull_request.digest import read
+from tools.pull_request.preview_result import read
 
 SECRETS = [f"canary-{number}" for number in range(12)]
 

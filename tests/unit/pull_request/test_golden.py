@@ -29,7 +29,7 @@ def test_every_comment_is_the_expected_one(
     file = EXPECTED / f"{case}.md"
     if request.config.getoption("--write-golden", default=False):
         file.write_text(comment)
-    assert comment == file.read_text(), "`make golden` writes them anew; `git diff` shows what that changes"
+    assert comment == file.read_text(), "`make golden` writes them again; `git diff` shows the changes"
 
 
 def test_no_comment_is_expected_that_nothing_makes() -> None:

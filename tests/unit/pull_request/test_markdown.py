@@ -1,4 +1,4 @@
-"""Any text at all, as code that Markdown's standard reads as that text and nothing else."""
+"""Any text becomes code that Markdown's standard reads as that text and nothing else."""
 
 from hypothesis import given
 from hypothesis.strategies import text

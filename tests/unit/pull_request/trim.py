@@ -1,6 +1,6 @@
-"""Fixtures from what the engine wrote: `python -m tests.unit.pull_request.trim FOLDER`, with one preview a JSON file.
+"""Makes fixtures from real previews: `python -m tests.unit.pull_request.trim FOLDER`, with one preview a JSON file.
 
-What the comment never reads goes, and with it every path of the machine that made the previews.
+It removes all that the comment never reads, and with it every path of the machine that made the previews.
 """
 
 import json
@@ -19,7 +19,7 @@ _PROGRAM = re.compile(r"(from \$PATH at )\S*/")
 
 
 def trimmed(preview: dict[str, Any]) -> dict[str, Any]:
-    """A preview without what the comment never reads; the configuration stays, as what must not be shown."""
+    """Removes what the comment never reads; the configuration stays, since the comment must not show it."""
     steps = [_kept(step, _STEP) for step in preview.get("steps", [])]
     for step in steps:
         for name in {"oldState", "newState"} & step.keys():
@@ -32,7 +32,7 @@ def trimmed(preview: dict[str, Any]) -> dict[str, Any]:
 
 
 def shape(preview: dict[str, Any]) -> Any:
-    """What a comment is made of, but for names with a random end."""
+    """Returns all that a comment is made of, but for names with a random end."""
     steps = sorted(
         (
             step["op"],
@@ -52,7 +52,7 @@ def shape(preview: dict[str, Any]) -> Any:
 
 
 def trimmed_log(text: str) -> str:
-    """An event log without what the comment never reads: the policies' events stay, and that there were others."""
+    """Removes from an event log what the comment never reads: policy events stay, and the cancel event."""
     events = [json.loads(line) for line in text.splitlines()]
     kept = [event for event in events if {"policyEvent", "cancelEvent"} & event.keys()]
     return "".join(f"{json.dumps(event, ensure_ascii=False)}\n" for event in kept)

@@ -1,4 +1,4 @@
-"""Where `make up` takes its cluster from, and what it leaves alone."""
+"""The sources of the cluster of `make up`, and the clusters that it never touches."""
 
 import shutil
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.errors import ToolError
 from tools.quickstart import clusters
-from tools.quickstart.state import QuickstartError
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def program(folder: Path, name: str, script: str) -> None:
 
 def test_a_kubeconfig_that_the_caller_names_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", "/home/someone/cluster")
-    taken = clusters.take()
+    taken = clusters.acquire()
     assert (taken.source, taken.description) == ("yours", "your cluster (KUBECONFIG=/home/someone/cluster)")
     assert taken.stack_file == "Pulumi.dev.yaml"
 
@@ -44,14 +44,14 @@ def test_the_lab_s_kubeconfig_is_no_cluster_of_the_caller_s(programs: Path, monk
     monkeypatch.setenv("KUBECONFIG", str(clusters.LAB_KUBECONFIG))
     program(programs, "lab", "echo export KUBECONFIG=/lab/kubeconfig; echo 'export PATH=\"/lab/bin:$PATH\"'")
     monkeypatch.setattr(sys, "executable", str(programs / "lab"))
-    assert clusters.take().source == "lab"
+    assert clusters.acquire().source == "lab"
 
 
 def test_another_cluster_than_before_asks_for_make_down_first(monkeypatch: pytest.MonkeyPatch) -> None:
     clusters.Cluster("lab", "the embedded lab", "lab/Pulumi.lab.yaml").save()
     monkeypatch.setenv("KUBECONFIG", "/home/someone/cluster")
-    with pytest.raises(QuickstartError) as refusal:
-        clusters.take()
+    with pytest.raises(ToolError) as refusal:
+        clusters.acquire()
     assert str(refusal.value) == (
         "The stack is up on the embedded lab, and you name your cluster (KUBECONFIG=/home/someone/cluster): "
         "`make down` first."
@@ -60,7 +60,7 @@ def test_another_cluster_than_before_asks_for_make_down_first(monkeypatch: pytes
 
 def test_a_context_that_the_caller_names_is_the_stack_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTEXT", "staging")
-    assert clusters.take().configuration == {"kubernetes:context": "staging"}
+    assert clusters.acquire().configuration == {"kubernetes:context": "staging"}
 
 
 def test_kind_is_next_where_docker_can_pull_its_image(programs: Path) -> None:
@@ -71,7 +71,7 @@ def test_kind_is_next_where_docker_can_pull_its_image(programs: Path) -> None:
         "kind",
         f'echo "$@" >> {programs}/calls; [ "$1 $2" = "create cluster" ] && /bin/cat > {programs}/config; exit 0',
     )
-    taken = clusters.take()
+    taken = clusters.acquire()
     assert taken.source == "kind"
     assert taken.configuration["nginx-tracing:nodeAddress"] == "localhost"
     assert f"hostPort: {taken.configuration['nginx-tracing:nginx']['nodePort']}" in (programs / "config").read_text()
@@ -84,15 +84,15 @@ def test_a_docker_that_cannot_pull_leads_to_the_lab(programs: Path, monkeypatch:
     program(programs, "kind", "exit 0")
     program(programs, "lab", "echo export KUBECONFIG=/lab/kubeconfig; echo 'export PATH=\"/lab/bin:$PATH\"'")
     monkeypatch.setattr(sys, "executable", str(programs / "lab"))
-    taken = clusters.take()
+    taken = clusters.acquire()
     assert (taken.source, taken.environment, taken.path) == ("lab", {"KUBECONFIG": "/lab/kubeconfig"}, "/lab/bin")
 
 
 def test_a_lab_that_does_not_start_ends_it(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(programs, "lab", "exit 1")
     monkeypatch.setattr(sys, "executable", str(programs / "lab"))
-    with pytest.raises(QuickstartError, match="The embedded lab is not up"):
-        clusters.take()
+    with pytest.raises(ToolError, match="The embedded lab is not up"):
+        clusters.acquire()
 
 
 def test_a_cluster_of_the_caller_s_own_is_never_removed(programs: Path) -> None:

@@ -1,12 +1,12 @@
-"""What a preview on a throw-away cluster takes from a stack's file, and what it leaves behind."""
+"""A preview on an ephemeral cluster: the configuration that it uses, and the clusters that it removes."""
 
 from pathlib import Path
 
 import pytest
 
+from tools.errors import ToolError
 from tools.quickstart import clusters
 from tools.quickstart.ephemeral import configuration
-from tools.quickstart.state import QuickstartError
 
 
 @pytest.fixture(autouse=True)
@@ -31,16 +31,16 @@ def test_the_stack_s_own_cluster_is_left_out_and_all_else_kept(tmp_path: Path) -
 
 
 def test_a_stack_without_a_file_is_refused_with_those_that_have_one() -> None:
-    with pytest.raises(QuickstartError, match=r"no Pulumi\.nowhere\.yaml\. Stacks with a file: .*dev, .*staging"):
+    with pytest.raises(ToolError, match=r"no Pulumi\.nowhere\.yaml\. Stacks with a file: .*dev, .*staging"):
         configuration(Path("Pulumi.nowhere.yaml"))
 
 
 @pytest.mark.parametrize("value", ["{secure: AAA}", "{headers: [{api-key: {secure: AAA}}]}"])
 def test_secrets_that_cannot_be_read_are_named_with_what_to_do(value: str, tmp_path: Path) -> None:
     config = f"config: {{nginx-tracing:registryPassword: {value}}}\n"
-    with pytest.raises(QuickstartError, match=r"registryPassword\.\n.*\n.*change-secrets-provider passphrase"):
+    with pytest.raises(ToolError, match=r"registryPassword\.\n.*\n.*change-secrets-provider passphrase"):
         configuration(write(tmp_path, config))
-    with pytest.raises(QuickstartError, match=r"registryPassword\): export PULUMI_CONFIG_PASSPHRASE_FILE"):
+    with pytest.raises(ToolError, match=r"registryPassword\): export PULUMI_CONFIG_PASSPHRASE_FILE"):
         configuration(write(tmp_path, "encryptionsalt: v1:abc\n" + config))
 
 
@@ -57,7 +57,7 @@ def test_a_lab_is_removed_though_it_was_not_made_to_its_end_unless_it_ran_before
 
     def make() -> clusters.Cluster:
         running[0] = True
-        raise QuickstartError("The images were not pushed.")
+        raise ToolError("The images were not pushed.")
 
     monkeypatch.setattr(clusters, "_lab", make)
 
@@ -65,6 +65,6 @@ def test_a_lab_is_removed_though_it_was_not_made_to_its_end_unless_it_ran_before
         gone.append(cluster.source)
 
     monkeypatch.setattr(clusters, "remove", remove)
-    with pytest.raises(QuickstartError, match="not pushed"), clusters.throw_away():
+    with pytest.raises(ToolError, match="not pushed"), clusters.ephemeral_cluster():
         pass
     assert gone == removed

@@ -1,10 +1,8 @@
 """The arguments of `up`, `down`, `pulumi` and `preview`."""
 
-import subprocess
-from typing import Any
-
 import pytest
 
+from tools.pulumi_cli import PulumiCli
 from tools.quickstart import clusters, command, ephemeral, stack
 
 
@@ -34,19 +32,20 @@ def test_pulumi_gets_every_flag_but_a_first_help(
     cluster = clusters.Cluster(source="yours", description="a cluster", stack_file="")
     calls: list[list[str]] = []
 
-    def run(arguments: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        calls.append(arguments)
-        return subprocess.CompletedProcess(arguments, 3)
+    def show(_: PulumiCli, *arguments: str, may_ask: bool) -> int:
+        assert may_ask
+        calls.append(list(arguments))
+        return 3
 
     def environment(_: clusters.Cluster) -> dict[str, str]:
         return {}
 
     monkeypatch.setattr(clusters, "saved", lambda: cluster)
     monkeypatch.setattr(stack, "environment", environment)
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(PulumiCli, "show", show)
     assert command.pulumi(["--version"]) == 3
     assert command.pulumi(["up", "--help"]) == 3
-    assert calls == [["pulumi", "--version"], ["pulumi", "up", "--help"]]
+    assert calls == [["--version"], ["up", "--help"]]
     with pytest.raises(SystemExit) as ended:
         command.pulumi(["--help"])
     assert ended.value.code == 0

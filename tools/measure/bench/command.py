@@ -19,7 +19,7 @@ from lab.build.targets import VEGETA
 from lab.cluster import lifecycle
 from lab.errors import LabError
 from lab.progress import Progress
-from lab.stack import take_interrupts
+from tools.lab_stack import take_interrupts
 from tools.measure.bench import commands, cost, growth
 from tools.measure.bench.processes import COMPONENTS
 from tools.measure.reliability.figures import MODULE

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.bench.programs import EMPTY, ONE_NAMESPACE, another
 from tools.measure.bench.tables import Rows, seconds
 from tools.measure.reliability.faults import must

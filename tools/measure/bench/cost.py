@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lab.build.targets import VEGETA
 from lab.errors import LabError
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.bench.processes import COMPONENTS, usage, wait_until_idle
 from tools.measure.reliability import baseline
 from tools.measure.reliability.ladder import freshness

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.bench.programs import INSTANCES, another
 from tools.measure.bench.tables import Rows, seconds
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lab.stack import Stack
+from tools.lab_stack import Stack
 
 EMPTY = ""
 

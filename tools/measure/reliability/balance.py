@@ -13,10 +13,12 @@ from typing import Self
 
 from lab.paths import KUBECONFIG
 from lab.waiting import wait_until
+from tools.cluster import Access
 from tools.measure.reliability.faults import pods
 from tools.measure.reliability.figures import Number
 from tools.measure.reliability.traffic import Sent
-from tools.probe.counters import (
+from tools.probe.counters import Counters
+from tools.probe.names import (
     ACCEPTED,
     DISCARDED,
     ENQUEUE_FAILED,
@@ -25,7 +27,6 @@ from tools.probe.counters import (
     REFUSED,
     SEND_FAILED,
     SENT,
-    Counters,
 )
 from tools.probe.result import HopCounters
 
@@ -81,10 +82,10 @@ class Counting:
             self._runner = self._ends.enter_context(asyncio.Runner())
 
             def is_quiet() -> bool:
-                return self._is_quiet(Counters(self._namespace or "", None, KUBECONFIG))
+                return self._is_quiet(Counters(self._namespace or "", Access(str(KUBECONFIG))))
 
             wait_until(is_quiet, f"Spans were under way for {QUIET_LIMIT_SECONDS} s.", seconds=QUIET_LIMIT_SECONDS)
-            self._counters = Counters(self._namespace, None, KUBECONFIG)
+            self._counters = Counters(self._namespace, Access(str(KUBECONFIG)))
             self._pods = _lives(self._namespace)
             self._runner.run(self._counters.start())
         return self

@@ -18,7 +18,7 @@ from lab.build.targets import NGINX_PLUS, VEGETA
 from lab.cluster import lifecycle
 from lab.errors import LabError
 from lab.progress import Progress
-from lab.stack import Stack, take_interrupts
+from tools.lab_stack import Stack, take_interrupts
 from tools.measure.reliability import baseline, configurations, edited, faulty, foreign, full_disk, interrupted, steady
 from tools.measure.reliability.figures import Figure, show, write
 from tools.measure.reliability.ladder import RATES, freshness, ladder

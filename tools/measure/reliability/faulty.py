@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lab.cluster import lifecycle
 from lab.progress import Progress
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.reliability.backoff import longest_after
 from tools.measure.reliability.balance import Balance, Counting
 from tools.measure.reliability.faults import kill, must, pods, roll, scale, unreachable, wait_ready
@@ -15,7 +15,7 @@ from tools.measure.reliability.figures import Figure, Number
 from tools.measure.reliability.logs import Complaints
 from tools.measure.reliability.traces import missing
 from tools.measure.reliability.traffic import Sent, Traffic, send_for
-from tools.probe.counters import FAILURE_TEXT
+from tools.probe.names import FAILURE_TEXT
 from tools.probe.result import percentile
 
 RATE = 200.0

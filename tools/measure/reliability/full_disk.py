@@ -4,14 +4,15 @@ import json
 import time
 
 from lab.cluster.volumes import SMALL_STORAGE_CLASS
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.reliability.faults import enlarge, must, pods, scale
 from tools.measure.reliability.faulty import RECONNECTED_SECONDS, TEMPO
 from tools.measure.reliability.figures import Figure, Number
 from tools.measure.reliability.logs import Complaints
 from tools.measure.reliability.traces import missing
 from tools.measure.reliability.traffic import send_for
-from tools.probe.counters import FULL_TEXT, REFUSED, parse_metrics
+from tools.probe.metrics import parse_metrics, total
+from tools.probe.names import FULL_TEXT, REFUSED
 
 RATE = 2000.0
 FILL_SECONDS = 180
@@ -76,8 +77,8 @@ def _recovered(stack: Stack, name: str) -> Figure:
 
 def _refused(stack: Stack) -> int:
     """Spans that the Collectors did not take."""
-    total = 0.0
+    refused = 0.0
     for pod in pods(stack.namespace, "otel-collector"):
         path = f"/api/v1/namespaces/{stack.namespace}/pods/{pod['metadata']['name']}:8888/proxy/metrics"
-        total += parse_metrics(must("get", f"--raw={path}"), [REFUSED]).get(REFUSED, 0.0)
-    return int(total)
+        refused += total(parse_metrics(must("get", f"--raw={path}"), [REFUSED]), REFUSED)
+    return int(refused)

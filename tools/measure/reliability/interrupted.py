@@ -11,13 +11,13 @@ import yaml
 
 from lab.errors import LabError
 from lab.paths import REPOSITORY
-from lab.stack import Stack
 from settings.errors import PROJECT
-from tools.drift.kubectl import Access
-from tools.drift.orphans import strangers
+from tools.cluster import Access
+from tools.drift.orphans import orphans
+from tools.errors import ToolError
+from tools.lab_stack import Stack
 from tools.measure.reliability.faults import free_volumes
 from tools.measure.reliability.figures import Figure
-from tools.pull_request.errors import PreviewsError
 
 AUTO_NAMED = ("ConfigMap", "Secret", "NetworkPolicy")
 """An edit of one makes a new one, by design: pods of before keep the old one for as long as they are there."""
@@ -36,7 +36,7 @@ def killed(stack: Stack, show: Callable[[str], None]) -> list[Figure]:
     """
     # What was created and is not in the state has another field manager: without force its fields are a conflict.
     forced = replace(stack, environment=stack.environment | {"PULUMI_K8S_ENABLE_PATCH_FORCE": "true"})
-    failures, orphans = list[str](), list[str]()
+    failures, left = list[str](), list[str]()
     steps = 0
     while is_killed_after(stack, steps + 1):
         steps += 1
@@ -47,7 +47,7 @@ def killed(stack: Stack, show: Callable[[str], None]) -> list[Figure]:
             failures.append(f"{steps}: up failed: {again.stdout[-300:]}")
         elif planned := stack.planned():
             failures.append(f"{steps}: not converged: {planned}")
-        orphans += _orphans(stack)
+        left += _orphans(stack)
         stack.must("destroy", "--yes", "--skip-preview")
         free_volumes()
     what = "`pulumi up` killed after each resource"
@@ -56,7 +56,7 @@ def killed(stack: Stack, show: Callable[[str], None]) -> list[Figure]:
         Figure(
             f"{what}: `pulumi up` converges", "all", value, bool(steps) and not failures, {"wrong": "; ".join(failures)}
         ),
-        Figure(f"{what}: orphaned until `destroy`", "0", str(len(orphans)), not orphans, {"which": ", ".join(orphans)}),
+        Figure(f"{what}: orphaned until `destroy`", "0", str(len(left)), not left, {"which": ", ".join(left)}),
     ]
 
 
@@ -88,8 +88,8 @@ def _orphans(stack: Stack) -> list[str]:
     outputs = [resource["outputs"] for resource in state if "metadata" in resource.get("outputs", {})]
     names = {(item["metadata"].get("namespace", ""), item["kind"], item["metadata"]["name"]) for item in outputs}
     try:
-        found = strangers(names, f"{PROJECT}/{stack.name}", Access(environment=stack.environment))
-    except PreviewsError as error:
+        found = orphans(names, f"{PROJECT}/{stack.name}", Access(stack.environment["KUBECONFIG"]))
+    except ToolError as error:
         raise LabError(str(error)) from None
     # Claims of replicas are in no state; they go with the namespace.
     return [f"{item.kind} {item.name}" for item in found if not item.is_claim]

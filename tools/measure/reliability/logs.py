@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from lab.cluster.lifecycle import kubectl, kubectl_command
-from tools.probe.counters import DROPPED_TEXT, FAILURE_TEXT
+from tools.probe.names import DROPPED_TEXT, FAILURE_TEXT
 
 _SELECTOR = "--selector=app.kubernetes.io/part-of=nginx-tracing"
 _MOST_PODS = "--max-log-requests=20"

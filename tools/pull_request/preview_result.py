@@ -1,4 +1,4 @@
-"""Previews as Pulumi writes them: the parts of `pulumi preview --json` and of an event log that the comment shows.
+"""Reads previews as Pulumi writes them: those parts of `pulumi preview --json` and of an event log that are shown.
 
 The shapes are those of Pulumi 3.259: `pkg/display/json.go` and `sdk/go/common/apitype/events.go`. The configuration,
 the outputs and everything else that is not named here is never read, so it cannot be shown.
@@ -24,7 +24,7 @@ class State(_Part):
 
 
 class Step(_Part):
-    """What the engine means to do to one resource."""
+    """The engine's plan for one resource."""
 
     op: str
     urn: str
@@ -42,7 +42,7 @@ class Diagnostic(_Part):
     urn: str = ""
 
 
-class Digest(_Part):
+class PreviewResult(_Part):
     """One preview; a preview that came to its end, even to a bad one, has a summary."""
 
     steps: list[Step] = Field(default_factory=list[Step])
@@ -51,7 +51,7 @@ class Digest(_Part):
 
 
 class PolicyViolation(_Part):
-    """A policy that a resource, or the stack, breaks. These are in the event log only, the JSON leaves them out."""
+    """A policy that a resource, or the stack, violates. The JSON leaves these out; the event log has them."""
 
     policy_name: str
     enforcement_level: str
@@ -73,29 +73,29 @@ class Environment:
     """One environment's preview."""
 
     name: str
-    digest: Digest | None
-    """None where there is no preview to read; then `problem` says why."""
+    result: PreviewResult | None
+    """None where no preview can be read; `problem` says why."""
     problem: str = ""
     text: str = ""
-    """What was written instead of a preview."""
+    """The text that the file has instead of a preview."""
     violations: list[PolicyViolation] = field(default_factory=list[PolicyViolation])
     has_event_log: bool = False
     event_log_problem: str = ""
 
 
 def read(name: str, file: Path, event_log: Path | None = None) -> Environment:
-    """Reads an environment's preview; what cannot be read is a preview that failed.
+    """Reads an environment's preview; a file that cannot be read counts as a preview that failed.
 
     Args:
         name: the environment.
-        file: what `pulumi preview --json` printed.
-        event_log: what its `--event-log` wrote, for the policies.
+        file: the output of `pulumi preview --json`.
+        event_log: the file of its `--event-log`, for the policies.
     """
-    digest, problem, text = _digest(file)
+    result, problem, text = _result(file)
     violations, event_log_problem = _violations(event_log) if event_log else ([], "")
     return Environment(
         name,
-        digest=digest,
+        result=result,
         problem=problem,
         text=text,
         violations=violations,
@@ -104,8 +104,8 @@ def read(name: str, file: Path, event_log: Path | None = None) -> Environment:
     )
 
 
-def _digest(file: Path) -> tuple[Digest | None, str, str]:
-    """The preview, or why there is none and the text that is there instead."""
+def _result(file: Path) -> tuple[PreviewResult | None, str, str]:
+    """Returns the preview; or None, why there is none, and the text that the file has instead."""
     try:
         content = file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -115,11 +115,11 @@ def _digest(file: Path) -> tuple[Digest | None, str, str]:
     if not content.strip():
         return None, "The preview left an empty file.", ""
     try:
-        return Digest.model_validate_json(content), "", ""
+        return PreviewResult.model_validate_json(content), "", ""
     except ValidationError:
         text = "".join(_before_json(content))
         hidden = len(content) - len(text)
-        problem = "Instead of a preview's JSON there is text."
+        problem = "The file has text instead of a preview's JSON."
         if hidden:
             # Cut-off JSON begins with the configuration, and may hold Secrets in plain text.
             problem = f"The preview's JSON is broken; {hidden} characters of it are not shown, as they may be secret."
@@ -134,7 +134,7 @@ def _before_json(content: str) -> Iterator[str]:
 
 
 def _violations(event_log: Path) -> tuple[list[PolicyViolation], str]:
-    """The violations in an event log, a JSON document on each line, or why they are not known."""
+    """Reads the violations from an event log, which has a JSON document on each line; or says why it cannot."""
     try:
         lines = event_log.read_text(encoding="utf-8").splitlines()
         events = [_Event.model_validate_json(line) for line in lines if line.strip()]

@@ -1,6 +1,6 @@
 """A stack of the program on the lab, for tests and measurements: a copy with a backend of its own.
 
-`make up` is not built on it: it deploys the checkout itself, on whatever cluster it takes.
+`make up` does not use it: it deploys the checkout itself, on whatever cluster it takes.
 """
 
 import json
@@ -17,15 +17,20 @@ from typing import Any
 import yaml
 
 from lab.errors import LabError
-from lab.paths import BIN, KUBECONFIG, REPOSITORY
+from lab.paths import BIN, KUBECONFIG
+from tools.errors import ToolError
+from tools.paths import REPOSITORY
+from tools.pulumi_cli import PulumiCli, local_backend
 
 PROGRAM = ("Pulumi.yaml", "__main__.py", "settings", "components", "docker", "requirements.txt")
+"""The files and folders of the checkout that a copy of the program needs."""
 
 
 def take_interrupts() -> None:
-    """Undoes, for this process and those that it starts, that a job in the background ignores SIGINT.
+    """Lets this process and its children take SIGINT, which a shell makes jobs in the background ignore.
 
-    The engine ends its plugins with that signal, and waits five seconds for those that do not hear it: in each command.
+    The engine ends its plugins with that signal, and in each command it waits five seconds for a plugin that ignores
+    it.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -38,46 +43,43 @@ class Stack:
     name: str
     namespace: str
     environment: dict[str, str]
-    """In which `pulumi` and `kubectl` find the stack and the lab."""
+    """The variables by which `pulumi` and `kubectl` find the stack and the lab."""
 
     @classmethod
     def lay_out(cls, folder: Path, name: str, namespace: str) -> "Stack":
         """Copies the program into a new folder and makes a stack of it with the lab's images."""
         return cls(folder, name, namespace, lay_out(folder, name, namespace))
 
+    @property
+    def cli(self) -> PulumiCli:
+        """The Pulumi CLI on this stack."""
+        return PulumiCli(self.name, self.folder, self.environment)
+
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs the Pulumi CLI on this stack."""
-        return subprocess.run(
-            ["pulumi", "--non-interactive", "--color=never", *arguments, f"--stack={self.name}"],
-            check=False,
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        return self.cli.run(*arguments)
 
     def must(self, *arguments: str) -> str:
-        """Runs the Pulumi CLI.
+        """Runs the Pulumi CLI and returns what it printed.
 
         Raises:
             LabError: it failed; with what it printed.
         """
-        done = self.pulumi(*arguments)
-        if done.returncode != 0:
-            raise LabError(f"`pulumi {' '.join(arguments)}` exited with {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done.stdout
+        try:
+            return self.cli.must(*arguments)
+        except ToolError as error:
+            raise LabError(str(error)) from None
 
     def up(self) -> str:
-        """Deploys."""
+        """Deploys the stack."""
         return self.must("up", "--yes", "--skip-preview")
 
     def outputs(self) -> dict[str, Any]:
-        """The stack's outputs."""
+        """Returns the stack's outputs."""
         return json.loads(self.must("stack", "output", "--json"))
 
     def planned(self) -> dict[str, str]:
-        """What a preview would do: an operation for each resource's `type::name`, unchanged ones left out."""
+        """Returns what a preview would do: an operation for each resource's `type::name`, unchanged ones left out."""
         steps = json.loads(self.must("preview", "--json"))["steps"]
         named = {"::".join(step["urn"].split("::")[-2:]).split("$")[-1]: step["op"] for step in steps}
         return {name: operation for name, operation in named.items() if operation != "same"}
@@ -91,9 +93,9 @@ def lay_out(folder: Path, name: str, namespace: str) -> dict[str, str]:
     """Copies the program into a new folder and makes a stack of it with the lab's images.
 
     Args:
-        folder: where; made here.
-        name: the stack.
-        namespace: what it deploys to.
+        folder: the copy's; it is created here.
+        name: the stack's name.
+        namespace: the namespace that the stack deploys to.
 
     Returns:
         The environment in which `pulumi` and `kubectl` find the stack and the lab.
@@ -111,17 +113,17 @@ def lay_out(folder: Path, name: str, namespace: str) -> dict[str, str]:
     (folder / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(document))
     backend = folder / "backend"
     backend.mkdir()
-    environment = os.environ | {
-        # As a person's shell: Python keeps what it compiled for the next command, whatever these tests run with.
+    own = {
+        # As in a person's shell: Python keeps what it compiled for the next command, though the tests may not.
         "PYTHONDONTWRITEBYTECODE": "",
         # The lab's Python language host takes the interpreter from PATH.
         "PATH": f"{BIN}:{sys.prefix}/bin:{os.environ['PATH']}",
         "KUBECONFIG": str(KUBECONFIG),
-        # Without files of attributes: Pulumi writes those in place, and an empty one, after a kill, is as no state.
-        "PULUMI_BACKEND_URL": f"file://{backend}?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE": "protects nothing",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
-    command = ["pulumi", "stack", "init", name]
-    subprocess.run(command, check=True, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    environment = os.environ | own | local_backend(backend)
+    try:
+        PulumiCli(folder=folder, environment=environment).must("stack", "init", name)
+    except ToolError as error:
+        raise LabError(str(error)) from None
     return environment

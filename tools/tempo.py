@@ -1,4 +1,4 @@
-"""Tempo's HTTP API, as far as a probe needs it: one trace by ID, and a search.
+"""A client of Tempo's HTTP API: one trace by ID, and a search.
 
 Checked against Tempo 2.7: https://grafana.com/docs/tempo/latest/api_docs/
 """
@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-import httpx
+import httpx2
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from pydantic import BaseModel, Field
 
-from tools.probe.otlp import parse_trace
-from tools.probe.result import Span
-from tools.probe.traffic import describe
-
 LOOK_UP_TIMEOUT_SECONDS = 5.0
-# The clocks of this machine and of the nodes may differ.
+"""Our choice."""
+# The clocks of this machine and of the nodes may differ: our choice.
 CLOCK_MARGIN_SECONDS = 60
+_PROTOBUF = "application/protobuf"
 
 
 class LookUpError(Exception):
-    """Tempo did not answer a look-up, or with an error; that tells nothing about the trace."""
+    """Tempo did not answer a look-up, or with an error. It tells nothing about the trace."""
 
 
 class _FoundTrace(BaseModel):
@@ -33,7 +33,7 @@ class _Found(BaseModel):
 
 @dataclass(frozen=True)
 class Login:
-    """Who may read traces, where Tempo's API has a password."""
+    """The user and password of Tempo's API, where it has a password."""
 
     user: str
     password: str = field(repr=False)
@@ -44,7 +44,7 @@ class Tempo:
 
     def __init__(self, url: str, query: str, limit: int, login: Login | None = None) -> None:
         # The proxies of the environment are not used: a node's address is reached directly.
-        self._client = httpx.AsyncClient(
+        self._client = httpx2.AsyncClient(
             base_url=url,
             timeout=LOOK_UP_TIMEOUT_SECONDS,
             trust_env=False,
@@ -61,31 +61,35 @@ class Tempo:
         await self._client.aclose()
 
     async def has(self, trace_id: str) -> bool:
-        """A look-up by ID finds the trace.
+        """Tells whether a look-up by ID finds the trace.
 
         Raises:
             LookUpError: Tempo does not answer, or with an error.
         """
-        return bool(await self.spans(trace_id))
+        return bool((await self.trace(trace_id)).resource_spans)
 
-    async def spans(self, trace_id: str) -> list[Span]:
-        """The spans of a trace, by start; none when Tempo does not know it.
+    async def trace(self, trace_id: str) -> TracesData:
+        """Returns a trace; an empty one when Tempo does not know it.
+
+        Tempo's message `Trace` is OTLP's `TracesData` on the wire: both have the resources' spans in field 1.
 
         Raises:
             LookUpError: Tempo does not answer, or with an error.
         """
-        answer = await self._get(f"/api/traces/{trace_id}")
+        answer = await self._get(f"/api/traces/{trace_id}", accept=_PROTOBUF)
         if answer.status_code == HTTPStatus.NOT_FOUND:
-            return []
+            return TracesData()
+        if not _accepted(answer).headers.get("content-type", "").startswith(_PROTOBUF):
+            raise LookUpError(_not_tempo(answer))
         try:
-            return parse_trace(_accepted(answer).content)
-        except ValueError:
+            return TracesData.FromString(answer.content)
+        except DecodeError:
             raise LookUpError(_not_tempo(answer)) from None
 
     async def search(self) -> set[str]:
-        """The IDs of the traces that the run's query finds, as Grafana's Explore asks: with a start and an end.
+        """Returns the IDs of the traces that the run's query finds, with a start and an end as Grafana's Explore asks.
 
-        Without these Tempo looks at what the ingesters hold only.
+        Without these, Tempo searches the ingesters alone.
 
         Raises:
             LookUpError: Tempo does not answer, or with an error.
@@ -94,14 +98,12 @@ class Tempo:
         parameters = {"q": self._query, "limit": self._limit, "spss": 1, "start": self._start, "end": end}
         answer = await self._get("/api/search", parameters)
         try:
-            found = _Found.model_validate_json(_accepted(answer).content)
+            return found_ids(_accepted(answer).content)
         except ValueError:
             raise LookUpError(_not_tempo(answer)) from None
-        # Tempo leaves out the leading zeros of the IDs that it lists.
-        return {trace.trace_id.zfill(32) for trace in found.traces}
 
     async def not_ready(self) -> str | None:
-        """Why Tempo is not ready; None when it is."""
+        """Returns why Tempo is not ready; None when it is."""
         try:
             _accepted(await self._get("/ready"))
         except LookUpError as error:
@@ -109,25 +111,42 @@ class Tempo:
         return None
 
     async def refuses_password(self) -> bool:
-        """Whether the API asks for a password, or for another one than it is given.
+        """Tells whether the API asks for a password, or for another one than it is given.
 
         Raises:
             LookUpError: Tempo does not answer.
         """
         return (await self._get("/api/echo")).status_code == HTTPStatus.UNAUTHORIZED
 
-    async def _get(self, path: str, parameters: dict[str, str | int] | None = None) -> httpx.Response:
+    async def _get(
+        self, path: str, parameters: dict[str, str | int] | None = None, accept: str = "*/*"
+    ) -> httpx2.Response:
         try:
-            return await self._client.get(path, params=parameters)
-        except httpx.HTTPError as error:
+            return await self._client.get(path, params=parameters, headers={"Accept": accept})
+        except httpx2.HTTPError as error:
             raise LookUpError(describe(error)) from None
 
 
-def _accepted(answer: httpx.Response) -> httpx.Response:
+def found_ids(document: bytes) -> set[str]:
+    """Returns the trace IDs in the answer to a search, with the leading zeros that Tempo leaves out there.
+
+    Raises:
+        ValueError: the document is no answer to a search.
+    """
+    return {trace.trace_id.zfill(32) for trace in _Found.model_validate_json(document).traces}
+
+
+def describe(error: Exception) -> str:
+    """Returns an HTTP client's error in words; some errors have no text of their own."""
+    text = str(error).rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _accepted(answer: httpx2.Response) -> httpx2.Response:
     if answer.status_code != HTTPStatus.OK:
         raise LookUpError(f"HTTP {answer.status_code}: {answer.text.strip()[:200]}")
     return answer
 
 
-def _not_tempo(answer: httpx.Response) -> str:
+def _not_tempo(answer: httpx2.Response) -> str:
     return f"{answer.url} answers something else than Tempo would: {answer.text.strip()[:100]!r}"

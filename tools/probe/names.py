@@ -1,0 +1,33 @@
+"""Names the counters of each hop, and the texts that hops write into their logs."""
+
+from components.documents import collector, tempo_gateway
+
+COLLECTOR_METRICS_PORT = collector.METRICS_PORT
+# The port of the gateway in Tempo's pod: Tempo's own port is open to the pod alone.
+TEMPO_METRICS_PORT = tempo_gateway.INSIDE_PORT
+ACCEPTED = "otelcol_receiver_accepted_spans"
+REFUSED = "otelcol_receiver_refused_spans"
+SENT = "otelcol_exporter_sent_spans"
+SEND_FAILED = "otelcol_exporter_send_failed_spans"
+ENQUEUE_FAILED = "otelcol_exporter_enqueue_failed_spans"
+QUEUE_SIZE = "otelcol_exporter_queue_size"
+RECEIVED = "tempo_distributor_spans_received_total"
+DISCARDED = "tempo_discarded_spans_total"
+TO_TEMPO = "otlp/tempo"
+"""The Collector's exporter to the stack's own Tempo."""
+# Gauges: the value after the run counts, not the difference. In exports, not in spans; exports under way are included.
+GAUGES = {QUEUE_SIZE}
+# In the order of a span's way.
+COLLECTOR_METRICS = (ACCEPTED, REFUSED, SENT, SEND_FAILED, ENQUEUE_FAILED, QUEUE_SIZE)
+TEMPO_METRICS = (RECEIVED, DISCARDED)
+
+LOGGED = "requests_in_access_log"
+DROPPED_LINES = "dropped_records_lines"
+FAILURE_LINES = "export_failure_lines"
+FULL_LINES = "disk_full_lines"
+# The texts of ngx_otel_module in NGINX's error log.
+DROPPED_TEXT = "OTel dropped records"
+FAILURE_TEXT = "OTel export failure"
+# The operating system's text, in Tempo's log.
+FULL_TEXT = "no space left on device"
+NO_TEMPO = "the stack has no Tempo of its own"

@@ -1,0 +1,54 @@
+"""Reads the spans of a trace from OTLP."""
+
+from collections.abc import Iterable
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import Status, TracesData
+
+from tools.probe.result import Span
+
+
+def spans_of(trace: TracesData) -> list[Span]:
+    """Returns the spans of a trace, by their start."""
+    spans: list[Span] = []
+    for batch in trace.resource_spans:
+        resource = _texts(batch.resource.attributes)
+        service = resource.pop("service.name", "(no service.name)")
+        spans += [_plain(span, service, resource) for scope in batch.scope_spans for span in scope.spans]
+    return sorted(spans, key=lambda span: span.start_unix_nano)
+
+
+def _plain(span: OtlpSpan, service: str, resource: dict[str, str]) -> Span:
+    return Span(
+        service=service,
+        name=span.name,
+        span_id=span.span_id.hex(),
+        parent_span_id=span.parent_span_id.hex(),
+        kind=_name(OtlpSpan.SpanKind.items(), span.kind, "SPAN_KIND_"),
+        status=_name(Status.StatusCode.items(), span.status.code, "STATUS_CODE_"),
+        status_message=span.status.message,
+        start_unix_nano=span.start_time_unix_nano,
+        duration_seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
+        attributes=_texts(span.attributes),
+        resource=resource,
+    )
+
+
+def _name(values: Iterable[tuple[str, int]], wanted: int, prefix: str) -> str:
+    """Returns the name of an enumeration's value; its number where a later version of OTLP added it."""
+    return next((name.removeprefix(prefix) for name, value in values if value == wanted), str(wanted))
+
+
+def _texts(attributes: Iterable[KeyValue]) -> dict[str, str]:
+    return {attribute.key: _text(attribute.value) for attribute in attributes}
+
+
+def _text(value: AnyValue) -> str:
+    kind = value.WhichOneof("value")
+    if kind is None:
+        return ""
+    if kind == "array_value":
+        return f"[{', '.join(map(_text, value.array_value.values))}]"
+    content: object = getattr(value, kind)
+    return str(content).lower() if isinstance(content, bool) else str(content)
