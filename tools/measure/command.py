@@ -56,7 +56,7 @@ def _listed() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Measures.
+    """Runs the command.
 
     Returns:
         0 when every target is met or a known gap, 1 when one is missed, 2 when nothing was measured or the lab failed.

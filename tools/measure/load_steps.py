@@ -23,6 +23,7 @@ KEPT_UP = 0.98
 
 SAMPLES = 20
 _FOUND_WITHIN_SECONDS = 60
+"""Our choice."""
 
 
 def load_steps(

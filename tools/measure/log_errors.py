@@ -24,6 +24,7 @@ _ERROR = re.compile(
 
 _MOST_KINDS = 8
 _MOST_CHARACTERS = 120
+"""Details list no more than that. Our choice."""
 
 
 class LogErrors:

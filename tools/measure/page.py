@@ -67,14 +67,21 @@ def _remarks(entries: Entries) -> list[str]:
             if result.known_gap:
                 lines.append(f"- **Known gap**, {result.name}: {result.known_gap}")
             elif result.verdict is Verdict.MISSED:
-                lines.append(f"- **Missed**: {result.name}. [The results](measurements.json) hold its details.")
+                lines.append(f"- **Missed**: {result.name}. {_details(result)}")
         if entry.note:
             noted.setdefault(entry.note, []).append(f"`{name}`")
     lines += [f"- {', '.join(names)}: {note}" for note, names in noted.items()]
     return ["", *lines, *_runs(entries)] if lines else _runs(entries)
 
 
+def _details(result: Result) -> str:
+    """Returns the details of a missed target that are texts, such as errors."""
+    texts = [f"{key}: {_cell(value)}" for key, value in result.details.items() if isinstance(value, str)]
+    return f"Details: {'; '.join(texts)}" if texts else "[The results](measurements.json) hold its details."
+
+
 def _runs(entries: Entries) -> list[str]:
+    """Returns a line for each run: its day, its version and the measurements that are from it."""
     runs: dict[tuple[str, str, str], list[str]] = {}
     for name, entry in entries.items():
         runs.setdefault((entry.date, entry.version, entry.module), []).append(f"`{name}`")

@@ -20,10 +20,14 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 """The size of a span's one attribute, in bytes."""
 
 SPANS = 500
+"""Of each size, or fewer of the largest ones. Our choice."""
+
 MESSAGE_BYTES = 10_000_000
 """The largest message, in bytes: below what the Collector takes. Small spans all fit into one message."""
 
 FOUND_SECONDS = 30.0
+"""Our choice."""
+
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 

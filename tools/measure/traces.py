@@ -12,6 +12,8 @@ from tools.measure.traffic import Sent
 _WINDOW_SECONDS = 10
 _MARGIN_SECONDS = 2
 _MOST_IN_A_WINDOW = 1_000_000
+"""Each search covers a short window, and its limit lies far above any window's traces. Our choice."""
+
 _MOST_BY_ID = 500
 """Limits the look-ups by ID: each takes Tempo some 10 ms."""
 

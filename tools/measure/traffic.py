@@ -23,6 +23,8 @@ from tools.probe.result import percentile
 _CHUNK = 64
 _TIMEOUT = "10s"
 _STARTED_WITHIN_SECONDS = 10
+"""Our choice: targets that are written at once, the limit of an answer and the limit of the first answer."""
+
 _CONNECTIONS = 256
 """Bounds the connections, as a load balancer's pool is bounded. A request's wait for one counts as its answer's time.
 

@@ -40,9 +40,9 @@ def test_a_known_gap_stands_with_its_reason_below_its_table() -> None:
 
 
 def test_a_missed_target_and_a_note_stand_below_their_table() -> None:
-    missed = Result("Tempo SIGKILL", "0", "3", met=False)
+    missed = Result("Tempo SIGKILL", "0", "3", met=False, details={"failed": 3, "reasons": "status\n502"})
     shown = section("What faults lose", {"tempo-kill": entry(missed, note="Beside other work.")})
-    assert "- **Missed**: Tempo SIGKILL." in shown
+    assert "- **Missed**: Tempo SIGKILL. Details: reasons: status 502" in shown
     assert "- `tempo-kill`: Beside other work." in shown
     assert "Of 1 targets 0 are met, 0 are known gaps and 1 are missed." in page.render({"tempo-kill": entry(missed)})
 

@@ -15,6 +15,8 @@ from tools.measure.results import Result
 
 ROUNDS = 5
 PREVIEW_ROUNDS = 10
+"""Our choice."""
+
 PREVIEW_RATIO = 1.3
 """The aim for a preview: at most 1.3 times the preview of a single Namespace."""
 

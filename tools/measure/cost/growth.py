@@ -11,6 +11,7 @@ from tools.measure.results import Result
 ROUNDS = 3
 ROUTES = (1, 10, 50)
 TIMES = (1, 3, 10)
+"""Our choice."""
 
 
 def routes(scratch: Path, show: Callable[[str], None]) -> list[Result]:
