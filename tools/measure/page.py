@@ -1,4 +1,4 @@
-"""Writes the page of the measurements from their last results: `page.md` holds the reasons and the tables' places."""
+"""Writes the page of the measurements from their last results: a template holds the reasons and the places of the tables."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from tools.measure.load_steps import BASELINE, PROGRAM
 from tools.measure.results import RESULTS, Entries, Entry, Result, Verdict
 
 PAGE = RESULTS.with_suffix(".md")
-TEMPLATE = Path(__file__).parent / "page.md"
+TEMPLATE = Path(__file__).parent / "page.md.template"
 LOAD_STEPS = "load-steps"
 NOT_MEASURED = "Not measured yet."
 _PLACE = re.compile(r"^<!-- (summary|[a-z-]+ table) -->$", re.MULTILINE)

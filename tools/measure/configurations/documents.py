@@ -54,6 +54,9 @@ CANNOT_BE_KNOWN = ("host not found", "SSL_", "cannot load", "could not build")
 OF_THE_IMAGE = ("unknown directive", 'unknown "', "open()")
 """NGINX's errors about directives and variables of modules, and about files."""
 
+OF_PLUS = ('invalid parameter "slow_start=', 'invalid parameter "route=', 'invalid parameter "service=', '"drain"')
+"""The stand-in for NGINX Plus is the open-source NGINX, which refuses the parameters that Plus adds to `server`."""
+
 
 @dataclass(frozen=True)
 class Document:
@@ -147,7 +150,11 @@ def _nginx_error(document: Document, folder: Path) -> str:
     # NGINX looks up the names of upstreams when it starts. They have addresses for this one process.
     code, output = _run("unshare", "--mount", "sh", "-c", f"mount --bind {hosts} /etc/hosts && exec {test}")
     error = next((line for line in output.splitlines() if "[emerg]" in line), output)
-    unknowable = CANNOT_BE_KNOWN if document.is_known else (*CANNOT_BE_KNOWN, *OF_THE_IMAGE)
+    unknowable = (
+        *CANNOT_BE_KNOWN,
+        *(() if document.is_known else OF_THE_IMAGE),
+        *(OF_PLUS if document.is_plus else ()),
+    )
     return "" if code == 0 or any(reason in error for reason in unknowable) else error
 
 
