@@ -1,4 +1,4 @@
-"""Writes the page of the measurements from their last results: a template holds the reasons and the places of the tables."""
+"""Writes the page of the measurements from their last results. A template holds the reasons and the tables' places."""
 
 import re
 from collections.abc import Callable, Sequence
