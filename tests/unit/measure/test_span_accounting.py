@@ -1,6 +1,5 @@
 """Compares the counters of a stack on loopback with the requests that were sent."""
 
-import threading
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -106,18 +105,17 @@ def test_counters_disagree_about_a_loss_that_no_lost_trace_explains(
 def test_accounting_begins_once_no_earlier_span_is_under_way(
     stack: FakeStack, lives: Lives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Far longer than the time between two requests: a stack that is quiet for so long has no more of them.
     monkeypatch.setattr(span_accounting, "SETTLED_SECONDS", 2.0)
+    earlier = iter(range(3))
 
-    def send_of_before() -> None:
-        for _ in range(30):
+    def settle(seconds: float) -> None:
+        # An earlier span arrives in each of the first three waits for quiet.
+        if seconds == span_accounting.SETTLED_SECONDS and next(earlier, None) is not None:
             send(stack, 1)
-            time.sleep(0.1)
 
-    before = threading.Thread(target=send_of_before)
-    before.start()
+    monkeypatch.setattr(time, "sleep", settle)
     found = counted(stack)
-    before.join()
+    assert next(earlier, None) is None
     assert found.holds
     assert found.details["spans the Collectors accepted"] == 4
 
