@@ -21,11 +21,11 @@ probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
 preview: $(READY) ## preview what STACK=dev makes on an ephemeral cluster; ARGS="--diff"
 	@$(BIN)/python -m tools preview $(or $(STACK),dev) $(ARGS)
 
-bench: $(READY) ## what the program and tracing cost, as ratios, on the running lab: twenty minutes; ARGS="--only growth"
-	@$(BIN)/python -m tools bench $(ARGS)
+bench: $(READY) ## measure what the program and tracing cost, on the running lab: twenty minutes; ARGS="--only growth"
+	@$(BIN)/python -m tools measure bench $(ARGS)
 
-reliability: $(READY) ## what is lost, under faults and load, on the running lab: an hour and a quarter, reliability.json
-	@$(BIN)/python -m tools reliability $(ARGS)
+reliability: $(READY) ## measure what faults and load lose, on the running lab: an hour and a quarter; ARGS="--only killed"
+	@$(BIN)/python -m tools measure reliability $(ARGS)
 
 drift: $(READY) ## name what was changed in the cluster since the last `pulumi up`; STACK=name, else the selected one
 	@$(BIN)/python -m tools drift $(if $(STACK),--stack $(STACK))

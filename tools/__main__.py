@@ -24,8 +24,7 @@ VERBS = {
     "preview": Verb("preview a stack's configuration on an ephemeral cluster", "tools.quickstart.command", "preview"),
     "comment": Verb("write previews as one comment for a pull request", "tools.pull_request.command"),
     "drift": Verb("name the objects that changed in the cluster since the last `pulumi up`", "tools.drift.command"),
-    "bench": Verb("measure what the program and tracing cost, on the lab", "tools.measure.bench.command"),
-    "reliability": Verb("measure what is lost under faults and load, on the lab", "tools.measure.reliability.command"),
+    "measure": Verb("measure losses under faults and load, and costs, on the lab", "tools.measure.command"),
 }
 
 

@@ -22,12 +22,12 @@ import pytest
 from components.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
 from lab.cluster.lifecycle import kubectl
 from lab.paths import REPOSITORY
+from lab.stack import PROGRAM, Stack
 from tests.lab.conftest import answers
 from tests.lab.test_previews import drift
 from tests.waiting import wait_for
-from tools.lab_stack import PROGRAM, Stack
-from tools.measure.reliability.foreign import snapshot, somebody_s
-from tools.measure.reliability.interrupted import is_killed_after
+from tools.measure.updates.foreign import create_foreign, snapshot
+from tools.measure.updates.interrupted import is_killed_after
 
 NAMESPACE = "tracing-ownership"
 HERE = f"--namespace={NAMESPACE}"
@@ -63,7 +63,7 @@ def refused(stack: Stack) -> str:
 
 
 def test_somebody_s_namespace_is_refused_and_is_as_before_after_up_and_destroy(own: Stack) -> None:
-    somebody_s(NAMESPACE)
+    create_foreign(NAMESPACE)
     before = snapshot(NAMESPACE)
     assert len(before) >= 5
     said = refused(own)
@@ -98,7 +98,7 @@ def test_a_foreign_service_in_the_stack_s_own_namespace_is_refused_and_left_as_i
 
 
 def test_a_namespace_that_is_shared_keeps_everything_of_others(own: Stack) -> None:
-    somebody_s(NAMESPACE)
+    create_foreign(NAMESPACE)
     before = snapshot(NAMESPACE)
     own.configure({"createNamespace": "false"})
     own.up()

@@ -43,8 +43,8 @@ from tests.lab.conftest import NAMESPACE, Stack, answers, connects, find_spans, 
 from tests.lab.marks import Marked, Search
 from tests.otlp import free_port
 from tests.waiting import wait_for
-from tools.measure.reliability.traces import missing
-from tools.measure.reliability.traffic import Traffic
+from tools.measure.traces import missing
+from tools.measure.traffic import Traffic
 
 IMAGE = "lab/stand_ins/nginx-plus"
 USERNAME = "pusher"

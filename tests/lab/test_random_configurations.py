@@ -5,7 +5,8 @@ import pytest
 from lab.build.builder import build
 from lab.build.targets import NGINX_PLUS
 from lab.progress import Progress
-from tools.measure.reliability.configurations import Document, check
+from tools.measure.configurations.check import check
+from tools.measure.configurations.documents import Document
 
 COUNT = 200
 """Some five seconds' worth; `make reliability` tries 10 000."""
@@ -18,9 +19,9 @@ def _readers(lab: None) -> None:  # pyright: ignore[reportUnusedFunction]
 
 def test_every_document_of_an_accepted_configuration_is_read_by_its_program() -> None:
     outcome = check(COUNT, seed=7)
-    assert outcome.complaints == []
+    assert outcome.refusals == []
     # The generator would be of no use if nearly all were refused, or all had the same documents.
-    assert outcome.taken > COUNT / 10
+    assert outcome.accepted > COUNT / 10
     assert min(outcome.read[program] for program in ("nginx", "collector", "tempo")) >= 5
 
 
@@ -33,4 +34,4 @@ def test_every_document_of_an_accepted_configuration_is_read_by_its_program() ->
     ],
 )
 def test_a_document_that_its_program_does_not_read_is_told(program: str, file: str, text: str) -> None:
-    assert Document(program, ((file, text),)).complaint()
+    assert Document(program, ((file, text),)).error()

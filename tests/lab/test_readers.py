@@ -36,7 +36,7 @@ from settings import Settings
 from settings.capabilities import attribute_limit
 from tests import golden
 from tests.module.upstream import resolved
-from tools.measure.reliability.configurations import LAB_TEMPO
+from tools.measure.configurations.documents import LAB_TEMPO
 
 CASES = golden.cases()
 

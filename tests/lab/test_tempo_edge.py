@@ -21,8 +21,8 @@ from tests.lab.test_network import STRANGER, address
 from tests.lab.test_network import stranger as stranger  # noqa: PLC0414 - a fixture
 from tests.module.test_tempo_gateway import CLOSED
 from tests.waiting import wait_for
-from tools.measure.reliability.traces import missing
-from tools.measure.reliability.traffic import Traffic
+from tools.measure.traces import missing
+from tools.measure.traffic import Traffic
 
 PASSWORD = f"canary-{secrets.token_hex(8)}"
 

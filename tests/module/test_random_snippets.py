@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.snippets import Machine, refusals, settings_of
-from tools.measure.reliability.configurations import CANNOT_BE_KNOWN
-from tools.measure.reliability.snippets import random_cases
+from tools.measure.configurations.documents import CANNOT_BE_KNOWN
+from tools.measure.configurations.snippets import random_cases
 
 CASES = 600
 """As many take some ten seconds on two cores; `make reliability` tries 10 000 configurations."""

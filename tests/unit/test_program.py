@@ -17,7 +17,7 @@ from components.cluster import NodeAddressError
 from components.kubeconfig import ClusterUnreachableError
 from tests import golden
 from tests.unit.conftest import SECRET_MARK, Program, Recorder, Run
-from tools.measure.bench.programs import INSTANCES
+from tools.measure.cost.programs import INSTANCES
 
 
 def run_case(case: str, run_program: Run) -> Program:

@@ -1,1 +1,1 @@
-"""What the program and tracing cost, and what is lost under faults and load."""
+"""Measures what faults and load lose and what the program and tracing cost, from outside the program, on the lab."""

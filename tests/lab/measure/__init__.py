@@ -1,0 +1,1 @@
+"""Runs the scenarios of `make reliability` briefly."""

@@ -1,0 +1,46 @@
+"""Turns times and costs into results."""
+
+from tools.measure.cost import spans, tracing
+from tools.measure.cost.timings import Timings
+from tools.measure.results import Verdict
+
+
+def test_medians_are_compared_with_the_base_and_with_their_targets() -> None:
+    timings = Timings("one Namespace")
+    for work, taken in (
+        ("the program", (1.2, 1.5, 9.0)),
+        ("nothing to do", (1.0, 1.4, 1.4)),
+        ("one Namespace", (1.0,)),
+    ):
+        for seconds in taken:
+            timings.add(work, seconds)
+    new, unchanged, base = timings.results({"the program": 1.4, "nothing to do": 1.4})
+    assert (new.value, new.target) == ("1.50 s, 1.50 times one Namespace", "≤ 1.4 times one Namespace")
+    assert (new.verdict, unchanged.verdict, base.verdict) == (Verdict.MISSED, Verdict.MET, Verdict.NO_TARGET)
+    assert base.value == "1.00 s"
+    assert new.details == {"rounds": 3, "min, s": 1.2, "median, s": 1.5, "max, s": 9.0, "ratio": 1.5}
+
+
+def test_traced_requests_are_compared_with_untraced_ones() -> None:
+    costs = [tracing.Cost("untraced", 18_000, 10), tracing.Cost("100 %", 9_000, 15)]
+    assert [(result.name, result.value) for result in tracing.compared(costs)] == [
+        ("requests a second, untraced", "18000, 1.00 times untraced"),
+        ("NGINX's CPU time of a million requests, untraced", "10.0 s, 1.00 times untraced"),
+        ("requests a second, 100 % traced", "9000, 0.50 times untraced"),
+        ("NGINX's CPU time of a million requests, 100 % traced", "15.0 s, 1.50 times untraced"),
+    ]
+
+
+def cost(seconds: float, mebibytes: int, lost: int) -> spans.SpanCost:
+    cpu = dict.fromkeys(map(str, spans.COMPONENTS), seconds)
+    peak = dict.fromkeys(cpu, mebibytes * 2**20)
+    return spans.SpanCost(cpu, peak, 30_000, lost, "p50 1.0 s")
+
+
+def test_spans_are_compared_with_the_baseline_and_none_may_be_lost() -> None:
+    *used, lost, fresh = spans.compared(cost(12, 66, lost=1), cost(8, 132, lost=40))
+    assert [result.value for result in used] == 3 * ["12 s, 1.50 times the baseline's 8 s"] + 3 * [
+        "66 MiB, 0.50 times the baseline's 132 MiB"
+    ]
+    assert (lost.value, lost.verdict) == ("1 of 30000; the baseline 40 of 30000", Verdict.MISSED)
+    assert fresh.value == "p50 1.0 s; the baseline p50 1.0 s"

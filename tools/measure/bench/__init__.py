@@ -1,1 +1,0 @@
-"""Measurements that the README quotes. Each compares two things in one run, on the embedded lab."""

@@ -1,0 +1,278 @@
+"""Lists every measurement: its name, its section of the page, the stack that it needs and how long it takes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.stack import Stack
+from tools.measure.baseline import deploy
+from tools.measure.configurations import check
+from tools.measure.cost import commands, growth, spans, tracing
+from tools.measure.faults import edited, full_disk, scenarios
+from tools.measure.faults.inject import scale
+from tools.measure.load_steps import BASELINE, PROGRAM, RATES, freshness, load_steps
+from tools.measure.results import Result
+from tools.measure.sizes import sizes
+from tools.measure.updates import foreign, interrupted, steady
+
+STEP_SECONDS = 60
+DOWN_SECONDS = 300
+AWAY_SECONDS = 5
+NO_OPS = 10
+CONFIGURATIONS = 10_000
+"""The extent of a full run. Our choice: all of `reliability` takes an hour and a quarter."""
+
+UPDATES, FAULTS, LOAD, PROGRAM_COST, TRACING_COST = "updates", "faults", "load", "program", "tracing-and-spans"
+GROUPS = {"reliability": (UPDATES, FAULTS, LOAD), "bench": (PROGRAM_COST, TRACING_COST)}
+"""The sections of each group. `make reliability` and `make bench` measure a group."""
+
+
+@dataclass(frozen=True)
+class SharedStack:
+    """A stack that measurements in a row use one after the other: it loses nothing, apart from what is changed."""
+
+    name: str
+    changed: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Configuration beside `scenarios.CONFIGURATION`."""
+
+
+DURABLE = SharedStack("durable")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Gives a measurement what it works with."""
+
+    scratch: Path
+    """An empty folder."""
+
+    show: Callable[[str], None]
+    """Shows a line of progress."""
+
+    shared: Stack | None = None
+
+    @property
+    def stack(self) -> Stack:
+        """Returns the shared stack. Only measurements that name one have it."""
+        assert self.shared is not None  # noqa: S101 - the catalogue names a stack for every measurement that reads this
+        return self.shared
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Describes one measurement."""
+
+    name: str
+    section: str
+    summary: str
+    minutes: float
+    """Rounded up, on the lab's two cores in the run of 2026-11-26."""
+
+    measure: Callable[[Place], list[Result]]
+    stack: SharedStack | None = DURABLE
+    """None for measurements that need no stack or lay out their own."""
+
+    is_deployed: bool = True
+    """Whether the shared stack is deployed. Otherwise it is only laid out, and the measurement leaves it empty."""
+
+    @property
+    def group(self) -> str:
+        """Returns the group that the section belongs to."""
+        return next(group for group, sections in GROUPS.items() if self.section in sections)
+
+    @property
+    def command(self) -> str:
+        """Returns the command that repeats it."""
+        return f'make {self.group} ARGS="--only {self.name}"'
+
+
+def _load_steps(place: Place) -> list[Result]:
+    """Measures this program's stack and the baseline, one after the other."""
+    outputs = place.stack.outputs()
+    results = load_steps(PROGRAM, outputs, rates=RATES, seconds=STEP_SECONDS, has_target=True, show=place.show)
+    results.append(freshness(PROGRAM, outputs))
+    for workload in (scenarios.NGINX, scenarios.COLLECTOR, scenarios.TEMPO):
+        # Both stacks share two cores: the baseline gets them alone.
+        scale(place.stack.namespace, workload, 0)
+    with deploy.deployed() as urls:
+        results += load_steps(BASELINE, urls, rates=RATES, seconds=STEP_SECONDS, has_target=False, show=place.show)
+        results.append(freshness(BASELINE, urls))
+    for workload, replicas in ((scenarios.TEMPO, 1), (scenarios.COLLECTOR, 2), (scenarios.NGINX, 2)):
+        scale(place.stack.namespace, workload, replicas)
+    return results
+
+
+def _growth(place: Place) -> list[Result]:
+    return growth.routes(place.scratch, place.show) + growth.instances(place.scratch, place.show)
+
+
+MEASUREMENTS = (
+    Measurement(
+        "configurations",
+        UPDATES,
+        "random configurations, whose documents the deployed programs read",
+        1,
+        lambda _: [check.result(CONFIGURATIONS)],
+        stack=None,
+    ),
+    Measurement(
+        "foreign",
+        UPDATES,
+        "foreign objects that `pulumi up` and `destroy` leave untouched",
+        1,
+        lambda place: [foreign.untouched(place.stack, place.show)],
+        is_deployed=False,
+    ),
+    Measurement(
+        "killed",
+        UPDATES,
+        "`pulumi up` killed after each resource",
+        12,
+        lambda place: interrupted.killed(place.stack, place.show),
+        is_deployed=False,
+    ),
+    Measurement(
+        "no-op", UPDATES, "`pulumi up` with nothing to do", 1, lambda place: [steady.no_op(place.stack, NO_OPS)]
+    ),
+    Measurement("refresh", UPDATES, "differences after `pulumi up`", 1, lambda place: [steady.refreshed(place.stack)]),
+    Measurement(
+        "edits",
+        UPDATES,
+        "needless replacements by edits of single options",
+        3,
+        lambda place: [interrupted.edits(place.stack, place.show)],
+    ),
+    Measurement(
+        "tampering",
+        UPDATES,
+        "fields changed by hand in the cluster",
+        1,
+        lambda place: [steady.healed(place.stack, place.show)],
+    ),
+    Measurement("nginx-rollout", FAULTS, "NGINX is replaced", 1, lambda place: scenarios.nginx_rollout(place.stack)),
+    Measurement(
+        "nginx-edited", FAULTS, "NGINX gets another upstream", 1, lambda place: [edited.upstream_edited(place.stack)]
+    ),
+    Measurement("nginx-evicted", FAULTS, "NGINX's pods are evicted", 1, lambda place: [edited.evicted(place.stack)]),
+    Measurement(
+        "nginx-scale-down", FAULTS, "NGINX is scaled", 1, lambda place: [scenarios.nginx_scale_down(place.stack)]
+    ),
+    Measurement(
+        "collector-rollout",
+        FAULTS,
+        "both Collectors are replaced",
+        1,
+        lambda place: [scenarios.collector_rollout(place.stack)],
+    ),
+    Measurement(
+        "collector-kill", FAULTS, "a Collector is killed", 1, lambda place: [scenarios.collector_kill(place.stack)]
+    ),
+    Measurement(
+        "collector-away",
+        FAULTS,
+        "no Collector is there",
+        1,
+        lambda place: [scenarios.collectors_away(place.stack, AWAY_SECONDS)],
+    ),
+    Measurement(
+        "collector-queues",
+        FAULTS,
+        "Collectors with full queues are killed and replaced",
+        2,
+        lambda place: [scenarios.collectors_with_full_queues(place.stack, 30)],
+    ),
+    Measurement(
+        "tempo-down",
+        FAULTS,
+        "Tempo is away for five minutes",
+        8,
+        lambda place: [scenarios.tempo_down(place.stack, DOWN_SECONDS)],
+    ),
+    Measurement("tempo-stop", FAULTS, "Tempo is terminated", 1, lambda place: [scenarios.tempo_stop(place.stack)]),
+    Measurement("tempo-kill", FAULTS, "Tempo is killed", 1, lambda place: [scenarios.tempo_kill(place.stack)]),
+    Measurement(
+        "collector-unreachable",
+        FAULTS,
+        "packets to the Collectors are dropped",
+        6,
+        lambda place: scenarios.collector_unreachable(place.stack, STEP_SECONDS / 4, turns=10),
+    ),
+    Measurement(
+        "node-restart", FAULTS, "the node is killed", 2, lambda place: [scenarios.node_restart(place.stack, 10)]
+    ),
+    Measurement("sizes", LOAD, "spans of 1 kB to 1 MB", 1, lambda place: sizes(place.stack)),
+    Measurement("load-steps", LOAD, "requests at constant rates, beside the baseline", 15, _load_steps),
+    Measurement("destroy", UPDATES, "objects left by `pulumi destroy`", 1, lambda place: [steady.removed(place.stack)]),
+    Measurement(
+        "full-queue",
+        FAULTS,
+        "the queues' volumes are full",
+        7,
+        lambda place: full_disk.queue(place.stack),
+        stack=SharedStack("full-queue", full_disk.QUEUE_CONFIGURATION),
+    ),
+    Measurement(
+        "full-tempo",
+        FAULTS,
+        "Tempo's volume is full",
+        6,
+        lambda place: full_disk.tempo(place.stack),
+        stack=SharedStack("full-tempo", full_disk.TEMPO_CONFIGURATION),
+    ),
+    Measurement(
+        "commands",
+        PROGRAM_COST,
+        "`pulumi up` beside `kubectl apply` and `diff` of the same objects",
+        5,
+        lambda place: commands.commands(place.scratch, place.show),
+        stack=None,
+    ),
+    Measurement(
+        "previews",
+        PROGRAM_COST,
+        "`pulumi preview` beside smaller programs",
+        2,
+        lambda place: commands.previews(place.scratch, place.show),
+        stack=None,
+    ),
+    Measurement(
+        "growth", PROGRAM_COST, "first previews by the number of routes and components", 2, _growth, stack=None
+    ),
+    Measurement(
+        "tracing",
+        TRACING_COST,
+        "requests a second and CPU time of NGINX: none, all and a tenth traced",
+        5,
+        lambda place: tracing.tracing(place.scratch, place.show),
+        stack=None,
+    ),
+    Measurement(
+        "spans",
+        TRACING_COST,
+        "CPU time, memory and time to a found trace, beside the baseline",
+        6,
+        lambda place: spans.spans(place.scratch, place.show),
+        stack=None,
+    ),
+)
+
+
+def selected(names: list[str], only: list[str] | None = None) -> list[Measurement]:
+    """Returns measurements in their order.
+
+    Args:
+        names: measurements and groups; all measurements if it is empty.
+        only: measurements of these; all of them if it is None.
+
+    Raises:
+        ValueError: a name is not known, or `only` names a measurement that `names` do not contain.
+    """
+    known = {measurement.name for measurement in MEASUREMENTS}
+    if unknown := [name for name in [*names, *(only or [])] if name not in known | set(GROUPS)]:
+        raise ValueError(f"unknown: {', '.join(unknown)}. Names: {', '.join([*GROUPS, *sorted(known)])}.")
+    chosen = [each for each in MEASUREMENTS if not names or each.name in names or each.group in names]
+    if only is None:
+        return chosen
+    if outside := [name for name in only if name not in {each.name for each in chosen}]:
+        raise ValueError(f"not in {' '.join(names)}: {', '.join(outside)}.")
+    return [each for each in chosen if each.name in only]

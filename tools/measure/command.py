@@ -1,0 +1,174 @@
+"""`python -m tools measure`: measures on the running lab, and writes the results and their page."""
+
+import argparse
+import contextlib
+import datetime
+import itertools
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from lab.build.builder import build
+from lab.build.targets import NGINX_PLUS, VEGETA
+from lab.cluster import lifecycle
+from lab.errors import LabError
+from lab.progress import Progress
+from lab.stack import Stack, take_interrupts
+from tools.measure import page, results
+from tools.measure.catalogue import GROUPS, MEASUREMENTS, Measurement, Place, SharedStack, selected
+from tools.measure.faults.scenarios import CONFIGURATION
+from tools.measure.results import MODULE, NOTHING_MEASURED, Entry, Result
+from tools.paths import REPOSITORY
+
+Keep = Callable[[Measurement, list[Result]], None]
+"""Takes the results of a measurement as soon as they are there."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describes the command line."""
+    described = argparse.ArgumentParser(
+        prog="python -m tools measure",
+        description="Measures on the running lab, prints the results and writes "
+        f"{results.RESULTS.relative_to(REPOSITORY)} and the page beside it. Results that were not repeated stay.",
+        epilog=_listed(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    described.add_argument("names", nargs="*", metavar="NAME", help="measurements or groups; all by default")
+    described.add_argument("--only", nargs="+", metavar="NAME", help="these of them alone")
+    described.add_argument("--page", action="store_true", help="write the page from the last results; measure nothing")
+    return described
+
+
+def _listed() -> str:
+    lines: list[str] = []
+    for group in GROUPS:
+        members = [each for each in MEASUREMENTS if each.group == group]
+        lines.append(f"{group}, {sum(each.minutes for each in members):.0f} min:")
+        lines += [f"  {each.name:<22}{each.minutes:>3.0f} min  {each.summary}" for each in members]
+    lines.append(
+        "Exit code: 0 every target is met or a known gap; 1 one is missed; 2 nothing was measured, or the lab failed."
+    )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command.
+
+    Returns:
+        0 when every target is met or a known gap, 1 when one is missed, 2 when nothing was measured or the lab failed.
+    """
+    described = parser()
+    options = described.parse_args(arguments)
+    try:
+        wanted = selected(options.names, options.only)
+    except ValueError as error:
+        described.error(str(error))
+    if options.page:
+        page.write(results.read())
+        return 0
+    take_interrupts()
+    return measure(wanted)
+
+
+def measure(wanted: Sequence[Measurement], file: Path = results.RESULTS) -> int:
+    """Runs measurements, writes their results and the page beside them, and returns the exit code."""
+    # Asked once: the first results that are written make the checkout dirty.
+    version, found = _version(), list[Result]()
+
+    def keep(measurement: Measurement, measured: list[Result]) -> None:
+        found.extend(measured)
+        _write(measurement, measured, version, file)
+
+    error = None
+    try:
+        _on_the_lab(wanted, Progress(), keep)
+    except LabError as failure:
+        error = failure
+    if found:
+        results.show(found, Console())
+    if error:
+        print(f"error: {error}", file=sys.stderr)
+        return NOTHING_MEASURED
+    return results.exit_code(found)
+
+
+def _on_the_lab(wanted: Sequence[Measurement], progress: Progress, keep: Keep) -> None:
+    """Builds what the measurements need, and runs them in a folder of their own.
+
+    Raises:
+        LabError: no lab is running, or something could not be built or deployed.
+    """
+    if not lifecycle.is_running():
+        raise LabError("No lab is running: `make lab-up`.")
+    # The measurement of configurations has NGINX Plus's stand-in read documents.
+    build([VEGETA, NGINX_PLUS] if any(each.name == "configurations" for each in wanted) else [VEGETA], progress)
+    with tempfile.TemporaryDirectory() as scratch:
+        run(wanted, Path(scratch), progress, keep)
+
+
+def run(wanted: Sequence[Measurement], scratch: Path, progress: Progress, keep: Keep) -> None:
+    """Runs measurements. Those in a row that name the same stack share it, and it is deployed once.
+
+    A measurement that fails is a missed target, and the next one goes on.
+
+    Raises:
+        LabError: a shared stack could not be deployed.
+    """
+    for shared, measurements in itertools.groupby(wanted, key=lambda measurement: measurement.stack):
+        with _laid_out(shared, scratch) as stack:
+            is_up = False
+            for measurement in measurements:
+                if stack is not None and measurement.is_deployed and not is_up:
+                    stack.up()
+                    is_up = True
+                folder = scratch / measurement.name
+                folder.mkdir()
+                keep(measurement, _one(measurement, Place(folder, progress.say, stack), progress))
+
+
+def _one(measurement: Measurement, place: Place, progress: Progress) -> list[Result]:
+    with progress.step(measurement.name) as step:
+        try:
+            return measurement.measure(place)
+        except LabError as error:
+            step.failed = True
+            return [results.not_measured(measurement.name, error)]
+
+
+@contextlib.contextmanager
+def _laid_out(shared: SharedStack | None, scratch: Path) -> Generator[Stack | None]:
+    """Lays out a shared stack without deploying it, and removes it at the end."""
+    if shared is None:
+        yield None
+        return
+    stack = Stack.lay_out(scratch / f"stack-{shared.name}", "reliability", "tracing-reliability")
+    stack.configure(CONFIGURATION | dict(shared.changed))
+    try:
+        yield stack
+    finally:
+        stack.pulumi("cancel", "--yes")
+        stack.pulumi("destroy", "--yes", "--skip-preview")
+
+
+def _write(measurement: Measurement, measured: list[Result], version: str, file: Path) -> None:
+    """Replaces the entry of one measurement, and writes the page."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    entry = Entry(measurement.command, today, version, MODULE, measured)
+    entries = results.read(file) | {measurement.name: entry}
+    results.write(entries, file)
+    page.write(entries, file.with_suffix(".md"))
+
+
+def _version() -> str:
+    """Names the version of the checkout; a checkout without git has none."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], check=False, cwd=REPOSITORY, capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"

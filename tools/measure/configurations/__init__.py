@@ -1,0 +1,1 @@
+"""Generates random configurations, and has the deployed programs read the documents of the accepted ones."""

@@ -1,0 +1,175 @@
+"""Writes the documents of a configuration, and has their own programs read them."""
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from components.documents import dump
+from components.documents.collector import FOLDER as COLLECTOR_FOLDER
+from components.documents.collector import (
+    QUEUE_FOLDER,
+    SECRETS_FOLDER,
+    certificate_files,
+    collector_document,
+    secret_files,
+)
+from components.documents.nginx import (
+    CA_FILE,
+    EXPORTER_FILE,
+    LICENSE_FILE,
+    LICENSE_FOLDER,
+    REPORT_CA_FILE,
+    STATE_FOLDER,
+    UPSTREAMS_FILE,
+    UPSTREAMS_FOLDER,
+    exporter_conf,
+    nginx_conf,
+    upstream_files,
+    upstream_keys,
+    upstreams_conf,
+)
+from components.documents.nginx import FOLDER as NGINX_FOLDER
+from components.documents.tempo import tempo_document
+from lab.build.targets import COLLECTOR, NGINX, NGINX_PLUS, TEMPO
+from lab.paths import REPOSITORY
+from settings import Settings
+from settings.limits import exports
+from settings.snippet_rules import reader_of
+
+LAB_TEMPO = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())["config"]["nginx-tracing:tempo"][
+    "image"
+]
+NAMESPACE = "tracing"
+BACKEND = "tempo.tracing.svc:4317"
+
+CANNOT_BE_KNOWN = ("host not found", "SSL_", "cannot load", "could not build")
+"""NGINX's errors about names that it looks up, about OpenSSL's knowledge, and about tables that a cache line limits."""
+
+OF_THE_IMAGE = ("unknown directive", 'unknown "', "open()")
+"""NGINX's errors about directives and variables of modules, and about files."""
+
+OF_PLUS = ('invalid parameter "slow_start=', 'invalid parameter "route=', 'invalid parameter "service=', '"drain"')
+"""The stand-in for NGINX Plus is the open-source NGINX, which refuses the parameters that Plus adds to `server`."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """The files that one program reads."""
+
+    program: str
+    files: tuple[tuple[str, str], ...]
+    """Names and texts, the main file first."""
+
+    is_plus: bool = False
+    is_known: bool = True
+    """Whether this program knows the image that reads it. Files and modules of other images cannot be known."""
+
+    def error(self) -> str:
+        """Has its program read it. Returns the error, or an empty text."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for file, text in self.files:
+                (folder / file).write_text(text.replace("FOLDER", name))
+            return _READERS[self.program](self, folder)
+
+
+def documents(settings: Settings) -> Iterator[Document]:
+    """Writes the documents of a configuration."""
+    yield _nginx(settings)
+    if settings.collector.enabled:
+        document = collector_document(
+            settings.collector,
+            backend=BACKEND if settings.tempo.enabled else None,
+            namespace=NAMESPACE,
+            exports=exports(settings),
+        )
+        text = _moved(dump(document), dict.fromkeys((SECRETS_FOLDER, COLLECTOR_FOLDER, QUEUE_FOLDER), "FOLDER"))
+        others = certificate_files(settings.collector.exporters) | secret_files(settings.collector.exporters)
+        yield Document("collector", (("config.yaml", text), *others.items()))
+    if settings.tempo.enabled:
+        # The document is for the lab's Tempo, whatever image the configuration names: versions differ in a key's name.
+        tempo = settings.tempo.model_copy(update={"image": LAB_TEMPO})
+        yield Document("tempo", (("tempo.yaml", dump(tempo_document(tempo))),))
+
+
+def _nginx(settings: Settings) -> Document:
+    nginx, is_plus = settings.nginx, settings.edition == "plus"
+    endpoint = nginx.exporter.endpoint or "otel-collector.tracing.svc:4317"
+    plus = settings.plus if is_plus else None
+    places = {f"{NGINX_FOLDER}/{file}": f"FOLDER/{file}" for file in (EXPORTER_FILE, CA_FILE, REPORT_CA_FILE)}
+    places |= {f"{NGINX_FOLDER}/mime.types": f"{NGINX.folder}/mime.types"}
+    places |= {LICENSE_FOLDER: "FOLDER", STATE_FOLDER: "FOLDER", "modules/ngx_otel": f"{NGINX.folder}/ngx_otel"}
+    # A pod fills these in when it starts.
+    places |= {UPSTREAMS_FOLDER: "FOLDER", "NAMESERVERS": "127.0.0.1", "CLUSTER_DOMAIN": "cluster.local"}
+    places |= {f"{NGINX_FOLDER}/upstream-": "FOLDER/upstream-"}
+    places |= {"fastcgi_params": "FOLDER/fastcgi_params", "/tmp/": "FOLDER/"}  # noqa: S108 - the pod's
+    files = {
+        "nginx.conf": nginx_conf(nginx, exporter=endpoint, namespace=NAMESPACE, plus=plus),
+        EXPORTER_FILE: exporter_conf(nginx.exporter, endpoint=endpoint),
+        CA_FILE: nginx.exporter.ca_bundle or "",
+        REPORT_CA_FILE: (plus.usage_report.ca_bundle if plus else None) or "",
+        LICENSE_FILE: settings.nginx_license_jwt.get_secret_value() if settings.nginx_license_jwt else "",
+        UPSTREAMS_FILE: upstreams_conf(nginx, NAMESPACE),
+        "fastcgi_params": "",
+        **upstream_files(nginx),
+        **upstream_keys(nginx),
+    }
+    moved = {name: _moved(text, places) for name, text in files.items()}
+    # Files that a pod writes when it starts are empty here. The names in them have addresses in the file of hosts.
+    moved["nginx.conf"] = re.sub(r"include /etc/nginx/[^;]+;", "include FOLDER/fastcgi_params;", moved["nginx.conf"])
+    return Document("nginx", tuple(moved.items()), is_plus, reader_of(settings).is_known)
+
+
+def _moved(text: str, places: dict[str, str]) -> str:
+    return re.sub("|".join(map(re.escape, places)), lambda found: places[found[0]], text)
+
+
+def _run(*command: str | Path, environment: dict[str, str] | None = None) -> tuple[int, str]:
+    ran = subprocess.run(
+        [str(part) for part in command],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=os.environ | (environment or {}),
+    )
+    return ran.returncode, ran.stderr
+
+
+def _nginx_error(document: Document, folder: Path) -> str:
+    names = re.findall(r"(?:\bserver |://|resolver )([\w.-]+)", dict(document.files)["nginx.conf"])
+    hosts = folder / "hosts"
+    hosts.write_text("".join(f"192.0.2.1 {name}\n" for name in dict.fromkeys(names)))
+    build = NGINX_PLUS.folder if document.is_plus else NGINX.folder
+    test = f"{build}/nginx -t -q -e stderr -g 'user root;' -p {folder} -c {folder}/nginx.conf"
+    # NGINX looks up the names of upstreams when it starts. They have addresses for this one process.
+    code, output = _run("unshare", "--mount", "sh", "-c", f"mount --bind {hosts} /etc/hosts && exec {test}")
+    error = next((line for line in output.splitlines() if "[emerg]" in line), output)
+    unknowable = (
+        *CANNOT_BE_KNOWN,
+        *(() if document.is_known else OF_THE_IMAGE),
+        *(OF_PLUS if document.is_plus else ()),
+    )
+    return "" if code == 0 or any(reason in error for reason in unknowable) else error
+
+
+def _collector_error(_: Document, folder: Path) -> str:
+    # Only a pod knows its cluster by these variables.
+    environment = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "443", "GOMEMLIMIT": "400MiB"}
+    code, output = _run(
+        COLLECTOR.folder / "otelcol", "validate", f"--config={folder}/config.yaml", environment=environment
+    )
+    return output if code else ""
+
+
+def _tempo_error(_: Document, folder: Path) -> str:
+    code, output = _run(TEMPO.folder / "tempo", f"-config.file={folder}/tempo.yaml", "-config.verify=true")
+    return output if code or "level=warn" in output else ""
+
+
+_READERS = {"nginx": _nginx_error, "collector": _collector_error, "tempo": _tempo_error}

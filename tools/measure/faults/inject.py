@@ -1,0 +1,130 @@
+"""Injects faults into the real processes of a stack on the lab, and waits for the recovery."""
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Generator
+from typing import Any
+
+from lab.cluster.lifecycle import CONTAINERD, in_node, in_pod, kubectl
+from lab.errors import LabError
+from lab.waiting import wait_until
+
+LIMIT_SECONDS = 120
+"""A rollout, a scaling or a container's restart has that long. Our choice."""
+
+
+def must(*arguments: str, text: str | None = None) -> str:
+    """Runs kubectl with `text` as its input, and returns what it printed.
+
+    Raises:
+        LabError: kubectl failed. The message holds what it printed.
+    """
+    done = kubectl(*arguments, text=text)
+    if done.returncode != 0:
+        raise LabError(f"`kubectl {' '.join(arguments)}` exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def pods(namespace: str, component: str) -> list[dict[str, Any]]:
+    """Lists a component's pods, without those that are terminating."""
+    selector = f"--selector=app.kubernetes.io/name={component}"
+    items = json.loads(must("get", "pods", f"--namespace={namespace}", selector, "--output=json"))["items"]
+    return [item for item in items if "deletionTimestamp" not in item["metadata"]]
+
+
+def wait_ready(namespace: str, workload: str) -> None:
+    """Waits until the rollout of a workload (`deployment/nginx`) is complete."""
+    must("rollout", "status", workload, f"--namespace={namespace}", f"--timeout={LIMIT_SECONDS}s")
+
+
+def roll(namespace: str, workload: str) -> None:
+    """Replaces every pod of a workload, as an edit does, and waits until the last new pod is Ready."""
+    must("rollout", "restart", workload, f"--namespace={namespace}")
+    wait_ready(namespace, workload)
+
+
+def scale(namespace: str, workload: str, replicas: int) -> None:
+    """Sets the number of pods, and waits until surplus pods are gone and new ones are Ready."""
+    must("scale", workload, f"--namespace={namespace}", f"--replicas={replicas}")
+    component = workload.rsplit("/", maxsplit=1)[-1]
+    listing = ("get", "pods", f"--namespace={namespace}", f"--selector=app.kubernetes.io/name={component}")
+    late = f"{workload} still had more than {replicas} pods after {LIMIT_SECONDS} s."
+    wait_until(lambda: len(must(*listing, "--output=name").split()) <= replicas, late, seconds=LIMIT_SECONDS, pause=0.5)
+    if replicas:
+        wait_ready(namespace, workload)
+
+
+def kill(pod: dict[str, Any], signal: str = "SIGKILL") -> None:
+    """Sends a signal to a pod's process without the kubelet, and waits until the container has restarted.
+
+    Raises:
+        LabError: the signal could not be sent, or the container was not Ready again in time.
+    """
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    container = _own_container(pod)
+    command = [*CONTAINERD, "tasks", "kill", "--signal", signal, container["containerID"].split("//")[1]]
+    done = subprocess.run(in_node(*command), check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise LabError(f"{name} could not be sent {signal}: {done.stderr}")
+
+    def is_ready_again() -> bool:
+        now = json.loads(must("get", "pod", name, f"--namespace={namespace}", "--output=json"))["status"]
+        status = next(each for each in now["containerStatuses"] if each["name"] == container["name"])
+        return status["restartCount"] > container["restartCount"] and status["ready"]
+
+    late = f"{name} was not Ready again within {LIMIT_SECONDS} s of {signal}."
+    wait_until(is_ready_again, late, seconds=LIMIT_SECONDS, pause=0.2)
+
+
+def _own_container(pod: dict[str, Any]) -> dict[str, Any]:
+    """Returns the status of a pod's only container, or of the one named as its component: Tempo's pod has a gateway."""
+    statuses = pod["status"]["containerStatuses"]
+    component = pod["metadata"]["labels"].get("app.kubernetes.io/name")
+    return next(status for status in statuses if len(statuses) == 1 or status["name"] == component)
+
+
+def enlarge(namespace: str, claim: str) -> None:
+    """Enlarges a small volume of the lab to a gigabyte, as an operator does when a disk is full.
+
+    Raises:
+        LabError: the volume could not be enlarged.
+    """
+    volume = must(
+        "get", "persistentvolumeclaim", claim, f"--namespace={namespace}", "--output=jsonpath={.spec.volumeName}"
+    )
+    folder = must("get", "persistentvolume", volume, "--output=jsonpath={.spec.local.path}")
+    command = in_node("mount", "-o", "remount,size=1g", folder)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise LabError(f"{volume} could not be enlarged: {done.stderr}")
+
+
+def free_volumes() -> None:
+    """Makes volumes claimable again after their claims were deleted. Their contents stay."""
+    volumes = json.loads(must("get", "persistentvolumes", "--output=json"))["items"]
+    for volume in volumes:
+        if volume["status"]["phase"] == "Released":
+            patch = '[{"op": "remove", "path": "/spec/claimRef"}]'
+            must("patch", "persistentvolume", volume["metadata"]["name"], "--type=json", f"--patch={patch}")
+
+
+@contextlib.contextmanager
+def unreachable(pods: list[dict[str, Any]], port: int) -> Generator[None]:
+    """Drops every packet to a port of some pods without an answer, as a broken network does.
+
+    Raises:
+        LabError: iptables failed in a pod.
+    """
+    rule = ("INPUT", "--protocol", "tcp", "--dport", str(port), "--jump", "DROP")
+
+    def change(action: str, address: str) -> None:
+        done = subprocess.run(in_pod(address, "iptables", action, *rule), check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise LabError(f"`iptables {action}` in the pod {address} exited with {done.returncode}: {done.stderr}")
+
+    with contextlib.ExitStack() as ends:
+        for pod in pods:
+            change("--insert", pod["status"]["podIP"])
+            ends.callback(change, "--delete", pod["status"]["podIP"])
+        yield

@@ -1,0 +1,116 @@
+"""Sends spans of many sizes, as applications do, and counts those that are found whole."""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Generator, Mapping
+
+import grpc
+import httpx
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from lab.build.targets import KUBERNETES
+from lab.errors import LabError
+from lab.paths import KUBECONFIG
+from lab.stack import Stack
+from tools.measure.results import Number, Result
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+"""The size of a span's one attribute, in bytes."""
+
+SPANS = 500
+"""Of each size, or fewer of the largest ones. Our choice."""
+
+MESSAGE_BYTES = 10_000_000
+"""The largest message, in bytes: below what the Collector takes. Small spans all fit into one message."""
+
+FOUND_SECONDS = 30.0
+"""Our choice."""
+
+_EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+def sizes(stack: Stack) -> list[Result]:
+    """Sends spans of 1 kB to 1 MB to the Collector's receiver, and looks each up with all of its text."""
+    outputs = stack.outputs()
+    results: list[Result] = []
+    with _collector(stack) as target, grpc.insecure_channel(target) as channel:
+        for size in SIZES:
+            # Tempo's memory holds no more than that of the largest spans.
+            count = min(SPANS, 100_000_000 // size)
+            sent = {os.urandom(16): os.urandom(size // 2).hex() for _ in range(count)}
+            for message in messages(sent, size):
+                channel.unary_unary(_EXPORT, ExportTraceServiceRequest.SerializeToString)(message, timeout=60)
+            whole = _found_whole(outputs["tempoUrl"], sent)
+            details: dict[str, Number] = {"spans": count, "found whole": whole}
+            results.append(
+                Result(f"spans of {size // 1000} kB", "all found whole", f"{whole} of {count}", whole == count, details)
+            )
+    return results
+
+
+def messages(sent: Mapping[bytes, str], size: int) -> Generator[ExportTraceServiceRequest]:
+    """Packs spans into messages that the Collector takes.
+
+    Args:
+        sent: the spans' texts by trace ID.
+        size: of each text, in bytes.
+    """
+    traces = list(sent.items())
+    step = max(1, MESSAGE_BYTES // (size + 200))
+    for first in range(0, len(traces), step):
+        message = ExportTraceServiceRequest()
+        resource = message.resource_spans.add()
+        service = resource.resource.attributes.add()
+        service.key, service.value.string_value = "service.name", "sizes"
+        spans = resource.scope_spans.add().spans
+        for trace_id, text in traces[first : first + step]:
+            span = spans.add()
+            span.trace_id, span.span_id, span.name = trace_id, os.urandom(8), "query"
+            span.start_time_unix_nano = time.time_ns()
+            span.end_time_unix_nano = span.start_time_unix_nano + 1_000_000
+            attribute = span.attributes.add()
+            attribute.key, attribute.value.string_value = "db.statement", text
+        yield message
+
+
+def _found_whole(tempo_url: str, sent: Mapping[bytes, str]) -> int:
+    """Counts the spans that Tempo has with their text as it was sent. Returns once all are found, or after a time."""
+    pending, until = dict(sent), time.monotonic() + FOUND_SECONDS
+    # A node's address is reached directly, without the environment's proxies.
+    with httpx.Client(base_url=tempo_url, timeout=60, trust_env=False) as client:
+        while pending and time.monotonic() < until:
+            for trace_id, text in list(pending.items()):
+                answer = client.get(f"/api/traces/{trace_id.hex()}", headers={"Accept": "application/json"})
+                if answer.is_success and text in answer.text:
+                    del pending[trace_id]
+            if pending:
+                time.sleep(0.5)
+    return len(sent) - len(pending)
+
+
+@contextlib.contextmanager
+def _collector(stack: Stack) -> Generator[str]:
+    """Forwards a port of this machine to a Collector's receiver, and yields its address.
+
+    Raises:
+        LabError: kubectl ended before it listened.
+    """
+    command = [
+        str(KUBERNETES.folder / "kubectl"),
+        f"--kubeconfig={KUBECONFIG}",
+        f"--namespace={stack.namespace}",
+        "port-forward",
+        "service/otel-collector",
+        ":4317",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            # Forwarding from 127.0.0.1:40123 -> 4317
+            line = process.stdout.readline() if process.stdout else ""
+            if " -> " not in line:
+                raise LabError(f"`kubectl port-forward` to the Collector did not start: {line}")
+            yield line.split()[2]
+        finally:
+            process.terminate()

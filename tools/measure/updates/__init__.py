@@ -1,0 +1,1 @@
+"""Measures what Pulumi's commands change, leave behind and recover."""
