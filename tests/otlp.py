@@ -1,6 +1,7 @@
 """A real OTLP receiver that keeps what it gets."""
 
 import contextlib
+import os
 import secrets
 import socket
 import threading
@@ -22,8 +23,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from tests.waiting import wait_for
 
-# Below those that Linux gives to outgoing connections, and each once: two servers of a test must not share one.
-_PORTS = iter(secrets.SystemRandom().sample(range(20_000, 32_768), k=12_768))
+# Below those that Linux gives to outgoing connections, and each once: two servers of a test must not share one. Of
+# several processes that run tests (`PYTEST_XDIST_WORKER` is `gw0`, `gw1` and so on), each has ports of its own.
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_OWN = range(20_000 + _PROCESS, 32_768, _PROCESSES)
+_PORTS = iter(secrets.SystemRandom().sample(_OWN, k=len(_OWN)))
 
 
 def free_port() -> int:

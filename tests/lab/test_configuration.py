@@ -18,10 +18,11 @@ import yaml
 
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
-from tests.lab.conftest import NAMESPACE, PARENT_ID, Stack, answers, find_spans, hexadecimal, objects
+from tests.lab.conftest import PARENT_ID, Stack, answers, deploy, find_spans, hexadecimal, laid_out, objects
 from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
 
+NAMESPACE = "tracing-configuration"
 HEADER = "canary-$HOME-${env:HOME}: {text}"
 """A header with what the Collector's own configuration would replace or read as YAML."""
 
@@ -59,31 +60,33 @@ def upstream() -> Generator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _configured(stack: Stack, backend: Receiver, upstream: str) -> None:  # pyright: ignore[reportUnusedFunction]
-    """Every part that the tests need, set as people do."""
-    stack.configure(
-        {
-            "nginx.routes[0].path": "/",
-            "nginx.routes[0].root": "/usr/share/nginx/html",
-            "nginx.routes[1].path": "/fail",
-            "nginx.routes[1].return.status": "503",
-            "nginx.routes[2].path": "/shop/",
-            "nginx.routes[2].upstream": upstream,
-            "nginx.routes[2].spanName": "$request_method /shop/",
-            "nginx.routes[2].spanAttributes.upstream": "$upstream_addr",
-            "nginx.routes[3].path": "/healthz",
-            "nginx.routes[3].match": "exact",
-            "nginx.routes[3].return.status": "204",
-            "nginx.routes[3].traced": "false",
-            "nginx.resourceAttributes.team": "platform",
-            "collector.exporters.second.endpoint": f"{HOST_ADDRESS}:{backend.port}",
-            "collector.exporters.second.tls.enabled": "false",
-        }
-    )
-    stack.must("config", "set", "--secret", "--path", "collector.exporters.second.headers.x-key", HEADER)
-    stack.up()
-    settle(stack)
+@pytest.fixture(scope="module")
+def stack(lab: None, backend: Receiver, upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """The program, deployed once with every part that the tests need, set as people do."""
+    with laid_out(tmp_path_factory.mktemp("stack") / "program", "configuration", NAMESPACE) as made:
+        made.configure(
+            {
+                "nginx.routes[0].path": "/",
+                "nginx.routes[0].root": "/usr/share/nginx/html",
+                "nginx.routes[1].path": "/fail",
+                "nginx.routes[1].return.status": "503",
+                "nginx.routes[2].path": "/shop/",
+                "nginx.routes[2].upstream": upstream,
+                "nginx.routes[2].spanName": "$request_method /shop/",
+                "nginx.routes[2].spanAttributes.upstream": "$upstream_addr",
+                "nginx.routes[3].path": "/healthz",
+                "nginx.routes[3].match": "exact",
+                "nginx.routes[3].return.status": "204",
+                "nginx.routes[3].traced": "false",
+                "nginx.resourceAttributes.team": "platform",
+                "collector.exporters.second.endpoint": f"{HOST_ADDRESS}:{backend.port}",
+                "collector.exporters.second.tls.enabled": "false",
+            }
+        )
+        made.must("config", "set", "--secret", "--path", "collector.exporters.second.headers.x-key", HEADER)
+        deploy(made)
+        settle(made)
+        yield made
 
 
 def url(stack: Stack, output: str) -> str:
@@ -152,7 +155,7 @@ def test_a_preview_with_five_errors_names_all_five_and_no_line_of_the_program(st
     finally:
         file.write_text(before)
     assert failed.returncode != 0
-    assert "5 errors in the configuration of stack test; nothing was changed." in failed.stdout
+    assert f"5 errors in the configuration of stack {stack.name}; nothing was changed." in failed.stdout
     assert failed.stdout.count("\n        pulumi config ") + failed.stdout.count("\n    pulumi config ") >= 5
     assert "Traceback" not in failed.stdout + failed.stderr
     assert "canary" not in failed.stdout + failed.stderr
@@ -271,6 +274,9 @@ def test_spans_name_the_pod_that_they_come_from(stack: Stack, backend: Receiver)
     assert resource["k8s.namespace.name"] == NAMESPACE
 
 
+VOLUME = f"{NAMESPACE}-by-hand"
+
+
 @pytest.fixture
 def volume(tmp_path: Path) -> Generator[str]:
     """A StorageClass with one volume, a folder of this machine."""
@@ -280,26 +286,26 @@ def volume(tmp_path: Path) -> Generator[str]:
         {
             "apiVersion": "storage.k8s.io/v1",
             "kind": "StorageClass",
-            "metadata": {"name": "by-hand"},
+            "metadata": {"name": VOLUME},
             "provisioner": "kubernetes.io/no-provisioner",
         },
         {
             "apiVersion": "v1",
             "kind": "PersistentVolume",
-            "metadata": {"name": "by-hand"},
+            "metadata": {"name": VOLUME},
             "spec": {
                 "capacity": {"storage": "1Gi"},
                 "accessModes": ["ReadWriteOnce"],
-                "storageClassName": "by-hand",
+                "storageClassName": VOLUME,
                 "hostPath": {"path": str(tmp_path)},
             },
         },
     ]
     try:
         assert kubectl("apply", "--filename=-", text=yaml.safe_dump_all(made)).returncode == 0
-        yield "by-hand"
+        yield VOLUME
     finally:
-        kubectl("delete", "storageclass/by-hand", "persistentvolume/by-hand", "--wait=false")
+        kubectl("delete", f"storageclass/{VOLUME}", f"persistentvolume/{VOLUME}", "--wait=false")
 
 
 def test_traces_on_a_volume_outlive_their_pod(stack: Stack, volume: str) -> None:

@@ -6,7 +6,6 @@ The tests of this module share one stack and run in the order that they are writ
 import os
 import time
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,9 +16,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from lab.cluster.lifecycle import kubectl
 from settings.limits import RECEIVER
-from tests.lab.conftest import NAMESPACE, Stack, forwarded, objects
+from tests.lab.conftest import deploy, forwarded, laid_out, objects
 from tests.waiting import wait_for
 
+NAMESPACE = "tracing-limits"
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 SERVICE = "sizes"
 AT_THEIR_BOUNDS = {
@@ -30,22 +30,14 @@ AT_THEIR_BOUNDS = {
     "tempo.ingestion.bytesPerTrace": "100000000",
     "tempo.ingestion.bytesPerSecond": "1000000000",
 }
-LEAST_CPU = {f"{component}.resources.cpu": "50m" for component in ("nginx", "collector", "tempo")}
 
 
 @pytest.fixture(scope="module")
 def bounds(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Any]]:
     """The outputs of a stack with its keys at their bounds."""
-    folder: Path = tmp_path_factory.mktemp("bounds") / "program"
-    stack = Stack.lay_out(folder, "test", NAMESPACE)
-    stack.configure(AT_THEIR_BOUNDS | LEAST_CPU)
-    try:
-        stack.up()
-        outputs = stack.outputs()
-        wait_for("Tempo", lambda: httpx.get(f"{outputs['tempoUrl']}/ready").is_success, seconds=60)
-        yield outputs
-    finally:
-        stack.pulumi("destroy", "--yes", "--skip-preview")
+    with laid_out(tmp_path_factory.mktemp("bounds") / "program", "limits", NAMESPACE) as stack:
+        stack.configure(AT_THEIR_BOUNDS)
+        yield deploy(stack)
 
 
 def exported(spans: int, attribute_bytes: int, trace_id: bytes | None = None) -> ExportTraceServiceRequest:
@@ -67,7 +59,10 @@ def exported(spans: int, attribute_bytes: int, trace_id: bytes | None = None) ->
 
 def send(*messages: ExportTraceServiceRequest) -> None:
     """Gives messages to the Collector as an application does; raises `grpc.RpcError` where it refuses one."""
-    with forwarded("deployment/otel-collector", 4317) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with (
+        forwarded(NAMESPACE, "deployment/otel-collector", 4317) as port,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         for message in messages:
             channel.unary_unary(EXPORT, ExportTraceServiceRequest.SerializeToString)(message, timeout=60)
 
@@ -169,6 +164,8 @@ def counters(component: str) -> Iterator[str]:
     """The page of counters of each pod of a component, at the port that its annotations name."""
     for pod in objects("pods", f"--namespace={NAMESPACE}", f"--selector=app.kubernetes.io/name={component}"):
         metadata = pod["metadata"]
-        with forwarded(f"pod/{metadata['name']}", int(metadata["annotations"]["prometheus.io/port"])) as port:
+        with forwarded(
+            NAMESPACE, f"pod/{metadata['name']}", int(metadata["annotations"]["prometheus.io/port"])
+        ) as port:
             path = metadata["annotations"]["prometheus.io/path"]
             yield httpx.get(f"http://127.0.0.1:{port}{path}").text

@@ -3,68 +3,23 @@
 The tests of this module share one stack and run in the order that they are written in.
 """
 
-import contextlib
 import json
-import socket
-from collections.abc import Generator
 from typing import Any
-
-import pytest
 
 from lab.build import images
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
-from tests.lab.conftest import NAMESPACE, Stack, connects, objects, probe
+from tests.lab import neighbours
+from tests.lab.conftest import Stack, connects, probe
+from tests.lab.neighbours import listening, strangers_namespace
+from tests.lab.neighbours import stranger as stranger  # noqa: PLC0414 - a fixture
 from tests.waiting import wait_for
 
-STRANGER = "stranger"
-"""A namespace that is not the stack's, and its pod."""
+NAMESPACE = "tracing-network"
 
 
-def address(component: str, namespace: str = NAMESPACE) -> str:
-    """The address of one of a component's pods; the others have the same labels, which is what policies know."""
-    labels = f"--selector=app.kubernetes.io/name={component}"
-    pods = [
-        pod for pod in objects("pods", f"--namespace={namespace}", labels) if "deletionTimestamp" not in pod["metadata"]
-    ]
-    return pods[0]["status"]["podIP"]
-
-
-@pytest.fixture(scope="module")
-def stranger(stack: Stack) -> Generator[str]:
-    """The address of a pod that is not the stack's, and that no policy selects."""
-    pause = images.pause_image()
-    pod: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "List",
-        "items": [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STRANGER}},
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": STRANGER, "namespace": STRANGER},
-                "spec": {
-                    "containers": [{"name": STRANGER, "image": pause.reference}],
-                    "terminationGracePeriodSeconds": 0,
-                },
-            },
-        ],
-    }
-    try:
-        assert kubectl("apply", "--filename=-", text=json.dumps(pod)).returncode == 0
-        ready = ("wait", "--for=condition=Ready", f"--namespace={STRANGER}", f"pod/{STRANGER}", "--timeout=60s")
-        assert kubectl(*ready).returncode == 0
-        (made,) = objects("pods", f"--namespace={STRANGER}")
-        yield made["status"]["podIP"]
-    finally:
-        kubectl("delete", "namespace", STRANGER)
-
-
-@contextlib.contextmanager
-def listening() -> Generator[int]:
-    """A port of the machine's end of the lab's link that takes connections: somewhere outside of the cluster."""
-    with socket.create_server((HOST_ADDRESS, 0), backlog=64) as server:
-        yield server.getsockname()[1]
+def address(component: str) -> str:
+    return neighbours.address(component, NAMESPACE)
 
 
 def test_a_stranger_reaches_what_is_public_and_nothing_else(stack: Stack, stranger: str) -> None:
@@ -134,7 +89,7 @@ def test_an_address_that_is_configured_is_let_through_and_it_alone(stack: Stack)
 
 
 def test_a_namespace_of_applications_may_send_spans(stack: Stack, stranger: str) -> None:
-    stack.configure({"collector.receivers.namespaces[0]": STRANGER})
+    stack.configure({"collector.receivers.namespaces[0]": strangers_namespace(NAMESPACE)})
     stack.up()
     collector = address("otel-collector")
     wait_for("the stranger at the receiver", lambda: connects(stranger, collector, 4317), seconds=30)

@@ -39,13 +39,14 @@ from lab.stand_ins.plus_repository.debian import debian_image
 from lab.stand_ins.plus_repository.packages import create_signing_key, public_key, stop_agent, write_repository
 from lab.stand_ins.plus_repository.registry import ADDRESS, private_registry
 from lab.stand_ins.plus_repository.repository import Repository
-from tests.lab.conftest import NAMESPACE, Stack, answers, connects, find_spans, forwarded, objects, search
+from tests.lab.conftest import Stack, answers, connects, deploy, find_spans, forwarded, laid_out, objects, search
 from tests.lab.marks import Marked, Search
 from tests.otlp import free_port
 from tests.waiting import wait_for
 from tools.measure.reliability.traces import missing
 from tools.measure.reliability.traffic import Traffic
 
+NAMESPACE = "tracing-plus"
 IMAGE = "lab/stand_ins/nginx-plus"
 USERNAME = "pusher"
 MARK = secrets.token_hex(12)
@@ -167,29 +168,31 @@ def set_from_file(stack: Stack, text: str, *arguments: str) -> None:
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _configured(stack: Stack, plant: Plant) -> None:  # pyright: ignore[reportUnusedFunction]
+@pytest.fixture(scope="module")
+def stack(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """All of NGINX Plus' configuration but `edition`; the stack runs NGINX, open source, with two replicas."""
-    stack.environment |= plant.environment
-    for key, text in plant.secrets.items():
-        set_secret(stack, key, text)
-    stack.configure(
-        {
-            "registryAddress": ADDRESS,
-            "registryUsername": USERNAME,
-            "nginx.replicas": "2",
-            "plus.repository": f"{ADDRESS}/{IMAGE}",
-            "plus.cache": f"{ADDRESS}/{IMAGE}:cache",
-            "plus.baseImage": debian_image(Progress()).reference,
-            "plus.builder": buildkit.BUILDER,
-            "plus.packages.repository": f"{plant.repository.url}/plus",
-            "plus.packages.signingKey": f"{plant.repository.url}/keys/signing.key",
-            "plus.packages.fingerprints[0]": plant.fingerprint,
-            "plus.usageReport.endpoint": f"{HOST_ADDRESS}:{REPORT_PORT}",
-        }
-    )
-    set_from_file(stack, (plant.certificates / "ca.crt").read_text(), "--path", "plus.packages.caBundle")
-    stack.up()
+    with laid_out(tmp_path_factory.mktemp("stack") / "program", "plus", NAMESPACE) as made:
+        made.environment |= plant.environment
+        for key, text in plant.secrets.items():
+            set_secret(made, key, text)
+        made.configure(
+            {
+                "registryAddress": ADDRESS,
+                "registryUsername": USERNAME,
+                "nginx.replicas": "2",
+                "plus.repository": f"{ADDRESS}/{IMAGE}",
+                "plus.cache": f"{ADDRESS}/{IMAGE}:cache",
+                "plus.baseImage": debian_image(Progress()).reference,
+                "plus.builder": buildkit.BUILDER,
+                "plus.packages.repository": f"{plant.repository.url}/plus",
+                "plus.packages.signingKey": f"{plant.repository.url}/keys/signing.key",
+                "plus.packages.fingerprints[0]": plant.fingerprint,
+                "plus.usageReport.endpoint": f"{HOST_ADDRESS}:{REPORT_PORT}",
+            }
+        )
+        set_from_file(made, (plant.certificates / "ca.crt").read_text(), "--path", "plus.packages.caBundle")
+        deploy(made)
+        yield made
 
 
 def deployed_under_requests(stack: Stack) -> None:
@@ -396,7 +399,7 @@ def test_the_ratio_is_switched_at_run_time_through_an_api_that_only_the_pod_has(
     asked = subprocess.run(from_node, check=False, capture_output=True, text=True)
     assert "httpx.ConnectError" in asked.stderr
     httpx.get(f"{outputs['nginxUrl']}/before")
-    with forwarded(f"pod/{pod['metadata']['name']}", 8082) as port:
+    with forwarded(NAMESPACE, f"pod/{pod['metadata']['name']}", 8082) as port:
         url = f"http://127.0.0.1:{port}"
         assert httpx.get(f"{url}/{path}").json() == {}
         assert httpx.post(f"{url}/{path}", json={"ratio": "1"}).status_code == 201

@@ -17,6 +17,7 @@ import yaml
 from lab.cluster.lifecycle import kubectl
 from lab.paths import KUBECONFIG, REPOSITORY
 from lab.stack import Stack
+from tests.lab.conftest import laid_out, remove_namespaces
 from tests.unit.pull_request.trim import FIXTURES, shape, trimmed
 from tests.waiting import wait_for
 from tools.pull_request.comment import comment
@@ -25,15 +26,15 @@ from tools.pull_request.digest import read
 NAMESPACE = "tracing-fixtures"
 """That of the fixtures."""
 
+FREE_NODE_PORT = 30_039
+"""Of those that Kubernetes gives to nobody who does not ask for one, as long as it has others: the range's first 86."""
+
 
 @pytest.fixture(scope="module")
 def previewed(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """A stack that is not deployed yet."""
-    made = Stack.lay_out(tmp_path_factory.mktemp("previewed") / "program", "fixtures", NAMESPACE)
-    try:
+    with laid_out(tmp_path_factory.mktemp("previewed") / "program", "fixtures", NAMESPACE, cpu=None) as made:
         yield made
-    finally:
-        made.pulumi("destroy", "--yes", "--skip-preview")
 
 
 def check(stack: Stack, case: str, request: pytest.FixtureRequest, changed: dict[str, str], routes: int = 0) -> None:
@@ -113,14 +114,17 @@ def test_on_a_throw_away_cluster_a_stack_s_file_is_previewed_and_left_as_it_is(l
 
 
 def test_on_a_throw_away_cluster_the_api_server_looks_at_each_object(lab: None) -> None:
-    here = "--namespace=default"
-    assert kubectl("create", "service", "nodeport", "taken", "--tcp=80", "--node-port=32767", here).returncode == 0
+    neighbour = f"{NAMESPACE}-neighbour"
+    port, here = f"--node-port={FREE_NODE_PORT}", f"--namespace={neighbour}"
+    remove_namespaces(neighbour, wait=True)
     try:
-        done = throw_away("--config-path", "--config=nginx-tracing:nginx.nodePort=32767")
+        assert kubectl("create", "namespace", neighbour).returncode == 0
+        assert kubectl("create", "service", "nodeport", "taken", "--tcp=80", port, here).returncode == 0
+        done = throw_away("--config-path", f"--config=nginx-tracing:nginx.nodePort={FREE_NODE_PORT}")
     finally:
-        kubectl("delete", "service", "taken", here)
+        remove_namespaces(neighbour)
     assert done.returncode != 0
-    assert "is held by the Service taken in the namespace default" in done.stdout
+    assert f"is held by the Service taken in the namespace {neighbour}" in done.stdout
 
 
 def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(previewed: Stack) -> None:
@@ -204,7 +208,7 @@ def test_the_command_that_drift_offers_puts_it_back(previewed: Stack) -> None:
 
 
 def test_while_an_update_is_under_way_nothing_is_called_drift(previewed: Stack) -> None:
-    """The module's last: it leaves an update that was interrupted, which `destroy` removes with all the rest."""
+    """The module's last: it leaves an update that was interrupted."""
     # No pod of it is ever Ready, so the update waits until it is interrupted.
     image = previewed.outputs()["nginxImage"]
     # Tempo's gateway keeps its image.

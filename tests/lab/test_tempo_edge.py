@@ -16,15 +16,21 @@ import httpx
 
 from lab.cluster.lifecycle import in_pod, kubectl
 from lab.cluster.network import HOST_ADDRESS
-from tests.lab.conftest import NAMESPACE, Stack, connects, find_spans, objects, probe
-from tests.lab.test_network import STRANGER, address
-from tests.lab.test_network import stranger as stranger  # noqa: PLC0414 - a fixture
+from tests.lab import neighbours
+from tests.lab.conftest import Stack, connects, find_spans, objects, probe
+from tests.lab.neighbours import stranger as stranger  # noqa: PLC0414 - a fixture
+from tests.lab.neighbours import strangers_namespace
 from tests.module.test_tempo_gateway import CLOSED
 from tests.waiting import wait_for
 from tools.measure.reliability.traces import missing
 from tools.measure.reliability.traffic import Traffic
 
+NAMESPACE = "tracing-edge"
 PASSWORD = f"canary-{secrets.token_hex(8)}"
+
+
+def address(component: str) -> str:
+    return neighbours.address(component, NAMESPACE)
 
 
 def status(url: str, **options: Any) -> int:
@@ -153,7 +159,7 @@ def test_only_allowed_addresses_and_namespaces_get_through(stack: Stack, strange
     assert not connects(stranger, tempo, 3100)
     stack.configure({
         "tempo.service.allowedAddresses[1]": f"{HOST_ADDRESS}/32",
-        "tempo.service.allowedNamespaces[0]": STRANGER,
+        "tempo.service.allowedNamespaces[0]": strangers_namespace(NAMESPACE),
     })  # fmt: skip
     stack.up()
     wait_for("this machine at Tempo", lambda: status(f"{outputs['tempoUrl']}/ready") == 200, seconds=30)

@@ -13,7 +13,7 @@ from lab.build.images import oss_stack_images
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
 from lab.stack import Stack
-from tests.lab.conftest import answers
+from tests.lab.conftest import answers, laid_out, remove_namespaces
 from tests.otlp import free_port
 from tests.waiting import wait_for
 
@@ -113,7 +113,6 @@ def applications(outside: int) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def deployed(lab: None, outside: int, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """NGINX with a route to each of the applications."""
-    stack = Stack.lay_out(tmp_path_factory.mktemp("stack") / "program", "upstreams", NAMESPACE)
     made = {"apiVersion": "v1", "kind": "List", "items": applications(outside)}
     routes = {
         "/web/": {"service": "web", "namespace": SHOP, "port": 8080},
@@ -122,26 +121,26 @@ def deployed(lab: None, outside: int, tmp_path_factory: pytest.TempPathFactory) 
         "/alias/": {"service": "alias", "namespace": SHOP, "port": outside},
         "/later/": {"service": "later", "namespace": SHOP, "port": 8080},
     }
-    stack.configure(
-        {
-            f"nginx.routes[{number}].{key}": value
-            for number, (path, upstream) in enumerate(routes.items())
-            for key, value in {
-                "path": path,
-                **{f"upstream.{name}": str(value) for name, value in upstream.items()},
-            }.items()
-        }
-    )
+    values = {
+        f"nginx.routes[{number}].{key}": value
+        for number, (path, upstream) in enumerate(routes.items())
+        for key, value in {
+            "path": path,
+            **{f"upstream.{name}": str(value) for name, value in upstream.items()},
+        }.items()
+    }
+    remove_namespaces(SHOP, wait=True)
     try:
         applied = kubectl("apply", "--filename=-", text=json.dumps(made))
         assert applied.returncode == 0, applied.stderr
         ready = ("rollout", "status", "deployment/web", f"--namespace={SHOP}", "--timeout=60s")
         assert kubectl(*ready).returncode == 0
-        stack.up()
-        yield stack
+        with laid_out(tmp_path_factory.mktemp("stack") / "program", "upstreams", NAMESPACE) as stack:
+            stack.configure(values)
+            stack.up()
+            yield stack
     finally:
-        stack.pulumi("destroy", "--yes", "--skip-preview")
-        kubectl("delete", "namespace", SHOP, "--timeout=120s")
+        remove_namespaces(SHOP)
 
 
 @pytest.fixture(scope="module")

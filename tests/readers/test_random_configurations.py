@@ -2,18 +2,12 @@
 
 import pytest
 
-from lab.build.builder import build
-from lab.build.targets import NGINX_PLUS
-from lab.progress import Progress
 from tools.measure.reliability.configurations import Document, check
+
+pytestmark = pytest.mark.usefixtures("programs")
 
 COUNT = 200
 """Some five seconds' worth; `make reliability` tries 10 000."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _readers(lab: None) -> None:  # pyright: ignore[reportUnusedFunction]
-    build([NGINX_PLUS], Progress())
 
 
 def test_every_document_of_an_accepted_configuration_is_read_by_its_program() -> None:

@@ -1,4 +1,4 @@
-"""The alerts, tried with Prometheus' own promtool: no cluster is needed."""
+"""The alerts, tried with Prometheus' own promtool."""
 
 import subprocess
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.build.builder import build
 from lab.build.targets import PROMTOOL
 from lab.paths import REPOSITORY
-from lab.progress import Progress
 from tests import golden
+
+pytestmark = pytest.mark.usefixtures("programs")
 
 ALERTS = REPOSITORY / "monitoring" / "alerts.yaml"
 
@@ -222,11 +222,6 @@ def labelled(series: str) -> str:
     """A series of the stack's pods with their label; those of kubelets and of others have none."""
     own = "kubelet_" not in series and "app_kubernetes_io_part_of" not in series
     return series.replace("{", f"{{{OWN},", 1) if own else series
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _promtool() -> None:  # pyright: ignore[reportUnusedFunction]
-    build([PROMTOOL], Progress())
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

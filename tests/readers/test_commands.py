@@ -33,7 +33,7 @@ def _cases() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def stack(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stack(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stack without a program, whose file each test writes."""
     folder = tmp_path_factory.mktemp("commands")
     (folder / "Pulumi.yaml").write_text("name: nginx-tracing\nruntime: python\n")

@@ -4,9 +4,7 @@ NGINX here is the lab's: the real NGINX 1.28.3 with the lab's stand-ins for the 
 Plus adds.
 """
 
-import json
 import subprocess
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +26,7 @@ from components.documents.nginx import (
     upstream_keys,
 )
 from components.documents.nginx import FOLDER as NGINX_FOLDER
-from lab.build.builder import build
 from lab.build.targets import COLLECTOR, CROSSPLANE, NGINX, NGINX_PLUS, TEMPO
-from lab.cluster.lifecycle import kubectl
-from lab.progress import Progress
 from settings import Settings
 from settings.capabilities import attribute_limit
 from tests import golden
@@ -41,9 +36,7 @@ from tools.measure.reliability.configurations import LAB_TEMPO
 CASES = golden.cases()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _readers(lab: None) -> None:  # pyright: ignore[reportUnusedFunction]
-    build([CROSSPLANE, NGINX_PLUS], Progress())
+pytestmark = pytest.mark.usefixtures("programs")
 
 
 def documents(case: str, component: str) -> dict[str, str]:
@@ -166,65 +159,3 @@ def test_tempo_reads_its_document(case: str, tmp_path: Path) -> None:
 def test_tempo_refuses_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "tempo.yaml").write_text(documents("dev", "tempo")["tempo.yaml"] + "ingestion: {}\n")
     assert run(TEMPO.folder / "tempo", f"-config.file={tmp_path}/tempo.yaml", "-config.verify=true").returncode != 0
-
-
-POD_MONITORS: dict[str, Any] = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "podmonitors.monitoring.coreos.com"},
-    "spec": {
-        "group": "monitoring.coreos.com",
-        "scope": "Namespaced",
-        "names": {"kind": "PodMonitor", "plural": "podmonitors", "singular": "podmonitor"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-}
-"""The kind alone: the Prometheus Operator's own schema, by which it would check a PodMonitor, is not here."""
-
-
-@pytest.fixture(scope="module")
-def namespaces(lab: None) -> Generator[None]:
-    """Every case's namespace, since a server's dry run needs it to exist."""
-    names = {
-        item["metadata"]["namespace"]
-        for case in CASES
-        for item in golden.objects(case).values()
-        if "namespace" in item["metadata"]
-    }
-    # What those are that the stack does not make is not its matter.
-    made: dict[str, dict[str, Any]] = {
-        name: {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(names)
-    }
-    for case in CASES:
-        if own := golden.objects(case).get("Namespace-namespace.yaml"):
-            made[own["metadata"]["name"]] = own
-    try:
-        for namespace in (POD_MONITORS, *made.values()):
-            applied = kubectl("apply", "--filename=-", text=json.dumps(namespace))
-            assert applied.returncode == 0, applied.stderr
-        established = ("wait", "--for=condition=Established", f"crd/{POD_MONITORS['metadata']['name']}")
-        assert kubectl(*established).returncode == 0
-        yield
-    finally:
-        kubectl("delete", "crd", POD_MONITORS["metadata"]["name"])
-        kubectl("delete", "namespace", *{item["metadata"]["name"] for item in made.values()}, "--wait=false")
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_the_api_server_takes_every_object_without_a_warning(case: str, namespaces: None) -> None:
-    objects = [item for item in golden.objects(case).values() if item["kind"] not in {"Namespace", "Image"}]
-    for item in objects:
-        if item["kind"] == "Secret":
-            # Masked in the file; what is in it must be of the Secret's type.
-            item["stringData"] = dict.fromkeys(item["stringData"], '{"auths": {}}')
-    everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-    taken = kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", text=everything)
-    assert (taken.returncode, taken.stderr) == (0, ""), taken.stderr
-    assert len(taken.stdout.splitlines()) == len(objects)

@@ -1,0 +1,99 @@
+"""What tests share when several processes run them (`make test WORKERS=4`): the order, locks and marks.
+
+pytest-xdist gives each process a file at a time (`--dist loadfile`), so tests of one file run one after another, in the
+order that they are written in, and share that file's fixtures.
+"""
+
+import contextlib
+import fcntl
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+LAB_TESTS = "test_lab.py"
+"""The tests of the lab itself. They start and stop it, so no test uses the lab before they have ended."""
+
+LAB_IS_OURS = "lab-is-ours"
+"""The mark that the tests started the lab, which then stops with them."""
+
+LAB_IS_READY = "lab-is-ready"
+"""The mark that everything that `lab up` builds, starts and pushes is there."""
+
+LAB_TESTS_ENDED = "lab-tests-ended"
+"""The mark that the tests of the lab itself have ended."""
+
+LONGEST_FIRST = (
+    "lab/reliability/test_faults.py",
+    "lab/test_plus.py",
+    "lab/test_preflight.py",
+    "lab/test_tempo_edge.py",
+    "lab/test_configuration.py",
+    "lab/test_stack.py",
+    "lab/test_ownership.py",
+    "lab/test_previews.py",
+    "lab/test_network.py",
+    "lab/test_upgrade.py",
+    "lab/test_upstreams.py",
+    "lab/test_quickstart.py",
+)
+"""The files of the lab's tests that take over a minute each, by their durations on two cores (`--durations=0`).
+
+Were a long one the last to start, the other processes would have nothing to do while it runs.
+"""
+
+
+@dataclass
+class Shared:
+    """A folder for the locks and marks of one run of the tests."""
+
+    folder: Path
+    is_worker: bool
+    """Whether this process is one of several, and another one collects their results."""
+
+    waits_for_lab_tests: bool = False
+
+    def mark(self, name: str) -> None:
+        """Makes a mark, which every process sees."""
+        (self.folder / name).touch()
+
+    def has(self, name: str) -> bool:
+        """Returns whether any process has made a mark."""
+        return (self.folder / name).exists()
+
+    @contextlib.contextmanager
+    def locked(self, name: str, *, alone: bool = True) -> Generator[None]:
+        """Holds a lock of all processes, or a share of it; waits for it."""
+        with (self.folder / f"{name}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            yield
+
+
+def turn(shared: Shared, *, alone: bool) -> contextlib.AbstractContextManager[None]:
+    """Holds the right to run a test, which an `alone` test shares with none.
+
+    Such tests are the last to be given out, so the others do not wait for long.
+    """
+    return shared.locked("turn", alone=alone) if shared.is_worker else contextlib.nullcontext()
+
+
+def in_order(items: list[pytest.Item]) -> None:
+    """Sorts tests by file: the lab's own tests, what computes, what waits for the lab with the longest first.
+
+    The lab's own tests mostly wait for Kubernetes to start, so the unit tests and those of NGINX's module compute
+    beside them. Tests that run alone come last.
+    """
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[int, int]:
+    file = item.path.relative_to(FOLDER).as_posix() if item.path.is_relative_to(FOLDER) else item.path.name
+    if item.get_closest_marker("alone"):
+        return 3, 0
+    if item.path.name == LAB_TESTS:
+        return 0, 0
+    if not file.startswith("lab/"):
+        return 1, 0
+    return 2, LONGEST_FIRST.index(file) if file in LONGEST_FIRST else len(LONGEST_FIRST)
