@@ -26,18 +26,18 @@ LAB_TESTS_ENDED = "lab-tests-ended"
 """The mark that the tests of the lab itself have ended."""
 
 LONGEST_FIRST = (
-    "lab/reliability/test_faults.py",
-    "lab/test_plus.py",
-    "lab/test_preflight.py",
-    "lab/test_tempo_edge.py",
-    "lab/test_configuration.py",
-    "lab/test_stack.py",
-    "lab/test_ownership.py",
-    "lab/test_previews.py",
-    "lab/test_network.py",
-    "lab/test_upgrade.py",
-    "lab/test_upstreams.py",
-    "lab/test_quickstart.py",
+    "test_faults.py",
+    "test_plus.py",
+    "test_preflight.py",
+    "test_tempo_edge.py",
+    "test_configuration.py",
+    "test_stack.py",
+    "test_ownership.py",
+    "test_previews.py",
+    "test_network.py",
+    "test_upgrade.py",
+    "test_upstreams.py",
+    "test_quickstart.py",
 )
 """The files of the lab's tests that take over a minute each, by their durations on two cores (`--durations=0`).
 
@@ -89,11 +89,11 @@ def in_order(items: list[pytest.Item]) -> None:
 
 
 def _place(item: pytest.Item) -> tuple[int, int]:
-    file = item.path.relative_to(FOLDER).as_posix() if item.path.is_relative_to(FOLDER) else item.path.name
+    name = item.path.name
     if item.get_closest_marker("alone"):
         return 3, 0
-    if item.path.name == LAB_TESTS:
+    if name == LAB_TESTS:
         return 0, 0
-    if not file.startswith("lab/"):
+    if not item.path.is_relative_to(FOLDER / "lab"):
         return 1, 0
-    return 2, LONGEST_FIRST.index(file) if file in LONGEST_FIRST else len(LONGEST_FIRST)
+    return 2, LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)

@@ -1,6 +1,5 @@
 """The counters beside what was sent, read from a stack on loopback."""
 
-import threading
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -104,18 +103,17 @@ def test_what_no_lost_trace_explains_does_not_balance(stack: FakeStack, lives: L
 def test_counting_begins_when_nothing_of_before_is_under_way(
     stack: FakeStack, lives: Lives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Far longer than the time between two requests: what is quiet in it has ended.
     monkeypatch.setattr(balance, "SETTLED_SECONDS", 2.0)
+    of_before = iter(range(3))
 
-    def send_of_before() -> None:
-        for _ in range(30):
+    def settle(seconds: float) -> None:
+        # A span of before arrives in each of the first three waits for quiet.
+        if seconds == balance.SETTLED_SECONDS and next(of_before, None) is not None:
             send(stack, 1)
-            time.sleep(0.1)
 
-    before = threading.Thread(target=send_of_before)
-    before.start()
+    monkeypatch.setattr(time, "sleep", settle)
     found = counted(stack)
-    before.join()
+    assert next(of_before, None) is None
     assert found.holds
     assert found.details["spans the Collectors accepted"] == 4
 
