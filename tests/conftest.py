@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Waits until nothing else runs where a test measures time; and where one does, until it has ended."""
-    with turn(item.config.stash[SHARED], alone=item.get_closest_marker("alone") is not None):
+    with turn(item.config.stash[SHARED], item):
         return (yield)
 
 

@@ -6,6 +6,8 @@ order that they are written in, and share that file's fixtures.
 
 import contextlib
 import fcntl
+import functools
+import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,12 +73,37 @@ class Shared:
             yield
 
 
-def turn(shared: Shared, *, alone: bool) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def turn(shared: Shared, item: pytest.Item) -> Generator[None]:
     """Holds the right to run a test, which an `alone` test shares with none.
 
     Such tests are the last to be given out, so the others do not wait for long.
     """
-    return shared.locked("turn", alone=alone) if shared.is_worker else contextlib.nullcontext()
+    if not shared.is_worker:
+        yield
+        return
+    with shared.locked("turn", alone=item.get_closest_marker("alone") is not None):
+        if _may_change_priority():
+            os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY if _is_of_the_lab(item) else min(_PRIORITY + 10, 19))
+        yield
+
+
+_PRIORITY = os.getpriority(os.PRIO_PROCESS, 0)
+
+
+@functools.cache
+def _may_change_priority() -> bool:
+    """Returns whether tests that only compute may let the lab go first: root alone may take its priority back."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, min(_PRIORITY + 1, 19))
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+    except OSError:
+        return False
+    return True
+
+
+def _is_of_the_lab(item: pytest.Item) -> bool:
+    return item.path.is_relative_to(FOLDER / "lab")
 
 
 def in_order(items: list[pytest.Item]) -> None:
@@ -94,6 +121,6 @@ def _place(item: pytest.Item) -> tuple[int, int]:
         return 3, 0
     if name == LAB_TESTS:
         return 0, 0
-    if not item.path.is_relative_to(FOLDER / "lab"):
+    if not _is_of_the_lab(item):
         return 1, 0
     return 2, LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)

@@ -28,8 +28,8 @@ def durable(
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         build([VEGETA], Progress())
-    # With the program's own share of the CPU, more than the stacks beside it have: what is lost is to be the fault's.
-    with laid_out(tmp_path_factory.mktemp("durable") / "program", "durable", namespace, cpu=None) as stack:
+    # A larger share of the CPU than the stacks beside it have: what is lost is to be the fault's.
+    with laid_out(tmp_path_factory.mktemp("durable") / "program", "durable", namespace, cpu="50m") as stack:
         stack.configure(faulty.CONFIGURATION)
         outputs = deploy(stack)
         send_for(1, outputs["nginxUrl"], 20)
