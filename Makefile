@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/complete
 
-# Processes that run tests. Most tests of the lab wait, so four keep two cores busy. WORKERS=0 runs one test after another, in one process.
+# Processes that run tests. Most tests of the lab wait, so four keep two cores busy. WORKERS=0 runs the tests one by one.
 WORKERS ?= 4
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
@@ -34,13 +34,13 @@ reliability: $(READY) ## what is lost, under faults and load, on the running lab
 drift: $(READY) ## name what was changed in the cluster since the last `pulumi up`; STACK=name, else the selected one
 	@$(BIN)/python -m tools drift $(if $(STACK),--stack $(STACK))
 
-test: lint ## formatting, types, and the tests: units, the lab's NGINX module, the stack on the lab; WORKERS=0 one by one
+test: lint ## lint, then unit tests, the NGINX module, real readers and the stack on the lab; WORKERS=0: one by one
 	$(PYTEST) -m "not deep"
 
 test-all: lint ## all that `make test` runs, and the tests that are only deeper
 	$(PYTEST)
 
-mutants: $(READY) ## break the program in a hundred places, one at a time, and name those that no unit test notices
+mutants: $(READY) ## break the program in one place at a time, and name the breakages that no unit test notices
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(READY) ## formatting, types, the Dockerfile and the workflows
@@ -50,14 +50,14 @@ lint: $(READY) ## formatting, types, the Dockerfile and the workflows
 	$(BIN)/hadolint docker/nginx-plus/Dockerfile
 	$(BIN)/zizmor --offline --pedantic --no-progress --quiet .github
 
-format: $(READY) ## mend formatting
+format: $(READY) ## fix formatting
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 unit: $(READY) ## the tests that need no cluster
 	$(PYTEST) tests/unit
 
-golden: $(READY) ## write tests/golden anew from the program, and the expected comments on previews
+golden: $(READY) ## rewrite tests/golden from the program, and the expected comments on previews
 	$(BIN)/pytest --quiet tests/unit/test_golden.py tests/unit/pull_request/test_golden.py --write-golden
 
 reference: $(READY) ## write the configuration reference anew from the models: README.md and Pulumi.yaml
@@ -69,7 +69,7 @@ lab-up: $(READY) ## start the embedded cluster, building what is missing (Linux,
 lab-down: $(READY) ## remove the embedded cluster; the cache stays
 	@$(BIN)/python -m lab down
 
-requirements: $(READY) ## compile requirements.txt and requirements-dev.txt anew from their .in files
+requirements: $(READY) ## recompile requirements.txt and requirements-dev.txt from their .in files
 	$(BIN)/pip install --quiet pip-tools==7.6.2
 	$(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --output-file=requirements.txt requirements.in
 	$(BIN)/pip-compile --quiet --strip-extras --no-emit-find-links --no-emit-index-url --no-emit-trusted-host --output-file=requirements-dev.txt requirements-dev.in

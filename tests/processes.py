@@ -1,4 +1,4 @@
-"""What tests share when several processes run them (`make test WORKERS=4`): the order, locks and marks.
+"""Keeps the order, the locks and the marks of tests that several processes run (`make test WORKERS=4`).
 
 pytest-xdist gives each process a file at a time (`--dist loadfile`), so tests of one file run one after another, in the
 order that they are written in, and share that file's fixtures.

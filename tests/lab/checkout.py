@@ -1,4 +1,4 @@
-"""A copy of this checkout, in which people's commands run without touching what they made in the original."""
+"""Copies this checkout, so that commands run in the copy and touch nothing that they made in the original."""
 
 import os
 import re
@@ -16,14 +16,14 @@ _NOT_COPIED = (".git", ".venv", ".state", ".*_cache", ".hypothesis", "__pycache_
 
 @dataclass(frozen=True)
 class Checkout:
-    """The copy, and the environment of the commands in it."""
+    """Holds the copy, and the environment of the commands in it."""
 
     folder: Path
     environment: Mapping[str, str]
 
     @classmethod
     def copy(cls, folder: Path, **environment: str) -> "Checkout":
-        """Copies the checkout, with the same Python libraries; no cluster is named but by `environment`."""
+        """Copies the checkout, with the same Python libraries. Only `environment` names a cluster."""
         shutil.copytree(REPOSITORY, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
         libraries = folder / ".venv"
         libraries.mkdir()

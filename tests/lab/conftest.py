@@ -47,7 +47,7 @@ def _root_on_linux() -> None:  # pyright: ignore[reportUnusedFunction]
 
 @pytest.fixture(scope="module")
 def lab(request: pytest.FixtureRequest, shared: Shared) -> None:
-    """A running lab, with its progress shown: a first build takes half an hour."""
+    """Makes sure that a lab runs, and shows the progress: a first build takes half an hour."""
     if shared.waits_for_lab_tests:
         wait_for("the tests of the lab itself", lambda: shared.has(LAB_TESTS_ENDED), seconds=FIRST_BUILD_SECONDS)
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
@@ -63,7 +63,7 @@ def lab(request: pytest.FixtureRequest, shared: Shared) -> None:
 
 
 def objects(*arguments: str) -> list[dict[str, Any]]:
-    """What `kubectl get … --output=json` lists."""
+    """Returns the objects that `kubectl get … --output=json` lists."""
     listed = kubectl("get", *arguments, "--output=json")
     assert listed.returncode == 0, listed.stderr
     return json.loads(listed.stdout)["items"]
@@ -79,7 +79,7 @@ def remove_namespaces(*names: str, wait: bool = False) -> None:
 
 @contextlib.contextmanager
 def laid_out(folder: Path, name: str, namespace: str, *, cpu: str | None = LITTLE_CPU) -> Generator[Stack]:
-    """A stack that is not deployed yet; its namespace is removed at the end, whosever it is.
+    """Yields a stack that is not deployed yet, and removes its namespace at the end, whoever made it.
 
     Args:
         folder: where its program is copied to; made here.
@@ -115,13 +115,13 @@ def deploy(stack: Stack) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def namespace(request: pytest.FixtureRequest) -> str:
-    """The module's own namespace, its `NAMESPACE`."""
+    """Returns the `NAMESPACE` of the module."""
     return str(request.module.NAMESPACE)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
 @pytest.fixture(scope="module")
 def stack(lab: None, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The program, deployed once for the module; the stack has the last part of the namespace's name."""
+    """Deploys the program once for the module, as a stack that is named by the last part of the namespace."""
     folder = tmp_path_factory.mktemp("stack") / "program"
     with laid_out(folder, namespace.rpartition("-")[2], namespace) as made:
         deploy(made)
@@ -130,7 +130,7 @@ def stack(lab: None, namespace: str, tmp_path_factory: pytest.TempPathFactory) -
 
 @contextlib.contextmanager
 def forwarded(namespace: str, target: str, port: int) -> Generator[int]:
-    """A port of this machine that leads to one of a pod or a Service, as a person with `kubectl` makes it."""
+    """Forwards a port of this machine to one of a pod or a Service, as a person does with `kubectl`."""
     local = free_port()
     command = [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", f"--namespace={namespace}"]
     process = subprocess.Popen([*command, "port-forward", target, f"{local}:{port}"], stdout=subprocess.DEVNULL)
@@ -149,7 +149,7 @@ def _is_taken(port: int) -> bool:
 
 
 def connects(pod: str, host: str, port: int) -> bool:
-    """Whether a connection from a pod, named by its address, is taken."""
+    """Returns whether a host accepts a connection from the pod that has an address."""
     script = f"import socket; socket.create_connection(({host!r}, {port}), timeout=2)"
     done = subprocess.run(in_pod(pod, sys.executable, "-c", script), check=False, capture_output=True, text=True)
     assert done.returncode == 0 or "Error" in done.stderr, done.stderr
@@ -157,7 +157,7 @@ def connects(pod: str, host: str, port: int) -> bool:
 
 
 def answers(url: str) -> bool:
-    """Whether a URL is answered with success; also while nobody listens."""
+    """Returns whether a URL answers with success; it does not while no server listens."""
     try:
         return httpx.get(url, timeout=5).is_success
     except httpx.TransportError:
@@ -165,17 +165,17 @@ def answers(url: str) -> bool:
 
 
 PARENT_ID = "b7ad6b7169203331"
-"""The span that requests name as their parent."""
+"""The parent span that requests name."""
 
 
 def hexadecimal(identifier: str) -> str:
-    """An identifier of a span as headers and logs write it; Tempo's JSON has it in base64."""
+    """Converts an identifier of a span from base64, as in Tempo's JSON, to what headers and logs write."""
     return base64.b64decode(identifier).hex()
 
 
 @dataclass
 class Span:
-    """A span as Tempo returns it, attributes as plain values."""
+    """Holds a span as Tempo returns it, with its attributes as plain values."""
 
     resource: dict[str, Any]
     scope: dict[str, Any]
@@ -184,7 +184,7 @@ class Span:
 
 
 def probe(stack: Stack, *flags: str) -> tuple[int, dict[str, Any]]:
-    """Runs the probe on the stack: its exit code and its JSON document."""
+    """Runs the probe on the stack, and returns its exit code and its JSON document."""
     command = [sys.executable, "-m", "tools", "probe", "--outputs=-", "--json", *flags]
     done = subprocess.run(
         command,
@@ -200,7 +200,7 @@ def probe(stack: Stack, *flags: str) -> tuple[int, dict[str, Any]]:
 
 
 def find_spans(tempo_url: str, trace_id: str, name: str = "/") -> list[Span]:
-    """The spans of a trace that have a name, waited for: one at least."""
+    """Waits until Tempo has at least one span of a trace with a name, and returns all of them."""
 
     def look() -> list[Span] | None:
         answer = httpx.get(f"{tempo_url}/api/traces/{trace_id}", headers={"Accept": "application/json"}, timeout=5)
@@ -211,7 +211,7 @@ def find_spans(tempo_url: str, trace_id: str, name: str = "/") -> list[Span]:
 
 
 def search(tempo_url: str, query: str, **window: int) -> list[str]:
-    """The IDs of the traces that a TraceQL query finds, of a window from `start` to `end` (Unix seconds) if given."""
+    """Returns the IDs of the traces that a TraceQL query finds, from `start` to `end` (Unix seconds) if given."""
     answer = httpx.get(f"{tempo_url}/api/search", params={"q": query, **window}, timeout=5)
     traces: list[dict[str, str]] = answer.json().get("traces") or []
     return [trace["traceID"].zfill(32) for trace in traces]

@@ -1,4 +1,4 @@
-"""What is beside a stack: pods of others in the cluster, and servers outside of it."""
+"""Makes what a stack has beside it: pods of others in the cluster, and servers outside the cluster."""
 
 import contextlib
 import json
@@ -13,17 +13,17 @@ from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
 from tests.lab.conftest import objects, remove_namespaces
 
-STRANGER = "stranger"
-"""The pod that is not the stack's."""
+OUTSIDER = "outsider"
+"""The name of a pod that does not belong to the stack."""
 
 
-def strangers_namespace(namespace: str) -> str:
-    """The namespace of the pod that is not the stack's, for the tests of a stack in a namespace."""
-    return f"{namespace}-{STRANGER}"
+def outsiders_namespace(namespace: str) -> str:
+    """Returns the namespace of the outsider, beside the stack in `namespace`."""
+    return f"{namespace}-{OUTSIDER}"
 
 
 def address(component: str, namespace: str) -> str:
-    """The address of one of a component's pods; the others have the same labels, which is what policies know."""
+    """Returns the address of one of a component's pods. Policies select by labels, which the other pods share."""
     labels = f"--selector=app.kubernetes.io/name={component}"
     pods = [
         pod for pod in objects("pods", f"--namespace={namespace}", labels) if "deletionTimestamp" not in pod["metadata"]
@@ -32,11 +32,11 @@ def address(component: str, namespace: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def stranger(lab: None, namespace: str) -> Generator[str]:
-    """The address of a pod that is not the stack's, and that no policy selects."""
-    own = strangers_namespace(namespace)
+def outsider(lab: None, namespace: str) -> Generator[str]:
+    """Yields the address of a pod that does not belong to the stack and that no policy selects."""
+    own = outsiders_namespace(namespace)
     remove_namespaces(own, wait=True)
-    container = {"name": STRANGER, "image": images.pause_image().reference}
+    container = {"name": OUTSIDER, "image": images.pause_image().reference}
     made: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "List",
@@ -45,14 +45,14 @@ def stranger(lab: None, namespace: str) -> Generator[str]:
             {
                 "apiVersion": "v1",
                 "kind": "Pod",
-                "metadata": {"name": STRANGER, "namespace": own},
+                "metadata": {"name": OUTSIDER, "namespace": own},
                 "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
             },
         ],
     }
     try:
         assert kubectl("apply", "--filename=-", text=json.dumps(made)).returncode == 0
-        ready = ("wait", "--for=condition=Ready", f"--namespace={own}", f"pod/{STRANGER}", "--timeout=60s")
+        ready = ("wait", "--for=condition=Ready", f"--namespace={own}", f"pod/{OUTSIDER}", "--timeout=60s")
         assert kubectl(*ready).returncode == 0
         (pod,) = objects("pods", f"--namespace={own}")
         yield pod["status"]["podIP"]
@@ -62,6 +62,6 @@ def stranger(lab: None, namespace: str) -> Generator[str]:
 
 @contextlib.contextmanager
 def listening() -> Generator[int]:
-    """A port of the machine's end of the lab's link that takes connections: somewhere outside of the cluster."""
+    """Listens outside the cluster, on the machine's end of the lab's link, and yields the port."""
     with socket.create_server((HOST_ADDRESS, 0), backlog=64) as server:
         yield server.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What the program makes of typical configurations, as a real API server takes it: a dry run of every golden object.
+"""Tries every golden object in a dry run of a real API server.
 
 The objects go to namespaces of these tests and ask for node ports that others do not: the stack of `make up` may be
 there, with the names and the ports of the golden files.
@@ -35,17 +35,17 @@ POD_MONITORS: dict[str, Any] = {
         ],
     },
 }
-"""The kind alone: the Prometheus Operator's own schema, by which it would check a PodMonitor, is not here."""
+"""Defines the kind without the Prometheus Operator's own schema, so the fields of a PodMonitor are not checked."""
 
 
 def own(namespace: str) -> str:
-    """The namespace of these tests that stands for one in the golden files."""
+    """Returns the namespace of these tests that stands for one in the golden files."""
     return f"readers-{namespace}"
 
 
 @pytest.fixture(scope="module")
 def namespaces(lab: None, shared: Shared) -> Generator[None]:
-    """Every case's namespace, since a server's dry run needs it to exist."""
+    """Makes every case's namespace, because a dry run needs it to exist."""
     names = {
         item["metadata"]["namespace"]
         for case in CASES
@@ -63,7 +63,7 @@ def namespaces(lab: None, shared: Shared) -> Generator[None]:
         namespace["metadata"]["name"] = own(namespace["metadata"]["name"])
     mine = [namespace["metadata"]["name"] for namespace in made.values()]
     remove_namespaces(*mine, wait=True)
-    # Other tests list all kinds, and would fail if one went meanwhile.
+    # Other tests list all kinds, and would fail if one disappeared meanwhile.
     with shared.locked("kinds"):
         try:
             for item in (POD_MONITORS, *made.values()):
@@ -78,7 +78,7 @@ def namespaces(lab: None, shared: Shared) -> Generator[None]:
 
 
 FREE_NODE_PORTS = range(30_040, 30_060)
-"""Of those that Kubernetes gives to nobody who does not ask for one, as long as it has others: the range's first 86."""
+"""Kubernetes gives the first 86 ports of its range only on request, as long as others are free."""
 
 
 @pytest.mark.parametrize("case", CASES)

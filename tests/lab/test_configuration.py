@@ -1,4 +1,4 @@
-"""What the configuration does, on a running stack: sampling, routes, a second backend, what must not be seen.
+"""Tests the configuration on a running stack: sampling, routes, a second backend, and secrets that stay unseen.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -24,19 +24,19 @@ from tests.waiting import wait_for
 
 NAMESPACE = "tracing-configuration"
 HEADER = "canary-$HOME-${env:HOME}: {text}"
-"""A header with what the Collector's own configuration would replace or read as YAML."""
+"""The header holds texts that the Collector would replace in its configuration, or read as YAML."""
 
 
 @pytest.fixture(scope="module")
 def backend() -> Generator[Receiver]:
-    """A second backend, on the host."""
+    """Runs a second backend on the host."""
     made = Receiver(HOST_ADDRESS)
     yield made
     made.stop()
 
 
 class Upstream(http.server.BaseHTTPRequestHandler):
-    """A service behind NGINX: it answers with the trace context that it was given."""
+    """Answers each request with the headers that it got, trace context included."""
 
     def do_GET(self) -> None:
         """Answers."""
@@ -52,7 +52,7 @@ class Upstream(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def upstream() -> Generator[str]:
-    """The address of the service."""
+    """Runs an application behind NGINX, and yields its address."""
     server = http.server.ThreadingHTTPServer((HOST_ADDRESS, free_port()), Upstream)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"{HOST_ADDRESS}:{server.server_address[1]}"
@@ -62,7 +62,7 @@ def upstream() -> Generator[str]:
 
 @pytest.fixture(scope="module")
 def stack(lab: None, backend: Receiver, upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The program, deployed once with every part that the tests need, set as people do."""
+    """Deploys the program once with every part that the tests need, set as people do."""
     with laid_out(tmp_path_factory.mktemp("stack") / "program", "configuration", NAMESPACE) as made:
         made.configure(
             {
@@ -90,7 +90,7 @@ def stack(lab: None, backend: Receiver, upstream: str, tmp_path_factory: pytest.
 
 
 def url(stack: Stack, output: str) -> str:
-    """A URL among the stack's outputs, which stay what they are."""
+    """Returns a URL among the stack's outputs, which do not change in these tests."""
     if stack.folder not in _OUTPUTS:
         _OUTPUTS[stack.folder] = stack.outputs()
     return _OUTPUTS[stack.folder][output]
@@ -100,14 +100,14 @@ _OUTPUTS: dict[Path, dict[str, str]] = {}
 
 
 def settle(stack: Stack) -> None:
-    """Waits until nothing of before the last change serves: its pods are gone, and traffic comes through."""
+    """Waits until the pods from before the last change are gone and NGINX answers."""
 
     def is_settled() -> bool:
         pods = objects("pods", f"--namespace={NAMESPACE}")
         wanted = sum(
             owner["spec"]["replicas"] for owner in objects("deployments,statefulsets", f"--namespace={NAMESPACE}")
         )
-        # One more than wanted: an old one that nothing has ended yet.
+        # A surplus pod is an old one that has not been told to end yet.
         is_alone = len(pods) == wanted and not any("deletionTimestamp" in pod["metadata"] for pod in pods)
         return is_alone and answers(f"{url(stack, 'nginxUrl')}/healthz")
 
@@ -115,13 +115,13 @@ def settle(stack: Stack) -> None:
 
 
 def get(stack: Stack, path: str = "/", trace_id: str = "", flags: str = "01") -> httpx.Response:
-    """A request, as a part of a trace if one is named."""
+    """Sends a request, as a part of a trace if one is named."""
     headers = {"traceparent": f"00-{trace_id}-{PARENT_ID}-{flags}"} if trace_id else {}
     return httpx.get(f"{url(stack, 'nginxUrl')}{path}", headers=headers, timeout=10)
 
 
 def received(stack: Stack, backend: Receiver, mark: str) -> set[str]:
-    """The traces that the second backend has of the requests to targets that end with a mark.
+    """Returns the IDs of the traces that the second backend has of requests whose target ends with a mark.
 
     All of them: requests that are always traced have followed, and have arrived. More than one, since each worker of
     NGINX exports by itself, to one of two Collectors.
@@ -188,7 +188,7 @@ def test_the_header_is_in_no_place_but_its_secret(stack: Stack, tmp_path: Path) 
 
 
 def _has_canary(text: str) -> bool:
-    """Whether a text has the header's value, as it is or as a Secret holds it."""
+    """Returns whether a text has the header's value, as it is or as a Secret holds it."""
     return "canary" in text or base64.b64encode(b"canary").decode()[:-2] in text
 
 
@@ -279,7 +279,7 @@ VOLUME = f"{NAMESPACE}-by-hand"
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Generator[str]:
-    """A StorageClass with one volume, a folder of this machine."""
+    """Makes a StorageClass with one volume, a folder of this machine."""
     # Tempo's own user; a volume of a cloud takes the pod's group instead.
     os.chown(tmp_path, 10001, 10001)
     made: list[dict[str, Any]] = [

@@ -1,4 +1,4 @@
-"""Other backends and browsers, on the lab: what `pulumi up` and the probe say of them, and which way spans take."""
+"""Tests other backends and browsers on the lab: the messages of `pulumi up` and of the probe, and the way of spans."""
 
 import json
 import secrets

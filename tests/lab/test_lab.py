@@ -1,7 +1,7 @@
-"""The lab itself: it starts quickly the second time, says when it runs, and leaves nothing behind.
+"""Tests the lab itself: it starts within a minute, reports that it runs, and leaves nothing behind.
 
-And the two commands of the README in their own order: `make up`, then tests beside its stack. These tests start and
-stop the lab, so they are skipped where one runs already.
+They also run `make up` first and tests beside its stack afterwards, in the README's order. They start and stop the lab,
+so they are skipped where one runs already.
 """
 
 import os
@@ -46,7 +46,7 @@ def _no_lab_but_ours(shared: Shared) -> Generator[None]:  # pyright: ignore[repo
 
 @pytest.fixture(scope="module", autouse=True)
 def _built(_no_lab_but_ours: None, request: pytest.FixtureRequest) -> None:  # pyright: ignore[reportUnusedFunction]
-    """Everything that the lab builds and installs, with the progress shown: that may take half an hour."""
+    """Builds and installs all that the lab needs, and shows the progress: that may take half an hour."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
@@ -61,7 +61,7 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
 
 
 def traces_of_a_lab() -> dict[str, object]:
-    """Everything on this machine that a lab makes outside its own folders."""
+    """Returns everything on this machine that a lab makes outside its own folders."""
     mounts = Path("/proc/mounts").read_text().splitlines()
     rules = subprocess.run(["iptables-save"], check=False, capture_output=True, text=True).stdout
     return {

@@ -1,4 +1,4 @@
-"""Sizes: what one hop sends, the next one takes, with the keys that bound sizes at their bounds.
+"""Tests sizes: each hop accepts what the one before sends, with the keys that bound sizes at their bounds.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -34,14 +34,14 @@ AT_THEIR_BOUNDS = {
 
 @pytest.fixture(scope="module")
 def bounds(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Any]]:
-    """The outputs of a stack with its keys at their bounds."""
+    """Deploys a stack with its keys at their bounds, and yields its outputs."""
     with laid_out(tmp_path_factory.mktemp("bounds") / "program", "limits", NAMESPACE) as stack:
         stack.configure(AT_THEIR_BOUNDS)
         yield deploy(stack)
 
 
 def exported(spans: int, attribute_bytes: int, trace_id: bytes | None = None) -> ExportTraceServiceRequest:
-    """A message of an application: spans with one attribute each, of a trace each or all of one."""
+    """Makes an application's message: spans with one attribute each, in one trace if it is named, else in one each."""
     message = ExportTraceServiceRequest()
     resource = message.resource_spans.add()
     name = resource.resource.attributes.add()
@@ -58,7 +58,7 @@ def exported(spans: int, attribute_bytes: int, trace_id: bytes | None = None) ->
 
 
 def send(*messages: ExportTraceServiceRequest) -> None:
-    """Gives messages to the Collector as an application does; raises `grpc.RpcError` where it refuses one."""
+    """Sends messages to the Collector as an application does; raises `grpc.RpcError` if it refuses one."""
     with (
         forwarded(NAMESPACE, "deployment/otel-collector", 4317) as port,
         grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
@@ -68,7 +68,7 @@ def send(*messages: ExportTraceServiceRequest) -> None:
 
 
 def spans_of(outputs: dict[str, Any], trace_id: bytes) -> list[dict[str, Any]]:
-    """The spans of a trace by its ID."""
+    """Returns the spans of a trace by its ID."""
     answer = httpx.get(f"{outputs['tempoUrl']}/api/traces/{trace_id.hex()}", timeout=120)
     if not answer.is_success:
         return []
@@ -77,12 +77,12 @@ def spans_of(outputs: dict[str, Any], trace_id: bytes) -> list[dict[str, Any]]:
 
 
 def sent_ids(messages: list[ExportTraceServiceRequest]) -> set[str]:
-    """The IDs of the traces in some messages."""
+    """Returns the IDs of the traces in some messages."""
     return {span.trace_id.hex() for message in messages for span in message.resource_spans[0].scope_spans[0].spans}
 
 
 def found_ids(outputs: dict[str, Any]) -> Iterator[str]:
-    """The IDs of the traces that a search of the last minutes lists."""
+    """Returns the IDs of the traces that a search of the last ten minutes lists."""
     now = int(time.time())
     query = {"q": f'{{resource.service.name="{SERVICE}"}}', "limit": 100_000, "spss": 1}
     answer = httpx.get(f"{outputs['tempoUrl']}/api/search", params=query | {"start": now - 600, "end": now + 10})
@@ -153,7 +153,7 @@ def test_nothing_was_refused_for_its_size(bounds: dict[str, Any]) -> None:
 
 
 def logs(component: str) -> str:
-    """What all pods of a component have logged."""
+    """Returns the logs of all pods of a component."""
     selector = f"--selector=app.kubernetes.io/name={component}"
     read = kubectl("logs", f"--namespace={NAMESPACE}", selector, "--tail=-1")
     assert read.returncode == 0, read.stderr
@@ -161,7 +161,7 @@ def logs(component: str) -> str:
 
 
 def counters(component: str) -> Iterator[str]:
-    """The page of counters of each pod of a component, at the port that its annotations name."""
+    """Reads the page of counters of each pod of a component, at the port that its annotations name."""
     for pod in objects("pods", f"--namespace={NAMESPACE}", f"--selector=app.kubernetes.io/name={component}"):
         metadata = pod["metadata"]
         with forwarded(

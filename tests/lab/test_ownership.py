@@ -1,6 +1,6 @@
-"""Objects of others on a real cluster: refused before anything is made, and left as they are.
+"""Tests objects of others on a real cluster: the program refuses them before it makes anything, and leaves them alone.
 
-What a killed update left is this stack's own.
+Objects that a killed update left belong to the stack.
 """
 
 import itertools
@@ -27,7 +27,7 @@ NAMESPACES = itertools.count(1)
 
 @pytest.fixture
 def own(lab: None, tmp_path: Path) -> Generator[Stack]:
-    """A stack that is not deployed yet; its namespace goes at the end, whosever it is."""
+    """Yields a stack that is not deployed yet."""
     with laid_out(tmp_path / "program", "ownership", f"tracing-ownership-{next(NAMESPACES)}") as made:
         yield made
 
@@ -37,7 +37,7 @@ def here_of(stack: Stack) -> str:
 
 
 def refused(stack: Stack) -> str:
-    """What a preview and an update say of what is not the stack's own; both end without having made anything."""
+    """Returns how a preview and an update refuse objects of others; neither makes anything."""
     said: set[str] = set()
     for command in (("preview",), ("up", "--yes", "--skip-preview")):
         done = stack.pulumi(*command)

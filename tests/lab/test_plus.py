@@ -56,7 +56,7 @@ REPORT_PORT = free_port()
 
 @dataclass
 class Plant:
-    """What an image of NGINX Plus is made with."""
+    """Holds what an image of NGINX Plus is made with."""
 
     folder: Path
     repository: Repository
@@ -71,13 +71,13 @@ class Plant:
     """The stack's secrets, by their keys."""
 
     def marked(self) -> list[Marked]:
-        """The secrets to look for; without the lines that the certificate has in common with its authority's."""
+        """Returns the secrets to search for, without the lines that the certificate shares with its authority's."""
         public = (self.certificates / "ca.crt").read_text().splitlines()
         secret = {key: [line for line in text.splitlines() if line not in public] for key, text in self.secrets.items()}
         return [Marked(key, "\n".join(lines)) for key, lines in secret.items()]
 
     def tags(self) -> dict[str, str]:
-        """The image's tags in the registry, and their digests."""
+        """Reads the image's tags in the registry, and their digests."""
         with httpx.Client(base_url=f"http://{ADDRESS}/v2/{IMAGE}", auth=(USERNAME, self.password)) as client:
             listed = client.get("/tags/list")
             names: list[str] = (listed.json()["tags"] or []) if listed.is_success else []
@@ -88,7 +88,7 @@ class Plant:
 
 
 def license_token(until: int = 4_102_444_800, mark: str = MARK) -> str:
-    """A license as far as anyone but F5 can tell."""
+    """Makes a license that only F5 can tell from a real one."""
 
     def part(content: Any) -> str:
         return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
@@ -98,7 +98,7 @@ def license_token(until: int = 4_102_444_800, mark: str = MARK) -> str:
 
 @pytest.fixture(scope="module")
 def plant(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Plant]:
-    """The package repository, the registry and the builder."""
+    """Runs the package repository, the registry and the builder."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
@@ -170,7 +170,7 @@ def set_from_file(stack: Stack, text: str, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def stack(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """All of NGINX Plus' configuration but `edition`; the stack runs NGINX, open source, with two replicas."""
+    """Deploys NGINX, open source, with two replicas and all of NGINX Plus' configuration but `edition`."""
     with laid_out(tmp_path_factory.mktemp("stack") / "program", "plus", NAMESPACE) as made:
         made.environment |= plant.environment
         for key, text in plant.secrets.items():
@@ -196,7 +196,7 @@ def stack(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Generator[S
 
 
 def deployed_under_requests(stack: Stack) -> None:
-    """Deploys while requests come, of which none may fail and none be lost."""
+    """Deploys under requests, of which none may fail and no span may be lost."""
     outputs = stack.outputs()
     with Traffic(outputs["nginxUrl"], rate=50, keepalive=False) as traffic:
         time.sleep(1)
@@ -262,7 +262,7 @@ def test_nothing_changes_by_itself_by_a_umask_nor_by_a_new_certificate(stack: St
 
 
 def test_a_failed_build_names_the_key_pushes_nothing_and_leaves_what_runs(stack: Stack, plant: Plant) -> None:
-    """Each of the failures; the certificate is the one of a stranger's authority, from the test before."""
+    """Tries each failure. The certificate is that of another authority, from the test before."""
     outputs, before = stack.outputs(), plant.tags()
     good = {
         "plus.packages.fingerprints[0]": plant.fingerprint,
@@ -357,7 +357,7 @@ def _is_setuid(file: Path) -> bool:
 
 
 def read_image(folder: Path) -> tuple[list[Path], dict[str, Any]]:
-    """The layers of an image in OCI's layout, and its configuration with its history."""
+    """Returns the layers of an image in OCI's layout, and its configuration with its history."""
 
     def blob(digest: str) -> Path:
         return folder / "blobs" / digest.replace(":", "/")
@@ -380,7 +380,7 @@ def test_a_new_license_rolls_the_pods(stack: Stack) -> None:
 
 
 def nginx_pods(*, ending: bool = False) -> list[dict[str, Any]]:
-    """NGINX's pods, with or without those that are ending."""
+    """Returns NGINX's pods, with or without those that are ending."""
     pods = objects("pods", f"--namespace={NAMESPACE}", "--selector=app.kubernetes.io/name=nginx")
     return [pod for pod in pods if ending or "deletionTimestamp" not in pod["metadata"]]
 
@@ -410,7 +410,7 @@ def test_the_ratio_is_switched_at_run_time_through_an_api_that_only_the_pod_has(
 
 
 def traces_of(tempo: str, target: str) -> list[str]:
-    """The IDs of the traces with a request of a path."""
+    """Returns the IDs of the traces with a request of a path."""
     return search(tempo, f'{{ span.http.target = "{target}" }}')
 
 
@@ -441,7 +441,7 @@ def test_no_secret_is_readable_outside_of_its_place(stack: Stack, plant: Plant) 
 
 
 def look_everywhere(search: Search, stack: Stack, plant: Plant) -> None:
-    """Searches all that outlives a command."""
+    """Searches every place that outlives a command."""
     search.text("stack export", stack.must("stack", "export"))
     search.text("stack output", stack.must("stack", "output", "--json"))
     search.text("config", stack.must("config", "--json"))
@@ -464,7 +464,7 @@ def look_everywhere(search: Search, stack: Stack, plant: Plant) -> None:
 
 
 def test_the_same_search_finds_a_leak(stack: Stack, plant: Plant) -> None:
-    """A license in a ConfigMap, and a key that was copied into a layer."""
+    """Puts a license into a ConfigMap and a key into a layer, and finds both."""
     kept = plant.images / "leak"
     kept.mkdir()
     (kept / "key").write_text(plant.secrets["nginxRepoKey"])

@@ -1,4 +1,4 @@
-"""A namespace that others use, and a cluster that does not take everything: what is said, and that nothing is touched.
+"""Tests a namespace that others use, and a cluster that refuses something: the errors, and that nothing is touched.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -97,7 +97,7 @@ def neighbours(lab: None) -> Generator[None]:
 
 @pytest.fixture(scope="module")
 def program(neighbours: None, tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    """The program, not deployed yet; small, since the node has room for few. It goes with the namespace."""
+    """Returns a small stack that is not deployed yet. The fixture of its namespace removes it."""
     made = Stack.lay_out(tmp_path_factory.mktemp("stack") / "program", "preflight", SHARED)
     small = {f"{component}.resources.cpu": "50m" for component in ("nginx", "collector", "tempo")}
     made.configure({"createNamespace": "false", **small})
@@ -105,7 +105,7 @@ def program(neighbours: None, tmp_path_factory: pytest.TempPathFactory) -> Stack
 
 
 def refusal(stack: Stack) -> str:
-    """What a preview is refused with; nothing was changed."""
+    """Returns the error of a preview, which changes nothing."""
     before = somebody_s()
     done = stack.pulumi("preview")
     assert done.returncode != 0
@@ -198,7 +198,7 @@ def test_a_full_quota_is_no_obstacle_to_what_changes_no_pod_and_is_said_of_an_ed
 
 
 def interrupted_up(stack: Stack, words: str, seconds: float) -> str:
-    """Deploys until the words are said, interrupts it then, and gives all that was said."""
+    """Deploys until some words are printed, interrupts the update, and returns everything that it printed."""
     take_interrupts()
     command = ["pulumi", "--non-interactive", "--color=never", "up", "--yes", "--skip-preview", f"--stack={stack.name}"]
     log = stack.folder / "up.log"

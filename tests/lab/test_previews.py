@@ -1,4 +1,4 @@
-"""Previews and drift of a real stack by the real engine: that the fixtures are what it writes, and what is said.
+"""Tests previews and drift of a real stack: the fixtures are what the engine writes, and the messages.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -24,21 +24,21 @@ from tools.pull_request.comment import comment
 from tools.pull_request.digest import read
 
 NAMESPACE = "tracing-fixtures"
-"""That of the fixtures."""
+"""The namespace in the fixtures."""
 
 FREE_NODE_PORT = 30_039
-"""Of those that Kubernetes gives to nobody who does not ask for one, as long as it has others: the range's first 86."""
+"""Kubernetes gives the first 86 ports of its range only on request, as long as others are free."""
 
 
 @pytest.fixture(scope="module")
 def previewed(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """A stack that is not deployed yet."""
+    """Yields a stack that is not deployed yet."""
     with laid_out(tmp_path_factory.mktemp("previewed") / "program", "fixtures", NAMESPACE, cpu=None) as made:
         yield made
 
 
 def check(stack: Stack, case: str, request: pytest.FixtureRequest, changed: dict[str, str], routes: int = 0) -> None:
-    """Previews a change of the configuration, which is undone; the fixture has the same steps and messages."""
+    """Previews a change of the configuration, undoes it, and compares steps and messages with the fixture."""
     configuration = stack.folder / f"Pulumi.{stack.name}.yaml"
     before = configuration.read_text()
     stack.configure(changed)
@@ -99,7 +99,7 @@ def test_without_a_cluster_a_preview_says_what_it_is_of(previewed: Stack, tmp_pa
 
 
 def throw_away(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """`make preview STACK=staging`."""
+    """Runs `make preview STACK=staging`."""
     command = [sys.executable, "-m", "tools", "preview", "staging", *arguments]
     return subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
 
@@ -146,7 +146,7 @@ def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(
 
 
 def drift(stack: Stack) -> subprocess.CompletedProcess[str]:
-    """`make drift`, for a stack elsewhere."""
+    """Runs `make drift` for a stack in another folder."""
     command = [sys.executable, "-m", "tools", "drift", f"--stack={stack.name}"]
     path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     environment = stack.environment | {"PYTHONPATH": path}
@@ -208,7 +208,7 @@ def test_the_command_that_drift_offers_puts_it_back(previewed: Stack) -> None:
 
 
 def test_while_an_update_is_under_way_nothing_is_called_drift(previewed: Stack) -> None:
-    """The module's last: it leaves an update that was interrupted."""
+    """Is the last of the module, because it leaves an interrupted update."""
     # No pod of it is ever Ready, so the update waits until it is interrupted.
     image = previewed.outputs()["nginxImage"]
     # Tempo's gateway keeps its image.

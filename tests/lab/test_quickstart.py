@@ -1,4 +1,4 @@
-"""`make up`, a second `make up`, `make probe` and `make down` on a cluster of the caller's own, which stays.
+"""Tests `make up`, a second `make up`, `make probe` and `make down` on a cluster of the caller's own, which stays.
 
 The cluster is the lab under another name: a copy of its kubeconfig. `test_lab.py` has the same commands on the lab,
 which `make up` starts and `make down` removes.
@@ -22,7 +22,7 @@ NAMESPACE = "tracing-quickstart"
 
 @pytest.fixture
 def checkout(lab: None, tmp_path: Path) -> Generator[Checkout]:
-    """A copy of the checkout whose dev stack has the lab's images and a namespace of this test."""
+    """Yields a copy of the checkout whose dev stack has the lab's images and a namespace of this test."""
     remove_namespaces(NAMESPACE, wait=True)
     kubeconfig = tmp_path / "kubeconfig"
     shutil.copyfile(KUBECONFIG, kubeconfig)

@@ -1,4 +1,4 @@
-"""The stack on a real cluster: what is deployed, what an edit touches, what is left when it is gone.
+"""Tests the stack on a real cluster: its objects, what an edit touches, and that `destroy` leaves nothing.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -173,7 +173,7 @@ def test_the_urls_name_the_node_and_the_service_s_node_port(stack: Stack) -> Non
 
 
 def _pods() -> dict[str, set[str]]:
-    """The names of the pods of each component."""
+    """Returns the names of the pods of each component."""
     found: dict[str, set[str]] = {}
     for pod in objects("pods", f"--namespace={NAMESPACE}"):
         if "deletionTimestamp" not in pod["metadata"]:
@@ -183,7 +183,7 @@ def _pods() -> dict[str, set[str]]:
 
 
 def _an_edit_touches_only(stack: Stack, component: str, config_map: str) -> None:
-    """Previews and deploys an edit; its config object is replaced, its workload updated, its pods new, no others."""
+    """Deploys an edit, which replaces one config object and the pods of one workload, and nothing else."""
     before = _pods()
     planned = stack.planned()
     assert planned == {
@@ -259,7 +259,7 @@ def test_a_node_port_that_is_taken_is_named_with_its_service(stack: Stack) -> No
 
 
 def nginx_pods() -> set[str]:
-    """The names of the pods, those that are ending among them."""
+    """Returns the names of NGINX's pods, including those that are ending."""
     selector = "--selector=app.kubernetes.io/name=nginx"
     return {pod["metadata"]["name"] for pod in objects("pods", f"--namespace={NAMESPACE}", selector)}
 

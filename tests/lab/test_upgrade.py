@@ -1,4 +1,4 @@
-"""A stack that an earlier version of the program deployed, and `pulumi up` by this one.
+"""Tests `pulumi up` of a stack that an earlier version of the program deployed.
 
 An earlier program comes from git's history by the commits that `versions.txt` names: a clone may have no tags.
 """
@@ -98,7 +98,7 @@ def take_this_program(folder: Path) -> None:
 
 
 def metadata_of(namespace: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """The metadata of everything that has the stack's label, by kind and name."""
+    """Returns the metadata of everything that has the stack's label, by kind and name."""
     here = f"--namespace={namespace}"
     kinds = ",".join(kind.resource for kind in (*NAMESPACED_KINDS, CLAIM) if kind.is_builtin)
     listed = kubectl("get", kinds, here, "--selector=app.kubernetes.io/part-of=nginx-tracing", "--output=json")
@@ -108,7 +108,7 @@ def metadata_of(namespace: str) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def replaced(stack: Stack) -> list[str]:
-    """The objects that `pulumi up` would replace or delete, as `Kind name`."""
+    """Returns the objects that `pulumi up` would replace or delete, as `Kind name`."""
     return [
         f"{name.split('::')[0].rpartition(':')[2]} {name.split('::')[1]}"
         for name, operation in stack.planned().items()

@@ -1,1 +1,1 @@
-"""What the program and its tools write, read by the real programs that it is written for. No cluster is needed."""
+"""Tests in which real programs read what the program and its tools write. They need no cluster."""

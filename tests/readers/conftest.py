@@ -1,4 +1,4 @@
-"""The real programs that read what these tests give them."""
+"""Builds the real programs that these tests run."""
 
 import os
 from typing import Any
@@ -20,5 +20,5 @@ def programs(request: pytest.FixtureRequest) -> None:
         if os.geteuid() == 0:
             host.install_packages(progress)
         build([COLLECTOR, CROSSPLANE, NGINX, PROMTOOL, PULUMI, TEMPO], progress)
-        # Made with the other NGINX.
+        # It is compiled from the other NGINX.
         build([NGINX_PLUS], progress)

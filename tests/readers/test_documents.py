@@ -1,4 +1,4 @@
-"""What the program writes, read by the programs that it is written for.
+"""Has the deployed programs read the documents of the golden files.
 
 NGINX here is the lab's: the real NGINX 1.28.3 with the lab's stand-ins for the official module, and for what NGINX
 Plus adds.
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("programs")
 
 
 def documents(case: str, component: str) -> dict[str, str]:
-    """The golden documents of a component's config object; none where the case has no such component."""
+    """Returns the golden documents of a component's config object; none where the case has no such component."""
     config_map = golden.objects(case).get(f"ConfigMap-{component}-config.yaml")
     return config_map["data"] if config_map else {}
 
@@ -50,7 +50,7 @@ def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str
 
 
 def nginx_says(documents: dict[str, str], settings: Settings, folder: Path) -> str:
-    """What `nginx -t` says of a configuration in its own folder: nothing, if it is well.
+    """Returns the errors of `nginx -t` about a configuration in its own folder: nothing if it is valid.
 
     `localhost` is the one name that it looks up at once.
     """
@@ -78,14 +78,14 @@ def nginx_says(documents: dict[str, str], settings: Settings, folder: Path) -> s
 
 
 def moved(text: str, places: dict[str, str]) -> str:
-    """A document whose files are elsewhere."""
+    """Replaces the paths of files in a document."""
     for old, new in places.items():
         text = text.replace(old, new)
     return text
 
 
 RESOLV_CONF = "search tracing.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\n"
-"""As kubelets write it."""
+"""A pod's /etc/resolv.conf as kubelets write it."""
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -99,7 +99,7 @@ def test_nginx_reads_nginx_conf(case: str, tmp_path: Path) -> None:
         (case, release)
         for case in CASES
         for release in ("oss", "plus")
-        # What is written for NGINX Plus is not for the other.
+        # NGINX, open source, does not read what is written for NGINX Plus.
         if release == "plus" or golden.settings_of(case).edition == "oss"
     ],
 )
@@ -134,7 +134,7 @@ def test_the_collector_reads_its_document(case: str, tmp_path: Path) -> None:
         (tmp_path / name).write_text(moved(text, folders))
     for name, text in secret_files(golden.settings_of(case).collector.exporters).items():
         (tmp_path / name).write_text(text)
-    # Its own account of the cluster, which only a pod has.
+    # Only a pod has these variables by itself.
     environment = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "443", "GOMEMLIMIT": "400MiB"}
     checked = run(COLLECTOR.folder / "otelcol", "validate", f"--config={tmp_path}/config.yaml", env=environment)
     assert checked.returncode == 0, checked.stderr

@@ -1,4 +1,4 @@
-"""The real Collector's exporters, its proxy and what browsers may send, with documents of the program on loopback."""
+"""Tests exporters, proxy and CORS of the real Collector on loopback, with documents of the program."""
 
 import base64
 import contextlib
@@ -51,14 +51,14 @@ SERVER = "otlp.internal.example"
 
 @dataclass
 class Running:
-    """A Collector that runs."""
+    """Holds a Collector that runs."""
 
     grpc_port: int
     http_port: int
     log: Path
 
     def send(self) -> None:
-        """One span, which it accepts."""
+        """Sends one span, which the Collector accepts."""
         request = ExportTraceServiceRequest()
         span = request.resource_spans.add().scope_spans.add().spans.add()
         span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
@@ -68,14 +68,14 @@ class Running:
             stub.Export(request, timeout=10, wait_for_ready=True)
 
     def told(self, exporter: str) -> str | None:
-        """What the probe makes of its log about an exporter."""
+        """Returns what the probe reads about an exporter from the Collector's log."""
         found = [told for line in self.log.read_text().splitlines() if (told := told_by(line))]
         return dict(found).get(exporter)
 
 
 @contextlib.contextmanager
 def collector(folder: Path, **configured: Any) -> Generator[Running]:
-    """The lab's Collector with the document, the files and the variables that a configuration gives it."""
+    """Runs the lab's Collector with the document, the files and the variables that a configuration gives it."""
     settings = CollectorSettings.model_validate(configured)
     document = collector_document(settings, backend=None, namespace="tracing", exports=Exports(512, 25_600))
     (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
@@ -114,7 +114,7 @@ def _answers(url: str) -> bool:
 
 @dataclass
 class Authority:
-    """An authority, and certificates of it: each with its key, in PEM."""
+    """Issues certificates, each with its key, in PEM."""
 
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
@@ -123,7 +123,7 @@ class Authority:
         self.bundle, _ = self._sign("authority", self.key, is_authority=True)
 
     def certificate(self, name: str) -> tuple[str, str]:
-        """One for a name."""
+        """Issues a certificate for a name."""
         return self._sign(name, ec.generate_private_key(ec.SECP256R1()), is_authority=False)
 
     def _sign(self, name: str, key: ec.EllipticCurvePrivateKey, *, is_authority: bool) -> tuple[str, str]:
@@ -141,13 +141,13 @@ class Authority:
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
-    """The authority of both sides."""
+    """Returns the authority that both sides trust."""
     return Authority()
 
 
 @pytest.fixture
 def demanding(authority: Authority) -> Generator[Receiver]:
-    """A receiver that lets in those alone who show a certificate of the authority."""
+    """Runs a receiver that accepts only clients with a certificate of the authority."""
     certificate, key = authority.certificate(SERVER)
     credentials = grpc.ssl_server_credentials(
         [(key.encode(), certificate.encode())], authority.bundle.encode(), require_client_auth=True
@@ -205,7 +205,7 @@ def test_a_receiver_in_plain_text_is_told_with_the_command_that_turns_tls_off(tm
 
 
 class Proxy:
-    """An HTTP proxy that wants a login, knows every name as one address, and keeps what it was asked for."""
+    """Runs an HTTP proxy that demands a login, resolves every name to one address, and records requests."""
 
     def __init__(self, leads_to: int, login: str) -> None:
         self._leads_to = leads_to
@@ -216,7 +216,7 @@ class Proxy:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        """Takes no more."""
+        """Stops accepting connections."""
         self._listener.close()
 
     def _serve(self) -> None:

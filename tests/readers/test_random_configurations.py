@@ -1,4 +1,4 @@
-"""Random configurations: what the program takes, NGINX, the Collector and Tempo read."""
+"""Tests with random configurations that NGINX, the Collector and Tempo read what the program accepts."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tools.measure.reliability.configurations import Document, check
 pytestmark = pytest.mark.usefixtures("programs")
 
 COUNT = 200
-"""Some five seconds' worth; `make reliability` tries 10 000."""
+"""The count takes about five seconds; `make reliability` tries 10 000."""
 
 
 def test_every_document_of_an_accepted_configuration_is_read_by_its_program() -> None:

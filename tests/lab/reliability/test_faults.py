@@ -1,4 +1,4 @@
-"""Faults in the real processes under 200 requests a second: what is lost. `make reliability` does it for longer.
+"""Tests what is lost under 200 requests a second while real processes fail. `make reliability` does it for longer.
 
 The module of NGINX is the lab's stand-in, which connects, fails and waits as the official one does.
 """
@@ -24,11 +24,11 @@ NAMESPACE = "tracing-durable"
 def durable(
     lab: None, namespace: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Generator[Stack]:
-    """A stack that is to lose nothing, with traffic before anything is measured."""
+    """Deploys a stack that is to lose nothing, and sends some requests before anything is measured."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         build([VEGETA], Progress())
-    # A larger share of the CPU than the stacks beside it have: what is lost is to be the fault's.
+    # It has a larger share of the CPU than the stacks beside it, so that only the fault loses spans.
     with laid_out(tmp_path_factory.mktemp("durable") / "program", "durable", namespace, cpu="50m") as stack:
         stack.configure(faulty.CONFIGURATION)
         outputs = deploy(stack)

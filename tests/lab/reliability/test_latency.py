@@ -1,4 +1,4 @@
-"""What a Collector that cannot be reached costs the requests, and how long NGINX takes to end then.
+"""Tests what an unreachable Collector costs requests, and how long NGINX takes to end then.
 
 This measures time, so nothing else runs meanwhile.
 """
