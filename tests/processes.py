@@ -8,11 +8,14 @@ import contextlib
 import fcntl
 import functools
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from lab.cluster import host
+from lab.progress import Progress
 
 FOLDER = Path(__file__).parent
 LAB_TESTS = "test_lab.py"
@@ -64,6 +67,12 @@ class Shared:
     def has(self, name: str) -> bool:
         """Returns whether any process has made a mark."""
         return (self.folder / name).exists()
+
+    def install(self, progress: Progress, packages: Mapping[str, str] = host.PACKAGES) -> None:
+        """Installs Debian's packages that are missing, if this is root; apt-get runs once at a time."""
+        if os.geteuid() == 0:
+            with self.locked("packages"):
+                host.install_packages(progress, packages)
 
     @contextlib.contextmanager
     def locked(self, name: str, *, alone: bool = True) -> Generator[None]:

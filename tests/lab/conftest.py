@@ -24,6 +24,7 @@ from lab.build.targets import KUBERNETES
 from lab.cluster import lifecycle
 from lab.cluster.lifecycle import in_pod, kubectl
 from lab.paths import KUBECONFIG, REPOSITORY
+from lab.progress import Progress
 from lab.stack import Stack
 from tests.otlp import free_port
 from tests.processes import LAB_IS_OURS, LAB_IS_READY, LAB_TESTS_ENDED, Shared
@@ -58,6 +59,7 @@ def lab(request: pytest.FixtureRequest, shared: Shared) -> None:
         if not is_running:
             shared.mark(LAB_IS_OURS)
         with capture.global_and_fixture_disabled():
+            shared.install(Progress())
             subprocess.run([sys.executable, "-m", "lab", "up"], check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
         shared.mark(LAB_IS_READY)
 

@@ -19,7 +19,7 @@ import pytest
 
 from lab.build.builder import build
 from lab.build.targets import CLUSTER_PIECES, OSS_STACK_PIECES
-from lab.cluster import host, lifecycle
+from lab.cluster import lifecycle
 from lab.cluster.configuration import CGROUP
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.node import cgroup_roots
@@ -45,12 +45,12 @@ def _no_lab_but_ours(shared: Shared) -> Generator[None]:  # pyright: ignore[repo
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _built(_no_lab_but_ours: None, request: pytest.FixtureRequest) -> None:  # pyright: ignore[reportUnusedFunction]
+def _built(_no_lab_but_ours: None, shared: Shared, request: pytest.FixtureRequest) -> None:  # pyright: ignore[reportUnusedFunction]
     """Builds and installs all that the lab needs, and shows the progress: that may take half an hour."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
-        host.install_packages(progress)
+        shared.install(progress)
         build([*CLUSTER_PIECES, *OSS_STACK_PIECES], progress)
 
 

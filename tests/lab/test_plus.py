@@ -42,6 +42,7 @@ from lab.stand_ins.plus_repository.repository import Repository
 from tests.lab.conftest import Stack, answers, connects, deploy, find_spans, forwarded, laid_out, objects, search
 from tests.lab.marks import Marked, Search
 from tests.otlp import free_port
+from tests.processes import Shared
 from tests.waiting import wait_for
 from tools.measure.reliability.traces import missing
 from tools.measure.reliability.traffic import Traffic
@@ -97,12 +98,14 @@ def license_token(until: int = 4_102_444_800, mark: str = MARK) -> str:
 
 
 @pytest.fixture(scope="module")
-def plant(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Plant]:
+def plant(
+    lab: None, shared: Shared, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Plant]:
     """Runs the package repository, the registry and the builder."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
-        host.install_packages(progress, host.PLUS_PACKAGES)
+        shared.install(progress, host.PLUS_PACKAGES)
         build([NGINX_PLUS, BUILDKIT, VEGETA], progress)
         images.push([debian_image(progress)], progress)
     folder = tmp_path_factory.mktemp("plus")

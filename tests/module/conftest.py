@@ -17,21 +17,20 @@ import pytest
 
 from lab.build.builder import build
 from lab.build.targets import NGINX
-from lab.cluster import host
 from lab.cluster.certificates import Authority
 from lab.progress import Progress
 from tests.otlp import Receiver, free_port
+from tests.processes import Shared
 from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="session")
-def nginx_build(request: pytest.FixtureRequest) -> Path:
+def nginx_build(request: pytest.FixtureRequest, shared: Shared) -> Path:
     """The folder with `nginx` and `ngx_otel_module.so`, built if the cache lacks them."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
-        if os.geteuid() == 0:
-            host.install_packages(progress)
+        shared.install(progress)
         build([NGINX], progress)
     return NGINX.folder
 
