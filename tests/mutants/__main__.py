@@ -119,12 +119,18 @@ def copied(folder: Path) -> Path:
 
 
 def run(mutants: Sequence[Mutant], workers: int) -> list[Mutant]:
-    """Tries each mutant, prints what noticed it, and returns those that nothing did."""
+    """Tries each mutant, prints what noticed it, and returns those that nothing did.
+
+    Raises:
+        MutantError: a test fails although nothing is broken.
+    """
     survivors: list[Mutant] = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
         for number in range(workers):
             copies.put(copied(Path(scratch) / str(number)))
+        if (failed := first_failure(Path(scratch) / "0")) is not None:
+            raise MutantError(f"The tests must pass before anything is broken: {failed}")
 
         def one(mutant: Mutant) -> None:
             root = copies.get()
@@ -166,10 +172,11 @@ def main() -> int:
                 print(error)
     if options.check:
         return BROKEN if stale else 0
-    if (failed := first_failure(REPOSITORY)) is not None:
-        print(f"The tests must pass before anything is broken: {failed}")
+    try:
+        survivors = run(mutants, options.workers)
+    except MutantError as error:
+        print(error)
         return BROKEN
-    survivors = run(mutants, options.workers)
     unexplained = [mutant for mutant in survivors if mutant.survives is None]
     print(f"{len(mutants)} mutants, {len(survivors)} survive, {len(unexplained)} of them without a reason:")
     print("\n".join(map(str, unexplained)))
