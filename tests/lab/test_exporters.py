@@ -24,9 +24,9 @@ NAMESPACE = "tracing-exporters"
 
 @pytest.fixture(scope="module")
 def deployed(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Stack, str]]:
-    """A stack with a proxy that is not there, an exporter with TLS to the stack's own Tempo, and a route for browsers.
+    """Deploys a stack with a proxy that does not exist, an exporter that speaks TLS to NGINX, and a route for browsers.
 
-    And what `pulumi up` said of it.
+    Yields it with what `pulumi up` printed.
     """
     with laid_out(tmp_path_factory.mktemp("exporters") / "program", "exporters", NAMESPACE) as made:
         configure(made)
