@@ -57,7 +57,7 @@ format: $(READY) ## fix formatting
 unit: $(READY) ## the tests that need no cluster
 	$(PYTEST) tests/unit
 
-golden: $(READY) ## rewrite tests/golden from the program, and the expected comments on previews
+golden: $(READY) ## regenerate tests/golden from the program, and the expected comments on previews
 	$(BIN)/pytest --quiet tests/unit/test_golden.py tests/unit/pull_request/test_golden.py --write-golden
 
 reference: $(READY) ## write the configuration reference anew from the models: README.md and Pulumi.yaml

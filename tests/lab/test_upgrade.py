@@ -1,11 +1,12 @@
 """Tests `pulumi up` of a stack that an earlier version of the program deployed.
 
-An earlier program comes from git's history by the commits that `versions.txt` names: a clone may have no tags.
+An earlier program comes from git's history by its commit: a clone may have no tags.
 """
 
 import contextlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -28,15 +29,14 @@ from tools.measure.reliability.faulty import RATE, RECONNECTED_SECONDS
 from tools.measure.reliability.traces import missing
 from tools.measure.reliability.traffic import Traffic
 
-VERSIONS = dict(
-    line.split()
-    for line in (Path(__file__).parent / "versions.txt").read_text().splitlines()
-    if not line.startswith("#")
-)
-"""The commit of each earlier version."""
+PREVIOUS = (Path(__file__).parent / "previous_version.txt").read_text().strip()
+"""The commit of the version before this one."""
+
+UNMARKED = "c38fd0fc557effb393fcea8fa55131bbe5542630"
+"""The last commit whose program marked no object as its stack's."""
 
 NOTES = REPOSITORY / "CHANGELOG.md"
-"""The upgrade notes. They name each object that an upgrade replaces as `Kind name`."""
+"""The upgrade notes. Those of this version name each object that the upgrade replaces as `Kind name`."""
 
 STABLE = ("Namespace", "Service", "Deployment", "StatefulSet", "PersistentVolumeClaim", "ServiceAccount")
 """The kinds of which a replacement would be a gap, or the loss of a volume."""
@@ -55,15 +55,15 @@ Deployed = Callable[[str], Stack]
 
 @pytest.fixture
 def deployed(lab: None, request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Deployed]:
-    """Deploys a version's program, which is then replaced by this one in the stack's folder."""
+    """Deploys the program of a commit; a test then puts this one in its place."""
     with contextlib.ExitStack() as ends:
 
-        def deployed_by(version: str) -> Stack:
-            name = version.replace(".", "-")
+        def deployed_by(commit: str) -> Stack:
+            name = commit[:7]
             folder = tmp_path / "program"
-            stack = ends.enter_context(laid_out(folder, name, f"tracing-upgrade-{name}"))
+            stack = ends.enter_context(laid_out(folder, f"from-{name}", f"tracing-upgrade-{name}"))
             stack.configure(EVERYTHING)
-            take_program(folder, VERSIONS[version])
+            take_program(folder, commit)
             deploy(stack)
             return stack
 
@@ -116,17 +116,23 @@ def replaced(stack: Stack) -> list[str]:
     ]
 
 
+def upgrade_notes() -> str:
+    """Returns the newest version's upgrade notes, the first in the file; empty if there are none."""
+    text = NOTES.read_text() if NOTES.exists() else ""
+    found = re.search(r"^### Upgrade notes\n(.*?)^##", text, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
 def test_an_upgrade_replaces_what_its_notes_name_and_loses_no_request_and_no_span(
     deployed: Deployed, request: pytest.FixtureRequest
 ) -> None:
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         build([VEGETA], Progress())
-    stack = deployed("0.1.0")
+    stack = deployed(PREVIOUS)
     outputs, before = stack.outputs(), metadata_of(stack.namespace)
     take_this_program(stack.folder)
-    notes = NOTES.read_text() if NOTES.exists() else ""
-    assert [name for name in replaced(stack) if name not in notes] == []
+    assert [name for name in replaced(stack) if name not in upgrade_notes()] == []
 
     with Traffic(outputs["nginxUrl"], RATE) as traffic:
         stack.up()
@@ -142,7 +148,7 @@ def test_an_upgrade_replaces_what_its_notes_name_and_loses_no_request_and_no_spa
 
 
 def test_a_stack_without_marks_goes_on_and_gets_its_marks_in_place(deployed: Deployed) -> None:
-    stack = deployed("unmarked")
+    stack = deployed(UNMARKED)
     url, before = stack.outputs()["nginxUrl"], metadata_of(stack.namespace)
     assert not any(STACK_ANNOTATION in (metadata.get("annotations") or {}) for metadata in before.values())
 
