@@ -25,11 +25,12 @@ from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="session")
-def nginx_build(request: pytest.FixtureRequest, shared: Shared) -> Path:
+def nginx_build(request: pytest.FixtureRequest) -> Path:
     """The folder with `nginx` and `ngx_otel_module.so`, built if the cache lacks them."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
+        shared: Shared = request.getfixturevalue("shared")
         shared.install(progress)
         build([NGINX], progress)
     return NGINX.folder
