@@ -11,6 +11,7 @@ import os
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -60,6 +61,9 @@ class Shared:
 
     waits_for_lab_tests: bool = False
 
+    _turn: IO[str] | None = None
+    """The file by which this process holds its turn."""
+
     def mark(self, name: str) -> None:
         """Makes a mark, which every process sees."""
         (self.folder / name).touch()
@@ -81,17 +85,48 @@ class Shared:
             fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
             yield
 
+    @contextlib.contextmanager
+    def turn(self, *, alone: bool) -> Generator[None]:
+        """Holds the right to run a test, which an `alone` test shares with none.
+
+        Such tests are the last to be given out, so it lets others begin while it waits.
+        """
+        with self.locked("gate", alone=False):
+            file = (self.folder / "turn.lock").open("w")
+            if not alone:
+                fcntl.flock(file, fcntl.LOCK_SH)
+        with file:
+            if alone:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            self._turn = file
+            try:
+                yield
+            finally:
+                self._turn = None
+
+    @contextlib.contextmanager
+    def alone(self) -> Generator[None]:
+        """Runs a part of a test while no other test runs: it waits for those that run, and lets none begin."""
+        if self._turn is None:
+            yield
+            return
+        # Two tests that wait for each other's end would wait for ever.
+        fcntl.flock(self._turn, fcntl.LOCK_UN)
+        with self.locked("gate"):
+            fcntl.flock(self._turn, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._turn, fcntl.LOCK_SH)
+
 
 @contextlib.contextmanager
 def turn(shared: Shared, item: pytest.Item) -> Generator[None]:
-    """Holds the right to run a test, which an `alone` test shares with none.
-
-    Such tests are the last to be given out, so the others do not wait for long.
-    """
+    """Holds the right to run a test, with a lower priority for those that only compute."""
     if not shared.is_worker:
         yield
         return
-    with shared.locked("turn", alone=item.get_closest_marker("alone") is not None):
+    with shared.turn(alone=item.get_closest_marker("alone") is not None):
         if _may_change_priority():
             os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY if _is_of_the_lab(item) else min(_PRIORITY + 10, 19))
         yield

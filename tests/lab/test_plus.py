@@ -198,17 +198,35 @@ def stack(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Generator[S
         yield made
 
 
-def deployed_under_requests(stack: Stack) -> None:
-    """Deploys under requests, of which none may fail and no span may be lost."""
+def changed_under_requests(stack: Stack, shared: Shared, edition: str) -> None:
+    """Changes the edition under requests, of which none may fail and no span may be lost.
+
+    Other stacks' updates delay the network of new pods, which then lose spans. What goes wrong beside other tests is
+    therefore tried once more alone.
+    """
+    wrong = deployed_under_requests(stack, edition)
+    if wrong and shared.is_worker:
+        with shared.alone():
+            stack.configure({"edition": "oss" if edition == "plus" else "plus"})
+            stack.up()
+            wrong = deployed_under_requests(stack, edition)
+    assert wrong == ""
+
+
+def deployed_under_requests(stack: Stack, edition: str) -> str:
+    """Deploys an edition under requests, and returns what went wrong; nothing if it is empty."""
     outputs = stack.outputs()
+    stack.configure({"edition": edition})
     with Traffic(outputs["nginxUrl"], rate=50, keepalive=False) as traffic:
         time.sleep(1)
         stack.up()
         time.sleep(1)
     sent = traffic.sent
     print(f"{sent.count} requests while the edition changed, {len(sent.failed)} failed")
-    assert sent.reasons() == {}
-    assert missing(outputs["tempoUrl"], sent) == []
+    if sent.failed:
+        return f"requests failed: {sent.reasons()}"
+    lost = missing(outputs["tempoUrl"], sent)
+    return f"{len(lost)} of {sent.count} traces were lost" if lost else ""
 
 
 def test_a_preview_asks_no_builder_no_registry_and_no_repository(stack: Stack, plant: Plant) -> None:
@@ -225,8 +243,10 @@ def test_a_preview_asks_no_builder_no_registry_and_no_repository(stack: Stack, p
     assert plant.tags() == {}
 
 
-def test_from_open_source_to_plus_no_request_fails_and_spans_keep_arriving(stack: Stack, plant: Plant) -> None:
-    deployed_under_requests(stack)
+def test_from_open_source_to_plus_no_request_fails_and_spans_keep_arriving(
+    stack: Stack, plant: Plant, shared: Shared
+) -> None:
+    changed_under_requests(stack, shared, "plus")
     outputs = stack.outputs()
     assert outputs["edition"] == "plus"
     assert re.fullmatch(rf"{re.escape(f'{ADDRESS}/{IMAGE}')}:R34@sha256:[0-9a-f]{{64}}", outputs["nginxImage"])
@@ -494,11 +514,12 @@ def test_the_search_finds_each_secret_in_its_place(stack: Stack, plant: Plant) -
     assert set(search.found) == {*in_state, "nginxLicenseJwt in secrets", "registryPassword in secrets"}
 
 
-def test_from_plus_back_to_open_source_no_request_fails_and_spans_keep_arriving(stack: Stack, plant: Plant) -> None:
+def test_from_plus_back_to_open_source_no_request_fails_and_spans_keep_arriving(
+    stack: Stack, plant: Plant, shared: Shared
+) -> None:
     stack.configure({"nginx.sampling.ratio": "1", "nginx.replicas": "2"})
     stack.up()
-    stack.configure({"edition": "oss"})
-    deployed_under_requests(stack)
+    changed_under_requests(stack, shared, "oss")
     assert stack.outputs()["edition"] == "oss"
     # Others may run the image: it stays.
     assert "R34" in plant.tags()

@@ -5,6 +5,7 @@ An earlier program comes from git's history by its commit: a clone may have no t
 
 import contextlib
 import io
+import itertools
 import json
 import re
 import shutil
@@ -25,6 +26,7 @@ from lab.paths import REPOSITORY
 from lab.progress import Progress
 from lab.stack import PROGRAM, Stack
 from tests.lab.conftest import deploy, laid_out
+from tests.processes import Shared
 from tools.measure.reliability.faulty import RATE, RECONNECTED_SECONDS
 from tools.measure.reliability.traces import missing
 from tools.measure.reliability.traffic import Traffic
@@ -56,11 +58,12 @@ Deployed = Callable[[str], Stack]
 @pytest.fixture
 def deployed(lab: None, request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Deployed]:
     """Deploys the program of a commit; a test then puts this one in its place."""
+    numbers = itertools.count(1)
     with contextlib.ExitStack() as ends:
 
         def deployed_by(commit: str) -> Stack:
-            name = commit[:7]
-            folder = tmp_path / "program"
+            name = f"{commit[:7]}-{next(numbers)}"
+            folder = tmp_path / f"program-{name}"
             stack = ends.enter_context(laid_out(folder, f"from-{name}", f"tracing-upgrade-{name}"))
             stack.configure(EVERYTHING)
             take_program(folder, commit)
@@ -124,27 +127,38 @@ def upgrade_notes() -> str:
 
 
 def test_an_upgrade_replaces_what_its_notes_name_and_loses_no_request_and_no_span(
-    deployed: Deployed, request: pytest.FixtureRequest
+    deployed: Deployed, shared: Shared, request: pytest.FixtureRequest
 ) -> None:
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         build([VEGETA], Progress())
-    stack = deployed(PREVIOUS)
+    wrong = upgraded_under_requests(deployed(PREVIOUS))
+    if wrong and shared.is_worker:
+        # Other stacks' updates delay the network of new pods, which then lose spans.
+        with shared.alone():
+            wrong = upgraded_under_requests(deployed(PREVIOUS))
+    assert wrong == ""
+
+
+def upgraded_under_requests(stack: Stack) -> str:
+    """Upgrades a stack under requests, and returns which of those went wrong; none if it is empty."""
     outputs, before = stack.outputs(), metadata_of(stack.namespace)
     take_this_program(stack.folder)
     assert [name for name in replaced(stack) if name not in upgrade_notes()] == []
 
     with Traffic(outputs["nginxUrl"], RATE) as traffic:
         stack.up()
-    assert traffic.sent.count > RATE
-    assert traffic.sent.reasons() == {}
-    # A Collector that found no Tempo for a while dials again after up to `RECONNECTED_SECONDS`.
-    assert missing(outputs["tempoUrl"], traffic.sent, patience_seconds=RECONNECTED_SECONDS) == []
     assert stack.outputs().items() >= outputs.items()
     after = metadata_of(stack.namespace)
     kept = {name: metadata["uid"] for name, metadata in before.items() if name[0] in STABLE}
     assert kept == {name: after[name]["uid"] for name in kept}
     assert stack.planned() == {}
+    assert traffic.sent.count > RATE
+    if traffic.sent.failed:
+        return f"requests failed: {traffic.sent.reasons()}"
+    # A Collector that found no Tempo for a while dials again after up to `RECONNECTED_SECONDS`.
+    lost = missing(outputs["tempoUrl"], traffic.sent, patience_seconds=RECONNECTED_SECONDS)
+    return f"{len(lost)} of {traffic.sent.count} traces were lost" if lost else ""
 
 
 def test_a_stack_without_marks_goes_on_and_gets_its_marks_in_place(deployed: Deployed) -> None:

@@ -79,3 +79,54 @@ def test_a_test_that_runs_alone_waits_for_the_others_and_they_for_it(tmp_path: P
         ended.append("others")
     alone.join()
     assert ended == ["others", "alone"]
+
+
+def test_a_part_that_runs_alone_waits_for_tests_that_run_and_none_begins_meanwhile(tmp_path: Path) -> None:
+    first, second, third = (Shared(tmp_path, is_worker=True) for _ in range(3))
+    done = list[str]()
+    is_running, may_end, is_alone = threading.Event(), threading.Event(), threading.Event()
+
+    def run() -> None:
+        with second.turn(alone=False):
+            is_running.set()
+            may_end.wait()
+            done.append("running")
+
+    def begin_later() -> None:
+        is_alone.wait()
+        with third.turn(alone=False):
+            done.append("later")
+
+    threads = [threading.Thread(target=run), threading.Thread(target=begin_later)]
+    with first.turn(alone=False):
+        for thread in threads:
+            thread.start()
+        is_running.wait()
+        may_end.set()
+        with first.alone():
+            is_alone.set()
+            done.append("alone")
+    for thread in threads:
+        thread.join()
+    assert done[:2] == ["running", "alone"]
+    assert done[2:] == ["later"]
+
+
+def test_two_parts_that_run_alone_do_not_wait_for_each_other_s_tests(tmp_path: Path) -> None:
+    done = list[str]()
+    both = threading.Barrier(2)
+
+    def run(name: str) -> None:
+        shared = Shared(tmp_path, is_worker=True)
+        with shared.turn(alone=False):
+            both.wait()
+            with shared.alone():
+                done.append(f"{name} begins")
+                done.append(f"{name} ends")
+
+    threads = [threading.Thread(target=run, args=(name,), daemon=True) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert [line.split()[1] for line in done] == ["begins", "ends"] * 2

@@ -3,7 +3,7 @@
 The module of NGINX is the lab's stand-in, which connects, fails and waits as the official one does.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from lab.build.targets import VEGETA
 from lab.progress import Progress
 from lab.stack import Stack
 from tests.lab.conftest import deploy, laid_out
+from tests.processes import Shared
 from tools.measure.reliability import edited, faulty
 from tools.measure.reliability.figures import Figure
 from tools.measure.reliability.traffic import send_for
@@ -36,52 +37,76 @@ def durable(
         yield stack
 
 
-def check(figure: Figure) -> None:
-    assert figure.met, f"{figure.name}: {figure.value}, the bar is {figure.bar}; {figure.details}"
+Measure = Callable[[], Figure | list[Figure]]
+Check = Callable[[Measure], None]
 
 
-def test_a_rollout_of_nginx_fails_no_request_and_loses_no_span(durable: Stack) -> None:
-    for figure in faulty.nginx_rollout(durable):
-        check(figure)
+@pytest.fixture
+def check(shared: Shared) -> Check:
+    """Returns a function that measures figures and checks them.
+
+    Other stacks' updates delay the network of new pods, which then lose spans. Figures that miss their bar beside other
+    tests are therefore measured once more alone, and only those count.
+    """
+
+    def checked(measure: Measure) -> None:
+        figures = _all_of(measure())
+        if shared.is_worker and not all(figure.met for figure in figures):
+            with shared.alone():
+                figures = _all_of(measure())
+        for figure in figures:
+            assert figure.met, f"{figure.name}: {figure.value}, the bar is {figure.bar}; {figure.details}"
+
+    return checked
 
 
-def test_an_edit_of_an_upstream_fails_no_request_and_loses_no_span(durable: Stack) -> None:
-    check(edited.upstream_edited(durable))
+def _all_of(measured: Figure | list[Figure]) -> list[Figure]:
+    return measured if isinstance(measured, list) else [measured]
 
 
-def test_a_drain_of_nginx_fails_no_request_and_loses_no_span(durable: Stack) -> None:
-    check(edited.evicted(durable))
+def test_a_rollout_of_nginx_fails_no_request_and_loses_no_span(durable: Stack, check: Check) -> None:
+    check(lambda: faulty.nginx_rollout(durable))
+
+
+def test_an_edit_of_an_upstream_fails_no_request_and_loses_no_span(durable: Stack, check: Check) -> None:
+    check(lambda: edited.upstream_edited(durable))
+
+
+def test_a_drain_of_nginx_fails_no_request_and_loses_no_span(durable: Stack, check: Check) -> None:
+    check(lambda: edited.evicted(durable))
 
 
 @pytest.mark.deep  # Pods of NGINX end under requests in the three tests above.
-def test_fewer_pods_of_nginx_fail_no_request_and_lose_no_span(durable: Stack) -> None:
-    check(faulty.nginx_scale_down(durable))
+def test_fewer_pods_of_nginx_fail_no_request_and_lose_no_span(durable: Stack, check: Check) -> None:
+    check(lambda: faulty.nginx_scale_down(durable))
 
 
-def test_a_rollout_of_the_collector_loses_no_span(durable: Stack) -> None:
-    check(faulty.collector_rollout(durable))
+def test_a_rollout_of_the_collector_loses_no_span(durable: Stack, check: Check) -> None:
+    check(lambda: faulty.collector_rollout(durable))
 
 
-def test_a_collector_that_is_killed_loses_what_it_was_not_given(durable: Stack) -> None:
-    check(faulty.collector_kill(durable))
+def test_a_collector_that_is_killed_loses_what_it_was_not_given(durable: Stack, check: Check) -> None:
+    check(lambda: faulty.collector_kill(durable))
 
 
-def test_without_a_collector_nginx_tells_each_failure_and_finds_one_again_within_grpc_s_waits(durable: Stack) -> None:
-    check(faulty.collectors_away(durable, seconds=3))
+def test_without_a_collector_nginx_tells_each_failure_and_finds_one_again_within_grpc_s_waits(
+    durable: Stack, check: Check
+) -> None:
+    check(lambda: faulty.collectors_away(durable, seconds=3))
 
 
-def test_what_waits_for_tempo_outlives_the_collectors(durable: Stack) -> None:
-    check(faulty.collectors_with_full_queues(durable, seconds=5))
+def test_what_waits_for_tempo_outlives_the_collectors(durable: Stack, check: Check) -> None:
+    check(lambda: faulty.collectors_with_full_queues(durable, seconds=5))
 
 
-def test_a_tempo_that_is_away_loses_no_span(durable: Stack) -> None:
-    check(faulty.tempo_down(durable, seconds=5))
+def test_a_tempo_that_is_away_loses_no_span(durable: Stack, check: Check) -> None:
+    check(lambda: faulty.tempo_down(durable, seconds=5))
 
 
 @pytest.mark.deep  # In the test above Tempo is told to end, too, and is away for longer.
-def test_a_tempo_that_is_told_to_end_loses_no_span(durable: Stack) -> None:
-    check(faulty.tempo_stop(durable))
+def test_a_tempo_that_is_told_to_end_loses_no_span(durable: Stack, check: Check) -> None:
+    check(lambda: faulty.tempo_stop(durable))
 
 
-def test_a_tempo_that_is_killed_loses_what_was_not_on_its_disk(durable: Stack) -> None:
-    check(faulty.tempo_kill(durable))
+def test_a_tempo_that_is_killed_loses_what_was_not_on_its_disk(durable: Stack, check: Check) -> None:
+    check(lambda: faulty.tempo_kill(durable))

@@ -6,7 +6,6 @@ This measures time, so nothing else runs meanwhile.
 import pytest
 
 from lab.stack import Stack
-from tests.lab.reliability.test_faults import check
 from tests.lab.reliability.test_faults import durable as durable  # noqa: PLC0414 - a fixture
 from tools.measure.reliability import faulty
 
@@ -21,4 +20,4 @@ def test_requests_do_not_notice_a_collector_that_cannot_be_reached_and_a_pod_end
     # A percentile of five seconds is noise: that it is no other order is what they can tell.
     assert latency.details["failed"] == 0
     assert float(latency.details["p99 while not, ms"]) < 10 * float(latency.details["p99 while reachable, ms"])
-    check(end)
+    assert end.met, f"{end.name}: {end.value}, the bar is {end.bar}"
