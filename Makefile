@@ -4,7 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/complete
 
-.PHONY: help up down probe preview bench reliability drift test lint format unit golden reference lab-up lab-down requirements
+# Processes that run tests. Most tests of the lab wait, so four keep two cores busy. WORKERS=0 runs the tests one by one.
+WORKERS ?= 4
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+.PHONY: help up down probe preview bench reliability drift test test-all mutants lint format unit golden reference lab-up lab-down requirements
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,8 +34,14 @@ reliability: $(READY) ## measure what faults and load lose, on the running lab: 
 drift: $(READY) ## name what was changed in the cluster since the last `pulumi up`; STACK=name, else the selected one
 	@$(BIN)/python -m tools drift $(if $(STACK),--stack $(STACK))
 
-test: lint ## formatting, types, and all tests: units, the lab's NGINX module, the stack on the lab
-	$(BIN)/pytest
+test: lint ## lint, then unit tests, the NGINX module, real readers and the stack on the lab; WORKERS=0: one by one
+	$(PYTEST) -m "not deep"
+
+test-all: lint ## all that `make test` runs, and the tests that are only deeper
+	$(PYTEST)
+
+mutants: $(READY) ## break the program in one place at a time, and name the breakages that no unit test notices
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: $(READY) ## formatting, types, the Dockerfile and the workflows
 	$(BIN)/ruff format --check .
@@ -45,7 +55,7 @@ format: $(READY) ## fix formatting
 	$(BIN)/ruff check --fix .
 
 unit: $(READY) ## the tests that need no cluster
-	$(BIN)/pytest tests/unit
+	$(PYTEST) tests/unit
 
 golden: $(READY) ## regenerate tests/golden from the program, and the expected comments on previews
 	$(BIN)/pytest --quiet tests/unit/test_golden.py tests/unit/pull_request/test_golden.py --write-golden

@@ -1,6 +1,7 @@
-"""A real OTLP receiver that keeps what it gets."""
+"""Runs a real OTLP receiver that keeps the spans that it gets."""
 
 import contextlib
+import os
 import secrets
 import socket
 import threading
@@ -22,12 +23,16 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from tests.waiting import wait_for
 
-# Below those that Linux gives to outgoing connections, and each once: two servers of a test must not share one.
-_PORTS = iter(secrets.SystemRandom().sample(range(20_000, 32_768), k=12_768))
+# Below those that Linux gives to outgoing connections, and each once: two servers of a test must not share one. Of
+# several processes that run tests (`PYTEST_XDIST_WORKER` is `gw0`, `gw1` and so on), each has ports of its own.
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_OWN = range(20_000 + _PROCESS, 32_768, _PROCESSES)
+_PORTS = iter(secrets.SystemRandom().sample(_OWN, k=len(_OWN)))
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+    """Returns a port of loopback that no program listens on."""
     for port in _PORTS:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -39,7 +44,7 @@ def free_port() -> int:
 
 @dataclass
 class Span:
-    """A span as it arrived."""
+    """Holds a span as it arrived."""
 
     resource: dict[str, Any]
     scope: tuple[str, str]
@@ -88,15 +93,15 @@ def _spans(resource: Any, scoped: ScopeSpans) -> list[Span]:
 
 @dataclass
 class Receiver(TraceServiceServicer):
-    """An OTLP receiver. Starts and stops on one port; hangs while `go_on` is cleared."""
+    """Receives OTLP. Starts and stops on one port; hangs while `go_on` is cleared."""
 
     host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     credentials: grpc.ServerCredentials | None = None
     connection_age: int | None = None
-    """Milliseconds after which it asks the client to connect anew."""
+    """Milliseconds after which it asks the client to reconnect."""
     refusal: str = ""
-    """With this message every batch is refused, as a collector does that is short of memory."""
+    """The message with which it refuses every batch, as a Collector does that is short of memory."""
     refused: int = 0
     spans: list[Span] = field(default_factory=list[Span])
     batches: list[int] = field(default_factory=list[int])
@@ -148,12 +153,12 @@ class Receiver(TraceServiceServicer):
         return ExportTraceServiceResponse()
 
     def one(self) -> Span:
-        """The only span that has arrived, waited for."""
+        """Waits for a span, and returns the only one that has arrived."""
         wait_for("a span", lambda: self.spans)
         (span,) = self.spans
         return span
 
     def many(self, count: int, seconds: float = 15) -> list[Span]:
-        """As many spans, waited for."""
+        """Waits for so many spans, and returns all that have arrived."""
         wait_for(f"{count} spans; there are {len(self.spans)}", lambda: len(self.spans) >= count, seconds)
         return self.spans

@@ -16,8 +16,7 @@ from settings.reference import GENERATED, PAGES
 from settings.version import VERSION
 from tools.__main__ import VERBS
 from tools.drift import command as drift
-from tools.measure.bench import command as bench
-from tools.measure.reliability import command as reliability
+from tools.measure import command as measure
 from tools.paths import REPOSITORY
 from tools.probe import command as probe
 from tools.pull_request import command as comment
@@ -31,8 +30,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "preview": quickstart.preview,
     "comment": comment.parser,
     "drift": drift.parser,
-    "bench": bench.parser,
-    "reliability": reliability.parser,
+    "measure": measure.parser,
 }
 """The parser of each verb of `python -m tools`."""
 

@@ -13,9 +13,8 @@ import httpx
 
 from lab.build import images
 from lab.build.targets import KUBERNETES
-from lab.cluster import configuration, host, volumes
+from lab.cluster import configuration, host, node, volumes
 from lab.cluster.network import HOST_INTERFACE, NODE_NAME
-from lab.cluster.node import MADE_FOLDERS, cgroup_roots
 from lab.errors import LabError
 from lab.paths import KUBECONFIG, NODE_LOGS, REPOSITORY, STATE
 from lab.progress import Progress
@@ -41,7 +40,7 @@ def _pid() -> int | None:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError, ValueError):
         return None
-    return pid if b"lab.node" in command else None
+    return pid if node.__name__.encode() in command else None
 
 
 def start(progress: Progress) -> None:
@@ -57,20 +56,20 @@ def start(progress: Progress) -> None:
     volumes.make_folders()
     NODE_LOGS.mkdir(parents=True, exist_ok=True)
     with (NODE_LOGS / "node.log").open("a") as log:
-        node = subprocess.Popen(
+        process = subprocess.Popen(
             ["unshare", "--pid", "--mount", "--propagation=private", "--fork", "--kill-child", "--mount-proc"]
-            + [sys.executable, "-m", "lab.node"],
+            + [sys.executable, "-m", node.__name__],
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    PID_FILE.write_text(str(node.pid))
+    PID_FILE.write_text(str(process.pid))
 
     def alive() -> None:
-        if node.poll() is not None:
-            raise LabError(f"The node ended with {node.returncode} while starting. Its log: {NODE_LOGS}/node.log")
+        if process.poll() is not None:
+            raise LabError(f"The node ended with {process.returncode} while starting. Its log: {NODE_LOGS}/node.log")
 
     try:
         _until_ready(progress, alive)
@@ -158,8 +157,8 @@ def stop() -> bool:
     found = STATE.exists() or is_running()
     kill()
     _clear_the_way()
-    if MADE_FOLDERS.exists():
-        for folder in map(Path, MADE_FOLDERS.read_text().splitlines()):
+    if node.MADE_FOLDERS.exists():
+        for folder in map(Path, node.MADE_FOLDERS.read_text().splitlines()):
             # Somebody else's files may be in it by now.
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -196,7 +195,7 @@ def _clear_the_way() -> None:
 
 def _remove_cgroups() -> bool:
     left = False
-    for root in cgroup_roots():
+    for root in node.cgroup_roots():
         group = root / configuration.CGROUP
         folders = [folder for folder in group.rglob("*") if folder.is_dir()] if group.exists() else []
         for folder in [*sorted(folders, key=lambda folder: -len(folder.parts)), group]:

@@ -2,7 +2,7 @@
 
 `config.yaml` is a case's configuration; the cases `dev`, `staging` and `prod` have those of `Pulumi.<case>.yaml`, with
 the secrets that its comment asks for. The other files are written by `make golden`, with secrets masked;
-`tests/unit/test_golden.py` checks them against the program, and `tests/lab/test_readers.py` has the deployed programs
+`tests/unit/test_golden.py` checks them against the program, and `tests/readers` has the deployed programs
 read them.
 """
 

@@ -1,6 +1,7 @@
 """The real cluster, engine and programs that the tests in this folder run against.
 
-Each module gets a running lab; it is removed at the end if the tests started it.
+Each module deploys to namespaces of its own, so that modules may run at the same time, and beside the stack of
+`make up`. A lab is started if none runs, and is removed at the end if the tests started it.
 """
 
 import base64
@@ -12,73 +13,128 @@ import subprocess
 import sys
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from lab.build.targets import KUBERNETES
 from lab.cluster import lifecycle
 from lab.cluster.lifecycle import in_pod, kubectl
 from lab.paths import KUBECONFIG, REPOSITORY
+from lab.progress import Progress
 from tests.otlp import free_port
+from tests.processes import LAB_IS_OURS, LAB_IS_READY, LAB_TESTS_ENDED, Shared
 from tests.waiting import wait_for
 from tools.lab_stack import Stack
 
-NAMESPACE = "tracing-test"
+FIRST_BUILD_SECONDS = 7200
+"""The longest wait for the tests of the lab itself: where nothing is cached they build it, in an hour on busy cores."""
 
+LITTLE_CPU = "20m"
+"""What each container of most tests' stacks asks for: the node has two cores, and several stacks run at a time."""
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of the lab itself come first: they stop it, so they do not run once others have it."""
-    items.sort(key=lambda item: item.path.name != "test_lab.py")
+SERVES_SECONDS = 60
+"""From the end of `pulumi up` to the first answer: a second or two, more while other processes compute."""
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _leave_the_lab_as_found() -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
+def _root_on_linux() -> None:  # pyright: ignore[reportUnusedFunction]
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("the embedded lab needs root on Linux")
-    was_running = lifecycle.is_running()
-    yield
-    if not was_running:
-        lifecycle.stop()
 
 
 @pytest.fixture(scope="module")
-def lab(request: pytest.FixtureRequest) -> None:
-    """A running lab, with its progress shown: a first build takes half an hour."""
+def lab(request: pytest.FixtureRequest, shared: Shared) -> None:
+    """Makes sure that a lab runs, and shows the progress: a first build takes half an hour."""
+    if shared.waits_for_lab_tests:
+        wait_for("the tests of the lab itself", lambda: shared.has(LAB_TESTS_ENDED), seconds=FIRST_BUILD_SECONDS)
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        subprocess.run([sys.executable, "-m", "lab", "up"], check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    with shared.locked("lab"):
+        is_running = lifecycle.is_running()
+        if is_running and shared.has(LAB_IS_READY):
+            return
+        if not is_running:
+            shared.mark(LAB_IS_OURS)
+        with capture.global_and_fixture_disabled():
+            shared.install(Progress())
+            subprocess.run([sys.executable, "-m", "lab", "up"], check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+        shared.mark(LAB_IS_READY)
 
 
 def objects(*arguments: str) -> list[dict[str, Any]]:
-    """What `kubectl get … --output=json` lists."""
+    """Returns the objects that `kubectl get … --output=json` lists."""
     listed = kubectl("get", *arguments, "--output=json")
     assert listed.returncode == 0, listed.stderr
     return json.loads(listed.stdout)["items"]
 
 
-@pytest.fixture(scope="module")
-def stack(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The program, deployed once for the module."""
-    folder = tmp_path_factory.mktemp("stack") / "program"
-    made = Stack.lay_out(folder, "test", NAMESPACE)
-    try:
-        made.up()
-        # Every pod is Ready then; the node's rules for a NodePort follow within a second or two.
-        outputs = made.outputs()
-        for url in (outputs["nginxUrl"], f"{outputs['tempoUrl']}/ready"):
-            wait_for(url, lambda url=url: answers(url), seconds=30)
-        yield made
-    finally:
-        made.pulumi("destroy", "--yes", "--skip-preview")
+def remove_namespaces(*names: str, wait: bool = False) -> None:
+    """Removes namespaces with all that is in them, if they exist.
+
+    A test that is about to end does not wait: that takes up to 45 s, and no other test uses the same namespace.
+    """
+    kubectl("delete", "namespace", *names, "--ignore-not-found", f"--wait={str(wait).lower()}")
 
 
 @contextlib.contextmanager
-def forwarded(target: str, port: int) -> Generator[int]:
-    """A port of this machine that leads to one of a pod or a Service, as a person with `kubectl` makes it."""
+def laid_out(folder: Path, name: str, namespace: str, *, cpu: str | None = LITTLE_CPU) -> Generator[Stack]:
+    """Yields a stack that is not deployed yet, and removes its namespace at the end, whoever made it.
+
+    Args:
+        folder: where its program is copied to; made here.
+        name: the stack.
+        namespace: what it deploys to. One that an interrupted run has left is removed first.
+        cpu: what each container asks for; the program's own default if none.
+    """
+    remove_namespaces(namespace, wait=True)
+    made = Stack.lay_out(folder, name, namespace)
+    if cpu:
+        file = folder / f"Pulumi.{name}.yaml"
+        document = yaml.safe_load(file.read_text())
+        for component in ("nginx", "collector", "tempo"):
+            document["config"][f"nginx-tracing:{component}"]["resources"] = {"cpu": cpu}
+        file.write_text(yaml.safe_dump(document))
+    try:
+        yield made
+    finally:
+        remove_namespaces(namespace)
+
+
+def deploy(stack: Stack) -> dict[str, Any]:
+    """Deploys a stack, waits until NGINX and Tempo answer, and returns the stack's outputs.
+
+    Every pod is Ready when `pulumi up` ends; the node's rules for a NodePort follow within a second or two.
+    """
+    stack.up()
+    outputs = stack.outputs()
+    for url in (outputs["nginxUrl"], f"{outputs['tempoUrl']}/ready"):
+        wait_for(url, lambda url=url: answers(url), seconds=SERVES_SECONDS)
+    return outputs
+
+
+@pytest.fixture(scope="module")
+def namespace(request: pytest.FixtureRequest) -> str:
+    """Returns the `NAMESPACE` of the module."""
+    return str(request.module.NAMESPACE)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+
+@pytest.fixture(scope="module")
+def stack(lab: None, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Deploys the program once for the module, as a stack that is named by the last part of the namespace."""
+    folder = tmp_path_factory.mktemp("stack") / "program"
+    with laid_out(folder, namespace.rpartition("-")[2], namespace) as made:
+        deploy(made)
+        yield made
+
+
+@contextlib.contextmanager
+def forwarded(namespace: str, target: str, port: int) -> Generator[int]:
+    """Forwards a port of this machine to one of a pod or a Service, as a person does with `kubectl`."""
     local = free_port()
-    command = [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", f"--namespace={NAMESPACE}"]
+    command = [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", f"--namespace={namespace}"]
     process = subprocess.Popen([*command, "port-forward", target, f"{local}:{port}"], stdout=subprocess.DEVNULL)
     try:
         wait_for("the forwarded port", lambda: _is_taken(local))
@@ -95,7 +151,7 @@ def _is_taken(port: int) -> bool:
 
 
 def connects(pod: str, host: str, port: int) -> bool:
-    """Whether a connection from a pod, named by its address, is taken."""
+    """Returns whether a host accepts a connection from the pod that has an address."""
     script = f"import socket; socket.create_connection(({host!r}, {port}), timeout=2)"
     done = subprocess.run(in_pod(pod, sys.executable, "-c", script), check=False, capture_output=True, text=True)
     assert done.returncode == 0 or "Error" in done.stderr, done.stderr
@@ -103,7 +159,7 @@ def connects(pod: str, host: str, port: int) -> bool:
 
 
 def answers(url: str) -> bool:
-    """Whether a URL is answered with success; also while nobody listens."""
+    """Returns whether a URL answers with success; it does not while no server listens."""
     try:
         return httpx.get(url, timeout=5).is_success
     except httpx.TransportError:
@@ -111,17 +167,17 @@ def answers(url: str) -> bool:
 
 
 PARENT_ID = "b7ad6b7169203331"
-"""The span that requests name as their parent."""
+"""The parent span that requests name."""
 
 
 def hexadecimal(identifier: str) -> str:
-    """An identifier of a span as headers and logs write it; Tempo's JSON has it in base64."""
+    """Converts an identifier of a span from base64, as in Tempo's JSON, to what headers and logs write."""
     return base64.b64decode(identifier).hex()
 
 
 @dataclass
 class Span:
-    """A span as Tempo returns it, attributes as plain values."""
+    """Holds a span as Tempo returns it, with its attributes as plain values."""
 
     resource: dict[str, Any]
     scope: dict[str, Any]
@@ -130,7 +186,7 @@ class Span:
 
 
 def probe(stack: Stack, *flags: str) -> tuple[int, dict[str, Any]]:
-    """Runs the probe on the stack: its exit code and its JSON document."""
+    """Runs the probe on the stack, and returns its exit code and its JSON document."""
     command = [sys.executable, "-m", "tools", "probe", "--outputs=-", "--json", *flags]
     done = subprocess.run(
         command,
@@ -146,7 +202,7 @@ def probe(stack: Stack, *flags: str) -> tuple[int, dict[str, Any]]:
 
 
 def find_spans(tempo_url: str, trace_id: str, name: str = "/") -> list[Span]:
-    """The spans of a trace that have a name, waited for: one at least."""
+    """Waits until Tempo has at least one span of a trace with a name, and returns all of them."""
 
     def look() -> list[Span] | None:
         answer = httpx.get(f"{tempo_url}/api/traces/{trace_id}", headers={"Accept": "application/json"}, timeout=5)
@@ -157,7 +213,7 @@ def find_spans(tempo_url: str, trace_id: str, name: str = "/") -> list[Span]:
 
 
 def search(tempo_url: str, query: str, **window: int) -> list[str]:
-    """The IDs of the traces that a TraceQL query finds, of a window from `start` to `end` (Unix seconds) if given."""
+    """Returns the IDs of the traces that a TraceQL query finds, from `start` to `end` (Unix seconds) if given."""
     answer = httpx.get(f"{tempo_url}/api/search", params={"q": query, **window}, timeout=5)
     traces: list[dict[str, str]] = answer.json().get("traces") or []
     return [trace["traceID"].zfill(32) for trace in traces]

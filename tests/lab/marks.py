@@ -1,4 +1,4 @@
-"""Unique marks in secrets, and where they turn up.
+"""Searches for unique marks in secrets, to find where the secrets can be read.
 
 A secret is looked for as it is, line by line, and in base64 at each of its three alignments, so that it is found inside
 of other documents too; in files that are compressed after they were opened.
@@ -18,13 +18,13 @@ _SHORTEST = 16
 
 @dataclass(frozen=True)
 class Marked:
-    """A secret that is looked for."""
+    """Holds a secret that is searched for."""
 
     name: str
     text: str
 
     def forms(self) -> set[bytes]:
-        """Everything that gives it away."""
+        """Returns each text that reveals the secret."""
         lines = [line for line in self.text.splitlines() if len(line) >= _SHORTEST and "-----" not in line]
         return {form for line in lines for form in _forms(line.encode())}
 
@@ -39,7 +39,7 @@ def _forms(line: bytes) -> Iterator[bytes]:
 
 @dataclass
 class Search:
-    """A search of many places for many secrets."""
+    """Searches many places for many secrets."""
 
     secrets: list[Marked]
     places: dict[str, int] = field(default_factory=dict[str, int])
@@ -75,6 +75,6 @@ class Search:
                         self._packed(place, packed)
 
     def report(self) -> str:
-        """What was searched, and what was found."""
+        """Returns which places were searched, and what was found."""
         lines = [f"{place}: {size} bytes" for place, size in sorted(self.places.items())]
         return "\n".join([*lines, f"found: {', '.join(sorted(set(self.found))) or 'nothing'}"])

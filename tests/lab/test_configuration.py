@@ -1,4 +1,4 @@
-"""What the configuration does, on a running stack: sampling, routes, a second backend, what must not be seen.
+"""Tests the configuration on a running stack: sampling, routes, a second backend, and secrets that stay unseen.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -18,24 +18,25 @@ import yaml
 
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
-from tests.lab.conftest import NAMESPACE, PARENT_ID, Stack, answers, find_spans, hexadecimal, objects
+from tests.lab.conftest import PARENT_ID, Stack, answers, deploy, find_spans, hexadecimal, laid_out, objects
 from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
 
+NAMESPACE = "tracing-configuration"
 HEADER = "canary-$HOME-${env:HOME}: {text}"
-"""A header with what the Collector's own configuration would replace or read as YAML."""
+"""The header holds texts that the Collector would replace in its configuration, or read as YAML."""
 
 
 @pytest.fixture(scope="module")
 def backend() -> Generator[Receiver]:
-    """A second backend, on the host."""
+    """Runs a second backend on the host."""
     made = Receiver(HOST_ADDRESS)
     yield made
     made.stop()
 
 
 class Upstream(http.server.BaseHTTPRequestHandler):
-    """A service behind NGINX: it answers with the trace context that it was given."""
+    """Answers each request with the headers that it got, trace context included."""
 
     def do_GET(self) -> None:
         """Answers."""
@@ -51,7 +52,7 @@ class Upstream(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def upstream() -> Generator[str]:
-    """The address of the service."""
+    """Runs an application behind NGINX, and yields its address."""
     server = http.server.ThreadingHTTPServer((HOST_ADDRESS, free_port()), Upstream)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"{HOST_ADDRESS}:{server.server_address[1]}"
@@ -59,35 +60,37 @@ def upstream() -> Generator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _configured(stack: Stack, backend: Receiver, upstream: str) -> None:  # pyright: ignore[reportUnusedFunction]
-    """Every part that the tests need, set as people do."""
-    stack.configure(
-        {
-            "nginx.routes[0].path": "/",
-            "nginx.routes[0].root": "/usr/share/nginx/html",
-            "nginx.routes[1].path": "/fail",
-            "nginx.routes[1].return.status": "503",
-            "nginx.routes[2].path": "/shop/",
-            "nginx.routes[2].upstream": upstream,
-            "nginx.routes[2].spanName": "$request_method /shop/",
-            "nginx.routes[2].spanAttributes.upstream": "$upstream_addr",
-            "nginx.routes[3].path": "/healthz",
-            "nginx.routes[3].match": "exact",
-            "nginx.routes[3].return.status": "204",
-            "nginx.routes[3].traced": "false",
-            "nginx.resourceAttributes.team": "platform",
-            "collector.exporters.second.endpoint": f"{HOST_ADDRESS}:{backend.port}",
-            "collector.exporters.second.tls.enabled": "false",
-        }
-    )
-    stack.must("config", "set", "--secret", "--path", "collector.exporters.second.headers.x-key", HEADER)
-    stack.up()
-    settle(stack)
+@pytest.fixture(scope="module")
+def stack(lab: None, backend: Receiver, upstream: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Deploys the program once with every part that the tests need, set as people do."""
+    with laid_out(tmp_path_factory.mktemp("stack") / "program", "configuration", NAMESPACE) as made:
+        made.configure(
+            {
+                "nginx.routes[0].path": "/",
+                "nginx.routes[0].root": "/usr/share/nginx/html",
+                "nginx.routes[1].path": "/fail",
+                "nginx.routes[1].return.status": "503",
+                "nginx.routes[2].path": "/shop/",
+                "nginx.routes[2].upstream": upstream,
+                "nginx.routes[2].spanName": "$request_method /shop/",
+                "nginx.routes[2].spanAttributes.upstream": "$upstream_addr",
+                "nginx.routes[3].path": "/healthz",
+                "nginx.routes[3].match": "exact",
+                "nginx.routes[3].return.status": "204",
+                "nginx.routes[3].traced": "false",
+                "nginx.resourceAttributes.team": "platform",
+                "collector.exporters.second.endpoint": f"{HOST_ADDRESS}:{backend.port}",
+                "collector.exporters.second.tls.enabled": "false",
+            }
+        )
+        made.must("config", "set", "--secret", "--path", "collector.exporters.second.headers.x-key", HEADER)
+        deploy(made)
+        settle(made)
+        yield made
 
 
 def url(stack: Stack, output: str) -> str:
-    """A URL among the stack's outputs, which stay what they are."""
+    """Returns a URL among the stack's outputs, which do not change in these tests."""
     if stack.folder not in _OUTPUTS:
         _OUTPUTS[stack.folder] = stack.outputs()
     return _OUTPUTS[stack.folder][output]
@@ -97,14 +100,14 @@ _OUTPUTS: dict[Path, dict[str, str]] = {}
 
 
 def settle(stack: Stack) -> None:
-    """Waits until nothing of before the last change serves: its pods are gone, and traffic comes through."""
+    """Waits until the pods from before the last change are gone and NGINX answers."""
 
     def is_settled() -> bool:
         pods = objects("pods", f"--namespace={NAMESPACE}")
         wanted = sum(
             owner["spec"]["replicas"] for owner in objects("deployments,statefulsets", f"--namespace={NAMESPACE}")
         )
-        # One more than wanted: an old one that nothing has ended yet.
+        # A surplus pod is an old one that has not been told to end yet.
         is_alone = len(pods) == wanted and not any("deletionTimestamp" in pod["metadata"] for pod in pods)
         return is_alone and answers(f"{url(stack, 'nginxUrl')}/healthz")
 
@@ -112,13 +115,13 @@ def settle(stack: Stack) -> None:
 
 
 def get(stack: Stack, path: str = "/", trace_id: str = "", flags: str = "01") -> httpx.Response:
-    """A request, as a part of a trace if one is named."""
+    """Sends a request, as a part of a trace if one is named."""
     headers = {"traceparent": f"00-{trace_id}-{PARENT_ID}-{flags}"} if trace_id else {}
     return httpx.get(f"{url(stack, 'nginxUrl')}{path}", headers=headers, timeout=10)
 
 
 def received(stack: Stack, backend: Receiver, mark: str) -> set[str]:
-    """The traces that the second backend has of the requests to targets that end with a mark.
+    """Returns the IDs of the traces that the second backend has of requests whose target ends with a mark.
 
     All of them: requests that are always traced have followed, and have arrived. More than one, since each worker of
     NGINX exports by itself, to one of two Collectors.
@@ -152,7 +155,7 @@ def test_a_preview_with_five_errors_names_all_five_and_no_line_of_the_program(st
     finally:
         file.write_text(before)
     assert failed.returncode != 0
-    assert "5 errors in the configuration of stack test; nothing was changed." in failed.stdout
+    assert f"5 errors in the configuration of stack {stack.name}; nothing was changed." in failed.stdout
     assert failed.stdout.count("\n        pulumi config ") + failed.stdout.count("\n    pulumi config ") >= 5
     assert "Traceback" not in failed.stdout + failed.stderr
     assert "canary" not in failed.stdout + failed.stderr
@@ -185,7 +188,7 @@ def test_the_header_is_in_no_place_but_its_secret(stack: Stack, tmp_path: Path) 
 
 
 def _has_canary(text: str) -> bool:
-    """Whether a text has the header's value, as it is or as a Secret holds it."""
+    """Returns whether a text has the header's value, as it is or as a Secret holds it."""
     return "canary" in text or base64.b64encode(b"canary").decode()[:-2] in text
 
 
@@ -271,35 +274,38 @@ def test_spans_name_the_pod_that_they_come_from(stack: Stack, backend: Receiver)
     assert resource["k8s.namespace.name"] == NAMESPACE
 
 
+VOLUME = f"{NAMESPACE}-by-hand"
+
+
 @pytest.fixture
 def volume(tmp_path: Path) -> Generator[str]:
-    """A StorageClass with one volume, a folder of this machine."""
+    """Makes a StorageClass with one volume, a folder of this machine."""
     # Tempo's own user; a volume of a cloud takes the pod's group instead.
     os.chown(tmp_path, 10001, 10001)
     made: list[dict[str, Any]] = [
         {
             "apiVersion": "storage.k8s.io/v1",
             "kind": "StorageClass",
-            "metadata": {"name": "by-hand"},
+            "metadata": {"name": VOLUME},
             "provisioner": "kubernetes.io/no-provisioner",
         },
         {
             "apiVersion": "v1",
             "kind": "PersistentVolume",
-            "metadata": {"name": "by-hand"},
+            "metadata": {"name": VOLUME},
             "spec": {
                 "capacity": {"storage": "1Gi"},
                 "accessModes": ["ReadWriteOnce"],
-                "storageClassName": "by-hand",
+                "storageClassName": VOLUME,
                 "hostPath": {"path": str(tmp_path)},
             },
         },
     ]
     try:
         assert kubectl("apply", "--filename=-", text=yaml.safe_dump_all(made)).returncode == 0
-        yield "by-hand"
+        yield VOLUME
     finally:
-        kubectl("delete", "storageclass/by-hand", "persistentvolume/by-hand", "--wait=false")
+        kubectl("delete", f"storageclass/{VOLUME}", f"persistentvolume/{VOLUME}", "--wait=false")
 
 
 def test_traces_on_a_volume_outlive_their_pod(stack: Stack, volume: str) -> None:

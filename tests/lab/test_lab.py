@@ -1,31 +1,57 @@
-"""The lab itself: it starts quickly the second time, says when it runs, and leaves nothing behind.
+"""Tests the lab itself: it starts within a minute, reports that it runs, and leaves nothing behind.
 
-These tests stop the lab, so they are skipped when somebody's lab is running.
+They also run `make up` first and tests beside its stack afterwards, in the README's order. They start and stop the lab,
+so they are skipped where one runs already.
 """
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lab.build.builder import build
+from lab.build.targets import CLUSTER_PIECES, OSS_STACK_PIECES
 from lab.cluster import lifecycle
 from lab.cluster.configuration import CGROUP
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.node import cgroup_roots
 from lab.paths import REPOSITORY, STATE
+from lab.progress import Progress
+from tests.lab.checkout import Checkout, up_again_and_probe
+from tests.processes import LAB_TESTS_ENDED, Shared
+from tools.measure.updates.foreign import snapshot
 
 READY_LIMIT_SECONDS = 60
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_lab_but_ours() -> None:  # pyright: ignore[reportUnusedFunction]
-    if lifecycle.is_running():
-        pytest.skip("a lab is running already, and these tests would stop it: make down lab-down")
+def _no_lab_but_ours(shared: Shared) -> Generator[None]:  # pyright: ignore[reportUnusedFunction]
+    try:
+        if lifecycle.is_running():
+            pytest.skip("a lab is running already, and these tests would stop it: make down lab-down")
+        yield
+        # Where a test failed half way.
+        lifecycle.stop()
+    finally:
+        shared.mark(LAB_TESTS_ENDED)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built(_no_lab_but_ours: None, shared: Shared, request: pytest.FixtureRequest) -> None:  # pyright: ignore[reportUnusedFunction]
+    """Builds and installs all that the lab needs, and shows the progress: that may take half an hour."""
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        progress = Progress()
+        shared.install(progress)
+        build([*CLUSTER_PIECES, *OSS_STACK_PIECES], progress)
 
 
 def run(command: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +61,7 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
 
 
 def traces_of_a_lab() -> dict[str, object]:
-    """Everything on this machine that a lab makes outside its own folders."""
+    """Returns everything on this machine that a lab makes outside its own folders."""
     mounts = Path("/proc/mounts").read_text().splitlines()
     rules = subprocess.run(["iptables-save"], check=False, capture_output=True, text=True).stdout
     return {
@@ -70,17 +96,38 @@ def _command(process: Path) -> bytes:
         return b""
 
 
+def test_up_twice_a_probe_and_down_leave_no_lab_and_tests_run_beside_the_stack(tmp_path: Path) -> None:
+    # Where Docker and kind are installed as well, `make up` would take those.
+    checkout = Checkout.copy(tmp_path / "checkout", DOCKER_HOST="unix:///nonexistent")
+    try:
+        assert "Cluster: the embedded lab" in checkout.make("up")
+        before = snapshot("tracing")
+        run_tests_beside_the_stack()
+        assert snapshot("tracing") == before
+        up_again_and_probe(checkout)
+    finally:
+        checkout.make("down")
+    assert not lifecycle.is_running()
+
+
+def run_tests_beside_the_stack() -> None:
+    """Runs those tests that would meet the objects of `make up` first: dry runs of objects of the same names."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/lab/test_api_server.py"]
+    done = subprocess.run(command, check=False, cwd=REPOSITORY, env=own, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert "skipped" not in done.stdout.splitlines()[-1]
+    assert lifecycle.is_running(), "the lab was not these tests' own"
+
+
 def test_a_lab_that_was_killed_starts_again_and_its_removal_leaves_no_trace() -> None:
-    # What the first start builds and installs is not what this test is about.
-    assert run("up").returncode == 0
-    assert run("down").returncode == 0
     before = traces_of_a_lab()
 
     start = time.monotonic()
     second = run("up")
     assert second.returncode == 0, second.stderr
     assert time.monotonic() - start < READY_LIMIT_SECONDS
-    assert "build" not in second.stderr, "everything was in the cache"
+    assert not re.search(r"^\W build ", second.stderr, re.MULTILINE), "everything was in the cache"
     assert "export KUBECONFIG=" in second.stdout
     assert "make lab-down" in second.stdout
     assert traces_of_a_lab()["interfaces"] != before["interfaces"], "the comparison below can see a lab"

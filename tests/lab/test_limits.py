@@ -1,4 +1,4 @@
-"""Sizes: what one hop sends, the next one takes, with the keys that bound sizes at their bounds.
+"""Tests sizes: each hop accepts what the one before sends, with the keys that bound sizes at their bounds.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -6,7 +6,6 @@ The tests of this module share one stack and run in the order that they are writ
 import os
 import time
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,9 +16,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from lab.cluster.lifecycle import kubectl
 from settings.limits import RECEIVER
-from tests.lab.conftest import NAMESPACE, Stack, forwarded, objects
+from tests.lab.conftest import deploy, forwarded, laid_out, objects
 from tests.waiting import wait_for
 
+NAMESPACE = "tracing-limits"
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 SERVICE = "sizes"
 AT_THEIR_BOUNDS = {
@@ -30,26 +30,18 @@ AT_THEIR_BOUNDS = {
     "tempo.ingestion.bytesPerTrace": "100000000",
     "tempo.ingestion.bytesPerSecond": "1000000000",
 }
-LEAST_CPU = {f"{component}.resources.cpu": "50m" for component in ("nginx", "collector", "tempo")}
 
 
 @pytest.fixture(scope="module")
 def bounds(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Any]]:
-    """The outputs of a stack with its keys at their bounds."""
-    folder: Path = tmp_path_factory.mktemp("bounds") / "program"
-    stack = Stack.lay_out(folder, "test", NAMESPACE)
-    stack.configure(AT_THEIR_BOUNDS | LEAST_CPU)
-    try:
-        stack.up()
-        outputs = stack.outputs()
-        wait_for("Tempo", lambda: httpx.get(f"{outputs['tempoUrl']}/ready").is_success, seconds=60)
-        yield outputs
-    finally:
-        stack.pulumi("destroy", "--yes", "--skip-preview")
+    """Deploys a stack with its keys at their bounds, and yields its outputs."""
+    with laid_out(tmp_path_factory.mktemp("bounds") / "program", "limits", NAMESPACE) as stack:
+        stack.configure(AT_THEIR_BOUNDS)
+        yield deploy(stack)
 
 
 def exported(spans: int, attribute_bytes: int, trace_id: bytes | None = None) -> ExportTraceServiceRequest:
-    """A message of an application: spans with one attribute each, of a trace each or all of one."""
+    """Makes an application's message: spans with one attribute each, in one trace if it is named, else in one each."""
     message = ExportTraceServiceRequest()
     resource = message.resource_spans.add()
     name = resource.resource.attributes.add()
@@ -66,14 +58,17 @@ def exported(spans: int, attribute_bytes: int, trace_id: bytes | None = None) ->
 
 
 def send(*messages: ExportTraceServiceRequest) -> None:
-    """Gives messages to the Collector as an application does; raises `grpc.RpcError` where it refuses one."""
-    with forwarded("deployment/otel-collector", 4317) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    """Sends messages to the Collector as an application does; raises `grpc.RpcError` if it refuses one."""
+    with (
+        forwarded(NAMESPACE, "deployment/otel-collector", 4317) as port,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         for message in messages:
             channel.unary_unary(EXPORT, ExportTraceServiceRequest.SerializeToString)(message, timeout=60)
 
 
 def spans_of(outputs: dict[str, Any], trace_id: bytes) -> list[dict[str, Any]]:
-    """The spans of a trace by its ID."""
+    """Returns the spans of a trace by its ID."""
     answer = httpx.get(f"{outputs['tempoUrl']}/api/traces/{trace_id.hex()}", timeout=120)
     if not answer.is_success:
         return []
@@ -82,12 +77,12 @@ def spans_of(outputs: dict[str, Any], trace_id: bytes) -> list[dict[str, Any]]:
 
 
 def sent_ids(messages: list[ExportTraceServiceRequest]) -> set[str]:
-    """The IDs of the traces in some messages."""
+    """Returns the IDs of the traces in some messages."""
     return {span.trace_id.hex() for message in messages for span in message.resource_spans[0].scope_spans[0].spans}
 
 
 def found_ids(outputs: dict[str, Any]) -> Iterator[str]:
-    """The IDs of the traces that a search of the last minutes lists."""
+    """Returns the IDs of the traces that a search of the last ten minutes lists."""
     now = int(time.time())
     query = {"q": f'{{resource.service.name="{SERVICE}"}}', "limit": 100_000, "spss": 1}
     answer = httpx.get(f"{outputs['tempoUrl']}/api/search", params=query | {"start": now - 600, "end": now + 10})
@@ -158,7 +153,7 @@ def test_nothing_was_refused_for_its_size(bounds: dict[str, Any]) -> None:
 
 
 def logs(component: str) -> str:
-    """What all pods of a component have logged."""
+    """Returns the logs of all pods of a component."""
     selector = f"--selector=app.kubernetes.io/name={component}"
     read = kubectl("logs", f"--namespace={NAMESPACE}", selector, "--tail=-1")
     assert read.returncode == 0, read.stderr
@@ -166,9 +161,11 @@ def logs(component: str) -> str:
 
 
 def counters(component: str) -> Iterator[str]:
-    """The page of counters of each pod of a component, at the port that its annotations name."""
+    """Reads the page of counters of each pod of a component, at the port that its annotations name."""
     for pod in objects("pods", f"--namespace={NAMESPACE}", f"--selector=app.kubernetes.io/name={component}"):
         metadata = pod["metadata"]
-        with forwarded(f"pod/{metadata['name']}", int(metadata["annotations"]["prometheus.io/port"])) as port:
+        with forwarded(
+            NAMESPACE, f"pod/{metadata['name']}", int(metadata["annotations"]["prometheus.io/port"])
+        ) as port:
             path = metadata["annotations"]["prometheus.io/path"]
             yield httpx.get(f"http://127.0.0.1:{port}{path}").text

@@ -1,85 +1,40 @@
-"""NetworkPolicies as a cluster enforces them: what a pod of the stack, and one of nobody's, gets through to.
+"""Tests NetworkPolicies as a cluster enforces them, from pods of the stack and from an outsider.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
 
-import contextlib
 import json
-import socket
-from collections.abc import Generator
 from typing import Any
-
-import pytest
 
 from lab.build import images
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
-from tests.lab.conftest import NAMESPACE, Stack, connects, objects, probe
+from tests.lab import neighbours
+from tests.lab.conftest import Stack, connects, probe
+from tests.lab.neighbours import listening, outsiders_namespace
+from tests.lab.neighbours import outsider as outsider  # noqa: PLC0414 - a fixture
 from tests.waiting import wait_for
 
-STRANGER = "stranger"
-"""A namespace that is not the stack's, and its pod."""
+NAMESPACE = "tracing-network"
 
 
-def address(component: str, namespace: str = NAMESPACE) -> str:
-    """The address of one of a component's pods; the others have the same labels, which is what policies know."""
-    labels = f"--selector=app.kubernetes.io/name={component}"
-    pods = [
-        pod for pod in objects("pods", f"--namespace={namespace}", labels) if "deletionTimestamp" not in pod["metadata"]
-    ]
-    return pods[0]["status"]["podIP"]
+def address(component: str) -> str:
+    return neighbours.address(component, NAMESPACE)
 
 
-@pytest.fixture(scope="module")
-def stranger(stack: Stack) -> Generator[str]:
-    """The address of a pod that is not the stack's, and that no policy selects."""
-    pause = images.pause_image()
-    pod: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "List",
-        "items": [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STRANGER}},
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": STRANGER, "namespace": STRANGER},
-                "spec": {
-                    "containers": [{"name": STRANGER, "image": pause.reference}],
-                    "terminationGracePeriodSeconds": 0,
-                },
-            },
-        ],
-    }
-    try:
-        assert kubectl("apply", "--filename=-", text=json.dumps(pod)).returncode == 0
-        ready = ("wait", "--for=condition=Ready", f"--namespace={STRANGER}", f"pod/{STRANGER}", "--timeout=60s")
-        assert kubectl(*ready).returncode == 0
-        (made,) = objects("pods", f"--namespace={STRANGER}")
-        yield made["status"]["podIP"]
-    finally:
-        kubectl("delete", "namespace", STRANGER)
-
-
-@contextlib.contextmanager
-def listening() -> Generator[int]:
-    """A port of the machine's end of the lab's link that takes connections: somewhere outside of the cluster."""
-    with socket.create_server((HOST_ADDRESS, 0), backlog=64) as server:
-        yield server.getsockname()[1]
-
-
-def test_a_stranger_reaches_what_is_public_and_nothing_else(stack: Stack, stranger: str) -> None:
+def test_an_outsider_reaches_what_is_public_and_nothing_else(stack: Stack, outsider: str) -> None:
     nginx, collector, tempo = (address(component) for component in ("nginx", "otel-collector", "tempo"))
     # The firewall knows a new pod within a second or two.
-    wait_for("the stranger at NGINX", lambda: connects(stranger, nginx, 8080), seconds=30)
-    assert connects(stranger, collector, 8888), "counters"
-    assert connects(stranger, tempo, 3100), "Tempo's API"
-    assert connects(stranger, nginx, 8081), "NGINX's counters"
-    assert not connects(stranger, collector, 13133), "the Collector's health"
-    assert not connects(stranger, collector, 4317), "the Collector's receiver"
-    assert not connects(stranger, tempo, 4317), "Tempo's receiver"
+    wait_for("the outsider at NGINX", lambda: connects(outsider, nginx, 8080), seconds=30)
+    assert connects(outsider, collector, 8888), "counters"
+    assert connects(outsider, tempo, 3100), "Tempo's API"
+    assert connects(outsider, nginx, 8081), "NGINX's counters"
+    assert not connects(outsider, collector, 13133), "the Collector's health"
+    assert not connects(outsider, collector, 4317), "the Collector's receiver"
+    assert not connects(outsider, tempo, 4317), "Tempo's receiver"
 
 
-def test_pods_of_the_stack_connect_to_their_next_hop_alone(stack: Stack, stranger: str) -> None:
+def test_pods_of_the_stack_connect_to_their_next_hop_alone(stack: Stack, outsider: str) -> None:
     nginx, collector, tempo = (address(component) for component in ("nginx", "otel-collector", "tempo"))
     assert connects(nginx, collector, 4317)
     assert connects(collector, tempo, 4317)
@@ -90,7 +45,7 @@ def test_pods_of_the_stack_connect_to_their_next_hop_alone(stack: Stack, strange
     with listening() as port:
         for pod in (nginx, collector, tempo):
             assert not connects(pod, HOST_ADDRESS, port)
-        assert connects(stranger, HOST_ADDRESS, port), "nothing but the policies is in the way"
+        assert connects(outsider, HOST_ADDRESS, port), "nothing but the policies is in the way"
 
 
 def test_a_pod_of_somebody_else_s_in_the_namespace_is_left_alone(stack: Stack) -> None:
@@ -125,7 +80,7 @@ def test_a_pod_of_somebody_else_s_in_the_namespace_is_left_alone(stack: Stack) -
 def test_an_address_that_is_configured_is_let_through_and_it_alone(stack: Stack) -> None:
     with listening() as port, listening() as other:
         stack.configure({"nginx.egress[0]": f"{HOST_ADDRESS}:{port}"})
-        # The new one comes first: an update in place would take from old pods what a new configuration does not need.
+        # The new policy comes first: an update in place would cut old pods off from what only they still need.
         assert stack.planned() == {"kubernetes:networking.k8s.io/v1:NetworkPolicy::nginx": "replace"}
         stack.up()
         nginx = address("nginx")
@@ -133,12 +88,12 @@ def test_an_address_that_is_configured_is_let_through_and_it_alone(stack: Stack)
         assert not connects(nginx, HOST_ADDRESS, other)
 
 
-def test_a_namespace_of_applications_may_send_spans(stack: Stack, stranger: str) -> None:
-    stack.configure({"collector.receivers.namespaces[0]": STRANGER})
+def test_a_namespace_of_applications_may_send_spans(stack: Stack, outsider: str) -> None:
+    stack.configure({"collector.receivers.namespaces[0]": outsiders_namespace(NAMESPACE)})
     stack.up()
     collector = address("otel-collector")
-    wait_for("the stranger at the receiver", lambda: connects(stranger, collector, 4317), seconds=30)
-    assert not connects(stranger, collector, 13133), "its health"
+    wait_for("the outsider at the receiver", lambda: connects(outsider, collector, 4317), seconds=30)
+    assert not connects(outsider, collector, 13133), "its health"
 
 
 def test_every_request_is_still_found(stack: Stack) -> None:
@@ -147,8 +102,8 @@ def test_every_request_is_still_found(stack: Stack) -> None:
     assert [hop["unreadable"] for hop in result["hops"]] == [None] * len(result["hops"])
 
 
-def test_without_them_a_stranger_gets_through(stack: Stack, stranger: str) -> None:
+def test_without_them_an_outsider_gets_through(stack: Stack, outsider: str) -> None:
     stack.configure({"networkPolicies": "false"})
     stack.up()
     collector = address("otel-collector")
-    wait_for("the stranger at the Collector's health", lambda: connects(stranger, collector, 13133), seconds=30)
+    wait_for("the outsider at the Collector's health", lambda: connects(outsider, collector, 13133), seconds=30)

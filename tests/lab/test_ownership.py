@@ -1,56 +1,43 @@
-"""Objects of others on a real cluster: refused before anything is made, and left as they are.
+"""Tests objects of others on a real cluster: the program refuses them before it makes anything, and leaves them alone.
 
-What a killed update left, and what the version before deployed, is this stack's own.
+Objects that a killed update left belong to the stack.
 """
 
-import contextlib
-import io
+import itertools
 import json
 import re
 import shlex
-import shutil
-import subprocess
-import tarfile
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
-from components.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
+from components.objects import STACK_ANNOTATION
 from lab.cluster.lifecycle import kubectl
-from lab.paths import REPOSITORY
-from lab.stack import PROGRAM, Stack
-from tests.lab.conftest import answers
+from tests.lab.conftest import laid_out
 from tests.lab.test_previews import drift
-from tests.waiting import wait_for
+from tools.lab_stack import Stack
 from tools.measure.updates.foreign import create_foreign, snapshot
 from tools.measure.updates.interrupted import is_killed_after
 
-NAMESPACE = "tracing-ownership"
-HERE = f"--namespace={NAMESPACE}"
-SMALL = {f"{component}.resources.cpu": "50m" for component in ("nginx", "collector", "tempo")}
-PREVIOUS = (Path(__file__).parent / "previous_version.txt").read_text().strip()
-"""The commit of the version before this one."""
+NAMESPACES = itertools.count(1)
+"""Each test has a namespace of its own, so that none waits for the end of the one before."""
 
 
 @pytest.fixture
 def own(lab: None, tmp_path: Path) -> Generator[Stack]:
-    """A stack that is not deployed yet; its namespace goes at the end, whosever it is."""
-    made = Stack.lay_out(tmp_path / "program", "ownership", NAMESPACE)
-    made.configure(SMALL)
-    try:
+    """Yields a stack that is not deployed yet."""
+    with laid_out(tmp_path / "program", "ownership", f"tracing-ownership-{next(NAMESPACES)}") as made:
         yield made
-    finally:
-        made.pulumi("cancel", "--yes")
-        made.pulumi("destroy", "--yes", "--skip-preview")
-        kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
+
+
+def here_of(stack: Stack) -> str:
+    return f"--namespace={stack.namespace}"
 
 
 def refused(stack: Stack) -> str:
-    """What a preview and an update say of what is not the stack's own; both end without having made anything."""
+    """Returns how a preview and an update refuse objects of others; neither makes anything."""
     said: set[str] = set()
     for command in (("preview",), ("up", "--yes", "--skip-preview")):
         done = stack.pulumi(*command)
@@ -62,21 +49,21 @@ def refused(stack: Stack) -> str:
     return max(said, key=len)
 
 
-def test_somebody_s_namespace_is_refused_and_is_as_before_after_up_and_destroy(own: Stack) -> None:
-    create_foreign(NAMESPACE)
-    before = snapshot(NAMESPACE)
+def test_create_foreign_namespace_is_refused_and_is_as_before_after_up_and_destroy(own: Stack) -> None:
+    create_foreign(own.namespace)
+    before = snapshot(own.namespace)
     assert len(before) >= 5
     said = refused(own)
-    for words in (f"Namespace {NAMESPACE}", "Deployment web", "ConfigMap web", "Secret web", "Service web"):
+    for words in (f"Namespace {own.namespace}", "Deployment web", "ConfigMap web", "Secret web", "Service web"):
         assert words in said
     assert "kubectl" in said
     # Nothing of it is in the stack's state.
     own.must("destroy", "--yes", "--skip-preview")
-    assert snapshot(NAMESPACE) == before
+    assert snapshot(own.namespace) == before
 
 
 def test_the_command_of_the_error_gives_a_namespace_to_the_stack(own: Stack) -> None:
-    assert kubectl("create", "namespace", NAMESPACE).returncode == 0
+    assert kubectl("create", "namespace", own.namespace).returncode == 0
     (offered,) = re.findall(r"kubectl (annotate .*)", refused(own))
     assert kubectl(*shlex.split(offered)).returncode == 0
     forced = replace(own, environment=own.environment | {"PULUMI_K8S_ENABLE_PATCH_FORCE": "true"})
@@ -85,27 +72,27 @@ def test_the_command_of_the_error_gives_a_namespace_to_the_stack(own: Stack) -> 
 
 
 def test_a_foreign_service_in_the_stack_s_own_namespace_is_refused_and_left_as_it_is(own: Stack) -> None:
-    assert kubectl("create", "namespace", NAMESPACE).returncode == 0
+    assert kubectl("create", "namespace", own.namespace).returncode == 0
     mark = f"{STACK_ANNOTATION}=nginx-tracing/{own.name}"
-    assert kubectl("annotate", "namespace", NAMESPACE, mark).returncode == 0
-    assert kubectl("create", "service", "clusterip", "tempo", "--tcp=80", HERE).returncode == 0
-    before = snapshot(NAMESPACE)
+    assert kubectl("annotate", "namespace", own.namespace, mark).returncode == 0
+    assert kubectl("create", "service", "clusterip", "tempo", "--tcp=80", here_of(own)).returncode == 0
+    before = snapshot(own.namespace)
     said = refused(own)
-    assert f"Service tempo in the namespace {NAMESPACE}" in said
+    assert f"Service tempo in the namespace {own.namespace}" in said
     assert "written by kubectl-create" in said
     assert "Deployment" not in said
-    assert snapshot(NAMESPACE) == before
+    assert snapshot(own.namespace) == before
 
 
 def test_a_namespace_that_is_shared_keeps_everything_of_others(own: Stack) -> None:
-    create_foreign(NAMESPACE)
-    before = snapshot(NAMESPACE)
+    create_foreign(own.namespace)
+    before = snapshot(own.namespace)
     own.configure({"createNamespace": "false"})
     own.up()
     assert own.planned() == {}
-    assert snapshot(NAMESPACE).items() >= before.items()
+    assert snapshot(own.namespace).items() >= before.items()
     own.must("destroy", "--yes", "--skip-preview")
-    assert snapshot(NAMESPACE) == before
+    assert snapshot(own.namespace) == before
 
 
 def test_an_update_that_was_killed_is_taken_up_again(own: Stack) -> None:
@@ -116,75 +103,6 @@ def test_an_update_that_was_killed_is_taken_up_again(own: Stack) -> None:
     assert own.planned() == {}
 
 
-def previous_version(folder: Path) -> None:
-    """Puts the program of the version before into a folder, in the place of this one."""
-    git = ("git", "-c", f"safe.directory={REPOSITORY}", "-C", str(REPOSITORY))
-    with contextlib.suppress(FileNotFoundError):
-        archived = subprocess.run([*git, "archive", PREVIOUS, *PROGRAM], check=False, capture_output=True)
-        if archived.returncode == 0:
-            remove_program(folder)
-            with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as files:
-                files.extractall(folder, filter="data")
-            return
-    pytest.skip(f"git's history has no commit {PREVIOUS}, the version before: a shallow clone, or no checkout")
-
-
-def remove_program(folder: Path) -> None:
-    for entry in PROGRAM:
-        path = folder / entry
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def this_version(folder: Path) -> None:
-    """Puts this program in the place of the other."""
-    remove_program(folder)
-    for entry in PROGRAM:
-        source = REPOSITORY / entry
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, folder / entry)
-
-
-def objects() -> dict[tuple[str, str], dict[str, Any]]:
-    """The metadata of everything that has the stack's label, by kind and name."""
-    kinds = ",".join(kind.resource for kind in (*NAMESPACED_KINDS, CLAIM) if kind.is_builtin)
-    listed = kubectl("get", kinds, HERE, "--selector=app.kubernetes.io/part-of=nginx-tracing", "--output=json")
-    namespace = kubectl("get", "namespace", NAMESPACE, "--output=json")
-    items = [*json.loads(listed.stdout)["items"], json.loads(namespace.stdout)]
-    return {(item["kind"], item["metadata"]["name"]): item["metadata"] for item in items}
-
-
-def test_a_stack_of_the_version_before_goes_on_and_gets_its_marks_in_place(own: Stack) -> None:
-    previous_version(own.folder)
-    own.configure(
-        {
-            "nginx.autoscaling.maxReplicas": "2",
-            "collector.distribution": "contrib",
-            "collector.queue.storage": "persistent",
-            "collector.kubernetesAttributes": "true",
-            "tempo.persistence.size": "1Gi",
-        }
-    )
-    own.up()
-    url = own.outputs()["nginxUrl"]
-    wait_for(url, lambda: answers(url), seconds=30)
-    before = objects()
-    assert not any(STACK_ANNOTATION in (metadata.get("annotations") or {}) for metadata in before.values())
-
-    this_version(own.folder)
-    # A replacement of these would be a gap, or the loss of a volume.
-    stable = ("Namespace", "Service", "Deployment", "StatefulSet", "PersistentVolumeClaim", "ServiceAccount")
-    replaced = [name for name, operation in own.planned().items() if "replace" in operation or operation == "delete"]
-    assert not [name for name in replaced if name.split("::")[0].rpartition(":")[2] in stable]
-    own.up()
-    assert httpx.get(url, timeout=5).is_success
-    after = objects()
-    for name, metadata in after.items():
-        if name[0] != "PersistentVolumeClaim":
-            assert metadata["annotations"][STACK_ANNOTATION] == f"nginx-tracing/{own.name}", name
-    kept = {name: metadata["uid"] for name, metadata in before.items() if name[0] in stable}
-    assert kept == {name: after[name]["uid"] for name in kept}
-    assert own.planned() == {}
-
-
 def test_drift_names_a_leftover_of_each_kind_and_nothing_that_another_stack_has_marked(own: Stack) -> None:
     own.up()
     label, mark = "app.kubernetes.io/part-of=nginx-tracing", f"{STACK_ANNOTATION}=nginx-tracing/{own.name}"
@@ -192,14 +110,14 @@ def test_drift_names_a_leftover_of_each_kind_and_nothing_that_another_stack_has_
     for command in (
         ("autoscale", "deployment", "nginx", "--name=left", "--max=2"),
         ("create", "role", "left", "--verb=get", "--resource=pods"),
-        ("create", "rolebinding", "left", "--role=left", f"--serviceaccount={NAMESPACE}:default"),
+        ("create", "rolebinding", "left", "--role=left", f"--serviceaccount={own.namespace}:default"),
         ("create", "serviceaccount", "left"),
         ("create", "configmap", "other"),
         ("label", *left, "configmap/other", label),
         ("annotate", *left, mark),
         ("annotate", "configmap/other", f"{STACK_ANNOTATION}=nginx-tracing/other"),
     ):
-        done = kubectl(*command, HERE)
+        done = kubectl(*command, here_of(own))
         assert done.returncode == 0, done.stderr
     found = drift(own)
     assert found.returncode == 1, found.stderr

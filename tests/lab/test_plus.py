@@ -39,13 +39,15 @@ from lab.stand_ins.plus_repository.debian import debian_image
 from lab.stand_ins.plus_repository.packages import create_signing_key, public_key, stop_agent, write_repository
 from lab.stand_ins.plus_repository.registry import ADDRESS, private_registry
 from lab.stand_ins.plus_repository.repository import Repository
-from tests.lab.conftest import NAMESPACE, Stack, answers, connects, find_spans, forwarded, objects, search
+from tests.lab.conftest import Stack, answers, connects, deploy, find_spans, forwarded, laid_out, objects, search
 from tests.lab.marks import Marked, Search
 from tests.otlp import free_port
+from tests.processes import Shared
 from tests.waiting import wait_for
 from tools.measure.traces import missing
 from tools.measure.traffic import Traffic
 
+NAMESPACE = "tracing-plus"
 IMAGE = "lab/stand_ins/nginx-plus"
 USERNAME = "pusher"
 MARK = secrets.token_hex(12)
@@ -55,7 +57,7 @@ REPORT_PORT = free_port()
 
 @dataclass
 class Plant:
-    """What an image of NGINX Plus is made with."""
+    """Holds what an image of NGINX Plus is made with."""
 
     folder: Path
     repository: Repository
@@ -70,13 +72,13 @@ class Plant:
     """The stack's secrets, by their keys."""
 
     def marked(self) -> list[Marked]:
-        """The secrets to look for; without the lines that the certificate has in common with its authority's."""
+        """Returns the secrets to search for, without the lines that the certificate shares with its authority's."""
         public = (self.certificates / "ca.crt").read_text().splitlines()
         secret = {key: [line for line in text.splitlines() if line not in public] for key, text in self.secrets.items()}
         return [Marked(key, "\n".join(lines)) for key, lines in secret.items()]
 
     def tags(self) -> dict[str, str]:
-        """The image's tags in the registry, and their digests."""
+        """Reads the image's tags in the registry, and their digests."""
         with httpx.Client(base_url=f"http://{ADDRESS}/v2/{IMAGE}", auth=(USERNAME, self.password)) as client:
             listed = client.get("/tags/list")
             names: list[str] = (listed.json()["tags"] or []) if listed.is_success else []
@@ -87,7 +89,7 @@ class Plant:
 
 
 def license_token(until: int = 4_102_444_800, mark: str = MARK) -> str:
-    """A license as far as anyone but F5 can tell."""
+    """Makes a license that only F5 can tell from a real one."""
 
     def part(content: Any) -> str:
         return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
@@ -96,12 +98,14 @@ def license_token(until: int = 4_102_444_800, mark: str = MARK) -> str:
 
 
 @pytest.fixture(scope="module")
-def plant(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Plant]:
-    """The package repository, the registry and the builder."""
+def plant(
+    lab: None, shared: Shared, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Plant]:
+    """Runs the package repository, the registry and the builder."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
-        host.install_packages(progress, host.PLUS_PACKAGES)
+        shared.install(progress, host.PLUS_PACKAGES)
         build([NGINX_PLUS, BUILDKIT, VEGETA], progress)
         images.push([debian_image(progress)], progress)
     folder = tmp_path_factory.mktemp("plus")
@@ -167,42 +171,62 @@ def set_from_file(stack: Stack, text: str, *arguments: str) -> None:
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _configured(stack: Stack, plant: Plant) -> None:  # pyright: ignore[reportUnusedFunction]
-    """All of NGINX Plus' configuration but `edition`; the stack runs NGINX, open source, with two replicas."""
-    stack.environment |= plant.environment
-    for key, text in plant.secrets.items():
-        set_secret(stack, key, text)
-    stack.configure(
-        {
-            "registryAddress": ADDRESS,
-            "registryUsername": USERNAME,
-            "nginx.replicas": "2",
-            "plus.repository": f"{ADDRESS}/{IMAGE}",
-            "plus.cache": f"{ADDRESS}/{IMAGE}:cache",
-            "plus.baseImage": debian_image(Progress()).reference,
-            "plus.builder": buildkit.BUILDER,
-            "plus.packages.repository": f"{plant.repository.url}/plus",
-            "plus.packages.signingKey": f"{plant.repository.url}/keys/signing.key",
-            "plus.packages.fingerprints[0]": plant.fingerprint,
-            "plus.usageReport.endpoint": f"{HOST_ADDRESS}:{REPORT_PORT}",
-        }
-    )
-    set_from_file(stack, (plant.certificates / "ca.crt").read_text(), "--path", "plus.packages.caBundle")
-    stack.up()
+@pytest.fixture(scope="module")
+def stack(plant: Plant, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Deploys NGINX, open source, with two replicas and all of NGINX Plus' configuration but `edition`."""
+    with laid_out(tmp_path_factory.mktemp("stack") / "program", "plus", NAMESPACE) as made:
+        made.environment |= plant.environment
+        for key, text in plant.secrets.items():
+            set_secret(made, key, text)
+        made.configure(
+            {
+                "registryAddress": ADDRESS,
+                "registryUsername": USERNAME,
+                "nginx.replicas": "2",
+                "plus.repository": f"{ADDRESS}/{IMAGE}",
+                "plus.cache": f"{ADDRESS}/{IMAGE}:cache",
+                "plus.baseImage": debian_image(Progress()).reference,
+                "plus.builder": buildkit.BUILDER,
+                "plus.packages.repository": f"{plant.repository.url}/plus",
+                "plus.packages.signingKey": f"{plant.repository.url}/keys/signing.key",
+                "plus.packages.fingerprints[0]": plant.fingerprint,
+                "plus.usageReport.endpoint": f"{HOST_ADDRESS}:{REPORT_PORT}",
+            }
+        )
+        set_from_file(made, (plant.certificates / "ca.crt").read_text(), "--path", "plus.packages.caBundle")
+        deploy(made)
+        yield made
 
 
-def deployed_under_requests(stack: Stack) -> None:
-    """Deploys while requests come, of which none may fail and none be lost."""
+def changed_under_requests(stack: Stack, shared: Shared, edition: str) -> None:
+    """Changes the edition under requests, of which none may fail and no span may be lost.
+
+    Other stacks' updates delay the network of new pods, which then lose spans. What goes wrong beside other tests is
+    therefore tried once more alone.
+    """
+    wrong = deployed_under_requests(stack, edition)
+    if wrong and shared.is_worker:
+        with shared.alone():
+            stack.configure({"edition": "oss" if edition == "plus" else "plus"})
+            stack.up()
+            wrong = deployed_under_requests(stack, edition)
+    assert wrong == ""
+
+
+def deployed_under_requests(stack: Stack, edition: str) -> str:
+    """Deploys an edition under requests, and returns what went wrong; nothing if it is empty."""
     outputs = stack.outputs()
+    stack.configure({"edition": edition})
     with Traffic(outputs["nginxUrl"], rate=50, keepalive=False) as traffic:
         time.sleep(1)
         stack.up()
         time.sleep(1)
     sent = traffic.sent
     print(f"{sent.count} requests while the edition changed, {len(sent.failed)} failed")
-    assert sent.reasons() == {}
-    assert missing(outputs["tempoUrl"], sent) == []
+    if sent.failed:
+        return f"requests failed: {sent.reasons()}"
+    lost = missing(outputs["tempoUrl"], sent)
+    return f"{len(lost)} of {sent.count} traces were lost" if lost else ""
 
 
 def test_a_preview_asks_no_builder_no_registry_and_no_repository(stack: Stack, plant: Plant) -> None:
@@ -219,8 +243,10 @@ def test_a_preview_asks_no_builder_no_registry_and_no_repository(stack: Stack, p
     assert plant.tags() == {}
 
 
-def test_from_open_source_to_plus_no_request_fails_and_spans_keep_arriving(stack: Stack, plant: Plant) -> None:
-    deployed_under_requests(stack)
+def test_from_open_source_to_plus_no_request_fails_and_spans_keep_arriving(
+    stack: Stack, plant: Plant, shared: Shared
+) -> None:
+    changed_under_requests(stack, shared, "plus")
     outputs = stack.outputs()
     assert outputs["edition"] == "plus"
     assert re.fullmatch(rf"{re.escape(f'{ADDRESS}/{IMAGE}')}:R34@sha256:[0-9a-f]{{64}}", outputs["nginxImage"])
@@ -259,7 +285,7 @@ def test_nothing_changes_by_itself_by_a_umask_nor_by_a_new_certificate(stack: St
 
 
 def test_a_failed_build_names_the_key_pushes_nothing_and_leaves_what_runs(stack: Stack, plant: Plant) -> None:
-    """Each of the failures; the certificate is the one of a stranger's authority, from the test before."""
+    """Tries each failure. The certificate is that of another authority, from the test before."""
     outputs, before = stack.outputs(), plant.tags()
     good = {
         "plus.packages.fingerprints[0]": plant.fingerprint,
@@ -354,7 +380,7 @@ def _is_setuid(file: Path) -> bool:
 
 
 def read_image(folder: Path) -> tuple[list[Path], dict[str, Any]]:
-    """The layers of an image in OCI's layout, and its configuration with its history."""
+    """Returns the layers of an image in OCI's layout, and its configuration with its history."""
 
     def blob(digest: str) -> Path:
         return folder / "blobs" / digest.replace(":", "/")
@@ -377,7 +403,7 @@ def test_a_new_license_rolls_the_pods(stack: Stack) -> None:
 
 
 def nginx_pods(*, ending: bool = False) -> list[dict[str, Any]]:
-    """NGINX's pods, with or without those that are ending."""
+    """Returns NGINX's pods, with or without those that are ending."""
     pods = objects("pods", f"--namespace={NAMESPACE}", "--selector=app.kubernetes.io/name=nginx")
     return [pod for pod in pods if ending or "deletionTimestamp" not in pod["metadata"]]
 
@@ -396,7 +422,7 @@ def test_the_ratio_is_switched_at_run_time_through_an_api_that_only_the_pod_has(
     asked = subprocess.run(from_node, check=False, capture_output=True, text=True)
     assert "httpx.ConnectError" in asked.stderr
     httpx.get(f"{outputs['nginxUrl']}/before")
-    with forwarded(f"pod/{pod['metadata']['name']}", 8082) as port:
+    with forwarded(NAMESPACE, f"pod/{pod['metadata']['name']}", 8082) as port:
         url = f"http://127.0.0.1:{port}"
         assert httpx.get(f"{url}/{path}").json() == {}
         assert httpx.post(f"{url}/{path}", json={"ratio": "1"}).status_code == 201
@@ -407,7 +433,7 @@ def test_the_ratio_is_switched_at_run_time_through_an_api_that_only_the_pod_has(
 
 
 def traces_of(tempo: str, target: str) -> list[str]:
-    """The IDs of the traces with a request of a path."""
+    """Returns the IDs of the traces with a request of a path."""
     return search(tempo, f'{{ span.http.target = "{target}" }}')
 
 
@@ -438,7 +464,7 @@ def test_no_secret_is_readable_outside_of_its_place(stack: Stack, plant: Plant) 
 
 
 def look_everywhere(search: Search, stack: Stack, plant: Plant) -> None:
-    """Searches all that outlives a command."""
+    """Searches every place that outlives a command."""
     search.text("stack export", stack.must("stack", "export"))
     search.text("stack output", stack.must("stack", "output", "--json"))
     search.text("config", stack.must("config", "--json"))
@@ -461,7 +487,7 @@ def look_everywhere(search: Search, stack: Stack, plant: Plant) -> None:
 
 
 def test_the_same_search_finds_a_leak(stack: Stack, plant: Plant) -> None:
-    """A license in a ConfigMap, and a key that was copied into a layer."""
+    """Puts a license into a ConfigMap and a key into a layer, and finds both."""
     kept = plant.images / "leak"
     kept.mkdir()
     (kept / "key").write_text(plant.secrets["nginxRepoKey"])
@@ -488,11 +514,12 @@ def test_the_search_finds_each_secret_in_its_place(stack: Stack, plant: Plant) -
     assert set(search.found) == {*in_state, "nginxLicenseJwt in secrets", "registryPassword in secrets"}
 
 
-def test_from_plus_back_to_open_source_no_request_fails_and_spans_keep_arriving(stack: Stack, plant: Plant) -> None:
+def test_from_plus_back_to_open_source_no_request_fails_and_spans_keep_arriving(
+    stack: Stack, plant: Plant, shared: Shared
+) -> None:
     stack.configure({"nginx.sampling.ratio": "1", "nginx.replicas": "2"})
     stack.up()
-    stack.configure({"edition": "oss"})
-    deployed_under_requests(stack)
+    changed_under_requests(stack, shared, "oss")
     assert stack.outputs()["edition"] == "oss"
     # Others may run the image: it stays.
     assert "R34" in plant.tags()

@@ -1,4 +1,4 @@
-"""The policy pack in a real preview: the engine starts it, and asks it about what the provider made of each object."""
+"""Tests the policy pack in a real preview: the engine asks it about each object as the provider made it."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def previewed(folder: Path, addition: str = "", event_log: Path | None = None) -
 
 
 def refusals(done: subprocess.CompletedProcess[str]) -> set[tuple[str, str]]:
-    """The policies that refused, each with the resource that the engine names beside it."""
+    """Returns the policies that refused, each with the resource that the engine names beside it."""
     return set(re.findall(r"\[mandatory\] +(\S+) +\(\S+: (\S+)\)", done.stdout))
 
 
@@ -87,6 +87,6 @@ def test_the_fixture_of_a_refused_preview_is_what_the_engine_writes(
 
 
 def violations(log: str) -> list[tuple[str, ...]]:
-    """What a comment is made of; the messages name objects with random ends."""
+    """Returns the parts of the log that comments are made of, without messages, which contain random names."""
     events = [json.loads(line).get("policyEvent") for line in log.splitlines()]
     return sorted((event["policyName"], event["enforcementLevel"], event["resourceUrn"]) for event in events if event)

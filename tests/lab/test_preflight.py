@@ -1,4 +1,4 @@
-"""A namespace that others use, and a cluster that does not take everything: what is said, and that nothing is touched.
+"""Tests a namespace that others use, and a cluster that refuses something: the errors, and that nothing is touched.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -16,15 +16,15 @@ import pytest
 from lab.build import images
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
-from tests.lab.conftest import connects, objects
-from tests.lab.test_network import listening
+from tests.lab.conftest import connects, objects, remove_namespaces
+from tests.lab.neighbours import listening
 from tests.waiting import wait_for
 from tools.lab_stack import Stack, take_interrupts
 
 SHARED = "tracing-shared"
 NEIGHBOUR = "tracing-neighbour"
-TAKEN = 30987
-"""A NodePort that a Service of the neighbour's holds."""
+TAKEN = 30_038
+"""A NodePort that a Service of the neighbour's holds: Kubernetes gives it to nobody who does not ask for it."""
 
 SECURITY: dict[str, Any] = {
     "allowPrivilegeEscalation": False,
@@ -68,7 +68,7 @@ def somebody_s_pod() -> str:
 
 
 @pytest.fixture(scope="module")
-def shared(lab: None) -> Generator[None]:
+def neighbours(lab: None) -> Generator[None]:
     """A namespace with a Deployment, a ConfigMap and a policy of somebody else's; and a neighbour with a NodePort."""
     container = {"name": "main", "image": images.pause_image().reference, "securityContext": SECURITY}
     template = {
@@ -78,6 +78,7 @@ def shared(lab: None) -> Generator[None]:
     deployment = {"replicas": 1, "selector": {"matchLabels": {"app": "somebody"}}, "template": template}
     port = {"port": 80, "nodePort": TAKEN}
     policy = {"podSelector": {"matchLabels": {"app": "nobody"}}, "policyTypes": ["Ingress"]}
+    remove_namespaces(SHARED, NEIGHBOUR, wait=True)
     try:
         for name in (SHARED, NEIGHBOUR):
             applied({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"team": "theirs"}}})
@@ -91,23 +92,20 @@ def shared(lab: None) -> Generator[None]:
         assert kubectl(*ready).returncode == 0
         yield
     finally:
-        kubectl("delete", "namespace", SHARED, NEIGHBOUR)
+        remove_namespaces(SHARED, NEIGHBOUR)
 
 
 @pytest.fixture(scope="module")
-def program(shared: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """The program, not deployed yet; small, since the node has room for few."""
-    made = Stack.lay_out(tmp_path_factory.mktemp("stack") / "program", "test", SHARED)
+def program(neighbours: None, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """Returns a small stack that is not deployed yet. The fixture of its namespace removes it."""
+    made = Stack.lay_out(tmp_path_factory.mktemp("stack") / "program", "preflight", SHARED)
     small = {f"{component}.resources.cpu": "50m" for component in ("nginx", "collector", "tempo")}
     made.configure({"createNamespace": "false", **small})
-    try:
-        yield made
-    finally:
-        made.pulumi("destroy", "--yes", "--skip-preview")
+    return made
 
 
 def refusal(stack: Stack) -> str:
-    """What a preview is refused with; nothing was changed."""
+    """Returns the error of a preview, which changes nothing."""
     before = somebody_s()
     done = stack.pulumi("preview")
     assert done.returncode != 0
@@ -200,7 +198,7 @@ def test_a_full_quota_is_no_obstacle_to_what_changes_no_pod_and_is_said_of_an_ed
 
 
 def interrupted_up(stack: Stack, words: str, seconds: float) -> str:
-    """Deploys until the words are said, interrupts it then, and gives all that was said."""
+    """Deploys until some words are printed, interrupts the update, and returns everything that it printed."""
     take_interrupts()
     command = ["pulumi", "--non-interactive", "--color=never", "up", "--yes", "--skip-preview", f"--stack={stack.name}"]
     log = stack.folder / "up.log"

@@ -1,4 +1,4 @@
-"""Previews and drift of a real stack by the real engine: that the fixtures are what it writes, and what is said.
+"""Tests previews and drift of a real stack: the fixtures are what the engine writes, and the messages.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -16,6 +16,7 @@ import yaml
 
 from lab.cluster.lifecycle import kubectl
 from lab.paths import KUBECONFIG, REPOSITORY
+from tests.lab.conftest import laid_out, remove_namespaces
 from tests.unit.pull_request.trim import FIXTURES, shape, trimmed
 from tests.waiting import wait_for
 from tools.lab_stack import Stack
@@ -23,21 +24,21 @@ from tools.pull_request.comment import comment
 from tools.pull_request.preview_result import read
 
 NAMESPACE = "tracing-fixtures"
-"""That of the fixtures."""
+"""The namespace in the fixtures."""
+
+FREE_NODE_PORT = 30_039
+"""Kubernetes gives the first 86 ports of its range only on request, as long as others are free."""
 
 
 @pytest.fixture(scope="module")
 def previewed(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """A stack that is not deployed yet."""
-    made = Stack.lay_out(tmp_path_factory.mktemp("previewed") / "program", "fixtures", NAMESPACE)
-    try:
+    """Yields a stack that is not deployed yet."""
+    with laid_out(tmp_path_factory.mktemp("previewed") / "program", "fixtures", NAMESPACE, cpu=None) as made:
         yield made
-    finally:
-        made.pulumi("destroy", "--yes", "--skip-preview")
 
 
 def check(stack: Stack, case: str, request: pytest.FixtureRequest, changed: dict[str, str], routes: int = 0) -> None:
-    """Previews a change of the configuration, which is undone; the fixture has the same steps and messages."""
+    """Previews a change of the configuration, undoes it, and compares steps and messages with the fixture."""
     configuration = stack.folder / f"Pulumi.{stack.name}.yaml"
     before = configuration.read_text()
     stack.configure(changed)
@@ -98,7 +99,7 @@ def test_without_a_cluster_a_preview_says_what_it_is_of(previewed: Stack, tmp_pa
 
 
 def throw_away(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """`make preview STACK=staging`."""
+    """Runs `make preview STACK=staging`."""
     command = [sys.executable, "-m", "tools", "preview", "staging", *arguments]
     return subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
 
@@ -113,14 +114,17 @@ def test_on_a_throw_away_cluster_a_stack_s_file_is_previewed_and_left_as_it_is(l
 
 
 def test_on_a_throw_away_cluster_the_api_server_looks_at_each_object(lab: None) -> None:
-    here = "--namespace=default"
-    assert kubectl("create", "service", "nodeport", "taken", "--tcp=80", "--node-port=32767", here).returncode == 0
+    neighbour = f"{NAMESPACE}-neighbour"
+    port, here = f"--node-port={FREE_NODE_PORT}", f"--namespace={neighbour}"
+    remove_namespaces(neighbour, wait=True)
     try:
-        done = throw_away("--config-path", "--config=nginx-tracing:nginx.nodePort=32767")
+        assert kubectl("create", "namespace", neighbour).returncode == 0
+        assert kubectl("create", "service", "nodeport", "taken", "--tcp=80", port, here).returncode == 0
+        done = throw_away("--config-path", f"--config=nginx-tracing:nginx.nodePort={FREE_NODE_PORT}")
     finally:
-        kubectl("delete", "service", "taken", here)
+        remove_namespaces(neighbour)
     assert done.returncode != 0
-    assert "is held by the Service taken in the namespace default" in done.stdout
+    assert f"is held by the Service taken in the namespace {neighbour}" in done.stdout
 
 
 def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(previewed: Stack) -> None:
@@ -128,8 +132,7 @@ def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(
     before = configuration.read_text()
     previewed.configure({"cluster": "https://198.51.100.1:6443", "nginx.replicas": "2"})
     try:
-        # As docs/how-to/deploy-to-a-cluster.md says, `destroy` runs the program, and so checks the cluster, where it is
-        # told to.
+        # As README says, `destroy` runs the program, and so checks the cluster, where it is told to.
         destroy = ("destroy", "--yes", "--skip-preview", "--run-program")
         for command in (("preview",), ("up", "--yes", "--skip-preview"), destroy):
             refused = previewed.pulumi(*command)
@@ -143,7 +146,7 @@ def test_another_cluster_than_the_stack_s_is_refused_before_anything_is_changed(
 
 
 def drift(stack: Stack) -> subprocess.CompletedProcess[str]:
-    """`make drift`, for a stack elsewhere."""
+    """Runs `make drift` for a stack in another folder."""
     command = [sys.executable, "-m", "tools", "drift", f"--stack={stack.name}"]
     path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     environment = stack.environment | {"PYTHONPATH": path}
@@ -205,7 +208,7 @@ def test_the_command_that_drift_offers_puts_it_back(previewed: Stack) -> None:
 
 
 def test_while_an_update_is_under_way_nothing_is_called_drift(previewed: Stack) -> None:
-    """The module's last: it leaves an update that was interrupted, which `destroy` removes with all the rest."""
+    """Is the last of the module, because it leaves an interrupted update."""
     # No pod of it is ever Ready, so the update waits until it is interrupted.
     image = previewed.outputs()["nginxImage"]
     # Tempo's gateway keeps its image.

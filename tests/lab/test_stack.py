@@ -1,4 +1,4 @@
-"""The stack on a real cluster: what is deployed, what an edit touches, what is left when it is gone.
+"""Tests the stack on a real cluster: its objects, what an edit touches, and that `destroy` leaves nothing.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -15,9 +15,9 @@ import grpc
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from components.objects import STACK_ANNOTATION
 from lab.cluster.lifecycle import in_node, kubectl
 from tests.lab.conftest import (
-    NAMESPACE,
     PARENT_ID,
     Span,
     Stack,
@@ -28,8 +28,10 @@ from tests.lab.conftest import (
     probe,
     search,
 )
+from tests.processes import Shared
 from tests.waiting import wait_for
 
+NAMESPACE = "tracing-stack"
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 CLIENT = "nginx-tracing-test/1.0"
 
@@ -86,7 +88,10 @@ def test_a_span_that_the_collector_had_to_keep_is_found_at_its_own_time(stack: S
         request.resource_spans.add().scope_spans.add().spans.add(trace_id=trace_id, span_id=os.urandom(8), name="old")
     )
     span.start_time_unix_nano = span.end_time_unix_nano = at * 10**9
-    with forwarded("service/tempo-otlp", 4317) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with (
+        forwarded(NAMESPACE, "service/tempo-otlp", 4317) as port,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         export = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
         # Without its generated class, which has no types.
         channel.unary_unary(export, ExportTraceServiceRequest.SerializeToString)(request, timeout=10)
@@ -168,7 +173,7 @@ def test_the_urls_name_the_node_and_the_service_s_node_port(stack: Stack) -> Non
 
 
 def _pods() -> dict[str, set[str]]:
-    """The names of the pods of each component."""
+    """Returns the names of the pods of each component."""
     found: dict[str, set[str]] = {}
     for pod in objects("pods", f"--namespace={NAMESPACE}"):
         if "deletionTimestamp" not in pod["metadata"]:
@@ -178,7 +183,7 @@ def _pods() -> dict[str, set[str]]:
 
 
 def _an_edit_touches_only(stack: Stack, component: str, config_map: str) -> None:
-    """Previews and deploys an edit; its config object is replaced, its workload updated, its pods new, no others."""
+    """Deploys an edit, which replaces one config object and the pods of one workload, and nothing else."""
     before = _pods()
     planned = stack.planned()
     assert planned == {
@@ -254,7 +259,7 @@ def test_a_node_port_that_is_taken_is_named_with_its_service(stack: Stack) -> No
 
 
 def nginx_pods() -> set[str]:
-    """The names of the pods, those that are ending among them."""
+    """Returns the names of NGINX's pods, including those that are ending."""
     selector = "--selector=app.kubernetes.io/name=nginx"
     return {pod["metadata"]["name"] for pod in objects("pods", f"--namespace={NAMESPACE}", selector)}
 
@@ -288,17 +293,20 @@ def test_an_autoscaler_takes_the_replicas_over_and_gives_them_back_without_endin
     stack.must("preview", "--expect-no-changes")
 
 
-def test_destroy_leaves_no_object_of_the_stack(stack: Stack) -> None:
+def test_destroy_leaves_no_object_of_the_stack(stack: Stack, shared: Shared) -> None:
     stack.must("destroy", "--yes", "--skip-preview")
-    kinds = kubectl("api-resources", "--verbs=list", "--output=name").stdout.split()
-    left = kubectl(
-        "get",
-        ",".join(kinds),
-        "--all-namespaces",
-        "--selector=app.kubernetes.io/part-of=nginx-tracing",
-        "--output=name",
-    )
-    assert (kinds != [], left.returncode, left.stdout) == (True, 0, "")
+    # Of all kinds, which must not change meanwhile. Other stacks are beside this one: theirs are left out.
+    with shared.locked("kinds"):
+        kinds = kubectl("api-resources", "--verbs=list", "--output=name").stdout.split()
+        labelled = objects(",".join(kinds), "--all-namespaces", "--selector=app.kubernetes.io/part-of=nginx-tracing")
+    mark = f"nginx-tracing/{stack.name}"
+    left = [
+        f"{item['kind']} {item['metadata']['name']}"
+        for item in labelled
+        if item["metadata"].get("namespace") == NAMESPACE
+        or item["metadata"].get("annotations", {}).get(STACK_ANNOTATION) == mark
+    ]
+    assert (kinds != [], left) == (True, [])
     assert kubectl("get", "namespace", NAMESPACE).stderr.strip().endswith("not found")
     assert json.loads(stack.must("stack", "export"))["deployment"].get("resources", []) == []
     assert not re.search(r"\d+ deleted", stack.must("destroy", "--yes", "--skip-preview"))

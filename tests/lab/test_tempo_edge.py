@@ -1,4 +1,4 @@
-"""Tempo's edge on a real cluster: what is open to the outside, who may connect, and a Tempo that was shut down.
+"""Tests Tempo's edge on a real cluster: open routes and ports, who may connect, and a Tempo that was shut down.
 
 The tests of this module share one stack and run in the order that they are written in.
 """
@@ -16,19 +16,25 @@ import httpx
 
 from lab.cluster.lifecycle import in_pod, kubectl
 from lab.cluster.network import HOST_ADDRESS
-from tests.lab.conftest import NAMESPACE, Stack, connects, find_spans, objects, probe
-from tests.lab.test_network import STRANGER, address
-from tests.lab.test_network import stranger as stranger  # noqa: PLC0414 - a fixture
+from tests.lab import neighbours
+from tests.lab.conftest import Stack, connects, find_spans, objects, probe
+from tests.lab.neighbours import outsider as outsider  # noqa: PLC0414 - a fixture
+from tests.lab.neighbours import outsiders_namespace
 from tests.module.test_tempo_gateway import CLOSED
 from tests.waiting import wait_for
 from tools.measure.traces import missing
 from tools.measure.traffic import Traffic
 
+NAMESPACE = "tracing-edge"
 PASSWORD = f"canary-{secrets.token_hex(8)}"
 
 
+def address(component: str) -> str:
+    return neighbours.address(component, NAMESPACE)
+
+
 def status(url: str, **options: Any) -> int:
-    """The status of an answer; 0 where there is none.
+    """Returns the status of an answer; 0 where there is none.
 
     The node's firewall refuses some connections of a new pod for a few hundred milliseconds after a rollout.
     """
@@ -40,7 +46,7 @@ def status(url: str, **options: Any) -> int:
 
 
 def in_tempo(path: str, port: int = 3200) -> int:
-    """The status of Tempo's own answer, asked in its pod, where its HTTP port is."""
+    """Returns the status of Tempo's own answer, from inside its pod, where its HTTP port is."""
     script = f"import urllib.request as r; print(r.urlopen('http://127.0.0.1:{port}{path}', timeout=5).status)"
     done = subprocess.run(
         in_pod(address("tempo"), sys.executable, "-c", script), check=True, capture_output=True, text=True
@@ -49,7 +55,7 @@ def in_tempo(path: str, port: int = 3200) -> int:
 
 
 def restarts(container: str) -> int:
-    """How often a container of Tempo's pod was started again."""
+    """Returns how often a container of Tempo's pod was restarted."""
     (pod,) = objects("pods", f"--namespace={NAMESPACE}", "--selector=app.kubernetes.io/name=tempo")
     return next(each["restartCount"] for each in pod["status"]["containerStatuses"] if each["name"] == container)
 
@@ -70,12 +76,12 @@ def test_from_outside_shutdown_is_404_and_tempo_goes_on(stack: Stack) -> None:
     assert [hop["unreadable"] for hop in result["hops"]] == [None] * 3
 
 
-def test_inside_the_cluster_it_is_closed_as_well(stack: Stack, stranger: str) -> None:
+def test_inside_the_cluster_it_is_closed_as_well(stack: Stack, outsider: str) -> None:
     tempo = address("tempo")
-    wait_for("the stranger at Tempo's API", lambda: connects(stranger, tempo, 3100), seconds=30)
-    assert connects(stranger, tempo, 3101), "counters, for Prometheus"
+    wait_for("the outsider at Tempo's API", lambda: connects(outsider, tempo, 3100), seconds=30)
+    assert connects(outsider, tempo, 3101), "counters, for Prometheus"
     for port in (3200, 9095, 7946, 4317):
-        assert not connects(stranger, tempo, port), port
+        assert not connects(outsider, tempo, port), port
 
 
 def test_no_port_of_the_nodes_leads_anywhere_but_to_nginx_and_the_gateway(stack: Stack) -> None:
@@ -140,7 +146,7 @@ def test_without_the_password_again_everybody_reads(stack: Stack) -> None:
     wait_for("the new gateway", lambda: status(f"{stack.outputs()['tempoUrl']}/api/echo") == 200, seconds=30)
 
 
-def test_only_allowed_addresses_and_namespaces_get_through(stack: Stack, stranger: str) -> None:
+def test_only_allowed_addresses_and_namespaces_get_through(stack: Stack, outsider: str) -> None:
     stack.configure({
         "nginx.service.allowedAddresses[0]": f"{HOST_ADDRESS}/32",
         "tempo.service.allowedAddresses[0]": "203.0.113.0/24",
@@ -149,20 +155,20 @@ def test_only_allowed_addresses_and_namespaces_get_through(stack: Stack, strange
     outputs, nginx, tempo = stack.outputs(), address("nginx"), address("tempo")
     wait_for("the end of this machine's access", lambda: status(f"{outputs['tempoUrl']}/ready") == 0, seconds=30)
     wait_for("NGINX for this machine", lambda: status(outputs["nginxUrl"]) == 200, seconds=30)
-    assert not connects(stranger, nginx, 8080)
-    assert not connects(stranger, tempo, 3100)
+    assert not connects(outsider, nginx, 8080)
+    assert not connects(outsider, tempo, 3100)
     stack.configure({
         "tempo.service.allowedAddresses[1]": f"{HOST_ADDRESS}/32",
-        "tempo.service.allowedNamespaces[0]": STRANGER,
+        "tempo.service.allowedNamespaces[0]": outsiders_namespace(NAMESPACE),
     })  # fmt: skip
     stack.up()
     wait_for("this machine at Tempo", lambda: status(f"{outputs['tempoUrl']}/ready") == 200, seconds=30)
-    wait_for("the allowed namespace", lambda: connects(stranger, tempo, 3100), seconds=30)
-    assert not connects(stranger, nginx, 8080)
+    wait_for("the allowed namespace", lambda: connects(outsider, tempo, 3100), seconds=30)
+    assert not connects(outsider, nginx, 8080)
     assert probe(stack, "--requests=10")[0] == 0
 
 
-def test_inside_the_cluster_alone_there_is_no_way_in(stack: Stack, stranger: str) -> None:
+def test_inside_the_cluster_alone_there_is_no_way_in(stack: Stack, outsider: str) -> None:
     before = stack.outputs()
     for component in ("nginx", "tempo"):
         stack.must("config", "rm", "--path", f"{component}.service")
@@ -177,7 +183,7 @@ def test_inside_the_cluster_alone_there_is_no_way_in(stack: Stack, stranger: str
     assert not {"nginxNodePort", "tempoNodePort"} & outputs.keys()
     for url in (before["nginxUrl"], f"{before['tempoUrl']}/ready"):
         wait_for(f"the end of {url}", lambda url=url: status(url) == 0, seconds=30)
-    wait_for("a pod at Tempo", lambda: connects(stranger, address("tempo"), 3100), seconds=30)
+    wait_for("a pod at Tempo", lambda: connects(outsider, address("tempo"), 3100), seconds=30)
 
 
 def test_a_load_balancer_is_waited_for_and_its_address_is_in_the_urls(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""What is behind the names of upstreams, on the cluster: pods that are replaced, and backends that are no pods."""
+"""Tests upstreams by name on the cluster: pods that are replaced, and backends that are no pods."""
 
 import http.server
 import json
@@ -12,7 +12,7 @@ import pytest
 from lab.build.images import oss_stack_images
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
-from tests.lab.conftest import answers
+from tests.lab.conftest import answers, laid_out, remove_namespaces
 from tests.otlp import free_port
 from tests.waiting import wait_for
 from tools.lab_stack import Stack
@@ -32,7 +32,7 @@ http {
 
 
 class OutsideHandler(http.server.BaseHTTPRequestHandler):
-    """A machine that is no pod."""
+    """Answers for a machine that is no pod."""
 
     def do_GET(self) -> None:
         """Answers."""
@@ -47,7 +47,7 @@ class OutsideHandler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def outside() -> Generator[int]:
-    """The port of a server outside of the cluster."""
+    """Runs a server outside the cluster, and yields its port."""
     server = http.server.ThreadingHTTPServer((HOST_ADDRESS, free_port()), OutsideHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.server_address[1]
@@ -65,7 +65,7 @@ def applications(outside: int) -> list[dict[str, Any]]:
         "name": "web",
         "image": image,
         "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
-        # The pod goes on until nobody is led to it any more.
+        # The pod serves on until no node routes connections to it.
         "lifecycle": {"preStop": {"sleep": {"seconds": 10}}},
         "volumeMounts": [{"name": "conf", "mountPath": "/etc/nginx/nginx.conf", "subPath": "nginx.conf"}],
     }
@@ -112,8 +112,7 @@ def applications(outside: int) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def deployed(lab: None, outside: int, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """NGINX with a route to each of the applications."""
-    stack = Stack.lay_out(tmp_path_factory.mktemp("stack") / "program", "upstreams", NAMESPACE)
+    """Deploys NGINX with a route to each of the applications."""
     made = {"apiVersion": "v1", "kind": "List", "items": applications(outside)}
     routes = {
         "/web/": {"service": "web", "namespace": SHOP, "port": 8080},
@@ -122,31 +121,31 @@ def deployed(lab: None, outside: int, tmp_path_factory: pytest.TempPathFactory) 
         "/alias/": {"service": "alias", "namespace": SHOP, "port": outside},
         "/later/": {"service": "later", "namespace": SHOP, "port": 8080},
     }
-    stack.configure(
-        {
-            f"nginx.routes[{number}].{key}": value
-            for number, (path, upstream) in enumerate(routes.items())
-            for key, value in {
-                "path": path,
-                **{f"upstream.{name}": str(value) for name, value in upstream.items()},
-            }.items()
-        }
-    )
+    values = {
+        f"nginx.routes[{number}].{key}": value
+        for number, (path, upstream) in enumerate(routes.items())
+        for key, value in {
+            "path": path,
+            **{f"upstream.{name}": str(value) for name, value in upstream.items()},
+        }.items()
+    }
+    remove_namespaces(SHOP, wait=True)
     try:
         applied = kubectl("apply", "--filename=-", text=json.dumps(made))
         assert applied.returncode == 0, applied.stderr
         ready = ("rollout", "status", "deployment/web", f"--namespace={SHOP}", "--timeout=60s")
         assert kubectl(*ready).returncode == 0
-        stack.up()
-        yield stack
+        with laid_out(tmp_path_factory.mktemp("stack") / "program", "upstreams", NAMESPACE) as stack:
+            stack.configure(values)
+            stack.up()
+            yield stack
     finally:
-        stack.pulumi("destroy", "--yes", "--skip-preview")
-        kubectl("delete", "namespace", SHOP, "--timeout=120s")
+        remove_namespaces(SHOP)
 
 
 @pytest.fixture(scope="module")
 def url(deployed: Stack) -> str:
-    """NGINX, which answers."""
+    """Returns the URL of NGINX once it answers."""
     url = deployed.outputs()["nginxUrl"]
     wait_for("the application", lambda: answers(f"{url}/web/"), seconds=30)
     return url

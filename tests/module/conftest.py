@@ -17,10 +17,10 @@ import pytest
 
 from lab.build.builder import build
 from lab.build.targets import NGINX
-from lab.cluster import host
 from lab.cluster.certificates import Authority
 from lab.progress import Progress
 from tests.otlp import Receiver, free_port
+from tests.processes import Shared
 from tests.waiting import wait_for
 
 
@@ -30,8 +30,8 @@ def nginx_build(request: pytest.FixtureRequest) -> Path:
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
-        if os.geteuid() == 0:
-            host.install_packages(progress)
+        shared: Shared = request.getfixturevalue("shared")
+        shared.install(progress)
         build([NGINX], progress)
     return NGINX.folder
 

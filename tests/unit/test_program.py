@@ -3,7 +3,6 @@
 import gc
 import json
 import re
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from components import network
 from components.cluster import NodeAddressError
 from components.kubeconfig import ClusterUnreachableError
 from tests import golden
-from tests.unit.conftest import SECRET_MARK, Program, Recorder, Run
+from tests.unit.conftest import SECRET_MARK, Program, Run
 from tools.measure.cost.programs import INSTANCES
 
 
@@ -505,21 +504,3 @@ def test_a_program_can_have_the_components_several_times(run_program: Run, tmp_p
     assert len(registered) == len(set(registered)) == 2 * (1 + 3 + 3 * 4 + 1)
     namespaces = {item["metadata"]["namespace"] for item in program.inputs("Service").values()}
     assert namespaces == {"tracing-bench-0", "tracing-bench-1"}
-
-
-def test_nginx_starts_once_its_collector_takes_spans(run_program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The module connects when NGINX starts, and loses what comes until gRPC connects again.
-    order: list[str] = []
-    register = Recorder.new_resource
-
-    def new_resource(self: Recorder, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        if args.typ.endswith((":Deployment", ":StatefulSet")):
-            if args.name == "otel-collector":
-                # Longer than it takes to register all the others.
-                time.sleep(0.5)
-            order.append(args.name)
-        return register(self, args)
-
-    monkeypatch.setattr(Recorder, "new_resource", new_resource)
-    run_program({})
-    assert order.index("otel-collector") < order.index("nginx")

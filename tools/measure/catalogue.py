@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.baseline import deploy
 from tools.measure.configurations import check
 from tools.measure.cost import commands, growth, spans, tracing

@@ -17,7 +17,7 @@ from lab.build.targets import NGINX_PLUS, VEGETA
 from lab.cluster import lifecycle
 from lab.errors import LabError
 from lab.progress import Progress
-from lab.stack import Stack, take_interrupts
+from tools.lab_stack import Stack, take_interrupts
 from tools.measure import page, results
 from tools.measure.catalogue import GROUPS, MEASUREMENTS, Measurement, Place, SharedStack, selected
 from tools.measure.faults.scenarios import CONFIGURATION

@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from lab.build.targets import KUBERNETES
 from lab.errors import LabError
 from lab.paths import KUBECONFIG
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.results import Number, Result
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)

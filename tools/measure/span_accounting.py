@@ -13,20 +13,12 @@ from typing import Self
 
 from lab.paths import KUBECONFIG
 from lab.waiting import wait_until
+from tools.cluster import Access
 from tools.measure.faults.inject import pods
 from tools.measure.results import Number
 from tools.measure.traffic import Sent
-from tools.probe.counters import (
-    ACCEPTED,
-    DISCARDED,
-    ENQUEUE_FAILED,
-    QUEUE_SIZE,
-    RECEIVED,
-    REFUSED,
-    SEND_FAILED,
-    SENT,
-    Counters,
-)
+from tools.probe.counters import Counters
+from tools.probe.names import ACCEPTED, DISCARDED, ENQUEUE_FAILED, QUEUE_SIZE, RECEIVED, REFUSED, SEND_FAILED, SENT
 from tools.probe.result import HopCounters
 
 SETTLED_SECONDS = 1.0
@@ -81,10 +73,10 @@ class SpanAccounting:
             self._runner = self._ends.enter_context(asyncio.Runner())
 
             def is_quiet() -> bool:
-                return self._is_quiet(Counters(self._namespace or "", None, KUBECONFIG))
+                return self._is_quiet(Counters(self._namespace or "", Access(str(KUBECONFIG))))
 
             wait_until(is_quiet, f"Spans kept arriving for {QUIET_LIMIT_SECONDS} s.", seconds=QUIET_LIMIT_SECONDS)
-            self._counters = Counters(self._namespace, None, KUBECONFIG)
+            self._counters = Counters(self._namespace, Access(str(KUBECONFIG)))
             self._pods = _lives(self._namespace)
             self._runner.run(self._counters.start())
         return self

@@ -8,6 +8,7 @@ import httpx
 
 from lab.errors import LabError
 from tools.measure.traffic import Sent
+from tools.tempo import found_ids
 
 _WINDOW_SECONDS = 10
 _MARGIN_SECONDS = 2
@@ -68,9 +69,7 @@ def _search(client: httpx.Client, pending: set[str], first: int, last: int) -> s
         if answer.status_code != HTTPStatus.OK:
             error = f"HTTP {answer.status_code}: {answer.text[:200]}"
             continue
-        # Tempo omits leading zeros of the IDs that it lists.
-        listed: list[dict[str, str]] = answer.json().get("traces") or []
-        pending.difference_update(trace["traceID"].zfill(32) for trace in listed)
+        pending.difference_update(found_ids(answer.content))
     return error
 
 

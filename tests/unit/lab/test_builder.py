@@ -93,7 +93,7 @@ def test_what_was_built_beside_a_failure_is_kept(source: Path) -> None:
         builder.build([good, bad], Progress())
     with pytest.raises(LabError):
         builder.build([good, bad], Progress())
-    assert times_built(source, "good") <= 1
+    assert times_built(source, "good") == 1
 
 
 def test_too_small_a_disk_is_named_before_anything_is_built(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from lab.errors import LabError
 from lab.progress import Progress
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure import command, page, results
 from tools.measure.catalogue import DURABLE, FAULTS, GROUPS, MEASUREMENTS, Measurement, Place, SharedStack, selected
 from tools.measure.results import MODULE, Entry, Result

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -23,18 +22,25 @@ Probe = Callable[..., Ended]
 
 @contextmanager
 def passing(stack: FakeStack, requests: int) -> Generator[None]:
-    """Requests of others, once the watch has begun."""
+    """Requests of others, once the watch has read all counters a first time."""
+    begun, read = threading.Event(), Counters.start
+
+    async def start(counters: Counters) -> None:
+        await read(counters)
+        begun.set()
 
     def send() -> None:
-        time.sleep(0.5)
+        begun.wait()
         for number in range(requests):
             parent = f"00-{number + 1:032x}-b7ad6b7169203331-01"
             httpx2.get(stack.nginx.url, headers={"traceparent": parent})
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    yield
-    thread.join()
+    thread = threading.Thread(target=send, daemon=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Counters, "start", start)
+        thread.start()
+        yield
+        thread.join()
 
 
 def test_hops_that_balance_are_counted_and_nothing_else_is_said(probe: Probe, stack: FakeStack) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.cost.programs import EMPTY, ONE_NAMESPACE, another
 from tools.measure.cost.timings import Timings, seconds
 from tools.measure.faults.inject import must

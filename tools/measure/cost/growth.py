@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.cost.programs import INSTANCES, another
 from tools.measure.cost.timings import Timings, seconds
 from tools.measure.results import Result

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.baseline import deploy
 from tools.measure.cost.processes import COMPONENTS, usage, wait_until_idle
 from tools.measure.load_steps import BASELINE, PROGRAM, RATES, freshness

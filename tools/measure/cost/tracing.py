@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.build.targets import VEGETA
 from lab.errors import LabError
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.cost.processes import usage, wait_until_idle
 from tools.measure.results import Result
 from tools.measure.traffic import without_proxies

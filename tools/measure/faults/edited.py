@@ -9,8 +9,8 @@ from typing import Any
 
 from lab.cluster.network import HOST_ADDRESS
 from lab.errors import LabError
-from lab.stack import Stack
 from lab.waiting import wait_until
+from tools.lab_stack import Stack
 from tools.measure.faults.inject import LIMIT_SECONDS, must, pods, wait_ready
 from tools.measure.faults.outcome import during, lossless
 from tools.measure.faults.scenarios import NGINX

@@ -5,21 +5,15 @@ import time
 from collections.abc import Mapping
 
 from lab.cluster.volumes import SMALL_STORAGE_CLASS
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.faults.inject import enlarge, must, pods, scale
 from tools.measure.faults.scenarios import RECONNECTED_SECONDS, TEMPO
 from tools.measure.log_errors import LogErrors
 from tools.measure.results import Number, Result
 from tools.measure.traces import missing
 from tools.measure.traffic import Sent, send_for
-from tools.probe.counters import (
-    COLLECTOR_METRICS_PORT,
-    DISCARDED,
-    FULL_TEXT,
-    REFUSED,
-    TEMPO_METRICS_PORT,
-    parse_metrics,
-)
+from tools.probe.metrics import parse_metrics, total
+from tools.probe.names import COLLECTOR_METRICS_PORT, DISCARDED, FULL_TEXT, REFUSED, TEMPO_METRICS_PORT
 
 RATE = 2000.0
 FILL_SECONDS = 180
@@ -129,8 +123,8 @@ def afterwards(name: str, sent: Sent, lost: int, log_errors: Mapping[str, int], 
 
 def _counted(stack: Stack, component: str, port: int, metric: str) -> int:
     """Returns the sum of a counter over a component's pods."""
-    total = 0.0
+    counted = 0.0
     for pod in pods(stack.namespace, component):
         path = f"/api/v1/namespaces/{stack.namespace}/pods/{pod['metadata']['name']}:{port}/proxy/metrics"
-        total += parse_metrics(must("get", f"--raw={path}"), [metric]).get(metric, 0.0)
-    return int(total)
+        counted += total(parse_metrics(must("get", f"--raw={path}"), [metric]), metric)
+    return int(counted)

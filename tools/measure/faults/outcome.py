@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.log_errors import LogErrors
 from tools.measure.results import Number, Result
 from tools.measure.span_accounting import Agreement, SpanAccounting

@@ -5,14 +5,14 @@ import time
 
 from lab.cluster import lifecycle
 from lab.progress import Progress
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.faults.backoff import longest_after
 from tools.measure.faults.inject import kill, must, pods, roll, scale, unreachable, wait_ready
 from tools.measure.faults.outcome import AROUND_SECONDS, RATE, bounded, during, lossless
 from tools.measure.results import Number, Result
 from tools.measure.traces import missing
 from tools.measure.traffic import Sent, send_for
-from tools.probe.counters import FAILURE_TEXT
+from tools.probe.names import FAILURE_TEXT
 from tools.probe.result import percentile
 
 EXPORT_SECONDS = 0.5

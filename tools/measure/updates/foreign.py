@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from components.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
-from lab.stack import Stack
 from settings.errors import PROJECT
+from tools.lab_stack import Stack
 from tools.measure.faults.inject import free_volumes, must
 from tools.measure.results import Result
 

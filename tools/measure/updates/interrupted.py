@@ -11,13 +11,13 @@ import yaml
 
 from lab.errors import LabError
 from lab.paths import REPOSITORY
-from lab.stack import Stack
 from settings.errors import PROJECT
-from tools.drift.kubectl import Access
-from tools.drift.orphans import strangers
+from tools.cluster import Access
+from tools.drift.orphans import orphans
+from tools.errors import ToolError
+from tools.lab_stack import Stack
 from tools.measure.faults.inject import free_volumes
 from tools.measure.results import Result
-from tools.pull_request.errors import PreviewsError
 
 AUTO_NAMED = ("ConfigMap", "Secret", "NetworkPolicy")
 """An edit replaces objects of these kinds by design, so that old pods keep the old object while they run."""
@@ -127,8 +127,8 @@ def _orphans(stack: Stack) -> list[str]:
     outputs = [resource["outputs"] for resource in state if "metadata" in resource.get("outputs", {})]
     names = {(item["metadata"].get("namespace", ""), item["kind"], item["metadata"]["name"]) for item in outputs}
     try:
-        found = strangers(names, f"{PROJECT}/{stack.name}", Access(environment=stack.environment))
-    except PreviewsError as error:
+        found = orphans(names, f"{PROJECT}/{stack.name}", Access(stack.environment["KUBECONFIG"]))
+    except ToolError as error:
         raise LabError(str(error)) from None
     # Claims of replicas are in no state; they go with the namespace.
     return [f"{item.kind} {item.name}" for item in found if not item.is_claim]

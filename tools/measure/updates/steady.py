@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from lab.stack import Stack
+from tools.lab_stack import Stack
 from tools.measure.faults.inject import must
 from tools.measure.results import Result
 

@@ -1,4 +1,4 @@
-"""The commands that messages offer, run by the real Pulumi CLI on a real stack's file."""
+"""Runs the commands that error messages offer with the real Pulumi CLI on a stack's file."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _PASSPHRASE = {"PULUMI_CONFIG_PASSPHRASE": "protects nothing", "PULUMI_SKIP_UPDA
 
 
 def _cases() -> list[dict[str, Any]]:
-    """Secrets, places in lists, and names that a path has to quote: where a path may mean something else.
+    """Returns cases with secrets, places in lists, and names that a path has to quote.
 
     One of each shape of command: two that differ in words alone are one to Pulumi, and each run of it takes a second.
     """
@@ -33,8 +33,8 @@ def _cases() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def stack(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stack without a program, whose file each test writes."""
+def stack(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Makes a stack without a program, whose file each test writes."""
     folder = tmp_path_factory.mktemp("commands")
     (folder / "Pulumi.yaml").write_text("name: nginx-tracing\nruntime: python\n")
     _pulumi(folder, "pulumi stack init mine")
@@ -62,7 +62,7 @@ def _pulumi(folder: Path, command: str) -> str:
 
 
 def _values(folder: Path) -> tuple[dict[str, Any], set[str]]:
-    """What the program would be given: each key's value, as text or what it is in JSON, and the keys with secrets."""
+    """Returns each key's value as the program would get it, and the keys that have secrets."""
     listed = json.loads(_pulumi(folder, "pulumi config --json --show-secrets"))
     named = {key.removeprefix("nginx-tracing:"): value for key, value in listed.items()}
     values = {key: value.get("objectValue", value.get("value")) for key, value in named.items()}
@@ -70,7 +70,7 @@ def _values(folder: Path) -> tuple[dict[str, Any], set[str]]:
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, Any]:
-    """Top-level values that are no objects, as the engine passes them."""
+    """Converts top-level values that are no objects to text, as the engine passes them."""
     return {key: value if isinstance(value, str | dict | list) else json.dumps(value) for key, value in values.items()}
 
 

@@ -1,4 +1,4 @@
-"""The alerts, tried with Prometheus' own promtool: no cluster is needed."""
+"""Tests the alerts with Prometheus' own promtool."""
 
 import subprocess
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.build.builder import build
 from lab.build.targets import PROMTOOL
 from lab.paths import REPOSITORY
-from lab.progress import Progress
 from tests import golden
+
+pytestmark = pytest.mark.usefixtures("programs")
 
 ALERTS = REPOSITORY / "monitoring" / "alerts.yaml"
 
@@ -40,7 +40,7 @@ LOSSES = {
 
 @dataclass(frozen=True)
 class Story:
-    """What Prometheus reads, minute by minute, and which alerts fire of all that there are."""
+    """Holds what Prometheus reads, minute by minute, and which alert fires at which minute."""
 
     series: dict[str, str]
     fires: dict[int, str]
@@ -50,7 +50,7 @@ class Story:
 
 
 def of_losses(alert: str) -> dict[str, Story]:
-    """The stories of an alert on a counter of losses."""
+    """Returns the stories of an alert on a counter of losses."""
     metric, labels = LOSSES[alert]
     fires = f'{{alertname="{alert}",{labels}}}'
 
@@ -68,8 +68,8 @@ def of_losses(alert: str) -> dict[str, Story]:
         "goes unread for a minute": story("7x20 stale 7x40", (), range(10, 60)),
         "goes unread for five minutes": story("7x20 stale _x3 7x40", (), range(10, 60)),
     }
-    # A process that begins anew counts from nothing, maybe less than the one before it, which is remembered for up to
-    # fifteen minutes: some losses are told five minutes late.
+    # A restarted process counts from zero, maybe to less than the process before it, whose count the alert keeps for up
+    # to fifteen minutes. Some losses are therefore reported five minutes late.
     for minutes, firing in ((4, (24, 29)), (9, (29,)), (12, (35, 41)), (30, (50, 59))):
         values = f"7x20 stale _x{minutes - 2} 3x60"
         stories[f"is born again after {minutes} minutes"] = story(values, firing, (20, 20 + minutes + 10, 80))
@@ -77,7 +77,7 @@ def of_losses(alert: str) -> dict[str, Story]:
 
 
 def of_a_volume(claim: str) -> Story:
-    """The story of a volume that fills."""
+    """Returns the story of a volume that fills."""
     labels = f'{NAMESPACE},persistentvolumeclaim="{claim}"'
     return Story(
         {
@@ -219,14 +219,9 @@ STORIES = {
 
 
 def labelled(series: str) -> str:
-    """A series of the stack's pods with their label; those of kubelets and of others have none."""
+    """Adds the stack's label to a series of its pods; series of kubelets and of others get none."""
     own = "kubelet_" not in series and "app_kubernetes_io_part_of" not in series
     return series.replace("{", f"{{{OWN},", 1) if own else series
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _promtool() -> None:  # pyright: ignore[reportUnusedFunction]
-    build([PROMTOOL], Progress())
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

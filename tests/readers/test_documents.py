@@ -1,12 +1,10 @@
-"""What the program writes, read by the programs that it is written for.
+"""Has the deployed programs read the documents of the golden files.
 
 NGINX here is the lab's: the real NGINX 1.28.3 with the lab's stand-ins for the official module, and for what NGINX
 Plus adds.
 """
 
-import json
 import subprocess
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +26,7 @@ from components.documents.nginx import (
     upstream_keys,
 )
 from components.documents.nginx import FOLDER as NGINX_FOLDER
-from lab.build.builder import build
 from lab.build.targets import COLLECTOR, CROSSPLANE, NGINX, NGINX_PLUS, TEMPO
-from lab.cluster.lifecycle import kubectl
-from lab.progress import Progress
 from settings import Settings
 from settings.capabilities import attribute_limit
 from tests import golden
@@ -41,13 +36,11 @@ from tools.measure.configurations.documents import LAB_TEMPO
 CASES = golden.cases()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _readers(lab: None) -> None:  # pyright: ignore[reportUnusedFunction]
-    build([CROSSPLANE, NGINX_PLUS], Progress())
+pytestmark = pytest.mark.usefixtures("programs")
 
 
 def documents(case: str, component: str) -> dict[str, str]:
-    """The golden documents of a component's config object; none where the case has no such component."""
+    """Returns the golden documents of a component's config object; none where the case has no such component."""
     config_map = golden.objects(case).get(f"ConfigMap-{component}-config.yaml")
     return config_map["data"] if config_map else {}
 
@@ -57,7 +50,7 @@ def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str
 
 
 def nginx_says(documents: dict[str, str], settings: Settings, folder: Path) -> str:
-    """What `nginx -t` says of a configuration in its own folder: nothing, if it is well.
+    """Returns the errors of `nginx -t` about a configuration in its own folder: nothing if it is valid.
 
     `localhost` is the one name that it looks up at once.
     """
@@ -85,14 +78,14 @@ def nginx_says(documents: dict[str, str], settings: Settings, folder: Path) -> s
 
 
 def moved(text: str, places: dict[str, str]) -> str:
-    """A document whose files are elsewhere."""
+    """Replaces the paths of files in a document."""
     for old, new in places.items():
         text = text.replace(old, new)
     return text
 
 
 RESOLV_CONF = "search tracing.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\n"
-"""As kubelets write it."""
+"""A pod's /etc/resolv.conf as kubelets write it."""
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -106,7 +99,7 @@ def test_nginx_reads_nginx_conf(case: str, tmp_path: Path) -> None:
         (case, release)
         for case in CASES
         for release in ("oss", "plus")
-        # What is written for NGINX Plus is not for the other.
+        # NGINX, open source, does not read what is written for NGINX Plus.
         if release == "plus" or golden.settings_of(case).edition == "oss"
     ],
 )
@@ -141,7 +134,7 @@ def test_the_collector_reads_its_document(case: str, tmp_path: Path) -> None:
         (tmp_path / name).write_text(moved(text, folders))
     for name, text in secret_files(golden.settings_of(case).collector.exporters).items():
         (tmp_path / name).write_text(text)
-    # Its own account of the cluster, which only a pod has.
+    # Only a pod has these variables by itself.
     environment = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "443", "GOMEMLIMIT": "400MiB"}
     checked = run(COLLECTOR.folder / "otelcol", "validate", f"--config={tmp_path}/config.yaml", env=environment)
     assert checked.returncode == 0, checked.stderr
@@ -166,65 +159,3 @@ def test_tempo_reads_its_document(case: str, tmp_path: Path) -> None:
 def test_tempo_refuses_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "tempo.yaml").write_text(documents("dev", "tempo")["tempo.yaml"] + "ingestion: {}\n")
     assert run(TEMPO.folder / "tempo", f"-config.file={tmp_path}/tempo.yaml", "-config.verify=true").returncode != 0
-
-
-POD_MONITORS: dict[str, Any] = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "podmonitors.monitoring.coreos.com"},
-    "spec": {
-        "group": "monitoring.coreos.com",
-        "scope": "Namespaced",
-        "names": {"kind": "PodMonitor", "plural": "podmonitors", "singular": "podmonitor"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-}
-"""The kind alone: the Prometheus Operator's own schema, by which it would check a PodMonitor, is not here."""
-
-
-@pytest.fixture(scope="module")
-def namespaces(lab: None) -> Generator[None]:
-    """Every case's namespace, since a server's dry run needs it to exist."""
-    names = {
-        item["metadata"]["namespace"]
-        for case in CASES
-        for item in golden.objects(case).values()
-        if "namespace" in item["metadata"]
-    }
-    # What those are that the stack does not make is not its matter.
-    made: dict[str, dict[str, Any]] = {
-        name: {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(names)
-    }
-    for case in CASES:
-        if own := golden.objects(case).get("Namespace-namespace.yaml"):
-            made[own["metadata"]["name"]] = own
-    try:
-        for namespace in (POD_MONITORS, *made.values()):
-            applied = kubectl("apply", "--filename=-", text=json.dumps(namespace))
-            assert applied.returncode == 0, applied.stderr
-        established = ("wait", "--for=condition=Established", f"crd/{POD_MONITORS['metadata']['name']}")
-        assert kubectl(*established).returncode == 0
-        yield
-    finally:
-        kubectl("delete", "crd", POD_MONITORS["metadata"]["name"])
-        kubectl("delete", "namespace", *{item["metadata"]["name"] for item in made.values()}, "--wait=false")
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_the_api_server_takes_every_object_without_a_warning(case: str, namespaces: None) -> None:
-    objects = [item for item in golden.objects(case).values() if item["kind"] not in {"Namespace", "Image"}]
-    for item in objects:
-        if item["kind"] == "Secret":
-            # Masked in the file; what is in it must be of the Secret's type.
-            item["stringData"] = dict.fromkeys(item["stringData"], '{"auths": {}}')
-    everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-    taken = kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", text=everything)
-    assert (taken.returncode, taken.stderr) == (0, ""), taken.stderr
-    assert len(taken.stdout.splitlines()) == len(objects)

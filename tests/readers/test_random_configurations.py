@@ -1,20 +1,14 @@
-"""Random configurations: what the program takes, NGINX, the Collector and Tempo read."""
+"""Tests with random configurations that NGINX, the Collector and Tempo read what the program accepts."""
 
 import pytest
 
-from lab.build.builder import build
-from lab.build.targets import NGINX_PLUS
-from lab.progress import Progress
 from tools.measure.configurations.check import check
 from tools.measure.configurations.documents import Document
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 COUNT = 200
-"""Some five seconds' worth; `make reliability` tries 10 000."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _readers(lab: None) -> None:  # pyright: ignore[reportUnusedFunction]
-    build([NGINX_PLUS], Progress())
+"""The count takes about five seconds; `make reliability` tries 10 000."""
 
 
 def test_every_document_of_an_accepted_configuration_is_read_by_its_program() -> None:

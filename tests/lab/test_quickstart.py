@@ -1,0 +1,50 @@
+"""Tests `make up`, a second `make up`, `make probe` and `make down` on a cluster of the caller's own, which stays.
+
+The cluster is the lab under another name: a copy of its kubeconfig. `test_lab.py` has the same commands on the lab,
+which `make up` starts and `make down` removes.
+"""
+
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.cluster import lifecycle
+from lab.cluster.lifecycle import kubectl
+from lab.paths import BIN, KUBECONFIG, REPOSITORY
+from tests.lab.checkout import Checkout, up_again_and_probe
+from tests.lab.conftest import LITTLE_CPU, remove_namespaces
+
+NAMESPACE = "tracing-quickstart"
+
+
+@pytest.fixture
+def checkout(lab: None, tmp_path: Path) -> Generator[Checkout]:
+    """Yields a copy of the checkout whose dev stack has the lab's images and a namespace of this test."""
+    remove_namespaces(NAMESPACE, wait=True)
+    kubeconfig = tmp_path / "kubeconfig"
+    shutil.copyfile(KUBECONFIG, kubeconfig)
+    path = f"{BIN}:{Path(REPOSITORY, '.venv', 'bin')}"
+    made = Checkout.copy(tmp_path / "checkout", KUBECONFIG=str(kubeconfig))
+    made = Checkout(made.folder, {**made.environment, "PATH": f"{path}:{made.environment['PATH']}"})
+    document = yaml.safe_load((made.folder / "lab" / "Pulumi.lab.yaml").read_text())
+    document["config"]["nginx-tracing:namespace"] = NAMESPACE
+    for component in ("nginx", "collector", "tempo"):
+        document["config"][f"nginx-tracing:{component}"]["resources"] = {"cpu": LITTLE_CPU}
+    (made.folder / "Pulumi.dev.yaml").write_text(yaml.safe_dump(document))
+    try:
+        yield made
+    finally:
+        remove_namespaces(NAMESPACE)
+
+
+def test_up_twice_a_probe_and_down_on_a_cluster_that_stays(checkout: Checkout) -> None:
+    said = checkout.make("up")
+    assert f"Cluster: your cluster (KUBECONFIG={checkout.environment['KUBECONFIG']})" in said
+    up_again_and_probe(checkout)
+    checkout.make("down")
+    assert kubectl("get", "namespace", NAMESPACE).stderr.strip().endswith("not found")
+    assert lifecycle.is_running()
+    assert "Nothing is up: nothing to do." in checkout.make("down")

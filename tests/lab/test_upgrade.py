@@ -1,0 +1,179 @@
+"""Tests `pulumi up` of a stack that an earlier version of the program deployed.
+
+An earlier program comes from git's history by its commit: a clone may have no tags.
+"""
+
+import contextlib
+import io
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from components.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
+from lab.build.builder import build
+from lab.build.targets import VEGETA
+from lab.cluster.lifecycle import kubectl
+from lab.paths import REPOSITORY
+from lab.progress import Progress
+from tests.lab.conftest import deploy, laid_out
+from tests.processes import Shared
+from tools.lab_stack import PROGRAM, Stack
+from tools.measure.faults.scenarios import RATE, RECONNECTED_SECONDS
+from tools.measure.traces import missing
+from tools.measure.traffic import Traffic
+
+PREVIOUS = (Path(__file__).parent / "previous_version.txt").read_text().strip()
+"""The commit of the version before this one."""
+
+UNMARKED = "c38fd0fc557effb393fcea8fa55131bbe5542630"
+"""The last commit whose program marked no object as its stack's."""
+
+NOTES = REPOSITORY / "CHANGELOG.md"
+"""The upgrade notes. Those of this version name each object that the upgrade replaces as `Kind name`."""
+
+STABLE = ("Namespace", "Service", "Deployment", "StatefulSet", "PersistentVolumeClaim", "ServiceAccount")
+"""The kinds of which a replacement would be a gap, or the loss of a volume."""
+
+EVERYTHING = {
+    "nginx.autoscaling.maxReplicas": "2",
+    "collector.distribution": "contrib",
+    "collector.queue.storage": "persistent",
+    "collector.kubernetesAttributes": "true",
+    "tempo.persistence.size": "1Gi",
+}
+"""A configuration that makes every kind of object."""
+
+Deployed = Callable[[str], Stack]
+
+
+@pytest.fixture
+def deployed(lab: None, request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Deployed]:
+    """Deploys the program of a commit; a test then puts this one in its place."""
+    numbers = itertools.count(1)
+    with contextlib.ExitStack() as ends:
+
+        def deployed_by(commit: str) -> Stack:
+            name = f"{commit[:7]}-{next(numbers)}"
+            folder = tmp_path / f"program-{name}"
+            stack = ends.enter_context(laid_out(folder, f"from-{name}", f"tracing-upgrade-{name}"))
+            stack.configure(EVERYTHING)
+            take_program(folder, commit)
+            deploy(stack)
+            return stack
+
+        yield deployed_by
+
+
+def take_program(folder: Path, commit: str) -> None:
+    """Puts a commit's program into a folder in the place of this one."""
+    git = ("git", "-c", f"safe.directory={REPOSITORY}", "-C", str(REPOSITORY))
+    with contextlib.suppress(FileNotFoundError):
+        archived = subprocess.run([*git, "archive", commit, *PROGRAM], check=False, capture_output=True)
+        if archived.returncode == 0:
+            remove_program(folder)
+            with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as files:
+                files.extractall(folder, filter="data")
+            return
+    pytest.skip(f"git's history has no commit {commit}: a shallow clone, or no checkout")
+
+
+def remove_program(folder: Path) -> None:
+    for entry in PROGRAM:
+        path = folder / entry
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def take_this_program(folder: Path) -> None:
+    """Puts this program in the place of the other."""
+    remove_program(folder)
+    for entry in PROGRAM:
+        source = REPOSITORY / entry
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, folder / entry)
+
+
+def metadata_of(namespace: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Returns the metadata of everything that has the stack's label, by kind and name."""
+    here = f"--namespace={namespace}"
+    kinds = ",".join(kind.resource for kind in (*NAMESPACED_KINDS, CLAIM) if kind.is_builtin)
+    listed = kubectl("get", kinds, here, "--selector=app.kubernetes.io/part-of=nginx-tracing", "--output=json")
+    own = kubectl("get", "namespace", namespace, "--output=json")
+    items = [*json.loads(listed.stdout)["items"], json.loads(own.stdout)]
+    return {(item["kind"], item["metadata"]["name"]): item["metadata"] for item in items}
+
+
+def replaced(stack: Stack) -> list[str]:
+    """Returns the objects that `pulumi up` would replace or delete, as `Kind name`."""
+    return [
+        f"{name.split('::')[0].rpartition(':')[2]} {name.split('::')[1]}"
+        for name, operation in stack.planned().items()
+        if "replace" in operation or operation == "delete"
+    ]
+
+
+def upgrade_notes() -> str:
+    """Returns the newest version's upgrade notes, the first in the file; empty if there are none."""
+    text = NOTES.read_text() if NOTES.exists() else ""
+    found = re.search(r"^### Upgrade notes\n(.*?)^##", text, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+def test_an_upgrade_replaces_what_its_notes_name_and_loses_no_request_and_no_span(
+    deployed: Deployed, shared: Shared, request: pytest.FixtureRequest
+) -> None:
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        build([VEGETA], Progress())
+    wrong = upgraded_under_requests(deployed(PREVIOUS))
+    if wrong and shared.is_worker:
+        # Other stacks' updates delay the network of new pods, which then lose spans.
+        with shared.alone():
+            wrong = upgraded_under_requests(deployed(PREVIOUS))
+    assert wrong == ""
+
+
+def upgraded_under_requests(stack: Stack) -> str:
+    """Upgrades a stack under requests, and returns which of those went wrong; none if it is empty."""
+    outputs, before = stack.outputs(), metadata_of(stack.namespace)
+    take_this_program(stack.folder)
+    assert [name for name in replaced(stack) if name not in upgrade_notes()] == []
+
+    with Traffic(outputs["nginxUrl"], RATE) as traffic:
+        stack.up()
+    assert stack.outputs().items() >= outputs.items()
+    after = metadata_of(stack.namespace)
+    kept = {name: metadata["uid"] for name, metadata in before.items() if name[0] in STABLE}
+    assert kept == {name: after[name]["uid"] for name in kept}
+    assert stack.planned() == {}
+    assert traffic.sent.count > RATE
+    if traffic.sent.failed:
+        return f"requests failed: {traffic.sent.reasons()}"
+    # A Collector that found no Tempo for a while dials again after up to `RECONNECTED_SECONDS`.
+    lost = missing(outputs["tempoUrl"], traffic.sent, patience_seconds=RECONNECTED_SECONDS)
+    return f"{len(lost)} of {traffic.sent.count} traces were lost" if lost else ""
+
+
+def test_a_stack_without_marks_goes_on_and_gets_its_marks_in_place(deployed: Deployed) -> None:
+    stack = deployed(UNMARKED)
+    url, before = stack.outputs()["nginxUrl"], metadata_of(stack.namespace)
+    assert not any(STACK_ANNOTATION in (metadata.get("annotations") or {}) for metadata in before.values())
+
+    take_this_program(stack.folder)
+    assert [name for name in replaced(stack) if name.split()[0] in STABLE] == []
+    stack.up()
+    assert httpx.get(url, timeout=5).is_success
+    after = metadata_of(stack.namespace)
+    for name, metadata in after.items():
+        if name[0] != "PersistentVolumeClaim":
+            assert metadata["annotations"][STACK_ANNOTATION] == f"nginx-tracing/{stack.name}", name
+    kept = {name: metadata["uid"] for name, metadata in before.items() if name[0] in STABLE}
+    assert kept == {name: after[name]["uid"] for name in kept}
+    assert stack.planned() == {}

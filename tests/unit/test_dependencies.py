@@ -1,0 +1,53 @@
+"""What waits for what, as the engine is told: the URNs that each registration depends on."""
+
+from typing import Any
+
+import pytest
+from pulumi.runtime import mocks
+
+from tests import golden
+from tests.unit.conftest import Run
+from tests.unit.test_program import run_case
+
+WORKLOADS = ("Deployment", "StatefulSet")
+
+
+@pytest.fixture
+def dependencies(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], set[tuple[str, str]]]:
+    """For each resource, by the last part of its type and its name, those that it waits for."""
+    found: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
+
+    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
+        waits_for = {named(urn.split("::")[-2].split("$")[-1], urn.split("::")[-1]) for urn in request.dependencies}
+        found[named(request.type, request.name)] = waits_for
+        return register(monitor, request)
+
+    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
+    return found
+
+
+def named(token: str, name: str) -> tuple[str, str]:
+    return token.rsplit(":", maxsplit=1)[-1], name
+
+
+@pytest.mark.parametrize("case", golden.cases())
+def test_pods_wait_for_the_network_policies_of_their_component(
+    case: str, run_program: Run, dependencies: dict[tuple[str, str], set[tuple[str, str]]]
+) -> None:
+    run_case(case, run_program)
+    policies = {name for kind, name in dependencies if kind == "NetworkPolicy"}
+    workloads = {key: waits_for for key, waits_for in dependencies.items() if key[0] in WORKLOADS}
+    assert workloads
+    for (_, name), waits_for in workloads.items():
+        own = {policy for policy in policies if policy.startswith(name)}
+        assert own <= {policy for kind, policy in waits_for if kind == "NetworkPolicy"}, name
+        assert own or not policies, f"{name} has no policy of its own"
+
+
+def test_nginx_starts_once_its_collector_takes_spans(
+    run_program: Run, dependencies: dict[tuple[str, str], set[tuple[str, str]]]
+) -> None:
+    # The module connects when NGINX starts, and loses what comes until gRPC connects again.
+    run_program({})
+    assert ("Deployment", "otel-collector") in dependencies["Deployment", "nginx"]
