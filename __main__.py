@@ -41,7 +41,7 @@ async def main() -> pulumi.Inputs:
     # The engine takes 0.2 s to start the provider for the namespace; the imports that are left are made meanwhile.
     await asyncio.to_thread(import_module, "components.nginx")
     from components.closing import tell_how_to_check
-    from components.network import deny_all
+    from components.kubernetes.network import deny_all
     from components.nginx import NginxOtel, licensed_plus
     from components.nginx_plus_image import nginx_plus_image
     from components.otel_collector import OtelCollector

@@ -35,8 +35,10 @@ from components.documents.nginx import (
     upstream_keys,
     upstreams_conf,
 )
-from components.exposure import HTTP, clients, expose
-from components.kubernetes import (
+from components.kubernetes.exposure import HTTP, clients, expose
+from components.kubernetes.network import from_anywhere, network_policy, to_component, to_dns, to_hosts
+from components.kubernetes.stack import StackContext
+from components.kubernetes.workload import (
     Endpoint,
     Metrics,
     Workload,
@@ -54,11 +56,9 @@ from components.kubernetes import (
     secret_volume,
     stop_after,
 )
-from components.labels import NGINX
-from components.network import from_anywhere, network_policy, to_component, to_dns, to_hosts
-from components.objects import AUTOSCALER
-from components.pods import RESOLVE
-from components.stack import StackContext
+from components.plan.labels import NGINX
+from components.plan.objects import AUTOSCALER
+from components.plan.pods import RESOLVE
 from settings import NginxSettings, PlusSettings, Settings
 from settings.nginx import Autoscaling
 from settings.types import seconds, split_endpoint

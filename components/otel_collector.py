@@ -32,7 +32,18 @@ from components.documents.collector import (
     proxy_url,
     secret_files,
 )
-from components.kubernetes import (
+from components.kubernetes.network import (
+    from_anywhere,
+    from_component,
+    from_namespaces,
+    network_policy,
+    to_component,
+    to_dns,
+    to_hosts,
+    to_kubernetes_api,
+)
+from components.kubernetes.stack import StackContext
+from components.kubernetes.workload import (
     Endpoint,
     Metrics,
     Workload,
@@ -52,19 +63,8 @@ from components.kubernetes import (
     stateful_set,
     stop_after,
 )
-from components.labels import COLLECTOR, NGINX
-from components.network import (
-    from_anywhere,
-    from_component,
-    from_namespaces,
-    network_policy,
-    to_component,
-    to_dns,
-    to_hosts,
-    to_kubernetes_api,
-)
-from components.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind
-from components.stack import StackContext
+from components.plan.labels import COLLECTOR, NGINX
+from components.plan.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind
 from settings import CollectorSettings
 from settings.limits import Exports
 from settings.types import amount, split_endpoint

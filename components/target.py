@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, cast
 
 import pulumi
 
-from components.backends import Backends, outside_pods
-from components.cluster import check_cluster, node_host, rendered_host
-from components.cluster_api import Api
-from components.findings import Findings
-from components.objects import planned
-from components.ownership import check_ownership
-from components.pods import pods_of
-from components.preflight import preflight
+from components.cluster.api import Api
+from components.cluster.backends import Backends, outside_pods
+from components.cluster.findings import Findings
+from components.cluster.nodes import check_cluster, node_host, rendered_host
+from components.cluster.ownership import check_ownership
+from components.cluster.preflight import preflight
+from components.plan.objects import planned
+from components.plan.pods import pods_of
 from settings import Settings
 
 if TYPE_CHECKING:
-    from components.stack import StackContext
+    from components.kubernetes.stack import StackContext
 
 
 async def stack_in_cluster(
@@ -37,7 +37,7 @@ async def stack_in_cluster(
             would refuse something; nothing was registered.
     """
     if renders:
-        from components.stack import stack_context  # noqa: PLC0415
+        from components.kubernetes.stack import stack_context  # noqa: PLC0415
 
         has_node_ports = any(service.type == "NodePort" for _, service, _ in settings.exposed())
         host = rendered_host(settings.node_address, is_needed=has_node_ports)
@@ -45,8 +45,8 @@ async def stack_in_cluster(
     check_cluster(settings.cluster, kubeconfig=kubeconfig, context=context)
     host, findings, backends = await _asked(settings, kubeconfig=kubeconfig, context=context)
     # Not above: they import Pulumi's Kubernetes SDK, which takes 0.7 s, while the API server is asked.
-    from components.rollouts import Rollouts, secrets_of  # noqa: PLC0415
-    from components.stack import stack_context  # noqa: PLC0415
+    from components.cluster.rollouts import Rollouts, secrets_of  # noqa: PLC0415
+    from components.kubernetes.stack import stack_context  # noqa: PLC0415
 
     rollouts = None
     if not pulumi.runtime.is_dry_run():
@@ -76,7 +76,7 @@ async def _asked(
             check_ownership(planned(settings), settings.namespace, api, context=context),
             preflight(settings, api),
             outside_pods(settings, api),
-            asyncio.to_thread(import_module, "components.stack"),
+            asyncio.to_thread(import_module, "components.kubernetes.stack"),
             return_exceptions=True,
         )
     if isinstance(host, BaseException):

@@ -19,8 +19,10 @@ from components.documents.tempo_gateway import (
     gateway_conf,
     password_file,
 )
-from components.exposure import clients, expose
-from components.kubernetes import (
+from components.kubernetes.exposure import clients, expose
+from components.kubernetes.network import from_anywhere, from_component, network_policy, to_dns, to_hosts
+from components.kubernetes.stack import StackContext
+from components.kubernetes.workload import (
     Endpoint,
     Metrics,
     Workload,
@@ -40,11 +42,9 @@ from components.kubernetes import (
     started_when,
     stateful_set,
 )
-from components.labels import COLLECTOR, TEMPO
-from components.network import from_anywhere, from_component, network_policy, to_dns, to_hosts
-from components.objects import RECEIVER
-from components.pods import GATEWAY
-from components.stack import StackContext
+from components.plan.labels import COLLECTOR, TEMPO
+from components.plan.objects import RECEIVER
+from components.plan.pods import GATEWAY
 from settings import TempoSettings
 from settings.tempo import Gateway
 

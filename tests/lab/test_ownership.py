@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from components.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
+from components.plan.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
 from lab.cluster.lifecycle import kubectl
 from lab.paths import REPOSITORY
 from lab.stack import PROGRAM, Stack

@@ -14,9 +14,11 @@ import pytest
 from pulumi.runtime import mocks, set_all_config
 from pulumi.runtime.stack import run_pulumi_func
 
-from components import backends, cluster, ownership, target
-from components.findings import Findings
-from components.rollouts import Rollouts
+from components import target
+from components.cluster import backends, ownership
+from components.cluster import nodes as cluster
+from components.cluster.findings import Findings
+from components.cluster.rollouts import Rollouts
 from lab.paths import REPOSITORY
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark

@@ -11,8 +11,8 @@ import pulumi
 import pytest
 import yaml
 
-from components.backends import Backends, outside_pods
-from components.cluster_api import Api
+from components.cluster.api import Api
+from components.cluster.backends import Backends, outside_pods
 from settings import Settings
 from tests.unit.conftest import Run
 from tests.unit.test_cluster import kubeconfig
@@ -161,7 +161,7 @@ def test_endpoints_that_must_not_be_read_are_warned_of_and_those_of_other_servic
 
 
 def test_hosts_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.backends.read_backends", pytest.fail)
+    monkeypatch.setattr("components.cluster.backends.read_backends", pytest.fail)
     for host in ("192.0.2.1:80", "[2001:db8::1]:80", "api.shop.example:80", "shop.example:80", "localhost:80"):
         assert outside("", host) == []
 

@@ -14,9 +14,9 @@ import pytest
 import yaml
 from lightkube.config.kubeconfig import KubeConfig
 
-from components.cluster import NodeAddressError, check_cluster, read_node_address
-from components.cluster_api import Api
-from components.kubeconfig import ClusterUnreachableError, KubeconfigError, read_server
+from components.cluster.api import Api
+from components.cluster.kubeconfig import ClusterUnreachableError, KubeconfigError, read_server
+from components.cluster.nodes import NodeAddressError, check_cluster, read_node_address
 from settings.general import Resources
 
 Node = dict[str, Any]

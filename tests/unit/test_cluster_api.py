@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.cluster_api import Answer, Api
-from components.kubeconfig import ApiUnavailableError, ClusterUnreachableError, KubeconfigError
+from components.cluster.api import Answer, Api
+from components.cluster.kubeconfig import ApiUnavailableError, ClusterUnreachableError, KubeconfigError
 from tests.unit.fake_api import FakeApi, listed, serving
 from tests.unit.test_cluster import kubeconfig
 

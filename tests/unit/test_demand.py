@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from components.demand import Live, shortages, wanted
-from components.objects import KINDS_OF_KUBERNETES, NAMESPACED_KINDS, REPLICA_SET
-from components.pods import pods_of
+from components.cluster.demand import Live, shortages, wanted
+from components.plan.objects import KINDS_OF_KUBERNETES, NAMESPACED_KINDS, REPLICA_SET
+from components.plan.pods import pods_of
 from settings import Settings
 from settings.types import amount
 from tests import golden

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from components.network import to_hosts
+from components.kubernetes.network import to_hosts
 from settings.types import split_endpoint
 from tests import golden
 from tests.unit.conftest import Run

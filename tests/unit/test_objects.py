@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.objects import (
+from components.kubernetes.stack import stack_context
+from components.plan.objects import (
     CLAIM,
     DEPLOYMENT,
     NAMESPACE,
@@ -19,7 +20,6 @@ from components.objects import (
     counts,
     planned,
 )
-from components.stack import stack_context
 from settings import Settings
 from tests import golden
 from tests.unit.conftest import Program, Run
@@ -114,6 +114,6 @@ def test_an_object_of_a_fixed_name_that_is_not_listed_cannot_be_made(run_program
     stack = stack_context(Settings(), "node")
     assert stack.metadata(SERVICE, "tempo", "tempo")
     for kind, name in ((SERVICE, "grafana"), (CLAIM, "tempo"), (DEPLOYMENT, "deny-all")):
-        with pytest.raises(LookupError, match=f"{kind.name} {name} is missing in components/objects.py"):
+        with pytest.raises(LookupError, match=f"{kind.name} {name} is missing in components/plan/objects.py"):
             stack.metadata(kind, "tempo", name)
     assert stack.metadata(DEPLOYMENT, "tempo")

@@ -16,10 +16,11 @@ import pulumi
 import pytest
 from lightkube.config.kubeconfig import KubeConfig
 
-from components import cluster_api, ownership
-from components.kubeconfig import read_config
-from components.objects import NAMESPACE as KIND
-from components.objects import Planned, planned
+from components.cluster import api as cluster_api
+from components.cluster import ownership
+from components.cluster.kubeconfig import read_config
+from components.plan.objects import NAMESPACE as KIND
+from components.plan.objects import Planned, planned
 from settings import Settings
 from tests.unit.conftest import Program, Run
 from tests.unit.fake_api import FakeApi, serving

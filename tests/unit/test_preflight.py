@@ -6,11 +6,11 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.cluster_api import Api
-from components.demand import Live, quantity, shortages, without_room_to_roll
-from components.findings import Findings
-from components.kubernetes import refuse_to_roll
-from components.preflight import preflight
+from components.cluster.api import Api
+from components.cluster.demand import Live, quantity, shortages, without_room_to_roll
+from components.cluster.findings import Findings
+from components.cluster.preflight import preflight
+from components.kubernetes.workload import refuse_to_roll
 from settings import Settings
 from tests.unit.fake_api import FakeApi, Object, Said, listed, missing, refused, serving
 

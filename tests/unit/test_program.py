@@ -12,9 +12,9 @@ import pulumi
 import pytest
 import yaml
 
-from components import network
-from components.cluster import NodeAddressError
-from components.kubeconfig import ClusterUnreachableError
+from components.cluster.kubeconfig import ClusterUnreachableError
+from components.cluster.nodes import NodeAddressError
+from components.kubernetes import network
 from tests import golden
 from tests.unit.conftest import SECRET_MARK, Program, Recorder, Run
 from tools.measure.bench.programs import INSTANCES

@@ -9,8 +9,8 @@ import pytest
 from pulumi import resource_hooks
 from pydantic import SecretStr
 
-from components import rollouts
-from components.rollouts import Rollouts, secrets_of
+from components.cluster import rollouts
+from components.cluster.rollouts import Rollouts, secrets_of
 from settings import Settings
 from tests.unit.fake_api import FakeApi, Object, Said, listed, serving
 from tests.waiting import wait_for

@@ -8,13 +8,18 @@ import pytest
 
 from lab.paths import REPOSITORY
 
+PARTS = ("components/documents", "components/plan", "components/cluster", "components/kubernetes")
+
 MAY_IMPORT = {
     "settings": {"settings"},
     "components/documents": {"components/documents", "settings"},
-    "components": {"components", "components/documents", "settings"},
+    "components/plan": {"components/plan", "components/documents", "settings"},
+    "components/cluster": {"components/cluster", "components/plan", "settings"},
+    "components/kubernetes": {"components/kubernetes", "components/cluster", "components/plan", "settings"},
+    "components": {"components", *PARTS, "settings"},
     "policy": set[str](),
-    "lab": {"lab", "components", "settings"},
-    "tools": {"tools", "lab", "components", "components/documents", "settings"},
+    "lab": {"lab", "components", *PARTS, "settings"},
+    "tools": {"tools", "lab", "components", *PARTS, "settings"},
 }
 """By room, the rooms of this project that its modules import; a pack of policies runs in a process of its own."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from components.objects import CLAIM, NAMESPACE, NAMESPACED_KINDS, STACK_ANNOTATION, claim_name
+from components.plan.objects import CLAIM, NAMESPACE, NAMESPACED_KINDS, STACK_ANNOTATION, claim_name
 from settings.stack import PART_OF_LABEL
 from tools.drift.kubectl import Access, kubectl
 from tools.pull_request.differences import Object, section

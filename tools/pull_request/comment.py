@@ -30,7 +30,7 @@ _FAILED, _NOTHING, _CHANGES, _DANGEROUS = "**failed**", "no changes", "changes",
 # What the engine adds when something else has gone wrong.
 _CONSEQUENCES = {"preview failed", "an unhandled error occurred: program exited with non-zero exit code: 1"}
 _FROM_PATH = re.compile(r"using pulumi-\S+ from \$PATH at ")
-# What `components/cluster.py` says when a preview is of less than it seems.
+# What `components/cluster/nodes.py` says when a preview is of less than it seems.
 _UNSEEN = re.compile(r"(?:\A|: )(?:the cluster cannot be reached|it was not checked that the cluster is)\b")
 _PREFIX = re.compile(r"\A(?:(?:error|warning): )+")
 

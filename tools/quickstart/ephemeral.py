@@ -48,7 +48,7 @@ def preview(name: str, arguments: list[str]) -> int:
         QuickstartError: no such file, secrets that cannot be read here, or no cluster.
     """
     # Imported here: `make down` needs nothing of the program.
-    from components.objects import STACK_ANNOTATION  # noqa: PLC0415
+    from components.plan.objects import STACK_ANNOTATION  # noqa: PLC0415
     from settings.errors import PROJECT  # noqa: PLC0415
 
     document = configuration(REPOSITORY / f"Pulumi.{name}.yaml")

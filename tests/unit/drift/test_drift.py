@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from components.objects import CLAIM, NAMESPACED_KINDS
+from components.plan.objects import CLAIM, NAMESPACED_KINDS
 from tests.unit.pull_request.making import Object, preview, step
 from tools.__main__ import main
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from components.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
+from components.plan.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
 from lab.stack import Stack
 from settings.errors import PROJECT
 from tools.measure.reliability.faults import free_volumes, must

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.labels import COLLECTOR, NGINX, TEMPO
+from components.plan.labels import COLLECTOR, NGINX, TEMPO
 from settings import CollectorSettings, NginxSettings, Settings, TempoSettings
 from settings.types import OWN_PREFIX
 

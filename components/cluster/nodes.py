@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import pulumi
 from pulumi.output import UNKNOWN
 
-from components.api_objects import Object, labels, listed, section
-from components.cluster_api import Api
-from components.kubeconfig import ClusterUnreachableError, KubeconfigError, comparable, read_server
+from components.cluster.api import Api
+from components.cluster.api_objects import Object, labels, listed, section
+from components.cluster.kubeconfig import ClusterUnreachableError, KubeconfigError, comparable, read_server
 from settings.general import Resources
 from settings.types import amount
 

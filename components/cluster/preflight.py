@@ -13,13 +13,13 @@ from http import HTTPStatus
 
 import pulumi
 
-from components.api_objects import Object, labels, listed, section
-from components.cluster_api import Answer, Api
-from components.demand import LISTS, Live, needed_lists, quantity, shortages, without_room_to_roll
-from components.findings import KUBERNETES_API_PORTS, Findings
-from components.kubeconfig import ApiUnavailableError
-from components.labels import PART_OF, own_labels
-from components.pods import KEYS, Container, PodDemand, pods_of
+from components.cluster.api import Answer, Api
+from components.cluster.api_objects import Object, labels, listed, section
+from components.cluster.demand import LISTS, Live, needed_lists, quantity, shortages, without_room_to_roll
+from components.cluster.findings import KUBERNETES_API_PORTS, Findings
+from components.cluster.kubeconfig import ApiUnavailableError
+from components.plan.labels import PART_OF, own_labels
+from components.plan.pods import KEYS, Container, PodDemand, pods_of
 from settings import Settings
 from settings.stack import NAME_LABEL, PART_OF_LABEL
 

@@ -50,9 +50,10 @@ from pulumi_kubernetes.core.v1 import (
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudgetSpecArgs
 
-from components.api_objects import section
-from components.labels import own_labels
-from components.objects import (
+from components.cluster.api_objects import section
+from components.kubernetes.stack import StackContext
+from components.plan.labels import own_labels
+from components.plan.objects import (
     CONFIG_MAP,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
@@ -61,7 +62,6 @@ from components.objects import (
     SERVICE,
     STATEFUL_SET,
 )
-from components.stack import StackContext
 from settings.general import Resources, TopologySpread
 from settings.types import amount
 

@@ -13,8 +13,8 @@ import httpx2
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.core.exceptions import ConfigError
 
-from components.api_objects import Object, listed
-from components.kubeconfig import ClusterUnreachableError, KubeconfigError, read_config
+from components.cluster.api_objects import Object, listed
+from components.cluster.kubeconfig import ClusterUnreachableError, KubeconfigError, read_config
 
 CONNECT_SECONDS = 5.0
 

@@ -11,9 +11,9 @@ from typing import cast
 
 from pydantic import ValidationError
 
-from components.api_objects import Object, labels, listed, section
-from components.objects import KINDS_OF_KUBERNETES, NAMESPACED_KINDS, REPLICA_SET, counts
-from components.pods import Amounts, effective, pods_of, summed
+from components.cluster.api_objects import Object, labels, listed, section
+from components.plan.objects import KINDS_OF_KUBERNETES, NAMESPACED_KINDS, REPLICA_SET, counts
+from components.plan.pods import Amounts, effective, pods_of, summed
 from settings import Settings
 from settings.rules import violations_of
 from settings.stack import NAME_LABEL

@@ -13,11 +13,11 @@ from pulumi_kubernetes.core.v1 import Service, ServicePortArgs, ServiceSpecArgs
 from pulumi_kubernetes.core.v1.outputs import ServiceSpec, ServiceStatus
 from pulumi_kubernetes.networking.v1 import NetworkPolicyIngressRuleArgs
 
-from components.kubernetes import NOT_AWAITED
-from components.labels import own_labels
-from components.network import from_addresses, from_anywhere, from_namespaces
-from components.objects import SERVICE
-from components.stack import StackContext
+from components.kubernetes.network import from_addresses, from_anywhere, from_namespaces
+from components.kubernetes.stack import StackContext
+from components.kubernetes.workload import NOT_AWAITED
+from components.plan.labels import own_labels
+from components.plan.objects import SERVICE
 from settings.exposure import ServiceSettings
 from settings.types import bracketed
 

@@ -9,11 +9,11 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Namespace, Secret
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.backends import Backends
-from components.findings import KUBERNETES_API_PORTS, Findings
-from components.labels import PART_OF, own_labels
-from components.objects import SECRET, STACK_ANNOTATION, Kind, Planned, own_mark, planned
-from components.rollouts import Rollouts
+from components.cluster.backends import Backends
+from components.cluster.findings import KUBERNETES_API_PORTS, Findings
+from components.cluster.rollouts import Rollouts
+from components.plan.labels import PART_OF, own_labels
+from components.plan.objects import SECRET, STACK_ANNOTATION, Kind, Planned, own_mark, planned
 from settings import Settings
 from settings.general import Monitoring, Scheduling
 from settings.stack import Login
@@ -93,7 +93,7 @@ class StackContext:
             LookupError: the fixed name is not planned, so the check of ownership does not look at it.
         """
         if name is not None and Planned(kind, name) not in self.planned:
-            raise LookupError(f"{kind.name} {name} is missing in components/objects.py")
+            raise LookupError(f"{kind.name} {name} is missing in components/plan/objects.py")
         return ObjectMetaArgs(
             name=name,
             namespace=self.namespace,

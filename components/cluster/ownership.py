@@ -12,11 +12,11 @@ from typing import Any
 
 import pulumi
 
-from components.api_objects import section
-from components.cluster_api import Api
-from components.kubeconfig import ApiUnavailableError, ClusterUnreachableError
-from components.labels import PART_OF
-from components.objects import (
+from components.cluster.api import Api
+from components.cluster.api_objects import section
+from components.cluster.kubeconfig import ApiUnavailableError, ClusterUnreachableError
+from components.plan.labels import PART_OF
+from components.plan.objects import (
     CLAIM,
     CONFIG_MAP,
     DEPLOYMENT,

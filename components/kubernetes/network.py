@@ -17,9 +17,9 @@ from pulumi_kubernetes.networking.v1 import (
     NetworkPolicySpecArgs,
 )
 
-from components.labels import COMPONENTS, PART_OF, own_labels
-from components.objects import DENY_ALL, NETWORK_POLICY
-from components.stack import StackContext
+from components.kubernetes.stack import StackContext
+from components.plan.labels import COMPONENTS, PART_OF, own_labels
+from components.plan.objects import DENY_ALL, NETWORK_POLICY
 from settings.stack import NAME_LABEL
 from settings.types import is_address
 

@@ -10,9 +10,9 @@ from typing import cast
 
 import pulumi
 
-from components.api_objects import listed, section
-from components.cluster_api import Api
-from components.kubeconfig import ApiUnavailableError
+from components.cluster.api import Api
+from components.cluster.api_objects import listed, section
+from components.cluster.kubeconfig import ApiUnavailableError
 from settings import Settings
 from settings.types import split_endpoint
 from settings.upstreams import service_of

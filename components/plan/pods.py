@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from components.labels import COLLECTOR, NGINX, TEMPO
+from components.plan.labels import COLLECTOR, NGINX, TEMPO
 from settings import NginxSettings, Settings, TempoSettings
 from settings.general import Resources
 from settings.types import amount

@@ -16,10 +16,10 @@ from typing import cast
 import pulumi
 from pydantic import BaseModel, SecretStr
 
-from components.api_objects import Object, labels, listed, section
-from components.cluster_api import Api
-from components.kubeconfig import ApiUnavailableError
-from components.labels import PART_OF, own_labels
+from components.cluster.api import Api
+from components.cluster.api_objects import Object, labels, listed, section
+from components.cluster.kubeconfig import ApiUnavailableError
+from components.plan.labels import PART_OF, own_labels
 from settings.stack import NAME_LABEL
 
 FIRST_LOOK_SECONDS = 8.0
