@@ -22,6 +22,11 @@ def own_labels(component: str) -> dict[str, str]:
     return {NAME_LABEL: component, **PART_OF}
 
 
+def is_part_of(labels: Mapping[str, str]) -> bool:
+    """Tells whether an object with these labels belongs to a stack of this program."""
+    return PART_OF.items() <= labels.items()
+
+
 def selector(labels: Mapping[str, str]) -> str:
     """Returns labels as the `labelSelector` of a request, or the `--selector` of kubectl."""
     return ",".join(f"{key}={value}" for key, value in labels.items())

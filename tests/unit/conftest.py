@@ -14,11 +14,10 @@ import pytest
 from pulumi.runtime import mocks, set_all_config
 from pulumi.runtime.stack import run_pulumi_func
 
-from components import target
-from components.cluster import backends, ownership
-from components.cluster import nodes as cluster
+from components.cluster import backends, checks, identity, nodes, ownership
 from components.cluster.findings import Findings
 from components.cluster.rollouts import Rollouts
+from components.cluster.survey import Survey
 from lab.paths import REPOSITORY
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
@@ -133,7 +132,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         preview: bool = False,
         node: Callable[[], str] | None = None,
         balancer: dict[str, str] | None = None,
-        survey: Callable[..., Awaitable[ownership.Survey]] | None = None,
+        survey: Callable[..., Awaitable[Survey]] | None = None,
         program: Program | None = None,
         found: Collection[tuple[str, int]] = (),
         main: Path = REPOSITORY / "__main__.py",
@@ -150,8 +149,8 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         def server(*_: object) -> str:
             return given.get("cluster", "https://192.0.2.1:6443")
 
-        async def surveyed_nothing(*_: object) -> ownership.Survey:
-            return ownership.Survey()
+        async def surveyed_nothing(*_: object) -> Survey:
+            return Survey()
 
         async def read_backends(services: Collection[tuple[str, str, int]], *_: object) -> dict[Any, Any]:
             return {service: list(found) for service in services}
@@ -159,10 +158,10 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         given = configuration or {}
         program = program or Program()
         mains: list[Callable[[], Awaitable[pulumi.Inputs]]] = []
-        monkeypatch.setattr(cluster, "read_node_address", address)
-        monkeypatch.setattr(cluster, "read_server", server)
+        monkeypatch.setattr(nodes, "read_node_address", address)
+        monkeypatch.setattr(identity, "read_server", server)
         monkeypatch.setattr(ownership, "survey", survey or surveyed_nothing)
-        monkeypatch.setattr(target, "preflight", found_nothing)
+        monkeypatch.setattr(checks, "preflight", found_nothing)
         monkeypatch.setattr(Rollouts, "start", start_nothing)
         monkeypatch.setattr(backends, "read_backends", read_backends)
         # Mocks have no stack that the SDK could run it in.

@@ -135,7 +135,7 @@ def test_a_service_that_must_not_be_read_is_warned_of_once_something_changes(
     monkeypatch.setattr(pulumi.log, "warn", said.append)
     assert outside(api_server({"/api/v1/namespaces/shop/services/web": 403}), WEB) == []
     (warning,) = said
-    assert warning.startswith("the Service web of the namespace shop, which the configuration names, cannot be read: ")
+    assert warning.startswith("the program cannot read the Service web of the namespace shop, which the configuration ")
     assert "`nginx.egress`" in warning
 
 
@@ -157,7 +157,7 @@ def test_endpoints_that_must_not_be_read_are_warned_of_and_those_of_other_servic
     made = Settings.model_validate({"nginx": {"egress": ["db.shop.svc:5432", "web.shop.svc:80"]}})
     assert list(found_outside(made, text).nginx) == [("db.partner.example", 5432)]
     (warning,) = said
-    assert warning.startswith("the Service web of the namespace shop, which the configuration names, cannot be read: ")
+    assert warning.startswith("the program cannot read the Service web of the namespace shop, which the configuration ")
 
 
 def test_hosts_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ import yaml
 from lightkube.config.kubeconfig import KubeConfig
 
 from components.cluster.api import Api
+from components.cluster.identity import check_cluster
 from components.cluster.kubeconfig import ClusterUnreachableError, KubeconfigError, read_server
-from components.cluster.nodes import NodeAddressError, check_cluster, read_node_address
+from components.cluster.nodes import NodeAddressError, read_node_address
 from settings.general import Resources
 
 Node = dict[str, Any]
@@ -111,8 +112,8 @@ def test_nodes_that_take_no_pods_are_named_with_the_reason(api_server: Start, mo
     assert warnings == []
     node_address(api_server(200, [full]), None)
     assert warnings == [
-        "no node of the cluster takes new pods: n has DiskPressure. Pods that this update needs will not start before "
-        "that is over; see `kubectl describe node n`"
+        "no node of the cluster takes new pods: n has DiskPressure. Pods that this update needs will not start until "
+        "a node recovers; see `kubectl describe node n`"
     ]
 
 
@@ -129,7 +130,7 @@ def test_a_pod_that_is_larger_than_any_node_and_a_selector_of_none_are_warned_of
     server = api_server(200, [small, large])
     assert node_address(server, None, {}, asked) == "10.0.0.2"
     assert warnings == [
-        "tempo.resources.memory = 16Gi is more than any node gives, which is 8000000Ki at most: the pod will find no "
+        "tempo.resources.memory = 16Gi is more than any node has. The largest has 8000000Ki: the pod will find no "
         "node. pulumi config set --path tempo.resources.memory <less>"
     ]
     warnings.clear()
@@ -185,7 +186,7 @@ def test_a_server_that_is_no_address_and_a_file_that_may_not_be_read_are_no_clus
 ) -> None:
     with pytest.raises(ClusterUnreachableError, match="no usable kubeconfig: Port could not be cast"):
         read_server(kubeconfig("https://10.0.0.1:64x43"), None)
-    with pytest.raises(KubeconfigError, match="the kubeconfig cannot be used for it"):
+    with pytest.raises(KubeconfigError, match="the program cannot use the kubeconfig"):
         node_address(kubeconfig("https://10.0.0.1:64x43"), None)
     (tmp_path / "config").write_text(kubeconfig("https://10.0.0.1:6443"))
 
@@ -209,7 +210,7 @@ def test_a_missing_file_and_context_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "just text", "clusters: []\ncontexts: [{name: a}]\ncurrent-context: a\n"])
 def test_a_file_that_is_no_kubeconfig_is_told_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "broken").write_text(text)
-    with pytest.raises(KubeconfigError, match="the kubeconfig cannot be used"):
+    with pytest.raises(KubeconfigError, match="the program cannot use the kubeconfig"):
         node_address(str(tmp_path / "broken"), None)
 
 
@@ -245,9 +246,11 @@ def test_without_a_kubeconfig_a_preview_warns_and_an_up_stops(monkeypatch: pytes
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
     check_cluster("https://192.0.2.1:6443", kubeconfig=nowhere, context=None)
     (said,) = warnings
-    assert said.startswith("it was not checked that the cluster is https://192.0.2.1:6443: no usable kubeconfig")
+    assert said.startswith(
+        "this preview did not check that the cluster is https://192.0.2.1:6443: no usable kubeconfig"
+    )
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: False)
-    with pytest.raises(pulumi.RunError, match="it cannot be checked that the cluster is"):
+    with pytest.raises(pulumi.RunError, match="the program cannot check that the cluster is"):
         check_cluster("https://192.0.2.1:6443", kubeconfig=nowhere, context=None)
 
 

@@ -46,8 +46,8 @@ def test_a_credential_plugin_is_run_once_for_all_requests(tmp_path: Path, versio
     ("script", "kind", "said"),
     [
         ("echo 'session has ended' >&2; exit 3", ClusterUnreachableError, "returned 3: session has ended"),
-        ("echo no-credentials", KubeconfigError, "the kubeconfig cannot be used for it (JSONDecodeError: "),
-        ("echo '{}'", KubeconfigError, "the kubeconfig cannot be used for it (KeyError: 'status')"),
+        ("echo no-credentials", KubeconfigError, "the program cannot use the kubeconfig (JSONDecodeError: "),
+        ("echo '{}'", KubeconfigError, "the program cannot use the kubeconfig (KeyError: 'status')"),
     ],
 )
 def test_a_credential_plugin_that_fails_is_told_to_everything_that_asks_and_is_not_run_again(

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.cluster.demand import Live, shortages, wanted
+from components.cluster.demand import wanted
+from components.cluster.quotas import Live, shortages
 from components.plan.objects import KINDS_OF_KUBERNETES, NAMESPACED_KINDS, REPLICA_SET
 from components.plan.pods import pods_of
 from settings import Settings

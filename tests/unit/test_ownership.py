@@ -19,6 +19,7 @@ from lightkube.config.kubeconfig import KubeConfig
 from components.cluster import api as cluster_api
 from components.cluster import ownership
 from components.cluster.kubeconfig import read_config
+from components.cluster.survey import Survey, survey
 from components.plan.objects import NAMESPACE as KIND
 from components.plan.objects import Planned, planned
 from settings import Settings
@@ -91,7 +92,7 @@ def api() -> Generator[Api]:
 @pytest.fixture
 def run(run_program: Run, api: Api) -> Run:
     """Runs the program on that API server, as the real look at it does."""
-    look = ownership.survey
+    look = survey
 
     def start(configuration: dict[str, str] | None = None, **options: Any) -> Program:
         return run_program({"kubernetes:kubeconfig": api.text, **(configuration or {})}, survey=look, **options)
@@ -118,16 +119,16 @@ def state(*uids: str) -> Object:
     return {"urn:component": {"outputs": {}}, "urn:secret": {"outputs": {"metadata": "[secret]"}}, **objects}
 
 
-def surveyed(wanted: Sequence[Planned], api: Api) -> ownership.Survey:
-    async def survey() -> ownership.Survey:
+def surveyed(wanted: Sequence[Planned], api: Api) -> Survey:
+    async def look() -> Survey:
         async with cluster_api.Api(api.text, None) as client:
-            return await ownership.survey(wanted, "tracing", client)
+            return await survey(wanted, "tracing", client)
 
-    return asyncio.run(survey())
+    return asyncio.run(look())
 
 
 def test_where_there_is_no_namespace_one_request_is_all(api: Api) -> None:
-    assert surveyed(planned(Settings()), api) == ownership.Survey()
+    assert surveyed(planned(Settings()), api) == Survey()
     assert api.asked == [NAMESPACE]
 
 
@@ -197,8 +198,8 @@ def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run:
         "Service tempo in the namespace tracing": "belongs to the stack nginx-tracing/prod of this program",
         "Service nginx in the namespace tracing": "belongs to Argo CD: shop:/Service:shop/nginx",
         "Service otel-collector in the namespace tracing": "belongs to OpenTelemetryCollector otel",
-        "Deployment tempo in the namespace tracing": "is labelled as nginx-tracing's and has no stack's mark, as the "
-        "version before left it",
+        "Deployment tempo in the namespace tracing": "has the label of nginx-tracing, and no stack's mark: the version "
+        "before set none",
         "PodDisruptionBudget nginx in the namespace tracing": "belongs to the Flux Kustomization policies",
         "HorizontalPodAutoscaler nginx in the namespace tracing": "was written by pulumi-kubernetes-0a1b2c3d",
     }
@@ -240,7 +241,7 @@ def test_a_state_that_cannot_be_read_is_said_beside_what_it_might_have_known(run
     api.objects = {NAMESPACE: PART_OF}
     with pytest.raises(pulumi.RunError) as error:
         run(program=Program(state="no backend client is available"))
-    assert "The stack's own state could not be read: " in str(error.value)
+    assert "The program could not read the stack's own state: " in str(error.value)
     assert "no backend client is available" in str(error.value)
     assert "Namespace tracing" in str(error.value)
 
@@ -279,7 +280,7 @@ def test_a_namespace_that_is_being_deleted_is_waited_for_whosever_it_is(api: Api
     with pytest.raises(pulumi.RunError) as error:
         asyncio.run(check())
     assert str(error.value) == (
-        "the namespace tracing is being deleted since 2026-11-01T12:00:00Z; nothing was changed.\n"
+        "the namespace tracing has been terminating since 2026-11-01T12:00:00Z; nothing was changed.\n"
         "  Wait until it is gone: kubectl wait --for=delete namespace/tracing --timeout=5m"
     )
 
@@ -294,9 +295,9 @@ def test_kinds_that_may_not_be_read_are_named_by_a_preview_and_stop_an_update(
     assert run(preview=True).resources
     (said,) = warnings
     assert said.splitlines() == [
-        "it was not checked whether these are somebody else's, since the API server does not tell:",
+        "the API server does not tell whether these exist already, as somebody else's:",
         "  Deployment tempo, otel-collector, nginx: 403: deployments is forbidden",
-        "An update needs the right to get them. To see who has it:",
+        "An update needs the right to get them. This tells who has it:",
         "  kubectl auth can-i get deployments.apps --namespace tracing",
     ]
     program = Program()
@@ -329,7 +330,7 @@ def test_without_a_cluster_a_preview_goes_on_and_an_update_stops_though_it_needs
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     nowhere = {"kubernetes:kubeconfig": kubeconfig("http://127.0.0.1:1"), "nodeAddress": "192.0.2.9"}
-    look = ownership.survey
+    look = survey
     assert run_program(nowhere, survey=look, preview=True).resources
     program = Program()
     with pytest.raises(pulumi.RunError, match=r"no cluster can be reached, and nothing was created: .*refused"):
@@ -343,10 +344,12 @@ def test_a_kubeconfig_that_cannot_be_used_is_said_by_a_preview_and_stops_an_upda
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     broken = {"kubernetes:kubeconfig": kubeconfig("https://10.0.0.1:64x43"), "nodeAddress": "192.0.2.9"}
-    look = ownership.survey
+    look = survey
     assert run_program(broken, survey=look, preview=True).resources
     (said,) = warnings
-    assert said.startswith("it was not checked whether objects of others have the names that the stack uses: the kube")
+    assert said.startswith(
+        "the program did not check whether other people's objects have the names that the stack uses: "
+    )
     with pytest.raises(pulumi.RunError, match=r"Nothing was changed. Give a kubeconfig with a token"):
         run_program(broken, survey=look)
 

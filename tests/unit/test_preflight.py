@@ -7,9 +7,10 @@ import pulumi
 import pytest
 
 from components.cluster.api import Api
-from components.cluster.demand import Live, quantity, shortages, without_room_to_roll
 from components.cluster.findings import Findings
 from components.cluster.preflight import preflight
+from components.cluster.quantities import quantity
+from components.cluster.quotas import Live, shortages, without_room_to_roll
 from components.kubernetes.workload import refuse_to_roll
 from settings import Settings
 from tests.unit.fake_api import FakeApi, Object, Said, listed, missing, refused, serving
@@ -124,7 +125,7 @@ def test_a_first_deployment_that_creates_its_namespace_is_let_pass() -> None:
 @pytest.mark.parametrize("create", [True, False])
 def test_a_namespace_that_is_being_deleted_is_an_error(create: bool) -> None:
     ending = {"GET /api/v1/namespaces/shared": namespace(deletionTimestamp="2026-11-26T04:00:00Z")}
-    assert "is being deleted, and takes no new objects until it is gone" in refusal(
+    assert "is terminating, and takes no new objects until it is gone" in refusal(
         settings(createNamespace=create), ending
     )
 
@@ -223,7 +224,7 @@ def test_a_quota_on_cpu_limits_refuses_pods_without_one_and_the_commands_set_the
     said = refusal(settings(), with_quota(quota({"limits.cpu": "10"})))
     assert said.splitlines() == [
         "  ResourceQuota team of the namespace shared: limits.cpu",
-        "    Kubernetes refuses pods without a CPU limit where one counts; "
+        "    Kubernetes refuses pods without a CPU limit if a quota counts it; "
         "nginx and collector and tempo and tempo.gateway have none",
         "    kubectl --namespace shared describe resourcequota team",
         "    pulumi config set --path nginx.resources.cpuLimit 1",
@@ -465,7 +466,8 @@ def test_a_policy_of_the_cluster_s_own_is_warned_of_since_it_did_not_see_the_pod
     words = 'admission webhook "validate.kyverno.svc-fail" denied the request: require-probes: …'
     checked(settings(), **{"POST /api/v1/namespaces/shared/pods": refused(400, words)})
     assert warnings == [
-        f"pods of {component} in shared may be refused: {words}" for component in ("nginx", "otel-collector", "tempo")
+        f"the cluster may refuse pods of {component} in shared: {words}"
+        for component in ("nginx", "otel-collector", "tempo")
     ]
 
 
@@ -544,7 +546,7 @@ def test_a_port_that_may_not_be_tried_is_warned_of(warnings: list[str]) -> None:
     forbidden = refused(403, 'services is forbidden: User "me" cannot create resource "services"')
     checked(settings(nginx={"nodePort": 30080}), **{"POST /api/v1/namespaces/shared/services": forbidden})
     (said,) = warnings
-    assert said.startswith("it was not checked that the cluster has these NodePorts free: nginx.nodePort = 30080 (")
+    assert said.startswith("the program could not check that these NodePorts are free: nginx.nodePort = 30080 (")
 
 
 SLICES = "GET /apis/discovery.k8s.io/v1/namespaces/default/endpointslices"

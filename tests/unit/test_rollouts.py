@@ -10,7 +10,8 @@ from pulumi import resource_hooks
 from pydantic import SecretStr
 
 from components.cluster import rollouts
-from components.cluster.rollouts import Rollouts, secrets_of
+from components.cluster.container_logs import secrets_of
+from components.cluster.rollouts import Rollouts
 from settings import Settings
 from tests.unit.fake_api import FakeApi, Object, Said, listed, serving
 from tests.waiting import wait_for

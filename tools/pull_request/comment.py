@@ -30,8 +30,8 @@ _FAILED, _NOTHING, _CHANGES, _DANGEROUS = "**failed**", "no changes", "changes",
 # What the engine adds when something else has gone wrong.
 _CONSEQUENCES = {"preview failed", "an unhandled error occurred: program exited with non-zero exit code: 1"}
 _FROM_PATH = re.compile(r"using pulumi-\S+ from \$PATH at ")
-# What `components/cluster/nodes.py` says when a preview is of less than it seems.
-_UNSEEN = re.compile(r"(?:\A|: )(?:the cluster cannot be reached|it was not checked that the cluster is)\b")
+# What `components/cluster/identity.py` and `nodes.py` say when a preview is of less than it seems.
+_UNSEEN = re.compile(r"(?:\A|: )(?:the cluster cannot be reached|this preview did not check that the cluster is)\b")
 _PREFIX = re.compile(r"\A(?:(?:error|warning): )+")
 
 
