@@ -39,12 +39,14 @@ async def stack_in_cluster(settings: Settings, access: ClusterAccess) -> "StackC
         answers = await ask_cluster(settings, kubeconfig=access.kubeconfig, context=access.context)
     finally:
         await importing
-    from components.cluster.container_logs import secrets_of  # noqa: PLC0415
-    from components.cluster.rollouts import Rollouts  # noqa: PLC0415
     from components.kubernetes.stack import stack_context  # noqa: PLC0415
 
     rollouts = None
     if not pulumi.runtime.is_dry_run():
+        # A preview starts no pods, and does without these imports.
+        from components.cluster.container_logs import secrets_of  # noqa: PLC0415
+        from components.cluster.rollouts import Rollouts  # noqa: PLC0415
+
         rollouts = Rollouts(
             settings.namespace,
             secrets_of(settings),

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace, Secret
@@ -11,12 +12,15 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.cluster.backends import Backends
 from components.cluster.findings import KUBERNETES_API_PORTS, Findings
-from components.cluster.rollouts import Rollouts
 from components.plan.labels import PART_OF, own_labels
 from components.plan.objects import SECRET, STACK_ANNOTATION, Kind, Planned, own_mark, planned
 from settings import Settings
 from settings.general import Monitoring, Scheduling
 from settings.stack import Login
+
+if TYPE_CHECKING:
+    # A preview does without it.
+    from components.cluster.rollouts import Rollouts
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class StackContext:
     backends: Backends
     """The addresses behind the configured Services that have no pods."""
 
-    rollouts: Rollouts | None
+    rollouts: "Rollouts | None"
     """Tells why pods do not become Ready. None in a preview, which starts no pods."""
 
     def metadata(
@@ -110,7 +114,7 @@ def stack_context(
     *,
     findings: Findings | None = None,
     backends: Backends | None = None,
-    rollouts: Rollouts | None = None,
+    rollouts: "Rollouts | None" = None,
     asks_cluster: bool = True,
 ) -> StackContext:
     """Makes the namespace and the pull secret, as far as the configuration asks for them, and returns the context.
