@@ -4,7 +4,8 @@ import asyncio
 import gc
 import runpy
 import signal
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Generator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from components.cluster.findings import Findings
 from components.cluster.rollouts import Rollouts
 from components.cluster.survey import Survey
 from lab.paths import REPOSITORY
+from tests.unit.fake_api import FakeApi, serving
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
 """The key by which Pulumi marks a value as secret on the wire."""
@@ -99,6 +101,14 @@ class Recorder(pulumi.runtime.Mocks):
 
 
 Run = Callable[..., Program]
+Serve = Callable[[FakeApi], FakeApi]
+
+
+@pytest.fixture
+def serve() -> Generator[Serve]:
+    """Starts API servers, which end with the test."""
+    with ExitStack() as servers:
+        yield lambda api: servers.enter_context(serving(api))
 
 
 def _registered(_: object) -> asyncio.Future[None]:

@@ -9,8 +9,7 @@ import yaml
 
 from components.cluster.api import Answer, Api
 from components.cluster.kubeconfig import ApiUnavailableError, ClusterUnreachableError, KubeconfigError
-from tests.unit.fake_api import FakeApi, listed, serving
-from tests.unit.test_cluster import kubeconfig
+from tests.unit.fake_api import FakeApi, kubeconfig, listed, serving
 
 PATHS = ("/api/v1/nodes", "/api/v1/services", "/api/v1/pods")
 
@@ -53,14 +52,14 @@ def test_a_credential_plugin_is_run_once_for_all_requests(tmp_path: Path, versio
 def test_a_credential_plugin_that_fails_is_told_to_everything_that_asks_and_is_not_run_again(
     script: str, kind: type[ApiUnavailableError], said: str, tmp_path: Path
 ) -> None:
-    answers = asyncio.run(asked(with_plugin(kubeconfig("http://127.0.0.1:1"), tmp_path, script)))
+    answers = asyncio.run(asked(with_plugin(kubeconfig(), tmp_path, script)))
     assert [type(answer) for answer in answers] == [kind] * 3
     assert all(said in str(answer) for answer in answers)
     assert (tmp_path / "runs").read_text() == "run\n"
 
 
 def test_a_plugin_that_is_not_installed_is_named() -> None:
-    document = yaml.safe_load(kubeconfig("http://127.0.0.1:1"))
+    document = yaml.safe_load(kubeconfig())
     run: dict[str, Any] = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "no-such-plugin"}
     document["users"] = [{"name": "u", "user": {"exec": run}}]
     answers = asyncio.run(asked(yaml.safe_dump(document)))

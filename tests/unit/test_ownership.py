@@ -1,16 +1,12 @@
 """Objects that exist under the stack's names, on an API server that has any: what goes on, and what is refused."""
 
 import asyncio
-import http.server
-import json
-import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pulumi
 import pytest
@@ -23,11 +19,9 @@ from components.cluster.survey import Survey, survey
 from components.plan.objects import NAMESPACE as KIND
 from components.plan.objects import Planned, planned
 from settings import Settings
-from tests.unit.conftest import Program, Run
-from tests.unit.fake_api import FakeApi, serving
-from tests.unit.test_cluster import kubeconfig
+from tests.unit.conftest import Program, Run, Serve
+from tests.unit.fake_api import FakeApi, Object, Said, kubeconfig, listed, missing, refused, serving
 
-Object = dict[str, Any]
 OWN = {"annotations": {"nginx-tracing/stack": "nginx-tracing/test"}}
 OTHER = {"annotations": {"nginx-tracing/stack": "nginx-tracing/prod"}}
 PART_OF = {"labels": {"app.kubernetes.io/part-of": "nginx-tracing"}}
@@ -36,57 +30,30 @@ APPS = "/apis/apps/v1/namespaces/tracing"
 
 
 @dataclass
-class Api:
-    """An API server: metadata by path, and the status by patterns of paths of what it does not tell."""
+class Api(FakeApi):
+    """An API server of objects: metadata by path, and by patterns of paths the status of a refusal."""
 
     objects: dict[str, Object] = field(default_factory=dict[str, Object])
     refused: dict[str, int] = field(default_factory=dict[str, int])
-    asked: list[str] = field(default_factory=list[str])
-    accepted: set[str] = field(default_factory=set[str])
-    text: str = ""
-    """The kubeconfig that leads to it."""
 
-    def answer(self, path: str) -> tuple[int, Object]:
-        """The status and the document."""
+    def answer(self, method: str, path: str, query: dict[str, list[str]], body: Object) -> Said:  # noqa: ARG002
+        """Returns an object, or the list of the objects below a path."""
         parts = path.split("/")
         if status := next((code for pattern, code in self.refused.items() if fnmatch(path, pattern)), None):
-            return status, {"kind": "Status", "message": f"{parts[-2]} is forbidden", "code": status}
+            return refused(status, f"{parts[-2]} is forbidden")
         if path in self.objects:
             metadata = {"name": parts[-1], "uid": f"uid-of-{path}"} | self.objects[path]
             return 200, {"kind": "PartialObjectMetadata", "metadata": metadata}
         if len(parts) == (6 if parts[1] == "api" else 7):
             found = [key for key in self.objects if key.rpartition("/")[0] == path]
-            items = [{"metadata": {"name": key.rpartition("/")[2]} | self.objects[key]} for key in found]
-            return 200, {"kind": "PartialObjectMetadataList", "metadata": {}, "items": items}
-        return 404, {"kind": "Status", "message": "not found", "code": 404}
+            return listed(*({"metadata": {"name": key.rpartition("/")[2]} | self.objects[key]} for key in found))
+        return missing(path)
 
 
 @pytest.fixture
 def api() -> Generator[Api]:
-    made = Api()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = urlsplit(self.path).path
-            made.asked.append(path)
-            made.accepted.add(self.headers["Accept"].split(",")[0])
-            status, document = made.answer(path)
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    made.text = kubeconfig(f"http://127.0.0.1:{server.server_address[1]}")
-    yield made
-    server.shutdown()
-    server.server_close()
+    with serving(Api()) as made:
+        yield made
 
 
 @pytest.fixture
@@ -95,7 +62,7 @@ def run(run_program: Run, api: Api) -> Run:
     look = survey
 
     def start(configuration: dict[str, str] | None = None, **options: Any) -> Program:
-        return run_program({"kubernetes:kubeconfig": api.text, **(configuration or {})}, survey=look, **options)
+        return run_program({"kubernetes:kubeconfig": api.kubeconfig, **(configuration or {})}, survey=look, **options)
 
     return start
 
@@ -119,9 +86,9 @@ def state(*uids: str) -> Object:
     return {"urn:component": {"outputs": {}}, "urn:secret": {"outputs": {"metadata": "[secret]"}}, **objects}
 
 
-def surveyed(wanted: Sequence[Planned], api: Api) -> Survey:
+def surveyed(wanted: Sequence[Planned], api: FakeApi) -> Survey:
     async def look() -> Survey:
-        async with cluster_api.Api(api.text, None) as client:
+        async with cluster_api.Api(api.kubeconfig, None) as client:
             return await survey(wanted, "tracing", client)
 
     return asyncio.run(look())
@@ -129,7 +96,7 @@ def surveyed(wanted: Sequence[Planned], api: Api) -> Survey:
 
 def test_where_there_is_no_namespace_one_request_is_all(api: Api) -> None:
     assert surveyed(planned(Settings()), api) == Survey()
-    assert api.asked == [NAMESPACE]
+    assert api.asked == [f"GET {NAMESPACE}"]
 
 
 def test_somebody_s_namespace_is_refused_with_what_it_holds_and_the_ways_on(run: Run, api: Api) -> None:
@@ -274,7 +241,7 @@ def test_a_namespace_that_is_being_deleted_is_waited_for_whosever_it_is(api: Api
     api.objects = {NAMESPACE: {**OWN, "deletionTimestamp": "2026-11-01T12:00:00Z"}}
 
     async def check() -> None:
-        async with cluster_api.Api(api.text, None) as client:
+        async with cluster_api.Api(api.kubeconfig, None) as client:
             await ownership.check_ownership(planned(Settings()), "tracing", client, context=None)
 
     with pytest.raises(pulumi.RunError) as error:
@@ -316,11 +283,9 @@ def test_a_namespace_that_may_not_be_read_does_not_hide_what_is_in_it(run: Run, 
         run()
 
 
-def test_a_proxy_s_page_in_place_of_an_object_is_no_object_that_may_be_made(api: Api) -> None:
+def test_a_proxy_s_page_in_place_of_an_object_is_no_object_that_may_be_made(serve: Serve) -> None:
     page = FakeApi({f"GET {NAMESPACE}": (200, "<html>log in</html>")})
-    with serving(page):
-        api.text = page.kubeconfig
-        found = surveyed([Planned(KIND, "tracing")], api)
+    found = surveyed([Planned(KIND, "tracing")], serve(page))
     assert (found.found, found.unchecked) == ([], {KIND: "200: <html>log in</html>"})
 
 
@@ -329,7 +294,7 @@ def test_without_a_cluster_a_preview_goes_on_and_an_update_stops_though_it_needs
 ) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
-    nowhere = {"kubernetes:kubeconfig": kubeconfig("http://127.0.0.1:1"), "nodeAddress": "192.0.2.9"}
+    nowhere = {"kubernetes:kubeconfig": kubeconfig(), "nodeAddress": "192.0.2.9"}
     look = survey
     assert run_program(nowhere, survey=look, preview=True).resources
     program = Program()
