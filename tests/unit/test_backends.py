@@ -1,4 +1,4 @@
-"""Where Services lead that have no pods, as an API server tells of them."""
+"""Tests of the addresses behind Services without pods, as an API server tells them."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ Objects = dict[str, Any]
 
 @pytest.fixture
 def api_server(serve: Serve) -> Callable[[Objects], str]:
-    """Starts an API server that has some objects, by their paths, or refuses them; gives the kubeconfig's text."""
+    """Starts an API server that has some objects, by their paths, or refuses them. Returns the kubeconfig's text."""
 
     def start(objects: Objects) -> str:
         answers = {

@@ -1,4 +1,4 @@
-"""Which cluster a kubeconfig leads to, and what is said of one that is another, or cannot be read."""
+"""Tests of the cluster that a kubeconfig leads to: its nodes, and the errors about another cluster."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ Start = Callable[[Said], str]
 
 @pytest.fixture
 def api_server(serve: Serve) -> Start:
-    """Starts an API server with an answer to the list of nodes; gives the kubeconfig's text."""
+    """Starts an API server with an answer to the list of nodes. Returns the kubeconfig's text."""
     return lambda nodes: serve(FakeApi({"GET /api/v1/nodes": nodes})).kubeconfig
 
 
@@ -104,7 +104,7 @@ def test_a_pod_that_is_larger_than_any_node_and_a_selector_of_none_are_warned_of
         "no Ready node has the labels pool=small of `scheduling.nodeSelector`; see kubectl get nodes --show-labels"
     ]
     warnings.clear()
-    # A node that is not among those that are selected has no room to give.
+    # The program counts no node that the selector leaves out.
     small["metadata"]["labels"] = {"pool": "small"}
     node_address(api_server(listed(small, large)), None, {"pool": "small"}, asked[:1])
     assert [said.split(" is more")[0] for said in warnings] == ["nginx.resources.cpu = 4"]
@@ -158,7 +158,7 @@ def test_a_server_that_is_no_address_and_a_file_that_may_not_be_read_are_no_clus
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    # Nobody refuses the root user, whom tests may be run as.
+    # The system refuses the root user nothing, and tests may run as root.
     monkeypatch.setattr(KubeConfig, "from_file", denied)
     for read in (read_server, node_address):
         with pytest.raises(ClusterUnreachableError, match="Permission denied"):

@@ -1,4 +1,4 @@
-"""The client of the API server: how it logs in, and what it says of a server that it cannot ask."""
+"""Tests of the API server's client: its logins, and its errors about a server that does not answer."""
 
 import asyncio
 from pathlib import Path
@@ -15,7 +15,7 @@ PATHS = ("/api/v1/nodes", "/api/v1/services", "/api/v1/pods")
 
 
 def with_plugin(text: str, folder: Path, script: str, version: str = "v1") -> str:
-    """A kubeconfig whose user is known by a credential plugin."""
+    """Returns a kubeconfig whose user has a credential plugin."""
     plugin = folder / "plugin"
     plugin.write_text(f"#!/bin/sh\necho run >> {folder}/runs\n{script}\n")
     plugin.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The list of what the program makes, against what it registers."""
+"""Tests of the list of the program's objects, against the objects that it registers."""
 
 import itertools
 import json
@@ -49,7 +49,7 @@ COMBINATIONS = [
 
 
 def registered(program: Program) -> Named:
-    """The objects of fixed names, and the claims that Kubernetes makes for the replicas."""
+    """Returns the objects with fixed names, and the claims that Kubernetes makes for the replicas."""
     names: Named = set()
     for inputs in program.objects():
         if "name" in inputs["metadata"]:

@@ -1,4 +1,4 @@
-"""Objects that exist under the stack's names, on an API server that has any: what goes on, and what is refused."""
+"""Tests of objects that exist under the stack's names: which the program accepts, and how it refuses the others."""
 
 import asyncio
 from collections.abc import Generator, Sequence
@@ -58,7 +58,7 @@ def api() -> Generator[Api]:
 
 @pytest.fixture
 def run(run_program: Run, api: Api) -> Run:
-    """Runs the program on that API server, as the real look at it does."""
+    """Runs the program with that API server and the real survey."""
     look = survey
 
     def start(configuration: dict[str, str] | None = None, **options: Any) -> Program:
@@ -68,7 +68,7 @@ def run(run_program: Run, api: Api) -> Run:
 
 
 def refusal(run: Run, configuration: dict[str, str] | None = None, state: Object | None = None) -> str:
-    """What an update and a preview both say, which register nothing."""
+    """Returns the error of an update, which is also the preview's. Neither registers anything."""
     said: set[str] = set()
     for preview in (True, False):
         program = Program(state=state if state is not None else {})
@@ -81,7 +81,7 @@ def refusal(run: Run, configuration: dict[str, str] | None = None, state: Object
 
 
 def state(*uids: str) -> Object:
-    """The resources of a stack's state, some of which are no Kubernetes objects."""
+    """Returns the resources of a stack's state. Some of them are no Kubernetes objects."""
     objects = {f"urn:{uid}": {"outputs": {"metadata": {"name": "any", "uid": uid}}} for uid in uids}
     return {"urn:component": {"outputs": {}}, "urn:secret": {"outputs": {"metadata": "[secret]"}}, **objects}
 
@@ -176,7 +176,7 @@ def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run:
         "service/tempo deployment.apps/tempo service/otel-collector service/nginx deployment.apps/nginx "
         "horizontalpodautoscaler.autoscaling/nginx poddisruptionbudget.policy/nginx"
     )
-    # What a tool has, it would miss or make again.
+    # A tool would miss its objects, or make them again.
     unmanaged = "deployment.apps/tempo horizontalpodautoscaler.autoscaling/nginx"
     assert f"    kubectl delete --namespace tracing {unmanaged} --context only" in said
     mark = "nginx-tracing/stack=nginx-tracing/test"
@@ -185,7 +185,7 @@ def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run:
 
 def test_what_a_killed_update_left_with_the_stack_s_mark_is_taken_up_again(run: Run, api: Api) -> None:
     api.objects = {NAMESPACE: OWN, f"{NAMESPACE}/services/nginx": OWN, f"{APPS}/deployments/nginx": OWN}
-    # The stack's state is not asked for: marks are enough.
+    # The marks are enough: the program does not read the stack's state.
     assert run().resources
 
 
@@ -193,7 +193,7 @@ def test_what_the_version_before_deployed_has_no_mark_and_is_known_by_the_state(
     api.objects = {NAMESPACE: PART_OF, f"{NAMESPACE}/services/nginx": PART_OF, f"{APPS}/deployments/nginx": OWN}
     mine = [f"uid-of-{path}" for path in api.objects]
     assert run(program=Program(state=state(*mine))).resources
-    # Somebody deleted the Service, and made another of the name: the UID tells.
+    # Somebody deleted the Service and made another one of that name, which has another UID.
     assert "Service nginx in the namespace" in refusal(run, state=state(mine[0], "uid-of-the-one-before"))
 
 
@@ -231,7 +231,7 @@ def test_somebody_s_claims_that_replicas_would_take_by_name_are_refused(run: Run
     said = refusal(run, PERSISTENT)
     named = [line.split()[1] for line in said.splitlines() if line.startswith("  PersistentVolumeClaim")]
     assert named == ["data-tempo-0", "queue-otel-collector-1"]
-    # The command that gives one to the stack is enough for it.
+    # The command that gives a claim to the stack is enough.
     for name in named:
         api.objects[f"{claims}/{name}"] |= OWN
     assert run(PERSISTENT).resources
@@ -324,7 +324,7 @@ def test_the_look_reads_metadata_alone_and_asks_once_for_each_object(api: Api) -
     settings = Settings.model_validate({"monitoring": {"podMonitors": True}})
     wanted = planned(settings)
     found = surveyed(wanted, api)
-    # A cluster without the Prometheus Operator answers for its kinds as for objects that are not there.
+    # A cluster without the Prometheus Operator answers for its kinds as for missing objects.
     assert [item.planned.name for item in found.found] == ["tracing"]
     assert found.unchecked == {}
     assert len(api.asked) == len(set(api.asked)) == len(wanted)

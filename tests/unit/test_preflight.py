@@ -1,4 +1,4 @@
-"""What is said of a cluster that would refuse the stack, before anything is changed."""
+"""Tests of the errors about a cluster that would refuse the stack."""
 
 import asyncio
 from typing import Any
@@ -46,7 +46,7 @@ def own_pod(component: str, phase: str = "Running", **spec: Any) -> Object:
 
 
 def own_pods(phase: str = "Running") -> list[Object]:
-    """The pods of the defaults: two Collectors, and a Tempo with its gateway."""
+    """Returns the pods of the defaults: two Collectors, and a Tempo with its gateway."""
     return [own_pod(component, phase) for component in ("nginx", "otel-collector", "otel-collector", "tempo")]
 
 
@@ -56,7 +56,7 @@ def service(name: str, in_namespace: str, port: int, labels: dict[str, str] | No
 
 
 FREE = refused(422, 'Service "x" is invalid: spec.sessionAffinity: Unsupported value: "Preflight"')
-"""What an API server says to a Service that it can give the port, and that it never creates."""
+"""The API server's refusal of a Service whose port is free. It never creates that Service."""
 
 FINE: dict[str, Any] = {
     "GET /api/v1/namespaces/shared": namespace(),
@@ -73,7 +73,7 @@ async def looked(given: Settings, kubeconfig: str) -> Findings:
 
 
 def checked(given: Settings, **answers: Any) -> tuple[Findings, FakeApi]:
-    """What a cluster tells; `answers` are by `METHOD path`."""
+    """Runs the checks on a cluster with these answers, which are by `METHOD path`."""
     with serving(FakeApi({**FINE, **answers})) as api:
         return asyncio.run(looked(given, api.kubeconfig)), api
 
@@ -192,9 +192,9 @@ def test_what_is_made_smaller_is_the_largest_that_the_rules_let_be() -> None:
         (short,) = shortages(settings(**values), Live([quota({"limits.memory": free})], own={"pods": []}))
         return short.commands
 
-    # Of 5176Mi NGINX has 2Gi, and Tempo 2000Mi.
+    # NGINX has 2Gi of the 5176Mi, and Tempo 2000Mi.
     assert commands("4Gi") == ("pulumi config set --path nginx.resources.memoryLimit 968Mi",)
-    # The spans that NGINX may hold need 1716Mi of it; Tempo has room to give.
+    # The spans that NGINX may hold need 1716Mi of its memory. Tempo needs less than it has.
     exporter = {"batchSize": 512, "batchCount": 32}
     assert commands("4Gi", nginx={"exporter": exporter}) == (
         "pulumi config set --path tempo.resources.memoryLimit 920Mi",
@@ -248,7 +248,7 @@ def test_a_limit_that_the_namespace_gives_to_containers_is_counted_as_theirs() -
 
 
 def test_an_init_container_counts_where_it_asks_for_more_than_the_containers_together() -> None:
-    # A mesh's sidecar runs all the time, beside what comes after it.
+    # A mesh's sidecar runs all the time, beside the containers after it.
     init = [container("sidecar", restartPolicy="Always"), container("setup", cpu="350m")]
     pods = [own_pod("nginx", initContainers=init), *own_pods()[1:]]
     full = quota({"requests.cpu": "760m"}, {"requests.cpu": "760m"})
@@ -379,7 +379,7 @@ def test_the_api_server_s_own_words_on_pods_are_told_once_with_what_leads_on() -
 @pytest.mark.parametrize(
     ("reason", "commands"),
     [
-        # The API server does not name the container: those that the bound refuses are found.
+        # The API server does not name the container. The program finds those that the bound refuses.
         (
             "minimum cpu usage per Container is 50m, but request is 10m",
             ["pulumi config set --path tempo.gateway.resources.cpu 50m"],
@@ -479,7 +479,7 @@ TAKEN = 'Service "x" is invalid: spec.ports[0].nodePort: Invalid value: 30080: p
 
 
 def of_ports(query: dict[str, list[str]], tried: Object) -> Said:
-    # An API server that creates it has it for good, a dry run does not tell the range.
+    # An API server that took the Service would keep it, and a dry run does not tell the range.
     assert (tried["spec"]["sessionAffinity"], query) == ("Preflight", {})
     (port,) = tried["spec"]["ports"]
     if port["nodePort"] == 40000:

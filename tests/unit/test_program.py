@@ -1,4 +1,4 @@
-"""The whole program under mocks: what it registers and how the parts are wired."""
+"""Tests of the whole program under mocks: the resources that it registers, and how it wires them."""
 
 import gc
 import json
@@ -21,7 +21,7 @@ from tools.measure.bench.programs import INSTANCES
 
 
 def run_case(case: str, run_program: Run) -> Program:
-    """The program with a golden case's configuration."""
+    """Runs the program with a golden case's configuration."""
     values = golden.configuration(case)
     return run_program(golden.as_pulumi_passes_it(values), secrets=list(values))
 
@@ -88,7 +88,7 @@ def test_secrets_stay_secret_on_their_way_to_the_cluster(case: str, run_program:
     assert marked
     for string_data in marked:
         assert SECRET_MARK in string_data
-    # The cases' secrets have this in their names.
+    # The secrets of the golden cases match this.
     secret = re.compile(r"golden-(api-key|token|tenant|registry-password)")
     assert secret.search(str(marked))
     others = {token: list(map(str, items)) for token, items in program.resources.items() if "Secret" not in token}
@@ -254,13 +254,13 @@ def test_the_service_that_lost_the_receiver_s_port_is_updated_after_the_collecto
     run_program: Run,
 ) -> None:
     order = [name for name in run_program().order if name in {"otel-collector", "tempo"}]
-    # Each has a workload and a Service, and the Collector a component: Tempo's Service comes last.
+    # Each of the names belongs to a component, a workload and a Service. Tempo's Service comes last.
     assert order[-1] == "tempo"
 
 
 def test_an_address_that_is_configured_goes_before_the_node_s_and_ipv6_is_in_brackets(run_program: Run) -> None:
     def never() -> str:
-        pytest.fail("the cluster was asked in vain")
+        pytest.fail("the program asked the cluster for nothing")
 
     program = run_program({"nodeAddress": "fd00::7", "nginx": '{"nodePort": 30080}'}, node=never)
     assert program.outputs["nginxUrl"] == "http://[fd00::7]:30080"
@@ -325,8 +325,8 @@ RENDERED = {"kubernetes:renderYamlToDirectory": "manifests", "nodeAddress": "192
 
 
 def never() -> str:
-    """A node that nothing may ask for."""
-    pytest.fail("a cluster was asked")
+    """Fails the test: nothing may ask for a node."""
+    pytest.fail("the program asked a cluster")
 
 
 @pytest.mark.parametrize("preview", [False, True])
@@ -452,7 +452,7 @@ def test_the_labels_of_a_claim_are_not_the_configuration_s(run_program: Run) -> 
     program = run_program({"tempo": '{"persistence": {"size": "1Gi"}}', "labels": '{"team": "platform"}'})
     stateful_set = program.inputs("StatefulSet")["tempo"]
     assert stateful_set["metadata"]["labels"]["team"] == "platform"
-    # Kubernetes allows no edit of a claim template.
+    # Nobody can edit a claim template.
     (claim,) = stateful_set["spec"]["volumeClaimTemplates"]
     assert claim["metadata"]["labels"] == stateful_set["spec"]["selector"]["matchLabels"]
 
@@ -500,7 +500,7 @@ def test_a_program_can_have_the_components_several_times(run_program: Run, tmp_p
     main = tmp_path / "__main__.py"
     main.write_text(INSTANCES)
     program = run_program({"bench:instances": "2"}, main=main)
-    # The engine refuses a second resource of a name and a type. The Collector has one more: two pods and their budget.
+    # The engine refuses a second resource with the same name and type. The Collector has one more object, its budget.
     registered = [(token, resource.name) for token, found in program.resources.items() for resource in found]
     assert len(registered) == len(set(registered)) == 2 * (1 + 3 + 3 * 4 + 1)
     namespaces = {item["metadata"]["namespace"] for item in program.inputs("Service").values()}
