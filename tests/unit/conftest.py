@@ -20,7 +20,7 @@ from components.cluster.findings import Findings
 from components.cluster.rollouts import Rollouts
 from components.cluster.survey import Survey
 from lab.paths import REPOSITORY
-from tests.unit.fake_api import FakeApi, serving
+from tests.unit.fake_api import ApiOfObjects, FakeApi, serving
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
 """The key by which Pulumi marks a value as secret on the wire."""
@@ -37,7 +37,7 @@ class Program:
     order: list[str] = field(default_factory=list[str])
     """The resources' names as they were registered."""
     state: dict[str, Any] | str | None = None
-    """The resources of the stack's state by URN, or the reason why it has none to read. None: the program must not ask."""
+    """The resources of the stack's state by URN, or the reason why it cannot be read. None: nobody must ask."""
 
     def inputs(self, kind: str) -> dict[str, dict[str, Any]]:
         """Returns the inputs of all resources of a kind (the last part of its type), by resource name."""
@@ -98,6 +98,21 @@ class Recorder(pulumi.runtime.Mocks):
         if isinstance(self._program.state, str):
             return {}, [("", self._program.state)]
         return {"outputs": self._program.state}, []
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collects the program's warnings."""
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    return said
+
+
+@pytest.fixture
+def api() -> Generator[ApiOfObjects]:
+    """Starts an API server without objects, which tests fill."""
+    with serving(ApiOfObjects()) as made:
+        yield made
 
 
 Run = Callable[..., Program]

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -64,6 +65,27 @@ class FakeApi:
         """Returns the answer to a request. Subclasses have rules of their own."""
         found = self.answers.get(f"{method} {path}", missing(path))
         return found(query, body) if callable(found) else found
+
+
+@dataclass
+class ApiOfObjects(FakeApi):
+    """An API server of objects: metadata by path, and by patterns of paths the status of a refusal."""
+
+    objects: dict[str, Object] = field(default_factory=dict[str, Object])
+    refused: dict[str, int] = field(default_factory=dict[str, int])
+
+    def answer(self, method: str, path: str, query: dict[str, list[str]], body: Object) -> Said:  # noqa: ARG002
+        """Returns an object, or the list of the objects below a path."""
+        parts = path.split("/")
+        if status := next((code for pattern, code in self.refused.items() if fnmatch(path, pattern)), None):
+            return refused(status, f"{parts[-2]} is forbidden")
+        if path in self.objects:
+            metadata = {"name": parts[-1], "uid": f"uid-of-{path}"} | self.objects[path]
+            return 200, {"kind": "PartialObjectMetadata", "metadata": metadata}
+        if len(parts) == (6 if parts[1] == "api" else 7):
+            found = [key for key in self.objects if key.rpartition("/")[0] == path]
+            return listed(*({"metadata": {"name": key.rpartition("/")[2]} | self.objects[key]} for key in found))
+        return missing(path)
 
 
 Server = TypeVar("Server", bound=FakeApi)

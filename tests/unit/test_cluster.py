@@ -14,7 +14,7 @@ from lightkube.config.kubeconfig import KubeConfig
 
 from components.cluster.api import Api
 from components.cluster.identity import check_cluster
-from components.cluster.kubeconfig import ClusterUnreachableError, KubeconfigError, read_server
+from components.cluster.kubeconfig import ClusterUnreachableError, KubeconfigError, read_config, read_server
 from components.cluster.nodes import NodeAddressError, read_node_address
 from settings.general import Resources
 from tests.unit.conftest import Serve
@@ -221,3 +221,14 @@ def test_without_a_kubeconfig_a_preview_warns_and_an_up_stops(monkeypatch: pytes
 
 def test_a_stack_that_names_no_cluster_takes_any() -> None:
     check_cluster(None, kubeconfig="/nowhere", context=None)
+
+
+def test_a_pod_without_a_kubeconfig_uses_its_own_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    account = KubeConfig.from_service_account
+    for name, text in (("token", "t"), ("namespace", "ci"), ("ca.crt", "")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(KubeConfig, "from_service_account", lambda: account(tmp_path))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    assert read_config(None, None).cluster.server == "https://10.96.0.1:443"

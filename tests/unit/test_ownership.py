@@ -1,26 +1,19 @@
 """Tests of objects that exist under the stack's names: which the program accepts, and how it refuses the others."""
 
 import asyncio
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
-from lightkube.config.kubeconfig import KubeConfig
 
 from components.cluster import api as cluster_api
 from components.cluster import ownership
-from components.cluster.kubeconfig import read_config
-from components.cluster.survey import Survey, survey
-from components.plan.objects import NAMESPACE as KIND
-from components.plan.objects import Planned, planned
+from components.cluster.survey import survey
+from components.plan.objects import planned
 from settings import Settings
-from tests.unit.conftest import Program, Run, Serve
-from tests.unit.fake_api import FakeApi, Object, Said, kubeconfig, listed, missing, refused, serving
+from tests.unit.conftest import Program, Run
+from tests.unit.fake_api import ApiOfObjects, Object, kubeconfig
 
 OWN = {"annotations": {"nginx-tracing/stack": "nginx-tracing/test"}}
 OTHER = {"annotations": {"nginx-tracing/stack": "nginx-tracing/prod"}}
@@ -29,35 +22,8 @@ NAMESPACE = "/api/v1/namespaces/tracing"
 APPS = "/apis/apps/v1/namespaces/tracing"
 
 
-@dataclass
-class Api(FakeApi):
-    """An API server of objects: metadata by path, and by patterns of paths the status of a refusal."""
-
-    objects: dict[str, Object] = field(default_factory=dict[str, Object])
-    refused: dict[str, int] = field(default_factory=dict[str, int])
-
-    def answer(self, method: str, path: str, query: dict[str, list[str]], body: Object) -> Said:  # noqa: ARG002
-        """Returns an object, or the list of the objects below a path."""
-        parts = path.split("/")
-        if status := next((code for pattern, code in self.refused.items() if fnmatch(path, pattern)), None):
-            return refused(status, f"{parts[-2]} is forbidden")
-        if path in self.objects:
-            metadata = {"name": parts[-1], "uid": f"uid-of-{path}"} | self.objects[path]
-            return 200, {"kind": "PartialObjectMetadata", "metadata": metadata}
-        if len(parts) == (6 if parts[1] == "api" else 7):
-            found = [key for key in self.objects if key.rpartition("/")[0] == path]
-            return listed(*({"metadata": {"name": key.rpartition("/")[2]} | self.objects[key]} for key in found))
-        return missing(path)
-
-
 @pytest.fixture
-def api() -> Generator[Api]:
-    with serving(Api()) as made:
-        yield made
-
-
-@pytest.fixture
-def run(run_program: Run, api: Api) -> Run:
+def run(run_program: Run, api: ApiOfObjects) -> Run:
     """Runs the program with that API server and the real survey."""
     look = survey
 
@@ -86,20 +52,7 @@ def state(*uids: str) -> Object:
     return {"urn:component": {"outputs": {}}, "urn:secret": {"outputs": {"metadata": "[secret]"}}, **objects}
 
 
-def surveyed(wanted: Sequence[Planned], api: FakeApi) -> Survey:
-    async def look() -> Survey:
-        async with cluster_api.Api(api.kubeconfig, None) as client:
-            return await survey(wanted, "tracing", client)
-
-    return asyncio.run(look())
-
-
-def test_where_there_is_no_namespace_one_request_is_all(api: Api) -> None:
-    assert surveyed(planned(Settings()), api) == Survey()
-    assert api.asked == [f"GET {NAMESPACE}"]
-
-
-def test_somebody_s_namespace_is_refused_with_what_it_holds_and_the_ways_on(run: Run, api: Api) -> None:
+def test_somebody_s_namespace_is_refused_with_what_it_holds_and_the_ways_on(run: Run, api: ApiOfObjects) -> None:
     owned = {"ownerReferences": [{"kind": "ReplicaSet", "name": "web-1"}]}
     api.objects = {
         NAMESPACE: {"managedFields": [{"manager": "kubectl-create"}, {"manager": "kubelet", "subresource": "status"}]},
@@ -130,12 +83,12 @@ def test_somebody_s_namespace_is_refused_with_what_it_holds_and_the_ways_on(run:
     ]
 
 
-def test_an_empty_namespace_that_somebody_made_is_refused_as_well(run: Run, api: Api) -> None:
+def test_an_empty_namespace_that_somebody_made_is_refused_as_well(run: Run, api: ApiOfObjects) -> None:
     api.objects = {NAMESPACE: {}}
     assert "    has no mark of an owner\n    it holds: nothing\n" in refusal(run)
 
 
-def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run: Run, api: Api) -> None:
+def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run: Run, api: ApiOfObjects) -> None:
     api.objects = {
         NAMESPACE: OWN,
         f"{APPS}/deployments/nginx": {
@@ -183,13 +136,13 @@ def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run:
     assert f"    kubectl annotate --overwrite --namespace tracing {every} {mark} --context only" in said
 
 
-def test_what_a_killed_update_left_with_the_stack_s_mark_is_taken_up_again(run: Run, api: Api) -> None:
+def test_what_a_killed_update_left_with_the_stack_s_mark_is_taken_up_again(run: Run, api: ApiOfObjects) -> None:
     api.objects = {NAMESPACE: OWN, f"{NAMESPACE}/services/nginx": OWN, f"{APPS}/deployments/nginx": OWN}
     # The marks are enough: the program does not read the stack's state.
     assert run().resources
 
 
-def test_what_the_version_before_deployed_has_no_mark_and_is_known_by_the_state(run: Run, api: Api) -> None:
+def test_what_the_version_before_deployed_has_no_mark_and_is_known_by_the_state(run: Run, api: ApiOfObjects) -> None:
     api.objects = {NAMESPACE: PART_OF, f"{NAMESPACE}/services/nginx": PART_OF, f"{APPS}/deployments/nginx": OWN}
     mine = [f"uid-of-{path}" for path in api.objects]
     assert run(program=Program(state=state(*mine))).resources
@@ -197,14 +150,16 @@ def test_what_the_version_before_deployed_has_no_mark_and_is_known_by_the_state(
     assert "Service nginx in the namespace" in refusal(run, state=state(mine[0], "uid-of-the-one-before"))
 
 
-def test_another_stack_s_object_that_the_state_knows_may_be_this_stack_s_under_its_old_name(run: Run, api: Api) -> None:
+def test_another_stack_s_object_that_the_state_knows_may_be_this_stack_s_under_its_old_name(
+    run: Run, api: ApiOfObjects
+) -> None:
     api.objects = {NAMESPACE: OTHER}
     renamed = "If the stack or its project was renamed"
     assert renamed in refusal(run, state=state(f"uid-of-{NAMESPACE}"))
     assert renamed not in refusal(run)
 
 
-def test_a_state_that_cannot_be_read_is_said_beside_what_it_might_have_known(run: Run, api: Api) -> None:
+def test_a_state_that_cannot_be_read_is_said_beside_what_it_might_have_known(run: Run, api: ApiOfObjects) -> None:
     api.objects = {NAMESPACE: PART_OF}
     with pytest.raises(pulumi.RunError) as error:
         run(program=Program(state="no backend client is available"))
@@ -219,7 +174,7 @@ PERSISTENT = {
 }
 
 
-def test_somebody_s_claims_that_replicas_would_take_by_name_are_refused(run: Run, api: Api) -> None:
+def test_somebody_s_claims_that_replicas_would_take_by_name_are_refused(run: Run, api: ApiOfObjects) -> None:
     claims = f"{NAMESPACE}/persistentvolumeclaims"
     api.objects = {
         NAMESPACE: OWN,
@@ -237,7 +192,7 @@ def test_somebody_s_claims_that_replicas_would_take_by_name_are_refused(run: Run
     assert run(PERSISTENT).resources
 
 
-def test_a_namespace_that_is_being_deleted_is_waited_for_whosever_it_is(api: Api) -> None:
+def test_a_namespace_that_is_being_deleted_is_waited_for_whosever_it_is(api: ApiOfObjects) -> None:
     api.objects = {NAMESPACE: {**OWN, "deletionTimestamp": "2026-11-01T12:00:00Z"}}
 
     async def check() -> None:
@@ -253,7 +208,7 @@ def test_a_namespace_that_is_being_deleted_is_waited_for_whosever_it_is(api: Api
 
 
 def test_kinds_that_may_not_be_read_are_named_by_a_preview_and_stop_an_update(
-    run: Run, api: Api, monkeypatch: pytest.MonkeyPatch
+    run: Run, api: ApiOfObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
@@ -274,19 +229,13 @@ def test_kinds_that_may_not_be_read_are_named_by_a_preview_and_stop_an_update(
     assert program.resources == {}
 
 
-def test_a_namespace_that_may_not_be_read_does_not_hide_what_is_in_it(run: Run, api: Api) -> None:
+def test_a_namespace_that_may_not_be_read_does_not_hide_what_is_in_it(run: Run, api: ApiOfObjects) -> None:
     api.objects = {f"{NAMESPACE}/services/tempo": {}}
     api.refused = {NAMESPACE: 403}
     assert "  Service tempo in the namespace tracing" in refusal(run)
     api.objects = {}
     with pytest.raises(pulumi.RunError, match="Namespace tracing: 403: namespaces is forbidden"):
         run()
-
-
-def test_a_proxy_s_page_in_place_of_an_object_is_no_object_that_may_be_made(serve: Serve) -> None:
-    page = FakeApi({f"GET {NAMESPACE}": (200, "<html>log in</html>")})
-    found = surveyed([Planned(KIND, "tracing")], serve(page))
-    assert (found.found, found.unchecked) == ([], {KIND: "200: <html>log in</html>"})
 
 
 def test_without_a_cluster_a_preview_goes_on_and_an_update_stops_though_it_needs_no_node(
@@ -317,26 +266,3 @@ def test_a_kubeconfig_that_cannot_be_used_is_said_by_a_preview_and_stops_an_upda
     )
     with pytest.raises(pulumi.RunError, match=r"Nothing was changed. Give a kubeconfig with a token"):
         run_program(broken, survey=look)
-
-
-def test_the_look_reads_metadata_alone_and_asks_once_for_each_object(api: Api) -> None:
-    api.objects = {NAMESPACE: OWN}
-    settings = Settings.model_validate({"monitoring": {"podMonitors": True}})
-    wanted = planned(settings)
-    found = surveyed(wanted, api)
-    # A cluster without the Prometheus Operator answers for its kinds as for missing objects.
-    assert [item.planned.name for item in found.found] == ["tracing"]
-    assert found.unchecked == {}
-    assert len(api.asked) == len(set(api.asked)) == len(wanted)
-    assert api.accepted == {"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
-
-
-def test_a_pod_without_a_kubeconfig_uses_its_own_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    account = KubeConfig.from_service_account
-    for name, text in (("token", "t"), ("namespace", "ci"), ("ca.crt", "")):
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(KubeConfig, "from_service_account", lambda: account(tmp_path))
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    assert read_config(None, None).cluster.server == "https://10.96.0.1:443"
