@@ -69,7 +69,7 @@ def _target(each: Directive, pools: set[str]) -> tuple[str, int] | None:
 
 
 def _is_let_out(target: tuple[str, int], known: Iterable[tuple[str, int]], namespace: str) -> bool:
-    """Whether a policy for what is known lets it out as well: see `components.kubernetes.network.to_hosts`."""
+    """Whether a policy for what is known lets it out as well: see `components.network.to_hosts`."""
     host, port = target
     if re.match(r"127\.|::1$|localhost$", host):
         return True

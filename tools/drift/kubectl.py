@@ -28,7 +28,7 @@ class Access:
 
     @property
     def has_contents(self) -> bool:
-        """Whether the configuration holds the kubeconfig itself. See `components/cluster/kubeconfig.py`."""
+        """Whether the configuration holds the kubeconfig itself. Told as `components/kubeconfig.py` tells it."""
         return self.kubeconfig is not None and ("\n" in self.kubeconfig or self.kubeconfig.lstrip().startswith("{"))
 
     def options(self) -> str:
