@@ -38,7 +38,7 @@ from components.documents.nginx import (
 )
 from components.kubernetes.component import Component
 from components.kubernetes.containers import alive_while, container_security, ready_when, resources, stop_after
-from components.kubernetes.exposure import HTTP, clients, expose
+from components.kubernetes.exposure import HTTP, PORT_NAME, clients, expose
 from components.kubernetes.files import config_object, config_volume, empty_volume, secret_object, secret_volume
 from components.kubernetes.monitoring import Metrics, pod_monitor
 from components.kubernetes.network import from_anywhere, network_policy, to_component, to_dns, to_hosts
@@ -249,8 +249,8 @@ def _container(image: pulumi.Output[str], settings: NginxSettings, mounts: list[
         name=NGINX,
         image=image,
         ports=[
-            ContainerPortArgs(name="http", container_port=HTTP_PORT),
-            ContainerPortArgs(name="health", container_port=HEALTH_PORT),
+            ContainerPortArgs(name=PORT_NAME, container_port=HTTP_PORT),
+            ContainerPortArgs(name=METRICS.port_name, container_port=METRICS.port),
         ],
         resources=resources(settings.resources),
         security_context=container_security(),

@@ -170,7 +170,7 @@ class OtelCollector(Component):
 
 
 def _ports(settings: CollectorSettings) -> dict[str, int]:
-    ports = {"otlp-grpc": OTLP_PORT, "metrics": METRICS_PORT, "health": HEALTH_PORT}
+    ports = {"otlp-grpc": OTLP_PORT, METRICS.port_name: METRICS.port, "health": HEALTH_PORT}
     return ports | ({"otlp-http": OTLP_HTTP_PORT} if settings.receivers.http else {})
 
 

@@ -29,7 +29,7 @@ from components.kubernetes.containers import (
     resources,
     started_when,
 )
-from components.kubernetes.exposure import clients, expose
+from components.kubernetes.exposure import PORT_NAME, clients, expose
 from components.kubernetes.files import config_object, config_volume, empty_volume, secret_object, secret_volume
 from components.kubernetes.monitoring import Metrics, pod_monitor
 from components.kubernetes.network import from_anywhere, from_component, network_policy, to_dns, to_hosts
@@ -43,6 +43,9 @@ from settings import TempoSettings
 from settings.tempo import Gateway
 
 METRICS = Metrics("metrics", INSIDE_PORT)
+OTLP = "otlp-grpc"
+"""The name of the receiver's port."""
+
 GRACE_SECONDS = 15
 """Tempo goes on taking spans for 2 s (`final_sleep`), then writes them to its disk within 1 s. Completing a block may
 take longer: if the kubelet cuts it off, Tempo completes the block at its next start. Meanwhile spans wait in the
@@ -60,10 +63,10 @@ USAGE_REPORT = ("stats.grafana.org", 443)
 
 
 class TempoBackend(Component):
-    """A monolithic Tempo with OTLP inside the cluster, whose traces are read through a gateway in its pod.
+    """A monolithic Tempo with OTLP inside the cluster. Clients read its traces through a gateway in its pod.
 
-    It keeps traces on the pod's own disk, where they are gone with the pod, or on a volume. Not for object storage, nor
-    for more than one replica: each replica would know a part of the traces.
+    It keeps traces on the pod's own disk, which ends with the pod, or on a volume. It has neither object storage nor a
+    second replica: each replica would know a part of the traces.
     """
 
     otlp_endpoint: Endpoint
@@ -93,7 +96,7 @@ class TempoBackend(Component):
             name: the resource's name.
             settings: Tempo's settings.
             stack: the settings and the namespace that all components share.
-            password: the read API's; none to let everybody read who reaches it.
+            password: the read API's password; none to let everybody read who reaches the API.
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:TempoBackend", name, TEMPO, stack, opts)
@@ -120,7 +123,7 @@ class TempoBackend(Component):
         else:
             stateful_set(self, workload, "data", size=storage.size, storage_class=storage.storage_class)
         pod_monitor(self, METRICS)
-        service(self, [ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc")], suffix=RECEIVER)
+        service(self, [ServicePortArgs(name=OTLP, port=OTLP_PORT, target_port=OTLP)], suffix=RECEIVER)
 
     def _volumes(self, password: SecretStr | None) -> list[VolumeArgs]:
         files = {
@@ -166,7 +169,7 @@ def _container(settings: TempoSettings, image: str) -> ContainerArgs:
         image=image,
         args=["-config.file=/etc/tempo/tempo.yaml"],
         env=[go_memory_limit(settings.resources)],
-        ports=[ContainerPortArgs(name="otlp-grpc", container_port=OTLP_PORT)],
+        ports=[ContainerPortArgs(name=OTLP, container_port=OTLP_PORT)],
         resources=resources(settings.resources),
         security_context=container_security(),
         # The probes go through the gateway: Tempo listens on the pod's loopback address.
@@ -197,8 +200,8 @@ def _gateway(settings: Gateway, image: str, *, has_password: bool) -> ContainerA
         name=GATEWAY,
         image=image,
         ports=[
-            ContainerPortArgs(name="http", container_port=PUBLIC_PORT),
-            ContainerPortArgs(name="metrics", container_port=INSIDE_PORT),
+            ContainerPortArgs(name=PORT_NAME, container_port=PUBLIC_PORT),
+            ContainerPortArgs(name=METRICS.port_name, container_port=METRICS.port),
         ],
         resources=resources(settings.resources),
         security_context=container_security(),

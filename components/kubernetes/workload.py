@@ -144,7 +144,7 @@ def autoscaler(owner: Component, scaled: Deployment, *, least: int, most: int, c
 
 
 def _options(owner: Component, workload: Workload, ignore_changes: list[str] | None = None) -> pulumi.ResourceOptions:
-    """Returns the options of a workload: how long Pulumi waits for it, for what it waits before, and the hooks."""
+    """Returns the options of a workload: what it waits for, how long Pulumi waits for it, and its hooks."""
     name, stack = owner.resource_name, owner.stack
     hooks = pulumi.ResourceHookBinding()
     timeout = None
