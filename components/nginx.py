@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import (
     ContainerArgs,
     ContainerPortArgs,
     EnvVarArgs,
     EnvVarSourceArgs,
     ObjectFieldSelectorArgs,
+    VolumeArgs,
     VolumeMountArgs,
 )
+from pulumi_kubernetes.networking.v1 import NetworkPolicyEgressRuleArgs
 from pydantic import SecretStr
 
 from components.documents.nginx import (
@@ -35,44 +36,31 @@ from components.documents.nginx import (
     upstream_keys,
     upstreams_conf,
 )
-from components.exposure import HTTP, clients, expose
-from components.kubernetes import (
-    Endpoint,
-    Metrics,
-    Workload,
-    alive_while,
-    config_object,
-    config_volume,
-    container_security,
-    deployment,
-    disruption_budget,
-    empty_volume,
-    pod_monitor,
-    ready_when,
-    resources,
-    secret_object,
-    secret_volume,
-    stop_after,
-)
-from components.labels import NGINX
-from components.network import from_anywhere, network_policy, to_component, to_dns, to_hosts
-from components.objects import AUTOSCALER
-from components.pods import RESOLVE
-from components.stack import StackContext
+from components.kubernetes.component import Component
+from components.kubernetes.containers import alive_while, container_security, ready_when, resources, stop_after
+from components.kubernetes.exposure import HTTP, PORT_NAME, clients, expose
+from components.kubernetes.files import config_object, config_volume, empty_volume, secret_object, secret_volume
+from components.kubernetes.monitoring import Metrics, pod_monitor
+from components.kubernetes.network import from_anywhere, network_policy, to_component, to_dns, to_hosts
+from components.kubernetes.pod_template import Workload
+from components.kubernetes.services import Endpoint
+from components.kubernetes.stack import StackContext
+from components.kubernetes.workload import autoscaler, deployment, disruption_budget
+from components.plan.labels import NGINX
+from components.plan.pods import RESOLVE
 from settings import NginxSettings, PlusSettings, Settings
-from settings.nginx import Autoscaling
 from settings.types import seconds, split_endpoint
 
 LAST_EXPORT_SECONDS = 20
-"""The module flushes when a worker ends and waits for its exports, without a deadline of its own: with a Collector that
-hangs, until the kubelet kills it at the end of the grace period."""
+"""The module flushes when a worker ends and waits for its exports, without a deadline of its own. If the Collector
+hangs, it waits until the kubelet kills it at the end of the grace period."""
 
 NETWORK_SECONDS = 4
-"""A new pod is left out of the Service that long, because the module connects once and never repeats a batch.
+"""The kubelet keeps a new pod out of the Service that long, because the module connects once and never repeats a batch.
 
 Nodes refuse a new pod's connections until their NetworkPolicies have its address. Kubernetes has no condition to wait
-for, and a Collector that is away must hold no pod. gRPC connects when a worker starts, and again 1 s and 2.3 to 2.9 s
-later. A network that takes 2 s therefore costs no span, with 1 s for the start of the workers.
+for, and a Collector that is away must not hold up a pod. gRPC connects when a worker starts, and again 1 s and 2.3 to
+2.9 s later. A network that takes 2 s therefore costs no span, with 1 s for the start of the workers.
 """
 
 METRICS = Metrics("health", HEALTH_PORT)
@@ -82,14 +70,14 @@ USER = 101
 
 @dataclass(frozen=True)
 class LicensedPlus:
-    """What runs NGINX Plus."""
+    """The settings and the license of NGINX Plus."""
 
     settings: PlusSettings
     license: SecretStr
     """The text of license.jwt."""
 
 
-class NginxOtel(pulumi.ComponentResource):
+class NginxOtel(Component):
     """NGINX that sends a span for each request, on a NodePort, a load balancer or an address inside the cluster.
 
     It is not an ingress controller and reads nothing from the cluster: its routes are the configuration's.
@@ -104,11 +92,8 @@ class NginxOtel(pulumi.ComponentResource):
     image: pulumi.Output[str]
     """The image that runs."""
 
-    policies: list[pulumi.Resource]
-    """The network policies that its pods need; none where they are off."""
-
     pods: pulumi.CustomResource
-    """The workload: there, or updated, once its pods are Ready."""
+    """The workload. Pulumi has made or updated it once its pods are Ready."""
 
     def __init__(
         self,
@@ -127,107 +112,116 @@ class NginxOtel(pulumi.ComponentResource):
 
         Args:
             name: the resource's name.
-            settings: what can be configured.
-            stack: what holds for all components.
-            image: the image that runs; `settings.image` is not looked at.
-            exporter: the stack's own Collector; none where `settings.exporter.endpoint` names another.
-            after: its pods. The module connects when NGINX starts. A Collector that it does not find it looks for again
-                after 1 s, then after 1.6 times longer each time, and what comes meanwhile is lost.
-            plus: what NGINX Plus needs, where the image is one of it.
-            backends: where Services lead that upstreams name, as far as that is no pod of their namespace.
+            settings: NGINX's settings.
+            stack: the settings and the namespace that all components share.
+            image: the image that runs, whatever `settings.image` is.
+            exporter: the stack's own Collector; none if `settings.exporter.endpoint` names another.
+            after: the Collector's pods. The module connects when NGINX starts. If it does not find the Collector, it
+                tries again after 1 s, then after 1.6 times longer each time, and drops the spans of the meantime.
+            plus: what NGINX Plus needs; none for an image of open source NGINX.
+            backends: the addresses behind the Services of `settings` that have no pods.
             opts: the usual options.
 
         Raises:
             ValueError: spans have nowhere to go.
         """
-        super().__init__("nginx-tracing:index:NginxOtel", name, None, opts)
+        super().__init__("nginx-tracing:index:NginxOtel", name, NGINX, stack, opts)
+        self._settings, self._plus = settings, plus
         self.image = pulumi.Output.from_input(image)
+        volumes, mounts = self._files(exporter)
+        self.policies = network_policy(
+            self,
+            ingress=[*clients(settings.service, HTTP_PORT), from_anywhere(METRICS.port)],
+            egress=_egress(settings, stack.namespace_name, exporter, plus, backends),
+        )
+        workload = Workload(
+            [_container(self.image, settings, mounts)],
+            volumes,
+            USER,
+            METRICS,
+            _grace_seconds(settings),
+            replicas=settings.replicas,
+            autoscaled=settings.autoscaling is not None,
+            init_containers=[_resolving(self.image, settings)] if settings.has_init_container else [],
+            depends_on=[*self.policies, *([after] if after else [])],
+        )
+        self.pods = scaled = deployment(self, workload)
+        if settings.autoscaling:
+            most, cpu = settings.autoscaling.max_replicas, settings.autoscaling.cpu
+            autoscaler(self, scaled, least=settings.replicas, most=most, cpu=cpu)
+        pod_monitor(self, METRICS)
+        disruption_budget(self, settings.autoscaling.max_replicas if settings.autoscaling else settings.replicas)
+        exposed = expose(self, settings.service, port=HTTP, node_port=settings.node_port)
+        self.url, self.node_port = exposed.url, exposed.node_port
+        self.register_outputs({"url": self.url, "node_port": self.node_port, "image": self.image})
+
+    def _files(self, exporter: Endpoint | None) -> tuple[list[VolumeArgs], list[VolumeMountArgs]]:
+        """Makes the objects with NGINX's files. Returns the pods' volumes, and the container's mounts."""
+        settings, namespace = self._settings, self.stack.namespace_name
         endpoint = settings.exporter.endpoint or (str(exporter) if exporter else None)
         if endpoint is None:
             raise ValueError("neither a Collector nor nginx.exporter.endpoint")
-
-        document = nginx_conf(
-            settings, exporter=endpoint, namespace=stack.namespace_name, plus=plus.settings if plus else None
-        )
-        files = {"nginx.conf": document, **upstream_files(settings)}
-        if settings.exporter.ca_bundle:
-            files[CA_FILE] = settings.exporter.ca_bundle
-        if plus and plus.settings.usage_report.ca_bundle:
-            files[REPORT_CA_FILE] = plus.settings.usage_report.ca_bundle
-        # Single files: the folder holds the image's mime.types besides.
+        files = _documents(settings, endpoint, namespace, self._plus)
+        # Single files, because the folder also holds the image's mime.types.
         mounts = [_file("config", file) for file in files]
-        init_containers: list[ContainerArgs] = []
         volumes = [empty_volume("tmp")]
-        if upstreams := upstreams_conf(settings, stack.namespace_name):
-            files |= {UPSTREAMS_FILE: upstreams, RESOLVE_FILE: resolve_script()}
-            init_containers.append(_resolving(self.image, settings))
+        if settings.has_init_container:
+            files |= {UPSTREAMS_FILE: upstreams_conf(settings, namespace), RESOLVE_FILE: resolve_script()}
             volumes.append(empty_volume("upstreams"))
             mounts.append(VolumeMountArgs(name="upstreams", mount_path=UPSTREAMS_FOLDER, read_only=True))
-        volumes.insert(0, config_volume(config_object(NGINX, files, stack=stack, parent=self)))
+        volumes.insert(0, config_volume(config_object(self, files)))
         secrets = upstream_keys(settings)
         if settings.exporter.headers:
             secrets[EXPORTER_FILE] = exporter_conf(settings.exporter, endpoint=endpoint)
         if secrets:
-            volumes.append(secret_volume(secret_object(NGINX, secrets, stack=stack, parent=self)))
+            volumes.append(secret_volume(secret_object(self, secrets)))
             mounts += [_file("secrets", file) for file in secrets]
-        if plus:
-            license_files = {LICENSE_FILE: plus.license.get_secret_value()}
+        if self._plus:
             # Auto-named too: a new license makes new pods.
-            license_object = secret_object(NGINX, license_files, stack=stack, parent=self, name="license")
+            license_object = secret_object(self, {LICENSE_FILE: self._plus.license.get_secret_value()}, "license")
             volumes += [secret_volume(license_object, "license"), empty_volume("state")]
             mounts += [
                 VolumeMountArgs(name="license", mount_path=LICENSE_FOLDER, read_only=True),
                 VolumeMountArgs(name="state", mount_path=STATE_FOLDER),
             ]
-        self.policies = network_policy(
-            NGINX,
-            ingress=[*clients(settings.service, HTTP_PORT), from_anywhere(METRICS.port)],
-            egress=[
-                to_dns(),
-                *(
-                    [to_component(exporter.component, exporter.port)]
-                    if exporter and not settings.exporter.endpoint
-                    else []
-                ),
-                *to_hosts([*_destinations(settings, stack.namespace_name, plus), *backends], stack.namespace_name),
-            ],
-            stack=stack,
-            parent=self,
-        )
-        container = _container(self.image, settings, mounts)
-        workload = Workload(
-            NGINX,
-            [container],
-            volumes,
-            USER,
-            METRICS,
-            init_containers=init_containers,
-            grace_seconds=_grace_seconds(settings),
-            replicas=settings.replicas,
-            autoscaled=settings.autoscaling is not None,
-            depends_on=[*self.policies, *([after] if after else [])],
-        )
-        scaled = deployment(workload, stack=stack, parent=self)
-        self.pods = scaled
-        if settings.autoscaling:
-            _autoscaler(settings, settings.autoscaling, scaled, stack=stack)
-        pod_monitor(workload, stack=stack, parent=self)
-        most = settings.autoscaling.max_replicas if settings.autoscaling else settings.replicas
-        disruption_budget(NGINX, most, stack=stack, parent=self)
-        exposed = expose(NGINX, settings.service, port=HTTP, node_port=settings.node_port, stack=stack, parent=self)
-        self.url, self.node_port = exposed.url, exposed.node_port
-        self.register_outputs({"url": self.url, "node_port": self.node_port, "image": self.image})
+        return volumes, mounts
+
+
+def _documents(settings: NginxSettings, endpoint: str, namespace: str, plus: LicensedPlus | None) -> dict[str, str]:
+    """Returns the files that NGINX reads from the config object, by name."""
+    document = nginx_conf(settings, exporter=endpoint, namespace=namespace, plus=plus.settings if plus else None)
+    files = {"nginx.conf": document, **upstream_files(settings)}
+    if settings.exporter.ca_bundle:
+        files[CA_FILE] = settings.exporter.ca_bundle
+    if plus and plus.settings.usage_report.ca_bundle:
+        files[REPORT_CA_FILE] = plus.settings.usage_report.ca_bundle
+    return files
 
 
 def licensed_plus(settings: Settings) -> LicensedPlus | None:
-    """What runs NGINX Plus, with that edition and a license."""
+    """Returns what NGINX Plus needs; none if the edition is another, or there is no license."""
     if settings.edition != "plus" or settings.nginx_license_jwt is None:
         return None
     return LicensedPlus(settings.plus, settings.nginx_license_jwt)
 
 
+def _egress(
+    settings: NginxSettings,
+    namespace: str,
+    exporter: Endpoint | None,
+    plus: LicensedPlus | None,
+    backends: Sequence[tuple[str, int]],
+) -> list[NetworkPolicyEgressRuleArgs]:
+    own = None if settings.exporter.endpoint else exporter
+    return [
+        to_dns(),
+        *([to_component(own.component, own.port)] if own else []),
+        *to_hosts([*_destinations(settings, namespace, plus), *backends], namespace),
+    ]
+
+
 def _destinations(settings: NginxSettings, namespace: str, plus: LicensedPlus | None) -> list[tuple[str, int]]:
-    """What NGINX connects to outside of the stack's components."""
+    """Returns the hosts outside of the stack's components that NGINX connects to."""
     hosts = settings.destinations(namespace)
     if plus:
         report = plus.settings.usage_report
@@ -239,33 +233,6 @@ def _grace_seconds(settings: NginxSettings) -> int:
     return int(seconds(settings.shutdown.delay) + seconds(settings.shutdown.timeout)) + LAST_EXPORT_SECONDS
 
 
-def _autoscaler(settings: NginxSettings, autoscaling: Autoscaling, scaled: Deployment, *, stack: StackContext) -> None:
-    # Imported here: few stacks need it.
-    from pulumi_kubernetes.autoscaling.v2 import (  # noqa: PLC0415
-        CrossVersionObjectReferenceArgs,
-        HorizontalPodAutoscaler,
-        HorizontalPodAutoscalerSpecArgs,
-        MetricSpecArgs,
-        MetricTargetArgs,
-        ResourceMetricSourceArgs,
-    )
-
-    target = MetricTargetArgs(type="Utilization", average_utilization=autoscaling.cpu)
-    HorizontalPodAutoscaler(
-        scaled.pulumi_resource_name,
-        metadata=stack.metadata(AUTOSCALER, NGINX, NGINX, annotations={"pulumi.com/skipAwait": "true"}),
-        spec=HorizontalPodAutoscalerSpecArgs(
-            scale_target_ref=CrossVersionObjectReferenceArgs(
-                api_version="apps/v1", kind="Deployment", name=scaled.metadata["name"]
-            ),
-            min_replicas=settings.replicas,
-            max_replicas=autoscaling.max_replicas,
-            metrics=[MetricSpecArgs(type="Resource", resource=ResourceMetricSourceArgs(name="cpu", target=target))],
-        ),
-        opts=pulumi.ResourceOptions(parent=scaled),
-    )
-
-
 def _file(volume: str, file: str) -> VolumeMountArgs:
     return VolumeMountArgs(name=volume, mount_path=f"{FOLDER}/{file}", sub_path=file, read_only=True)
 
@@ -275,24 +242,24 @@ def _container(image: pulumi.Output[str], settings: NginxSettings, mounts: list[
         name=NGINX,
         image=image,
         ports=[
-            ContainerPortArgs(name="http", container_port=HTTP_PORT),
-            ContainerPortArgs(name="health", container_port=HEALTH_PORT),
+            ContainerPortArgs(name=PORT_NAME, container_port=HTTP_PORT),
+            ContainerPortArgs(name=METRICS.port_name, container_port=METRICS.port),
         ],
         resources=resources(settings.resources),
         security_context=container_security(),
         readiness_probe=ready_when("/healthz", HEALTH_PORT, after_seconds=NETWORK_SECONDS),
         liveness_probe=alive_while("/healthz", HEALTH_PORT),
-        # Nodes are told of the new pod before this one stops to take connections.
+        # Nodes learn of the new pod before this one stops taking connections.
         lifecycle=stop_after(int(seconds(settings.shutdown.delay))),
         volume_mounts=[*mounts, VolumeMountArgs(name="tmp", mount_path="/tmp")],  # noqa: S108 - in the container
     )
 
 
 def _resolving(image: pulumi.Output[str], settings: NginxSettings) -> ContainerArgs:
-    """What writes the pod's nameservers into the upstreams, once, before NGINX starts.
+    """Returns the init container that writes the pod's nameservers into the upstreams before NGINX starts.
 
-    NGINX cannot read them, and no other place knows them: kubelets write them into their pods, and they are the DNS
-    Service's, a node's own cache or a cloud's, under whatever domain.
+    NGINX cannot read resolv.conf, and only the pod has it: the kubelet writes it. The nameservers may be the DNS
+    Service, a node's own cache or a cloud's, under any domain.
     """
     template, target = f"{_TEMPLATES_FOLDER}/{UPSTREAMS_FILE}", f"{UPSTREAMS_FOLDER}/{UPSTREAMS_FILE}"
     addresses = ObjectFieldSelectorArgs(field_path="status.podIPs")

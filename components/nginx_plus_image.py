@@ -1,4 +1,4 @@
-"""The image of NGINX Plus, built from `docker/nginx-plus`."""
+"""The image of NGINX Plus, which Pulumi builds from `docker/nginx-plus`."""
 
 import re
 
@@ -9,39 +9,40 @@ from settings import PlusSettings, Settings
 from settings.stack import Login
 
 FOLDER = "docker/nginx-plus"
-"""From the program's folder, which both the engine and the provider run in."""
+"""The folder of the Dockerfile, from the program's folder, in which both the engine and the provider run."""
 
 _INSTALL_FAILURES = {
-    41: "Debian's packages could not be installed: can the builder reach Debian's mirror? A base image with another "
-    "mirror is `plus.baseImage`",
-    42: "the package repository refused `nginxRepoCrt` and `nginxRepoKey`, new ones of which are at my.f5.com, or "
-    "has no `plus.release` of that name for the Debian of `plus.baseImage`",
-    43: "the package repository's certificate is not trusted: `plus.packages.caBundle` is for an authority of your own",
+    41: "apt could not install Debian's packages: can the builder reach Debian's mirror? `plus.baseImage` can name a "
+    "base image with another mirror",
+    42: "the package repository refused `nginxRepoCrt` and `nginxRepoKey` (my.f5.com has new ones), or has no "
+    "`plus.release` of that name for the Debian of `plus.baseImage`",
+    43: "the builder does not trust the package repository's certificate: `plus.packages.caBundle` is for an authority "
+    "of your own",
     44: "the packages are signed with none of the keys in `plus.packages.fingerprints`",
-    45: "the package repository could not be reached: `plus.packages.repository`, `plus.packages.signingKey`",
-    47: "`plus.baseImage` has a user or group nginx, or 101, already: take plain Debian",
+    45: "the builder could not reach the package repository: `plus.packages.repository`, `plus.packages.signingKey`",
     46: "`plus.release` has no nginx-plus with nginx-plus-module-otel for the Debian of `plus.baseImage`",
+    47: "`plus.baseImage` already has a user or group nginx, or 101: use plain Debian",
 }
-"""By the exit status of the Dockerfile's `install.sh`."""
+"""The causes of a failed build, by the exit code of the Dockerfile's `install.sh`."""
 
 _FAILURES = (
     (r"failed to resolve source metadata|pull access denied|manifest unknown",
-     "the base image could not be pulled: `plus.baseImage`, `imageRegistry`, `registryUsername`"),
+     "the builder could not pull the base image: `plus.baseImage`, `imageRegistry`, `registryUsername`"),
     (r"\b413\b|entity too large", "the registry of `plus.repository` takes no layer of that size"),
     (r"\b40[13]\b|unauthorized|denied|authentication required|no basic auth", "the registry refused the login: "
      "`registryUsername`, `registryPassword`, and whether that user may push to `plus.repository`"),
     (r"connection refused|no such host|i/o timeout|server misbehaving|no route to host|failed to push",
-     "the registry could not be reached: `plus.repository`, `plus.baseImage`, `plus.cache`"),
-    (r"builder|buildkit|docker daemon|docker\.sock", "no builder could be used: `plus.builder`, see `docker buildx`"),
+     "the builder could not reach the registry: `plus.repository`, `plus.baseImage`, `plus.cache`"),
+    (r"builder|buildkit|docker daemon|docker\.sock", "there is no usable builder: `plus.builder`, see `docker buildx`"),
 )  # fmt: skip
-"""By what is said of a build that failed outside `install.sh`; the first that matches."""
+"""The causes of a build that failed outside `install.sh`, by patterns of the provider's error. The first match wins."""
 
 
 class NginxPlusImage(pulumi.ComponentResource):
-    """NGINX Plus with its OpenTelemetry module, built and pushed when its release or `plus.rebuild` changes.
+    """NGINX Plus with its OpenTelemetry module. Pulumi builds and pushes it when the release or `plus.rebuild` changes.
 
-    A preview builds nothing and asks no builder or registry. A new certificate or key builds nothing either: what they
-    fetch is the same. The image stays in the registry when the stack is destroyed: others may run it.
+    A preview builds nothing and asks no builder or registry. A new certificate or key builds nothing either, because
+    they fetch the same packages. `pulumi destroy` leaves the image in the registry, because others may run it.
     """
 
     reference: pulumi.Output[str]
@@ -62,14 +63,14 @@ class NginxPlusImage(pulumi.ComponentResource):
 
         Args:
             name: the resource's name.
-            settings: what can be configured; `repository` is set.
-            base_image: the image of Debian, as it is pulled.
+            settings: NGINX Plus' settings, with a `repository`.
+            base_image: the reference by which the builder pulls Debian.
             certificate: the client certificate of the package repository.
             key: its key.
-            login: who pulls and pushes; none where the builder's own logins do.
+            login: the user who pulls and pushes; none to use the builder's own logins.
             opts: the usual options.
         """
-        # Imported here: it is a part of each preview's time, and NGINX, open source, does not need it.
+        # Imported here: the import adds to each preview's time, and open source NGINX does not need it.
         import pulumi_docker_build as docker_build  # noqa: PLC0415
 
         super().__init__("nginx-tracing:index:NginxPlusImage", name, None, opts)
@@ -124,10 +125,10 @@ class NginxPlusImage(pulumi.ComponentResource):
 
 
 def nginx_plus_image(name: str, settings: Settings) -> NginxPlusImage:
-    """The image that a stack's settings ask for.
+    """Registers the build of the image that a stack's settings ask for.
 
     Raises:
-        ValueError: they have not the repository's certificate and key.
+        ValueError: the settings lack the repository's certificate or key.
     """
     if settings.nginx_repo_crt is None or settings.nginx_repo_key is None:
         raise ValueError("neither nginxRepoCrt and nginxRepoKey nor plus.image")
@@ -142,19 +143,19 @@ def nginx_plus_image(name: str, settings: Settings) -> NginxPlusImage:
 
 
 def explanation(said: str) -> str:
-    """What a person should look at after a build failed.
+    """Returns the cause of a failed build, and the keys of the configuration to look at.
 
     Args:
-        said: what the provider said of it.
+        said: the provider's error.
     """
     status = re.search(r"exit code: (\d+)", said)
     meant = _INSTALL_FAILURES.get(int(status[1])) if status else None
     if status is None:
         meant = next((words for pattern, words in _FAILURES if re.search(pattern, said, re.IGNORECASE)), None)
-    return f"The image of NGINX Plus was not built: {meant or 'see what its build said'}. What runs goes on running."
+    return f"Pulumi did not build the image of NGINX Plus: {meant or 'see what its build said'}. Running pods go on."
 
 
 def _explain(failed: pulumi.ErrorHookArgs) -> bool:
-    """Names the configuration's keys beside the provider's own words; never tries again."""
+    """Names the configuration's keys beside the provider's own words. It never lets the provider try again."""
     pulumi.log.error(explanation("\n".join(failed.errors)))
     return False

@@ -12,9 +12,9 @@ from pulumi_kubernetes.core.v1 import (
     SecretKeySelectorArgs,
     ServiceAccount,
     ServicePortArgs,
+    VolumeArgs,
     VolumeMountArgs,
 )
-from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicyEgressRuleArgs, NetworkPolicyIngressRuleArgs
 
 from components.documents import dump
@@ -32,28 +32,18 @@ from components.documents.collector import (
     proxy_url,
     secret_files,
 )
-from components.kubernetes import (
-    Endpoint,
-    Metrics,
-    Workload,
+from components.kubernetes.component import Component
+from components.kubernetes.containers import (
     alive_while,
-    config_object,
-    config_volume,
     container_security,
-    deployment,
-    disruption_budget,
     go_memory_limit,
-    pod_monitor,
     ready_when,
     resources,
-    secret_object,
-    secret_volume,
-    service,
-    stateful_set,
     stop_after,
 )
-from components.labels import COLLECTOR, NGINX
-from components.network import (
+from components.kubernetes.files import config_object, config_volume, secret_object, secret_volume
+from components.kubernetes.monitoring import Metrics, pod_monitor
+from components.kubernetes.network import (
     from_anywhere,
     from_component,
     from_namespaces,
@@ -63,8 +53,12 @@ from components.network import (
     to_hosts,
     to_kubernetes_api,
 )
-from components.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Kind
-from components.stack import StackContext
+from components.kubernetes.pod_template import Workload
+from components.kubernetes.services import Endpoint, service
+from components.kubernetes.stack import StackContext
+from components.kubernetes.workload import deployment, disruption_budget, stateful_set
+from components.plan.labels import COLLECTOR, NGINX
+from components.plan.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT
 from settings import CollectorSettings
 from settings.limits import Exports
 from settings.types import amount, split_endpoint
@@ -72,26 +66,23 @@ from settings.types import amount, split_endpoint
 METRICS = Metrics("metrics", METRICS_PORT)
 DELAY_SECONDS = 5
 GRACE_SECONDS = DELAY_SECONDS + 40
-"""What is in memory goes to its backends after a pod's end was decided, if they take it."""
+"""Meanwhile a Collector that ends sends its memory's spans to the backends, if they take them."""
 
 USER = 10001
 """The image's own user."""
 
 
-class OtelCollector(pulumi.ComponentResource):
-    """A Collector that takes spans from inside the cluster, batches them and sends them on until they are taken.
+class OtelCollector(Component):
+    """A Collector that takes spans from inside the cluster, batches them and sends them on until backends take them.
 
-    What it holds is in memory, and lost when it is killed, or in a volume, and sent by the next one.
+    It holds spans in memory, which are lost if it is killed, or on a volume, from which the next one sends them.
     """
 
     otlp_endpoint: Endpoint
-    """Where spans are received, OTLP over gRPC without TLS."""
+    """Where the Collector receives spans, OTLP over gRPC without TLS."""
 
     pods: pulumi.CustomResource
-    """The workload: there, or updated, once its pods are Ready."""
-
-    policies: list[pulumi.Resource]
-    """The network policies that its pods need; none where they are off."""
+    """The workload. Pulumi has made or updated it once its pods are Ready."""
 
     def __init__(
         self,
@@ -108,92 +99,93 @@ class OtelCollector(pulumi.ComponentResource):
 
         Args:
             name: the resource's name.
-            settings: what can be configured.
-            stack: what holds for all components.
+            settings: the Collector's settings.
+            stack: the settings and the namespace that all components share.
             backend: the stack's own Tempo; none if it has none.
-            exports: what NGINX sends.
-            backends: where Services lead that exporters name, as far as that is no pod of their namespace.
+            exports: the sizes of NGINX's exports.
+            backends: the addresses behind the Services of `settings.exporters` that have no pods.
             opts: the usual options.
         """
-        super().__init__("nginx-tracing:index:OtelCollector", name, None, opts)
+        super().__init__("nginx-tracing:index:OtelCollector", name, COLLECTOR, stack, opts)
+        self._settings = settings
         self.otlp_endpoint = Endpoint(COLLECTOR, stack.namespace_name, OTLP_PORT)
-
-        document = collector_document(
-            settings,
-            backend=str(backend) if backend else None,
-            namespace=stack.namespace_name,
-            exports=exports,
-        )
-        files = {"config.yaml": dump(document)} | certificate_files(settings.exporters)
-        volumes = [config_volume(config_object(COLLECTOR, files, stack=stack, parent=self))]
-        mounts = [VolumeMountArgs(name="config", mount_path=FOLDER, read_only=True)]
-        if settings.queue.is_persistent:
-            mounts.append(VolumeMountArgs(name="queue", mount_path=QUEUE_FOLDER))
-        secrets = secret_files(settings.exporters)
-        if secrets:
-            volumes.append(secret_volume(secret_object(COLLECTOR, secrets, stack=stack, parent=self)))
-            mounts.append(VolumeMountArgs(name="secrets", mount_path=SECRETS_FOLDER, read_only=True))
-        account = _pod_reader(stack, self) if settings.kubernetes_attributes else None
-        container = _container(settings, stack.images["collector"], mounts, self._proxy(settings, stack))
+        volumes, mounts = self._files(backend, exports)
+        account = _pod_reader(self) if settings.kubernetes_attributes else None
+        container = _container(settings, stack.images["collector"], mounts, self._proxy())
         self.policies = network_policy(
-            COLLECTOR,
-            ingress=_ingress(settings),
-            egress=_egress(settings, backend, stack, backends),
-            stack=stack,
-            parent=self,
+            self, ingress=_ingress(settings), egress=_egress(settings, backend, stack, backends)
         )
         workload = Workload(
-            COLLECTOR,
             [container],
             volumes,
             USER,
             METRICS,
-            grace_seconds=GRACE_SECONDS,
+            GRACE_SECONDS,
             replicas=settings.replica_count,
             service_account=account,
             depends_on=self.policies,
         )
-        if settings.queue.is_persistent:
-            queue = settings.queue
-            self.pods = stateful_set(
-                workload, "queue", size=queue.size, storage_class=queue.storage_class, stack=stack, parent=self
-            )
+        queue = settings.queue
+        if queue.is_persistent:
+            self.pods = stateful_set(self, workload, "queue", size=queue.size, storage_class=queue.storage_class)
         else:
-            self.pods = deployment(workload, stack=stack, parent=self)
-        pod_monitor(workload, stack=stack, parent=self)
-        disruption_budget(COLLECTOR, settings.replica_count, stack=stack, parent=self)
-        ports = [
-            ServicePortArgs(name=port_name, port=port, target_port=port_name)
-            for port_name, port in _ports(settings).items()
-            # Counters and health are each pod's own: who reads them asks the pods.
-            if port not in {HEALTH_PORT, METRICS_PORT}
-        ]
-        service(COLLECTOR, ports, stack=stack, parent=self)
+            self.pods = deployment(self, workload)
+        pod_monitor(self, METRICS)
+        disruption_budget(self, settings.replica_count)
+        service(self, _service_ports(settings))
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint)})
 
-    def _proxy(self, settings: CollectorSettings, stack: StackContext) -> list[EnvVarArgs]:
-        """The variables of the proxy, which the Collector and gRPC read; with a login they are in a Secret."""
-        proxy = settings.proxy
+    def _files(self, backend: Endpoint | None, exports: Exports) -> tuple[list[VolumeArgs], list[VolumeMountArgs]]:
+        """Makes the objects with the Collector's files. Returns the pods' volumes, and the container's mounts."""
+        document = collector_document(
+            self._settings,
+            backend=str(backend) if backend else None,
+            namespace=self.stack.namespace_name,
+            exports=exports,
+        )
+        files = {"config.yaml": dump(document)} | certificate_files(self._settings.exporters)
+        volumes = [config_volume(config_object(self, files))]
+        mounts = [VolumeMountArgs(name="config", mount_path=FOLDER, read_only=True)]
+        if self._settings.queue.is_persistent:
+            # The StatefulSet adds this volume to each pod.
+            mounts.append(VolumeMountArgs(name="queue", mount_path=QUEUE_FOLDER))
+        if secrets := secret_files(self._settings.exporters):
+            volumes.append(secret_volume(secret_object(self, secrets)))
+            mounts.append(VolumeMountArgs(name="secrets", mount_path=SECRETS_FOLDER, read_only=True))
+        return volumes, mounts
+
+    def _proxy(self) -> list[EnvVarArgs]:
+        """Returns the proxy's variables, which the Collector and gRPC read. A Secret has them if there is a login."""
+        proxy = self._settings.proxy
         if proxy is None:
             return []
         names, url = ("HTTP_PROXY", "HTTPS_PROXY"), proxy_url(proxy)
-        # Before NO_PROXY comes nothing that it needs: the kubelet knows the API server's address by itself.
-        past = EnvVarArgs(name="NO_PROXY", value=not_proxied(settings))
+        # NO_PROXY refers to a variable of the kubelet's, the API server's address, and to none of the variables here.
+        past = EnvVarArgs(name="NO_PROXY", value=not_proxied(self._settings))
         if proxy.password is None:
             return [*(EnvVarArgs(name=name, value=url) for name in names), past]
-        secret = secret_object(COLLECTOR, {"url": url}, stack=stack, parent=self, name="proxy")
+        secret = secret_object(self, {"url": url}, "proxy")
         source = EnvVarSourceArgs(secret_key_ref=SecretKeySelectorArgs(name=secret.metadata["name"], key="url"))
         return [*(EnvVarArgs(name=name, value_from=source) for name in names), past]
 
 
 def _ports(settings: CollectorSettings) -> dict[str, int]:
-    ports = {"otlp-grpc": OTLP_PORT, "metrics": METRICS_PORT, "health": HEALTH_PORT}
+    ports = {"otlp-grpc": OTLP_PORT, METRICS.port_name: METRICS.port, "health": HEALTH_PORT}
     return ports | ({"otlp-http": OTLP_HTTP_PORT} if settings.receivers.http else {})
+
+
+def _service_ports(settings: CollectorSettings) -> list[ServicePortArgs]:
+    return [
+        ServicePortArgs(name=name, port=port, target_port=name)
+        for name, port in _ports(settings).items()
+        # Each pod has counters and health of its own: whoever reads them asks the pods.
+        if port not in {HEALTH_PORT, METRICS_PORT}
+    ]
 
 
 def _ingress(settings: CollectorSettings) -> list[NetworkPolicyIngressRuleArgs]:
     ports = [OTLP_PORT, *([OTLP_HTTP_PORT] if settings.receivers.http else [])]
-    # Counters are no secret, and who reads them is the cluster's matter: Prometheus, or the API server for `probe`.
+    # Counters are no secret. The cluster decides who reads them: Prometheus, or the API server for `probe`.
     rules = [from_component(NGINX, *ports), from_anywhere(METRICS_PORT)]
     return [*rules, from_namespaces(settings.receivers.namespaces, *ports)] if settings.receivers.namespaces else rules
 
@@ -219,7 +211,7 @@ def _container(
         name=COLLECTOR,
         image=image,
         args=[f"--config={FOLDER}/config.yaml"],
-        # Half as many rounds of garbage collection: a fifth of the CPU time at 500 spans a second.
+        # GOGC 200 halves the rounds of garbage collection, which saves a fifth of the CPU time at 500 spans a second.
         env=[
             go_memory_limit(settings.resources),
             EnvVarArgs(name="GOGC", value="200"),
@@ -231,26 +223,26 @@ def _container(
         security_context=container_security(),
         readiness_probe=ready_when("/", HEALTH_PORT),
         liveness_probe=alive_while("/", HEALTH_PORT),
-        # NGINX is told of the new pod before this one stops to listen.
+        # NGINX learns of the new pod before this one stops listening.
         lifecycle=stop_after(DELAY_SECONDS),
         volume_mounts=mounts,
     )
 
 
 def _cores(settings: CollectorSettings) -> EnvVarArgs:
-    """The cores that Go uses: those of the CPU limit, else one.
+    """Returns the number of cores that Go uses: those of the CPU limit, else one.
 
-    Go takes all of the node's by default, and its threads wake for each message: a sixth of the CPU time at 500 spans a
-    second, with two cores. One core took 244 000 spans a second from the official module; for more load there are more
-    replicas.
+    Go uses all cores of the node by default, and its threads wake for each message. That costs a sixth of the CPU time
+    at 500 spans a second, with two cores. One core took 244 000 spans a second from the official module; more load
+    needs more replicas.
     """
     limit = settings.resources.cpu_limit
     return EnvVarArgs(name="GOMAXPROCS", value=str(ceil(amount(limit))) if limit else "1")
 
 
-def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[str]:
-    """An account that may read the namespace's pods, and no other's; gives its name."""
-    # Imported here: each group of the Kubernetes SDK costs a part of a second, and few stacks need this one.
+def _pod_reader(owner: Component) -> pulumi.Output[str]:
+    """Makes an account that may read the pods of the namespace, and of no other. Returns its name."""
+    # Imported here: each group of the Kubernetes SDK takes a part of a second, and few stacks need this one.
     from pulumi_kubernetes.rbac.v1 import (  # noqa: PLC0415
         PolicyRuleArgs,
         Role,
@@ -259,29 +251,27 @@ def _pod_reader(stack: StackContext, parent: pulumi.Resource) -> pulumi.Output[s
         SubjectArgs,
     )
 
-    name, options = parent.pulumi_resource_name, pulumi.ResourceOptions(parent=parent)
-
-    def named(kind: Kind) -> ObjectMetaArgs:
-        return stack.metadata(kind, COLLECTOR, COLLECTOR)
-
-    account = ServiceAccount(name, metadata=named(SERVICE_ACCOUNT), automount_service_account_token=False, opts=options)
+    name = owner.resource_name
+    account = ServiceAccount(
+        name, metadata=owner.metadata(SERVICE_ACCOUNT), automount_service_account_token=False, opts=owner.own
+    )
     verbs = ["get", "list", "watch"]
     role = Role(
         name,
-        metadata=named(ROLE),
+        metadata=owner.metadata(ROLE),
         rules=[
             PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=verbs),
-            # A pod's Deployment is known by its ReplicaSet.
+            # The Collector finds a pod's Deployment by its ReplicaSet.
             PolicyRuleArgs(api_groups=["apps"], resources=["replicasets"], verbs=verbs),
         ],
-        opts=options,
+        opts=owner.own,
     )
     binding = RoleBinding(
         name,
-        metadata=named(ROLE_BINDING),
+        metadata=owner.metadata(ROLE_BINDING),
         role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=role.metadata["name"]),
-        subjects=[SubjectArgs(kind="ServiceAccount", name=account.metadata["name"], namespace=stack.namespace)],
-        opts=options,
+        subjects=[SubjectArgs(kind="ServiceAccount", name=account.metadata["name"], namespace=owner.stack.namespace)],
+        opts=owner.own,
     )
-    # Not before the account may do it: the Collector would end at once.
+    # The name is known once the account has its rights: without them the Collector would end at once.
     return pulumi.Output.all(account.metadata["name"], binding.id).apply(lambda known: str(known[0]))

@@ -1,9 +1,10 @@
-"""Grafana Tempo, the backend that keeps and finds traces, behind a gateway that lets others read them and no more."""
+"""Grafana Tempo, the backend that keeps and finds traces, behind a gateway that allows only to read them."""
 
 from collections.abc import Sequence
 
 import pulumi
-from pulumi_kubernetes.core.v1 import ContainerArgs, ContainerPortArgs, ServicePortArgs, VolumeMountArgs
+from pulumi_kubernetes.core.v1 import ContainerArgs, ContainerPortArgs, ServicePortArgs, VolumeArgs, VolumeMountArgs
+from pulumi_kubernetes.networking.v1 import NetworkPolicyEgressRuleArgs, NetworkPolicyIngressRuleArgs
 from pydantic import SecretStr
 
 from components.documents import dump
@@ -19,61 +20,57 @@ from components.documents.tempo_gateway import (
     gateway_conf,
     password_file,
 )
-from components.exposure import clients, expose
-from components.kubernetes import (
-    Endpoint,
-    Metrics,
-    Workload,
+from components.kubernetes.component import Component
+from components.kubernetes.containers import (
     alive_while,
-    config_object,
-    config_volume,
     container_security,
-    deployment,
-    empty_volume,
     go_memory_limit,
-    pod_monitor,
     ready_when,
     resources,
-    secret_object,
-    secret_volume,
-    service,
     started_when,
-    stateful_set,
 )
-from components.labels import COLLECTOR, TEMPO
-from components.network import from_anywhere, from_component, network_policy, to_dns, to_hosts
-from components.objects import RECEIVER
-from components.pods import GATEWAY
-from components.stack import StackContext
+from components.kubernetes.exposure import PORT_NAME, clients, expose
+from components.kubernetes.files import config_object, config_volume, empty_volume, secret_object, secret_volume
+from components.kubernetes.monitoring import Metrics, pod_monitor
+from components.kubernetes.network import from_anywhere, from_component, network_policy, to_dns, to_hosts
+from components.kubernetes.pod_template import Workload
+from components.kubernetes.services import Endpoint, service
+from components.kubernetes.stack import StackContext
+from components.kubernetes.workload import deployment, stateful_set
+from components.plan.labels import COLLECTOR, RECEIVER, TEMPO
+from components.plan.pods import GATEWAY
 from settings import TempoSettings
 from settings.tempo import Gateway
 
 METRICS = Metrics("metrics", INSIDE_PORT)
+OTLP = "otlp-grpc"
+"""The name of the receiver's port."""
+
 GRACE_SECONDS = 15
-"""For two of them Tempo takes what is on its way (`final_sleep`); then it writes that to its disk within a second.
-Completing a block may take longer: cut off, it is done at the next start. Meanwhile spans wait in the Collector."""
+"""Tempo goes on taking spans for 2 s (`final_sleep`), then writes them to its disk within 1 s. Completing a block may
+take longer: if the kubelet cuts it off, Tempo completes the block at its next start. Meanwhile spans wait in the
+Collector."""
 
 USER = 10001
 """The image's own user."""
 
-
 START_SECONDS = 3600
-"""/ready is 503 while Tempo replays its write-ahead log, which may take long after a long time on a full volume; only a
-start that never ends is begun again. A smaller limit would restart a Tempo that was about to be Ready."""
+"""Our choice: only a start that never ends is begun again. /ready is 503 while Tempo replays its write-ahead log, which
+takes long after a long time on a full volume. A smaller limit would restart a Tempo that was about to be Ready."""
 
 USAGE_REPORT = ("stats.grafana.org", 443)
-"""Where Tempo sends its statistics of use."""
+"""Where Tempo sends its usage statistics."""
 
 
-class TempoBackend(pulumi.ComponentResource):
-    """A monolithic Tempo with OTLP inside the cluster, whose traces are read through a gateway in its pod.
+class TempoBackend(Component):
+    """A monolithic Tempo with OTLP inside the cluster. Clients read its traces through a gateway in its pod.
 
-    It keeps traces on the pod's own disk, where they are gone with the pod, or on a volume. Not for object storage, nor
-    for more than one replica, which would each know a part of the traces.
+    It keeps traces on the pod's own disk, which ends with the pod, or on a volume. It has neither object storage nor a
+    second replica: each replica would know a part of the traces.
     """
 
     otlp_endpoint: Endpoint
-    """Where spans are received, OTLP over gRPC without TLS."""
+    """Where Tempo receives spans, OTLP over gRPC without TLS."""
 
     url: pulumi.Output[str] | None
     """Tempo's read API for clients: `/api/search`, `/api/traces/<trace ID>`. Known after `publish`."""
@@ -82,10 +79,7 @@ class TempoBackend(pulumi.ComponentResource):
     """The port on every node; none with ClusterIP. Known after `publish`."""
 
     user: str | None
-    """Whose password the read API asks for; none where it asks for none."""
-
-    policies: list[pulumi.Resource]
-    """The network policies that its pods need; none where they are off."""
+    """The user whose password the read API asks for; none if it asks for none."""
 
     def __init__(
         self,
@@ -100,79 +94,73 @@ class TempoBackend(pulumi.ComponentResource):
 
         Args:
             name: the resource's name.
-            settings: what can be configured.
-            stack: what holds for all components.
-            password: the read API's; none to let everybody read who reaches it.
+            settings: Tempo's settings.
+            stack: the settings and the namespace that all components share.
+            password: the read API's password; none to let everybody read who reaches the API.
             opts: the usual options.
         """
-        super().__init__("nginx-tracing:index:TempoBackend", name, None, opts)
-        self._settings, self._stack = settings, stack
+        super().__init__("nginx-tracing:index:TempoBackend", name, TEMPO, stack, opts)
+        self._settings = settings
         self.user = USER_NAME if password else None
-        # A Service of its own: every port of the clients' Service would be open on the nodes.
+        # A Service of its own: Kubernetes would open each port of the clients' Service on the nodes.
         self.otlp_endpoint = Endpoint(TEMPO, stack.namespace_name, OTLP_PORT, RECEIVER)
+        volumes = self._volumes(password)
+        self.policies = network_policy(self, ingress=_ingress(settings), egress=_egress(settings, stack))
+        workload = Workload(
+            [
+                _container(settings, stack.images["tempo"]),
+                _gateway(settings.gateway, stack.images["gateway"], has_password=password is not None),
+            ],
+            volumes,
+            USER,
+            METRICS,
+            GRACE_SECONDS,
+            depends_on=self.policies,
+        )
+        storage = settings.persistence
+        if storage.size is None:
+            deployment(self, workload)
+        else:
+            stateful_set(self, workload, "data", size=storage.size, storage_class=storage.storage_class)
+        pod_monitor(self, METRICS)
+        service(self, [ServicePortArgs(name=OTLP, port=OTLP_PORT, target_port=OTLP)], suffix=RECEIVER)
 
+    def _volumes(self, password: SecretStr | None) -> list[VolumeArgs]:
         files = {
-            "tempo.yaml": dump(tempo_document(settings)),
+            "tempo.yaml": dump(tempo_document(self._settings)),
             f"gateway-{CONF_FILE}": gateway_conf(has_password=password is not None),
         }
-        volumes = [config_volume(config_object(TEMPO, files, stack=stack, parent=self)), empty_volume("tmp")]
-        volumes.append(empty_volume("gateway-tmp"))
+        volumes = [config_volume(config_object(self, files)), empty_volume("tmp"), empty_volume("gateway-tmp")]
         if password:
-            line = password_file(password.get_secret_value(), salt_of=stack.namespace_name)
-            volumes.append(secret_volume(secret_object(TEMPO, {PASSWORD_FILE: line}, stack=stack, parent=self)))
-        containers = [
-            _container(settings, stack.images["tempo"]),
-            _gateway(settings.gateway, stack.images["gateway"], has_password=password is not None),
-        ]
-        self.policies = network_policy(
-            TEMPO,
-            ingress=[
-                *clients(settings.service, PUBLIC_PORT),
-                # Counters are no secret, and who reads them is the cluster's matter, as for the Collector.
-                from_anywhere(INSIDE_PORT),
-                from_component(COLLECTOR, OTLP_PORT),
-            ],
-            egress=[to_dns(), *to_hosts([USAGE_REPORT], stack.namespace_name)] if settings.usage_report else [],
-            stack=stack,
-            parent=self,
-        )
-        persistence = settings.persistence
-        if persistence.size is None:
-            volumes.append(empty_volume("data"))
-        workload = Workload(TEMPO, containers, volumes, USER, METRICS, GRACE_SECONDS, depends_on=self.policies)
-        if persistence.size is None:
-            deployment(workload, stack=stack, parent=self)
-        else:
-            stateful_set(
-                workload,
-                "data",
-                size=persistence.size,
-                storage_class=persistence.storage_class,
-                stack=stack,
-                parent=self,
-            )
-        pod_monitor(workload, stack=stack, parent=self)
-        receiver = ServicePortArgs(name="otlp-grpc", port=OTLP_PORT, target_port="otlp-grpc")
-        service(TEMPO, [receiver], stack=stack, parent=self, suffix=RECEIVER)
+            line = password_file(password.get_secret_value(), salt_of=self.stack.namespace_name)
+            volumes.append(secret_volume(secret_object(self, {PASSWORD_FILE: line})))
+        return [*volumes, *([empty_volume("data")] if self._settings.persistence.size is None else [])]
 
     def publish(self, *, after: Sequence[pulumi.Resource]) -> None:
         """Makes the Service that clients read traces by, and registers the outputs.
 
         Args:
-            after: the Collector's pods. In an earlier version they sent spans by this Service, which has no port for
-                that any more; the pods of before the update still do, until new ones are Ready.
+            after: the Collector's pods. The pods of an earlier version send spans by this Service, which has lost its
+                port for that. Pulumi therefore updates it after the new pods are Ready.
         """
         exposed = expose(
-            TEMPO,
-            self._settings.service,
-            port=PUBLIC_PORT,
-            node_port=self._settings.node_port,
-            stack=self._stack,
-            parent=self,
-            after=after,
+            self, self._settings.service, port=PUBLIC_PORT, node_port=self._settings.node_port, after=after
         )
         self.url, self.node_port = exposed.url, exposed.node_port
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint), "url": self.url, "node_port": self.node_port})
+
+
+def _ingress(settings: TempoSettings) -> list[NetworkPolicyIngressRuleArgs]:
+    return [
+        *clients(settings.service, PUBLIC_PORT),
+        # Counters are no secret. The cluster decides who reads them, as it does for the Collector's.
+        from_anywhere(INSIDE_PORT),
+        from_component(COLLECTOR, OTLP_PORT),
+    ]
+
+
+def _egress(settings: TempoSettings, stack: StackContext) -> list[NetworkPolicyEgressRuleArgs]:
+    return [to_dns(), *to_hosts([USAGE_REPORT], stack.namespace_name)] if settings.usage_report else []
 
 
 def _container(settings: TempoSettings, image: str) -> ContainerArgs:
@@ -181,13 +169,13 @@ def _container(settings: TempoSettings, image: str) -> ContainerArgs:
         image=image,
         args=["-config.file=/etc/tempo/tempo.yaml"],
         env=[go_memory_limit(settings.resources)],
-        ports=[ContainerPortArgs(name="otlp-grpc", container_port=OTLP_PORT)],
+        ports=[ContainerPortArgs(name=OTLP, container_port=OTLP_PORT)],
         resources=resources(settings.resources),
         security_context=container_security(),
-        # Through the gateway, as Tempo listens on the pod's loopback address.
+        # The probes go through the gateway: Tempo listens on the pod's loopback address.
         startup_probe=started_when("/ready", INSIDE_PORT, within_seconds=START_SECONDS),
         readiness_probe=ready_when("/ready", INSIDE_PORT),
-        # Once it was Ready, a Tempo whose ingester or another part has ended is not Ready ever again, while it goes on
+        # A Tempo that was Ready stays unready for ever after its ingester or another part has ended, and goes on
         # answering: after /shutdown, for example. A minute of that is no pause.
         liveness_probe=alive_while("/ready", INSIDE_PORT),
         volume_mounts=[
@@ -200,7 +188,7 @@ def _container(settings: TempoSettings, image: str) -> ContainerArgs:
 
 def _gateway(settings: Gateway, image: str, *, has_password: bool) -> ContainerArgs:
     mounts = [
-        # A single file: the folder holds files of the image besides.
+        # A single file, because the folder also holds files of the image.
         VolumeMountArgs(
             name="config", mount_path=f"{FOLDER}/{CONF_FILE}", sub_path=f"gateway-{CONF_FILE}", read_only=True
         ),
@@ -212,8 +200,8 @@ def _gateway(settings: Gateway, image: str, *, has_password: bool) -> ContainerA
         name=GATEWAY,
         image=image,
         ports=[
-            ContainerPortArgs(name="http", container_port=PUBLIC_PORT),
-            ContainerPortArgs(name="metrics", container_port=INSIDE_PORT),
+            ContainerPortArgs(name=PORT_NAME, container_port=PUBLIC_PORT),
+            ContainerPortArgs(name=METRICS.port_name, container_port=METRICS.port),
         ],
         resources=resources(settings.resources),
         security_context=container_security(),

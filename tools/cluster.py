@@ -15,7 +15,7 @@ import httpx2
 from lightkube.config.client_adapter import Client, ConnectionParams
 from lightkube.core.exceptions import ConfigError
 
-from components.kubeconfig import read_config
+from components.cluster.kubeconfig import read_config
 from tools.errors import ToolError
 from tools.pulumi_cli import PulumiCli
 

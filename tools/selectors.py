@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from components.labels import PART_OF, own_labels
+from components.plan.labels import PART_OF, own_labels
 
 
 def _selector(labels: Mapping[str, str]) -> str:

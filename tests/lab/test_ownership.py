@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from components.objects import STACK_ANNOTATION
+from components.plan.objects import STACK_ANNOTATION
 from lab.cluster.lifecycle import kubectl
 from tests.lab.conftest import laid_out
 from tests.lab.test_previews import drift

@@ -135,7 +135,7 @@ def test_quotas_without_room_are_said_in_the_preview_all_at_once(program: Stack)
     assert f"{head} pods\nthe stack asks for 4 and has 0 of them; 1 of 2 are free" in said
     assert f"{head} requests.cpu\nthe stack asks for 210m and has 0 of them; 100m of 100m are free" in said
     assert f"{head} services.nodeports\nthe stack asks for 2 and has 0 of them; 1 of 1 are free" in said
-    assert f"{head} limits.cpu\nKubernetes refuses pods without a CPU limit where one counts" in said
+    assert f"{head} limits.cpu\nKubernetes refuses pods without a CPU limit if a quota counts it" in said
 
 
 def test_what_the_api_server_would_say_of_the_pods_is_said_in_the_preview(program: Stack) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from components.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
+from components.plan.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
 from lab.build.builder import build
 from lab.build.targets import VEGETA
 from lab.cluster.lifecycle import kubectl

@@ -1,10 +1,11 @@
-"""The program under Pulumi's mocks: fresh for each test, every registration recorded."""
+"""Runs the program under Pulumi's mocks, fresh for each test, and records every registration."""
 
 import asyncio
 import gc
 import runpy
 import signal
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Generator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import pytest
 from pulumi.runtime import mocks, set_all_config
 from pulumi.runtime.stack import run_pulumi_func
 
-from components import backends, cluster, ownership, target
-from components.findings import Findings
-from components.rollouts import Rollouts
+from components.cluster import backends, checks, identity, nodes, ownership
+from components.cluster.findings import Findings
+from components.cluster.rollouts import Rollouts
+from components.cluster.survey import Survey
 from lab.paths import REPOSITORY
+from tests.unit.fake_api import ApiOfObjects, FakeApi, serving
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
 """The key by which Pulumi marks a value as secret on the wire."""
@@ -25,7 +28,7 @@ SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the
 
 @dataclass
 class Program:
-    """What one run of the program registered and exported."""
+    """The registrations and outputs of one run of the program."""
 
     resources: dict[str, list[pulumi.runtime.MockResourceArgs]] = field(
         default_factory=dict[str, list[pulumi.runtime.MockResourceArgs]]
@@ -34,10 +37,10 @@ class Program:
     order: list[str] = field(default_factory=list[str])
     """The resources' names as they were registered."""
     state: dict[str, Any] | str | None = None
-    """The resources of the stack's state, by URN, or why it cannot be read; none where nobody is to ask for them."""
+    """The resources of the stack's state by URN, or the reason why it cannot be read. None: nobody must ask."""
 
     def inputs(self, kind: str) -> dict[str, dict[str, Any]]:
-        """The inputs of all resources of a kind (the last part of its type), by resource name."""
+        """Returns the inputs of all resources of a kind (the last part of its type), by resource name."""
         return {
             resource.name: dict(resource.inputs)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
             for token, resources in self.resources.items()
@@ -46,7 +49,7 @@ class Program:
         }
 
     def objects(self) -> list[dict[str, Any]]:
-        """The inputs of all Kubernetes objects."""
+        """Returns the inputs of all Kubernetes objects."""
         return [
             dict(resource.inputs)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
             for token, resources in self.resources.items()
@@ -55,16 +58,16 @@ class Program:
         ]
 
     def workloads(self) -> dict[str, dict[str, Any]]:
-        """The inputs of everything that makes pods."""
+        """Returns the inputs of the Deployments and StatefulSets, by resource name."""
         return self.inputs("Deployment") | self.inputs("StatefulSet")
 
     def pods(self) -> dict[str, dict[str, Any]]:
-        """The pod templates by workload."""
+        """Returns the pod templates by workload."""
         return {name: inputs["spec"]["template"] for name, inputs in self.workloads().items()}
 
 
 class Recorder(pulumi.runtime.Mocks):
-    """Answers as a cluster would: ids, NodePorts, names of auto-named objects."""
+    """Answers as a cluster does: with ids, NodePorts, and generated names."""
 
     def __init__(self, program: Program, *, preview: bool, balancer: dict[str, str] | None = None) -> None:
         self._program = program
@@ -79,17 +82,17 @@ class Recorder(pulumi.runtime.Mocks):
         if args.typ.startswith("kubernetes:"):
             state["metadata"] = {"name": f"{args.name}-1a2b3c4d"} | state.get("metadata", {})
         if args.typ.endswith(":Service"):
-            # The API server's dry run answers with ports as well, which the real Service will not get.
+            # The API server's dry run also answers with ports. The real Service will get others.
             ports = [{"nodePort": 31000 + number} | port for number, port in enumerate(state["spec"]["ports"])]
             state["spec"] = state["spec"] | {"ports": ports}
             state["status"] = {"loadBalancer": {"ingress": [self._balancer]} if self._balancer else {}}
         if args.typ == "docker-build:index:Image" and not self._preview:
             state["ref"] = f"{state['tags'][0]}@sha256:{'0' * 64}"
-        # In a preview the engine knows no id of what does not exist yet.
+        # In a preview the engine knows no id of a resource that does not exist yet.
         return (None if self._preview else f"{args.name}-id"), state
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        """Answers what the stack's state has; no other functions are called."""
+        """Answers with the stack's state. The program calls no other function."""
         if "readStackResourceOutputs" not in args.token or self._program.state is None:
             raise AssertionError(f"unexpected call of {args.token}")
         if isinstance(self._program.state, str):
@@ -97,7 +100,30 @@ class Recorder(pulumi.runtime.Mocks):
         return {"outputs": self._program.state}, []
 
 
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Collects the program's warnings."""
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    return said
+
+
+@pytest.fixture
+def api() -> Generator[ApiOfObjects]:
+    """Starts an API server without objects, which tests fill."""
+    with serving(ApiOfObjects()) as made:
+        yield made
+
+
 Run = Callable[..., Program]
+Serve = Callable[[FakeApi], FakeApi]
+
+
+@pytest.fixture
+def serve() -> Generator[Serve]:
+    """Starts API servers, which end with the test."""
+    with ExitStack() as servers:
+        yield lambda api: servers.enter_context(serving(api))
 
 
 def _registered(_: object) -> asyncio.Future[None]:
@@ -106,22 +132,22 @@ def _registered(_: object) -> asyncio.Future[None]:
     return done
 
 
-# One for all tests: the stack's own resource, which the SDK makes once, belongs to it.
+# One loop for all tests: the SDK makes the stack's own resource once, in this loop.
 _loop = asyncio.new_event_loop()
 
 
 @pytest.fixture(autouse=True)
 def _stack() -> None:  # pyright: ignore[reportUnusedFunction]
-    """An engine's answers for what asks nothing but the stack's name."""
+    """Sets up an engine for tests that ask only for the stack's name."""
     asyncio.set_event_loop(_loop)
     mocks.set_mocks(Recorder(Program(), preview=False), project="nginx-tracing", stack="test", preview=False)
 
 
 @pytest.fixture
 def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `__main__.py`, or another program, with a configuration, on the cluster that it names.
+    """Runs `__main__.py`, or another program, with a configuration, on the cluster that the configuration names.
 
-    A node has the address 192.0.2.7 by itself. `found` is where Services lead that have no pods.
+    A node has the address 192.0.2.7 by default. `found` has the addresses behind Services without pods.
     """
 
     def run(
@@ -131,7 +157,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         preview: bool = False,
         node: Callable[[], str] | None = None,
         balancer: dict[str, str] | None = None,
-        survey: Callable[..., Awaitable[ownership.Survey]] | None = None,
+        survey: Callable[..., Awaitable[Survey]] | None = None,
         program: Program | None = None,
         found: Collection[tuple[str, int]] = (),
         main: Path = REPOSITORY / "__main__.py",
@@ -140,7 +166,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
             return node() if node else "192.0.2.7"
 
         def start_nothing(_: Rollouts) -> None:
-            """A thread would outlive the test."""
+            """Does nothing: a thread would outlive the test."""
 
         async def found_nothing(*_: object, **__: object) -> Findings:
             return Findings()
@@ -148,8 +174,8 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         def server(*_: object) -> str:
             return given.get("cluster", "https://192.0.2.1:6443")
 
-        async def surveyed_nothing(*_: object) -> ownership.Survey:
-            return ownership.Survey()
+        async def surveyed_nothing(*_: object) -> Survey:
+            return Survey()
 
         async def read_backends(services: Collection[tuple[str, str, int]], *_: object) -> dict[Any, Any]:
             return {service: list(found) for service in services}
@@ -157,20 +183,20 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         given = configuration or {}
         program = program or Program()
         mains: list[Callable[[], Awaitable[pulumi.Inputs]]] = []
-        monkeypatch.setattr(cluster, "read_node_address", address)
-        monkeypatch.setattr(cluster, "read_server", server)
+        monkeypatch.setattr(nodes, "read_node_address", address)
+        monkeypatch.setattr(identity, "read_server", server)
         monkeypatch.setattr(ownership, "survey", survey or surveyed_nothing)
-        monkeypatch.setattr(target, "preflight", found_nothing)
+        monkeypatch.setattr(checks, "preflight", found_nothing)
         monkeypatch.setattr(Rollouts, "start", start_nothing)
         monkeypatch.setattr(backends, "read_backends", read_backends)
-        # Mocks have no stack that the SDK could run it in.
+        # Mocks have no stack in which the SDK could run the program.
         monkeypatch.setattr(pulumi, "run", mains.append)
-        # Mocks have no server that an engine could call hooks on.
+        # Mocks have no server for an engine to call hooks on.
         monkeypatch.setattr(pulumi.resource_hooks, "register_error_hook", _registered)
         recorder = Recorder(program, preview=preview, balancer=balancer)
         mocks.set_mocks(recorder, project="nginx-tracing", stack="test", preview=preview)
         secret_keys = [f"nginx-tracing:{key}" for key in given if key in secrets]
-        # A key of another namespace than the project's says so.
+        # A key with a colon names its namespace. The others are the project's.
         named = {key if ":" in key else f"nginx-tracing:{key}": value for key, value in given.items()}
         set_all_config(named, secret_keys)
 
@@ -182,7 +208,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
                     program.outputs[name] = await output.future() if await output.is_known() else "unknown"
 
         at_interrupt = signal.getsignal(signal.SIGINT)
-        # Also waits for the registrations that go on after the program's last line.
+        # This also waits for the registrations that go on after the program's last line.
         _loop.run_until_complete(run_pulumi_func(everything))
         # The program ends here; the process does not.
         gc.unfreeze()

@@ -1,4 +1,4 @@
-"""An API server of a few objects: answers by path, and keeps what it was asked."""
+"""An API server of a few objects, for tests: it answers by method and path, and keeps the requests."""
 
 import http.server
 import json
@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from fnmatch import fnmatch
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
@@ -15,41 +16,84 @@ Object = dict[str, Any]
 Said = tuple[int, Object | str]
 """A status and a document, or text."""
 
+NOWHERE = "http://127.0.0.1:1"
+"""The address of a server that refuses connections: nothing listens on port 1."""
+
 
 def missing(path: str) -> Said:
-    """What an API server says of a path that it has nothing at."""
-    return 404, {"kind": "Status", "status": "Failure", "message": f"{path} not found", "code": 404}
+    """Returns an API server's answer to a path that it has nothing at."""
+    return refused(404, f"{path} not found")
 
 
 def refused(status: int, message: str) -> Said:
-    """What an API server says to a request that it does not serve."""
+    """Returns an API server's answer to a request that it does not serve."""
     return status, {"kind": "Status", "status": "Failure", "message": message, "code": status}
 
 
 def listed(*items: Object) -> Said:
-    """A list of objects."""
+    """Returns a list of objects."""
     return 200, {"kind": "List", "items": list(items)}
+
+
+def kubeconfig(server: str = NOWHERE, context: str = "only") -> str:
+    """Returns a kubeconfig that leads to a server with a token."""
+    document: Object = {
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": context, "context": {"cluster": "c", "user": "u"}}],
+        "current-context": context,
+    }
+    return yaml.safe_dump(document)
 
 
 @dataclass
 class FakeApi:
-    """What it answers, by `METHOD path`; a function is given the query and the body."""
+    """The server's answers, by `METHOD path`. A function is given the query and the body."""
 
-    answers: dict[str, Said | Callable[[dict[str, list[str]], Object], Said]]
+    answers: dict[str, Said | Callable[[dict[str, list[str]], Object], Said]] = field(
+        default_factory=dict[str, Said | Callable[[dict[str, list[str]], Object], Said]]
+    )
     asked: list[str] = field(default_factory=list[str])
+    """The requests, as `METHOD URL`."""
+    accepted: set[str] = field(default_factory=set[str])
+    """The first media type that each request takes."""
     authorized: set[str] = field(default_factory=set[str])
     kubeconfig: str = ""
+    """The text of the kubeconfig that leads to it, once it serves."""
 
-    def _answer(self, method: str, url: str, body: Object) -> Said:
-        parts = urlsplit(url)
-        self.asked.append(f"{method} {url}")
-        found = self.answers.get(f"{method} {parts.path}", missing(parts.path))
-        return found(parse_qs(parts.query), body) if callable(found) else found
+    def answer(self, method: str, path: str, query: dict[str, list[str]], body: Object) -> Said:
+        """Returns the answer to a request. Subclasses have rules of their own."""
+        found = self.answers.get(f"{method} {path}", missing(path))
+        return found(query, body) if callable(found) else found
+
+
+@dataclass
+class ApiOfObjects(FakeApi):
+    """An API server of objects: metadata by path, and by patterns of paths the status of a refusal."""
+
+    objects: dict[str, Object] = field(default_factory=dict[str, Object])
+    refused: dict[str, int] = field(default_factory=dict[str, int])
+
+    def answer(self, method: str, path: str, query: dict[str, list[str]], body: Object) -> Said:  # noqa: ARG002
+        """Returns an object, or the list of the objects below a path."""
+        parts = path.split("/")
+        if status := next((code for pattern, code in self.refused.items() if fnmatch(path, pattern)), None):
+            return refused(status, f"{parts[-2]} is forbidden")
+        if path in self.objects:
+            metadata = {"name": parts[-1], "uid": f"uid-of-{path}"} | self.objects[path]
+            return 200, {"kind": "PartialObjectMetadata", "metadata": metadata}
+        if len(parts) == (6 if parts[1] == "api" else 7):
+            found = [key for key in self.objects if key.rpartition("/")[0] == path]
+            return listed(*({"metadata": {"name": key.rpartition("/")[2]} | self.objects[key]} for key in found))
+        return missing(path)
+
+
+Server = TypeVar("Server", bound=FakeApi)
 
 
 @contextmanager
-def serving(api: FakeApi) -> Generator[FakeApi]:
-    """Serves it on a port of its own."""
+def serving(api: Server) -> Generator[Server]:
+    """Serves on a free port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -62,8 +106,11 @@ def serving(api: FakeApi) -> Generator[FakeApi]:
             self._serve(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
         def _serve(self, body: Object) -> None:
+            parts = urlsplit(self.path)
+            api.asked.append(f"{self.command} {self.path}")
+            api.accepted.add(self.headers["Accept"].split(",")[0])
             api.authorized.add(self.headers["Authorization"])
-            status, document = api._answer(self.command, self.path, body)  # pyright: ignore[reportPrivateUsage]
+            status, document = api.answer(self.command, parts.path, parse_qs(parts.query), body)
             text = (document if isinstance(document, str) else json.dumps(document)).encode()
             self.send_response(status)
             self.send_header("Content-Type", "text/plain" if isinstance(document, str) else "application/json")
@@ -75,15 +122,9 @@ def serving(api: FakeApi) -> Generator[FakeApi]:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    # The poll's interval is what `shutdown` waits for: half a second by default.
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    api.kubeconfig = yaml.safe_dump(
-        {
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}],
-            "users": [{"name": "u", "user": {"token": "t"}}],
-            "contexts": [{"name": "only", "context": {"cluster": "c", "user": "u"}}],
-            "current-context": "only",
-        }
-    )
+    api.kubeconfig = kubeconfig(f"http://127.0.0.1:{server.server_address[1]}")
     try:
         yield api
     finally:

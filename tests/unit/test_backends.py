@@ -1,61 +1,34 @@
-"""Where Services lead that have no pods, as an API server tells of them."""
+"""Tests of the addresses behind Services without pods, as an API server tells them."""
 
 import asyncio
-import http.server
 import json
-import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 import pulumi
 import pytest
-import yaml
 
-from components.backends import Backends, outside_pods
-from components.cluster_api import Api
+from components.cluster.api import Api
+from components.cluster.backends import Backends, outside_pods
 from settings import Settings
-from tests.unit.conftest import Run
-from tests.unit.test_cluster import kubeconfig
+from tests.unit.conftest import Run, Serve
+from tests.unit.fake_api import NOWHERE, FakeApi, kubeconfig, listed, refused
 
 Objects = dict[str, Any]
 
 
 @pytest.fixture
-def api_server() -> Generator[Callable[[Objects], str]]:
-    """An API server that has some objects, by their paths, or refuses them; gives the kubeconfig's text."""
-    servers: list[http.server.ThreadingHTTPServer] = []
+def api_server(serve: Serve) -> Callable[[Objects], str]:
+    """Starts an API server that has some objects, by their paths, or refuses them. Returns the kubeconfig's text."""
 
     def start(objects: Objects) -> str:
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                found = objects.get(self.path.partition("?")[0], 404)
-                failure = {"kind": "Status", "status": "Failure", "message": "it is forbidden", "code": found}
-                body = json.dumps(failure if isinstance(found, int) else found).encode()
-                self.send_response(found if isinstance(found, int) else 200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+        answers = {
+            f"GET {path}": refused(found, "it is forbidden") if isinstance(found, int) else (200, found)
+            for path, found in objects.items()
+        }
+        return serve(FakeApi({**answers})).kubeconfig
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return yaml.safe_dump(
-            {
-                "current-context": "a",
-                "clusters": [{"name": "a", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}],
-                "users": [{"name": "a", "user": {}}],
-                "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-            }
-        )
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return start
 
 
 def service(name: str, **spec: Any) -> Objects:
@@ -69,13 +42,7 @@ def slices(*addresses: str, **ports: int) -> Objects:
         "endpoints": [{"addresses": [address]} for address in addresses],
         "ports": [{"name": name, "port": number} for name, number in ports.items()],
     }
-    items: Objects = {
-        "kind": "EndpointSliceList",
-        "apiVersion": "discovery.k8s.io/v1",
-        "metadata": {},
-        "items": [piece],
-    }
-    return {"/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices": items}
+    return {"/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices": listed(piece)[1]}
 
 
 def found_outside(settings: Settings, kubeconfig: str) -> Backends:
@@ -135,13 +102,11 @@ def test_a_service_that_must_not_be_read_is_warned_of_once_something_changes(
     monkeypatch.setattr(pulumi.log, "warn", said.append)
     assert outside(api_server({"/api/v1/namespaces/shop/services/web": 403}), WEB) == []
     (warning,) = said
-    assert warning.startswith("the Service web of the namespace shop, which the configuration names, cannot be read: ")
+    assert warning.startswith("the program cannot read the Service web of the namespace shop, which the configuration ")
     assert "`nginx.egress`" in warning
 
 
-@pytest.mark.parametrize(
-    "text", ["/no/such/file", kubeconfig("http://127.0.0.1:1"), kubeconfig("https://10.0.0.1:64x43"), "{"]
-)
+@pytest.mark.parametrize("text", ["/no/such/file", kubeconfig(NOWHERE), kubeconfig("https://10.0.0.1:64x43"), "{"])
 def test_a_cluster_that_cannot_be_asked_stops_nothing(text: str) -> None:
     assert outside(text, WEB) == []
 
@@ -151,17 +116,17 @@ def test_endpoints_that_must_not_be_read_are_warned_of_and_those_of_other_servic
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", said.append)
-    refused = {"/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices": 403}
+    forbidden = {"/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices": 403}
     outer = service("db", type="ExternalName", externalName="db.partner.example")
-    text = api_server(service("web", ports=[HTTP]) | outer | refused)
+    text = api_server(service("web", ports=[HTTP]) | outer | forbidden)
     made = Settings.model_validate({"nginx": {"egress": ["db.shop.svc:5432", "web.shop.svc:80"]}})
     assert list(found_outside(made, text).nginx) == [("db.partner.example", 5432)]
     (warning,) = said
-    assert warning.startswith("the Service web of the namespace shop, which the configuration names, cannot be read: ")
+    assert warning.startswith("the program cannot read the Service web of the namespace shop, which the configuration ")
 
 
 def test_hosts_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.backends.read_backends", pytest.fail)
+    monkeypatch.setattr("components.cluster.backends.read_backends", pytest.fail)
     for host in ("192.0.2.1:80", "[2001:db8::1]:80", "api.shop.example:80", "shop.example:80", "localhost:80"):
         assert outside("", host) == []
 

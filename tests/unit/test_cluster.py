@@ -1,11 +1,9 @@
-"""Which cluster a kubeconfig leads to, and what is said of one that is another, or cannot be read."""
+"""Tests of the cluster that a kubeconfig leads to: its nodes, and the errors about another cluster."""
 
 import asyncio
-import http.server
 import json
-import threading
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,13 @@ import pytest
 import yaml
 from lightkube.config.kubeconfig import KubeConfig
 
-from components.cluster import NodeAddressError, check_cluster, read_node_address
-from components.cluster_api import Api
-from components.kubeconfig import ClusterUnreachableError, KubeconfigError, read_server
+from components.cluster.api import Api
+from components.cluster.identity import check_cluster
+from components.cluster.kubeconfig import ClusterUnreachableError, KubeconfigError, read_config, read_server
+from components.cluster.nodes import NodeAddressError, read_node_address
 from settings.general import Resources
+from tests.unit.conftest import Serve
+from tests.unit.fake_api import NOWHERE, FakeApi, Said, kubeconfig, listed, refused
 
 Node = dict[str, Any]
 
@@ -32,45 +33,13 @@ def node(ready: str, **addresses: str) -> Node:
     }
 
 
+Start = Callable[[Said], str]
+
+
 @pytest.fixture
-def api_server() -> Generator[Callable[[int, list[Node]], str]]:
-    """An API server that answers one thing; gives the kubeconfig's text."""
-    servers: list[http.server.ThreadingHTTPServer] = []
-
-    def start(status: int, nodes: list[Node]) -> str:
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                items: Any = {"kind": "NodeList", "apiVersion": "v1", "metadata": {}, "items": nodes}
-                refusal = {"kind": "Status", "status": "Failure", "message": "nodes is forbidden", "code": status}
-                body = json.dumps(items if status == 200 else refusal).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return kubeconfig(f"http://127.0.0.1:{server.server_address[1]}")
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def kubeconfig(server: str, context: str = "only") -> str:
-    document: dict[str, Any] = {
-        "clusters": [{"name": "c", "cluster": {"server": server}}],
-        "users": [{"name": "u", "user": {"token": "t"}}],
-        "contexts": [{"name": context, "context": {"cluster": "c", "user": "u"}}],
-        "current-context": context,
-    }
-    return yaml.safe_dump(document)
+def api_server(serve: Serve) -> Start:
+    """Starts an API server with an answer to the list of nodes. Returns the kubeconfig's text."""
+    return lambda nodes: serve(FakeApi({"GET /api/v1/nodes": nodes})).kubeconfig
 
 
 def node_address(kubeconfig: str, context: str | None, *asked: Any) -> str:
@@ -81,24 +50,21 @@ def node_address(kubeconfig: str, context: str | None, *asked: Any) -> str:
     return asyncio.run(read())
 
 
-Start = Callable[[int, list[Node]], str]
-
-
 def test_a_ready_node_s_external_address_goes_before_any_internal_one(api_server: Start) -> None:
     nodes = [
         node("False", ExternalIP="192.0.2.1"),
         node("True", InternalIP="10.0.0.2"),
         node("True", InternalIP="10.0.0.3", ExternalIP="192.0.2.3"),
     ]
-    assert node_address(api_server(200, nodes), None) == "192.0.2.3"
-    assert node_address(api_server(200, nodes[:2]), None) == "10.0.0.2"
+    assert node_address(api_server(listed(*nodes)), None) == "192.0.2.3"
+    assert node_address(api_server(listed(*nodes[:2])), None) == "10.0.0.2"
 
 
 def test_no_ready_node_and_a_refusal_are_told_apart_from_no_cluster(api_server: Start) -> None:
     with pytest.raises(NodeAddressError, match="none of its 1 nodes is Ready and has an address"):
-        node_address(api_server(200, [node("False", InternalIP="10.0.0.1")]), None)
+        node_address(api_server(listed(node("False", InternalIP="10.0.0.1"))), None)
     with pytest.raises(NodeAddressError, match="nodes is forbidden") as refusal:
-        node_address(api_server(403, []), None)
+        node_address(api_server(refused(403, "nodes is forbidden")), None)
     assert not isinstance(refusal.value, ClusterUnreachableError)
 
 
@@ -107,12 +73,12 @@ def test_nodes_that_take_no_pods_are_named_with_the_reason(api_server: Start, mo
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     full, fine = node("True", InternalIP="10.0.0.2"), node("True", InternalIP="10.0.0.3")
     full["status"]["conditions"].append({"type": "DiskPressure", "status": "True"})
-    assert node_address(api_server(200, [full, fine]), None) == "10.0.0.2"
+    assert node_address(api_server(listed(full, fine)), None) == "10.0.0.2"
     assert warnings == []
-    node_address(api_server(200, [full]), None)
+    node_address(api_server(listed(full)), None)
     assert warnings == [
-        "no node of the cluster takes new pods: n has DiskPressure. Pods that this update needs will not start before "
-        "that is over; see `kubectl describe node n`"
+        "no node of the cluster takes new pods: n has DiskPressure. Pods that this update needs will not start until "
+        "a node recovers; see `kubectl describe node n`"
     ]
 
 
@@ -126,10 +92,10 @@ def test_a_pod_that_is_larger_than_any_node_and_a_selector_of_none_are_warned_of
     large["status"]["allocatable"] = {"cpu": "4", "memory": "8000000Ki"}
     large["metadata"]["labels"] = {"pool": "large"}
     asked = [("nginx", Resources(cpu="4")), ("tempo", Resources(cpu="2", memory="16Gi"))]
-    server = api_server(200, [small, large])
+    server = api_server(listed(small, large))
     assert node_address(server, None, {}, asked) == "10.0.0.2"
     assert warnings == [
-        "tempo.resources.memory = 16Gi is more than any node gives, which is 8000000Ki at most: the pod will find no "
+        "tempo.resources.memory = 16Gi is more than any node has. The largest has 8000000Ki: the pod will find no "
         "node. pulumi config set --path tempo.resources.memory <less>"
     ]
     warnings.clear()
@@ -138,26 +104,26 @@ def test_a_pod_that_is_larger_than_any_node_and_a_selector_of_none_are_warned_of
         "no Ready node has the labels pool=small of `scheduling.nodeSelector`; see kubectl get nodes --show-labels"
     ]
     warnings.clear()
-    # A node that is not among those that are selected has no room to give.
+    # The program counts no node that the selector leaves out.
     small["metadata"]["labels"] = {"pool": "small"}
-    node_address(api_server(200, [small, large]), None, {"pool": "small"}, asked[:1])
+    node_address(api_server(listed(small, large)), None, {"pool": "small"}, asked[:1])
     assert [said.split(" is more")[0] for said in warnings] == ["nginx.resources.cpu = 4"]
 
 
 def test_of_several_files_the_one_with_the_context_is_taken(api_server: Start, tmp_path: Path) -> None:
-    (tmp_path / "one").write_text(kubeconfig("http://127.0.0.1:1"))
-    (tmp_path / "two").write_text(api_server(200, [node("True", InternalIP="10.0.0.2")]).replace("only", "second"))
+    (tmp_path / "one").write_text(kubeconfig(NOWHERE))
+    (tmp_path / "two").write_text(api_server(listed(node("True", InternalIP="10.0.0.2"))).replace("only", "second"))
     assert node_address(f"{tmp_path}/one:{tmp_path}/two", "second") == "10.0.0.2"
 
 
 def test_contents_may_be_json_on_one_line(api_server: Start) -> None:
-    text = json.dumps(yaml.safe_load(api_server(200, [node("True", InternalIP="10.0.0.2")])))
+    text = json.dumps(yaml.safe_load(api_server(listed(node("True", InternalIP="10.0.0.2")))))
     assert node_address(text, None) == "10.0.0.2"
 
 
 def test_a_server_that_does_not_answer_is_no_cluster() -> None:
     with pytest.raises(ClusterUnreachableError, match="Connection refused"):
-        node_address(kubeconfig("http://127.0.0.1:1"), None)
+        node_address(kubeconfig(NOWHERE), None)
 
 
 @pytest.mark.parametrize(
@@ -185,15 +151,15 @@ def test_a_server_that_is_no_address_and_a_file_that_may_not_be_read_are_no_clus
 ) -> None:
     with pytest.raises(ClusterUnreachableError, match="no usable kubeconfig: Port could not be cast"):
         read_server(kubeconfig("https://10.0.0.1:64x43"), None)
-    with pytest.raises(KubeconfigError, match="the kubeconfig cannot be used for it"):
+    with pytest.raises(KubeconfigError, match="the program cannot use the kubeconfig"):
         node_address(kubeconfig("https://10.0.0.1:64x43"), None)
     (tmp_path / "config").write_text(kubeconfig("https://10.0.0.1:6443"))
 
-    def refused(*_: object, **__: object) -> None:
+    def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    # Nobody refuses the root user, whom tests may be run as.
-    monkeypatch.setattr(KubeConfig, "from_file", refused)
+    # The system refuses the root user nothing, and tests may run as root.
+    monkeypatch.setattr(KubeConfig, "from_file", denied)
     for read in (read_server, node_address):
         with pytest.raises(ClusterUnreachableError, match="Permission denied"):
             read(str(tmp_path / "config"), None)
@@ -203,13 +169,13 @@ def test_a_missing_file_and_context_are_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterUnreachableError, match="missing cannot be read"):
         node_address(str(tmp_path / "missing"), None)
     with pytest.raises(ClusterUnreachableError, match="Context 'other' not found"):
-        node_address(kubeconfig("http://127.0.0.1:1"), "other")
+        node_address(kubeconfig(NOWHERE), "other")
 
 
 @pytest.mark.parametrize("text", ["", "just text", "clusters: []\ncontexts: [{name: a}]\ncurrent-context: a\n"])
 def test_a_file_that_is_no_kubeconfig_is_told_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "broken").write_text(text)
-    with pytest.raises(KubeconfigError, match="the kubeconfig cannot be used"):
+    with pytest.raises(KubeconfigError, match="the program cannot use the kubeconfig"):
         node_address(str(tmp_path / "broken"), None)
 
 
@@ -245,11 +211,24 @@ def test_without_a_kubeconfig_a_preview_warns_and_an_up_stops(monkeypatch: pytes
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
     check_cluster("https://192.0.2.1:6443", kubeconfig=nowhere, context=None)
     (said,) = warnings
-    assert said.startswith("it was not checked that the cluster is https://192.0.2.1:6443: no usable kubeconfig")
+    assert said.startswith(
+        "this preview did not check that the cluster is https://192.0.2.1:6443: no usable kubeconfig"
+    )
     monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: False)
-    with pytest.raises(pulumi.RunError, match="it cannot be checked that the cluster is"):
+    with pytest.raises(pulumi.RunError, match="the program cannot check that the cluster is"):
         check_cluster("https://192.0.2.1:6443", kubeconfig=nowhere, context=None)
 
 
 def test_a_stack_that_names_no_cluster_takes_any() -> None:
     check_cluster(None, kubeconfig="/nowhere", context=None)
+
+
+def test_a_pod_without_a_kubeconfig_uses_its_own_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    account = KubeConfig.from_service_account
+    for name, text in (("token", "t"), ("namespace", "ci"), ("ca.crt", "")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(KubeConfig, "from_service_account", lambda: account(tmp_path))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    assert read_config(None, None).cluster.server == "https://10.96.0.1:443"

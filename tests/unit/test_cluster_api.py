@@ -1,4 +1,4 @@
-"""The client of the API server: how it logs in, and what it says of a server that it cannot ask."""
+"""Tests of the API server's client: its logins, and its errors about a server that does not answer."""
 
 import asyncio
 from pathlib import Path
@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
-from components.cluster_api import Answer, Api
-from components.kubeconfig import ApiUnavailableError, ClusterUnreachableError, KubeconfigError
-from tests.unit.fake_api import FakeApi, listed, serving
-from tests.unit.test_cluster import kubeconfig
+from components.cluster.api import Answer, Api
+from components.cluster.kubeconfig import ApiUnavailableError, ClusterUnreachableError, KubeconfigError
+from tests.unit.fake_api import FakeApi, kubeconfig, listed, serving
 
 PATHS = ("/api/v1/nodes", "/api/v1/services", "/api/v1/pods")
 
 
 def with_plugin(text: str, folder: Path, script: str, version: str = "v1") -> str:
-    """A kubeconfig whose user is known by a credential plugin."""
+    """Returns a kubeconfig whose user has a credential plugin."""
     plugin = folder / "plugin"
     plugin.write_text(f"#!/bin/sh\necho run >> {folder}/runs\n{script}\n")
     plugin.chmod(0o755)
@@ -46,21 +45,21 @@ def test_a_credential_plugin_is_run_once_for_all_requests(tmp_path: Path, versio
     ("script", "kind", "said"),
     [
         ("echo 'session has ended' >&2; exit 3", ClusterUnreachableError, "returned 3: session has ended"),
-        ("echo no-credentials", KubeconfigError, "the kubeconfig cannot be used for it (JSONDecodeError: "),
-        ("echo '{}'", KubeconfigError, "the kubeconfig cannot be used for it (KeyError: 'status')"),
+        ("echo no-credentials", KubeconfigError, "the program cannot use the kubeconfig (JSONDecodeError: "),
+        ("echo '{}'", KubeconfigError, "the program cannot use the kubeconfig (KeyError: 'status')"),
     ],
 )
 def test_a_credential_plugin_that_fails_is_told_to_everything_that_asks_and_is_not_run_again(
     script: str, kind: type[ApiUnavailableError], said: str, tmp_path: Path
 ) -> None:
-    answers = asyncio.run(asked(with_plugin(kubeconfig("http://127.0.0.1:1"), tmp_path, script)))
+    answers = asyncio.run(asked(with_plugin(kubeconfig(), tmp_path, script)))
     assert [type(answer) for answer in answers] == [kind] * 3
     assert all(said in str(answer) for answer in answers)
     assert (tmp_path / "runs").read_text() == "run\n"
 
 
 def test_a_plugin_that_is_not_installed_is_named() -> None:
-    document = yaml.safe_load(kubeconfig("http://127.0.0.1:1"))
+    document = yaml.safe_load(kubeconfig())
     run: dict[str, Any] = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "no-such-plugin"}
     document["users"] = [{"name": "u", "user": {"exec": run}}]
     answers = asyncio.run(asked(yaml.safe_dump(document)))

@@ -1,4 +1,4 @@
-"""The demand that quotas are judged by, against what the program registers."""
+"""Tests of the demand that the program judges quotas by, against the objects that it registers."""
 
 from collections import Counter
 from decimal import Decimal
@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from components.demand import Live, shortages, wanted
-from components.objects import KINDS_OF_KUBERNETES, NAMESPACED_KINDS, REPLICA_SET
-from components.pods import pods_of
+from components.cluster.demand import wanted
+from components.cluster.quotas import Live, shortages
+from components.plan.objects import KINDS_OF_KUBERNETES, NAMESPACED_KINDS, REPLICA_SET
+from components.plan.pods import pods_of
 from settings import Settings
 from settings.types import amount
 from tests import golden
@@ -18,7 +19,7 @@ RESOURCES = {kind.name: kind.resource for kind in (*KINDS_OF_KUBERNETES, *NAMESP
 
 
 def registered(program: Program) -> Counter[str]:
-    """What the program's objects count as, in the words of quotas."""
+    """Returns the amounts that quotas count for the program's objects."""
     found: Counter[str] = Counter()
     for inputs in program.objects():
         kind, spec = inputs["kind"], inputs.get("spec", {})
@@ -97,7 +98,7 @@ EXPORTER: dict[str, Any] = {"endpoint": "otlp.example:4317"}
         ("count/secrets", 1, {"registryUsername": "u", "registryPassword": "p", "registryAddress": "a.example"}),
         ("count/configmaps", 3, {}),
         ("count/configmaps", 2, {"tempo": {"enabled": False}}),
-        # A `deny-all` beside those of three components, whatever its name.
+        # `deny-all` and the policies of three components, whatever their names.
         ("count/networkpolicies.networking.k8s.io", 4, {}),
         ("count/networkpolicies.networking.k8s.io", 4, {"createNamespace": False}),
         ("count/networkpolicies.networking.k8s.io", 0, {"networkPolicies": False}),

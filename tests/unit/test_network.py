@@ -1,17 +1,17 @@
-"""What network policies allow for what is configured. Whether they are enforced is tested on the lab."""
+"""Tests of the connections that network policies allow. The lab's tests check that a network enforces them."""
 
 from typing import Any
 
 import pytest
 
-from components.network import to_hosts
+from components.kubernetes.network import to_hosts
 from settings.types import split_endpoint
 from tests import golden
 from tests.unit.conftest import Run
 
 
 def rules(*hosts: tuple[str, int]) -> list[str]:
-    """The rules in short: where to, and the ports."""
+    """Returns the rules in short: the destinations, and the ports."""
 
     def where(rule: Any) -> str:
         (peer,) = rule.to or [None]

@@ -1,4 +1,4 @@
-"""The list of what the program makes, against what it registers."""
+"""Tests of the list of the program's objects, against the objects that it registers."""
 
 import itertools
 import json
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.objects import (
+from components.kubernetes.stack import stack_context
+from components.plan.objects import (
     CLAIM,
     DEPLOYMENT,
     NAMESPACE,
@@ -19,7 +20,6 @@ from components.objects import (
     counts,
     planned,
 )
-from components.stack import stack_context
 from settings import Settings
 from tests import golden
 from tests.unit.conftest import Program, Run
@@ -49,7 +49,7 @@ COMBINATIONS = [
 
 
 def registered(program: Program) -> Named:
-    """The objects of fixed names, and the claims that Kubernetes makes for the replicas."""
+    """Returns the objects with fixed names, and the claims that Kubernetes makes for the replicas."""
     names: Named = set()
     for inputs in program.objects():
         if "name" in inputs["metadata"]:
@@ -114,6 +114,6 @@ def test_an_object_of_a_fixed_name_that_is_not_listed_cannot_be_made(run_program
     stack = stack_context(Settings(), "node")
     assert stack.metadata(SERVICE, "tempo", "tempo")
     for kind, name in ((SERVICE, "grafana"), (CLAIM, "tempo"), (DEPLOYMENT, "deny-all")):
-        with pytest.raises(LookupError, match=f"{kind.name} {name} is missing in components/objects.py"):
+        with pytest.raises(LookupError, match=f"{kind.name} {name} is missing in components/plan/objects.py"):
             stack.metadata(kind, "tempo", name)
     assert stack.metadata(DEPLOYMENT, "tempo")

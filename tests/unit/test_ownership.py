@@ -1,31 +1,20 @@
-"""Objects that exist under the stack's names, on an API server that has any: what goes on, and what is refused."""
+"""Tests of objects that exist under the stack's names: which the program accepts, and how it refuses the others."""
 
 import asyncio
-import http.server
-import json
-import threading
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pulumi
 import pytest
-from lightkube.config.kubeconfig import KubeConfig
 
-from components import cluster_api, ownership
-from components.kubeconfig import read_config
-from components.objects import NAMESPACE as KIND
-from components.objects import Planned, planned
+from components.cluster import api as cluster_api
+from components.cluster import ownership
+from components.cluster.survey import survey
+from components.plan.objects import planned
 from settings import Settings
 from tests.unit.conftest import Program, Run
-from tests.unit.fake_api import FakeApi, serving
-from tests.unit.test_cluster import kubeconfig
+from tests.unit.fake_api import ApiOfObjects, Object, kubeconfig
 
-Object = dict[str, Any]
 OWN = {"annotations": {"nginx-tracing/stack": "nginx-tracing/test"}}
 OTHER = {"annotations": {"nginx-tracing/stack": "nginx-tracing/prod"}}
 PART_OF = {"labels": {"app.kubernetes.io/part-of": "nginx-tracing"}}
@@ -33,73 +22,19 @@ NAMESPACE = "/api/v1/namespaces/tracing"
 APPS = "/apis/apps/v1/namespaces/tracing"
 
 
-@dataclass
-class Api:
-    """An API server: metadata by path, and the status by patterns of paths of what it does not tell."""
-
-    objects: dict[str, Object] = field(default_factory=dict[str, Object])
-    refused: dict[str, int] = field(default_factory=dict[str, int])
-    asked: list[str] = field(default_factory=list[str])
-    accepted: set[str] = field(default_factory=set[str])
-    text: str = ""
-    """The kubeconfig that leads to it."""
-
-    def answer(self, path: str) -> tuple[int, Object]:
-        """The status and the document."""
-        parts = path.split("/")
-        if status := next((code for pattern, code in self.refused.items() if fnmatch(path, pattern)), None):
-            return status, {"kind": "Status", "message": f"{parts[-2]} is forbidden", "code": status}
-        if path in self.objects:
-            metadata = {"name": parts[-1], "uid": f"uid-of-{path}"} | self.objects[path]
-            return 200, {"kind": "PartialObjectMetadata", "metadata": metadata}
-        if len(parts) == (6 if parts[1] == "api" else 7):
-            found = [key for key in self.objects if key.rpartition("/")[0] == path]
-            items = [{"metadata": {"name": key.rpartition("/")[2]} | self.objects[key]} for key in found]
-            return 200, {"kind": "PartialObjectMetadataList", "metadata": {}, "items": items}
-        return 404, {"kind": "Status", "message": "not found", "code": 404}
-
-
 @pytest.fixture
-def api() -> Generator[Api]:
-    made = Api()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = urlsplit(self.path).path
-            made.asked.append(path)
-            made.accepted.add(self.headers["Accept"].split(",")[0])
-            status, document = made.answer(path)
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    made.text = kubeconfig(f"http://127.0.0.1:{server.server_address[1]}")
-    yield made
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def run(run_program: Run, api: Api) -> Run:
-    """Runs the program on that API server, as the real look at it does."""
-    look = ownership.survey
+def run(run_program: Run, api: ApiOfObjects) -> Run:
+    """Runs the program with that API server and the real survey."""
+    look = survey
 
     def start(configuration: dict[str, str] | None = None, **options: Any) -> Program:
-        return run_program({"kubernetes:kubeconfig": api.text, **(configuration or {})}, survey=look, **options)
+        return run_program({"kubernetes:kubeconfig": api.kubeconfig, **(configuration or {})}, survey=look, **options)
 
     return start
 
 
 def refusal(run: Run, configuration: dict[str, str] | None = None, state: Object | None = None) -> str:
-    """What an update and a preview both say, which register nothing."""
+    """Returns the error of an update, which is also the preview's. Neither registers anything."""
     said: set[str] = set()
     for preview in (True, False):
         program = Program(state=state if state is not None else {})
@@ -112,25 +47,12 @@ def refusal(run: Run, configuration: dict[str, str] | None = None, state: Object
 
 
 def state(*uids: str) -> Object:
-    """The resources of a stack's state, some of which are no Kubernetes objects."""
+    """Returns the resources of a stack's state. Some of them are no Kubernetes objects."""
     objects = {f"urn:{uid}": {"outputs": {"metadata": {"name": "any", "uid": uid}}} for uid in uids}
     return {"urn:component": {"outputs": {}}, "urn:secret": {"outputs": {"metadata": "[secret]"}}, **objects}
 
 
-def surveyed(wanted: Sequence[Planned], api: Api) -> ownership.Survey:
-    async def survey() -> ownership.Survey:
-        async with cluster_api.Api(api.text, None) as client:
-            return await ownership.survey(wanted, "tracing", client)
-
-    return asyncio.run(survey())
-
-
-def test_where_there_is_no_namespace_one_request_is_all(api: Api) -> None:
-    assert surveyed(planned(Settings()), api) == ownership.Survey()
-    assert api.asked == [NAMESPACE]
-
-
-def test_somebody_s_namespace_is_refused_with_what_it_holds_and_the_ways_on(run: Run, api: Api) -> None:
+def test_somebody_s_namespace_is_refused_with_what_it_holds_and_the_ways_on(run: Run, api: ApiOfObjects) -> None:
     owned = {"ownerReferences": [{"kind": "ReplicaSet", "name": "web-1"}]}
     api.objects = {
         NAMESPACE: {"managedFields": [{"manager": "kubectl-create"}, {"manager": "kubelet", "subresource": "status"}]},
@@ -161,12 +83,12 @@ def test_somebody_s_namespace_is_refused_with_what_it_holds_and_the_ways_on(run:
     ]
 
 
-def test_an_empty_namespace_that_somebody_made_is_refused_as_well(run: Run, api: Api) -> None:
+def test_an_empty_namespace_that_somebody_made_is_refused_as_well(run: Run, api: ApiOfObjects) -> None:
     api.objects = {NAMESPACE: {}}
     assert "    has no mark of an owner\n    it holds: nothing\n" in refusal(run)
 
 
-def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run: Run, api: Api) -> None:
+def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run: Run, api: ApiOfObjects) -> None:
     api.objects = {
         NAMESPACE: OWN,
         f"{APPS}/deployments/nginx": {
@@ -196,8 +118,8 @@ def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run:
         "Service tempo in the namespace tracing": "belongs to the stack nginx-tracing/prod of this program",
         "Service nginx in the namespace tracing": "belongs to Argo CD: shop:/Service:shop/nginx",
         "Service otel-collector in the namespace tracing": "belongs to OpenTelemetryCollector otel",
-        "Deployment tempo in the namespace tracing": "is labelled as nginx-tracing's and has no stack's mark, as the "
-        "version before left it",
+        "Deployment tempo in the namespace tracing": "has the label of nginx-tracing, and no stack's mark: the version "
+        "before set none",
         "PodDisruptionBudget nginx in the namespace tracing": "belongs to the Flux Kustomization policies",
         "HorizontalPodAutoscaler nginx in the namespace tracing": "was written by pulumi-kubernetes-0a1b2c3d",
     }
@@ -207,39 +129,41 @@ def test_everything_that_is_somebody_else_s_is_named_at_once_with_its_owner(run:
         "service/tempo deployment.apps/tempo service/otel-collector service/nginx deployment.apps/nginx "
         "horizontalpodautoscaler.autoscaling/nginx poddisruptionbudget.policy/nginx"
     )
-    # What a tool has, it would miss or make again.
+    # A tool would miss its objects, or make them again.
     unmanaged = "deployment.apps/tempo horizontalpodautoscaler.autoscaling/nginx"
     assert f"    kubectl delete --namespace tracing {unmanaged} --context only" in said
     mark = "nginx-tracing/stack=nginx-tracing/test"
     assert f"    kubectl annotate --overwrite --namespace tracing {every} {mark} --context only" in said
 
 
-def test_what_a_killed_update_left_with_the_stack_s_mark_is_taken_up_again(run: Run, api: Api) -> None:
+def test_what_a_killed_update_left_with_the_stack_s_mark_is_taken_up_again(run: Run, api: ApiOfObjects) -> None:
     api.objects = {NAMESPACE: OWN, f"{NAMESPACE}/services/nginx": OWN, f"{APPS}/deployments/nginx": OWN}
-    # The stack's state is not asked for: marks are enough.
+    # The marks are enough: the program does not read the stack's state.
     assert run().resources
 
 
-def test_what_the_version_before_deployed_has_no_mark_and_is_known_by_the_state(run: Run, api: Api) -> None:
+def test_what_the_version_before_deployed_has_no_mark_and_is_known_by_the_state(run: Run, api: ApiOfObjects) -> None:
     api.objects = {NAMESPACE: PART_OF, f"{NAMESPACE}/services/nginx": PART_OF, f"{APPS}/deployments/nginx": OWN}
     mine = [f"uid-of-{path}" for path in api.objects]
     assert run(program=Program(state=state(*mine))).resources
-    # Somebody deleted the Service, and made another of the name: the UID tells.
+    # Somebody deleted the Service and made another one of that name, which has another UID.
     assert "Service nginx in the namespace" in refusal(run, state=state(mine[0], "uid-of-the-one-before"))
 
 
-def test_another_stack_s_object_that_the_state_knows_may_be_this_stack_s_under_its_old_name(run: Run, api: Api) -> None:
+def test_another_stack_s_object_that_the_state_knows_may_be_this_stack_s_under_its_old_name(
+    run: Run, api: ApiOfObjects
+) -> None:
     api.objects = {NAMESPACE: OTHER}
     renamed = "If the stack or its project was renamed"
     assert renamed in refusal(run, state=state(f"uid-of-{NAMESPACE}"))
     assert renamed not in refusal(run)
 
 
-def test_a_state_that_cannot_be_read_is_said_beside_what_it_might_have_known(run: Run, api: Api) -> None:
+def test_a_state_that_cannot_be_read_is_said_beside_what_it_might_have_known(run: Run, api: ApiOfObjects) -> None:
     api.objects = {NAMESPACE: PART_OF}
     with pytest.raises(pulumi.RunError) as error:
         run(program=Program(state="no backend client is available"))
-    assert "The stack's own state could not be read: " in str(error.value)
+    assert "The program could not read the stack's own state: " in str(error.value)
     assert "no backend client is available" in str(error.value)
     assert "Namespace tracing" in str(error.value)
 
@@ -250,7 +174,7 @@ PERSISTENT = {
 }
 
 
-def test_somebody_s_claims_that_replicas_would_take_by_name_are_refused(run: Run, api: Api) -> None:
+def test_somebody_s_claims_that_replicas_would_take_by_name_are_refused(run: Run, api: ApiOfObjects) -> None:
     claims = f"{NAMESPACE}/persistentvolumeclaims"
     api.objects = {
         NAMESPACE: OWN,
@@ -262,29 +186,29 @@ def test_somebody_s_claims_that_replicas_would_take_by_name_are_refused(run: Run
     said = refusal(run, PERSISTENT)
     named = [line.split()[1] for line in said.splitlines() if line.startswith("  PersistentVolumeClaim")]
     assert named == ["data-tempo-0", "queue-otel-collector-1"]
-    # The command that gives one to the stack is enough for it.
+    # The command that gives a claim to the stack is enough.
     for name in named:
         api.objects[f"{claims}/{name}"] |= OWN
     assert run(PERSISTENT).resources
 
 
-def test_a_namespace_that_is_being_deleted_is_waited_for_whosever_it_is(api: Api) -> None:
+def test_a_namespace_that_is_being_deleted_is_waited_for_whosever_it_is(api: ApiOfObjects) -> None:
     api.objects = {NAMESPACE: {**OWN, "deletionTimestamp": "2026-11-01T12:00:00Z"}}
 
     async def check() -> None:
-        async with cluster_api.Api(api.text, None) as client:
+        async with cluster_api.Api(api.kubeconfig, None) as client:
             await ownership.check_ownership(planned(Settings()), "tracing", client, context=None)
 
     with pytest.raises(pulumi.RunError) as error:
         asyncio.run(check())
     assert str(error.value) == (
-        "the namespace tracing is being deleted since 2026-11-01T12:00:00Z; nothing was changed.\n"
+        "the namespace tracing has been terminating since 2026-11-01T12:00:00Z; nothing was changed.\n"
         "  Wait until it is gone: kubectl wait --for=delete namespace/tracing --timeout=5m"
     )
 
 
 def test_kinds_that_may_not_be_read_are_named_by_a_preview_and_stop_an_update(
-    run: Run, api: Api, monkeypatch: pytest.MonkeyPatch
+    run: Run, api: ApiOfObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
@@ -293,9 +217,9 @@ def test_kinds_that_may_not_be_read_are_named_by_a_preview_and_stop_an_update(
     assert run(preview=True).resources
     (said,) = warnings
     assert said.splitlines() == [
-        "it was not checked whether these are somebody else's, since the API server does not tell:",
+        "the API server does not tell whether these exist already, as somebody else's:",
         "  Deployment tempo, otel-collector, nginx: 403: deployments is forbidden",
-        "An update needs the right to get them. To see who has it:",
+        "An update needs the right to get them. This tells who has it:",
         "  kubectl auth can-i get deployments.apps --namespace tracing",
     ]
     program = Program()
@@ -305,7 +229,7 @@ def test_kinds_that_may_not_be_read_are_named_by_a_preview_and_stop_an_update(
     assert program.resources == {}
 
 
-def test_a_namespace_that_may_not_be_read_does_not_hide_what_is_in_it(run: Run, api: Api) -> None:
+def test_a_namespace_that_may_not_be_read_does_not_hide_what_is_in_it(run: Run, api: ApiOfObjects) -> None:
     api.objects = {f"{NAMESPACE}/services/tempo": {}}
     api.refused = {NAMESPACE: 403}
     assert "  Service tempo in the namespace tracing" in refusal(run)
@@ -314,21 +238,13 @@ def test_a_namespace_that_may_not_be_read_does_not_hide_what_is_in_it(run: Run, 
         run()
 
 
-def test_a_proxy_s_page_in_place_of_an_object_is_no_object_that_may_be_made(api: Api) -> None:
-    page = FakeApi({f"GET {NAMESPACE}": (200, "<html>log in</html>")})
-    with serving(page):
-        api.text = page.kubeconfig
-        found = surveyed([Planned(KIND, "tracing")], api)
-    assert (found.found, found.unchecked) == ([], {KIND: "200: <html>log in</html>"})
-
-
 def test_without_a_cluster_a_preview_goes_on_and_an_update_stops_though_it_needs_no_node(
     run_program: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
-    nowhere = {"kubernetes:kubeconfig": kubeconfig("http://127.0.0.1:1"), "nodeAddress": "192.0.2.9"}
-    look = ownership.survey
+    nowhere = {"kubernetes:kubeconfig": kubeconfig(), "nodeAddress": "192.0.2.9"}
+    look = survey
     assert run_program(nowhere, survey=look, preview=True).resources
     program = Program()
     with pytest.raises(pulumi.RunError, match=r"no cluster can be reached, and nothing was created: .*refused"):
@@ -342,32 +258,11 @@ def test_a_kubeconfig_that_cannot_be_used_is_said_by_a_preview_and_stops_an_upda
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     broken = {"kubernetes:kubeconfig": kubeconfig("https://10.0.0.1:64x43"), "nodeAddress": "192.0.2.9"}
-    look = ownership.survey
+    look = survey
     assert run_program(broken, survey=look, preview=True).resources
     (said,) = warnings
-    assert said.startswith("it was not checked whether objects of others have the names that the stack uses: the kube")
+    assert said.startswith(
+        "the program did not check whether other people's objects have the names that the stack uses: "
+    )
     with pytest.raises(pulumi.RunError, match=r"Nothing was changed. Give a kubeconfig with a token"):
         run_program(broken, survey=look)
-
-
-def test_the_look_reads_metadata_alone_and_asks_once_for_each_object(api: Api) -> None:
-    api.objects = {NAMESPACE: OWN}
-    settings = Settings.model_validate({"monitoring": {"podMonitors": True}})
-    wanted = planned(settings)
-    found = surveyed(wanted, api)
-    # A cluster without the Prometheus Operator answers for its kinds as for objects that are not there.
-    assert [item.planned.name for item in found.found] == ["tracing"]
-    assert found.unchecked == {}
-    assert len(api.asked) == len(set(api.asked)) == len(wanted)
-    assert api.accepted == {"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
-
-
-def test_a_pod_without_a_kubeconfig_uses_its_own_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    account = KubeConfig.from_service_account
-    for name, text in (("token", "t"), ("namespace", "ci"), ("ca.crt", "")):
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(KubeConfig, "from_service_account", lambda: account(tmp_path))
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
-    assert read_config(None, None).cluster.server == "https://10.96.0.1:443"

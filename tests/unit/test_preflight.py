@@ -1,94 +1,13 @@
-"""What is said of a cluster that would refuse the stack, before anything is changed."""
+"""Tests of the errors about a cluster that would refuse the stack."""
 
 import asyncio
 from typing import Any
 
-import pulumi
 import pytest
 
-from components.cluster_api import Api
-from components.demand import Live, quantity, shortages, without_room_to_roll
-from components.findings import Findings
-from components.kubernetes import refuse_to_roll
-from components.preflight import preflight
-from settings import Settings
+from components.cluster.findings import Findings
 from tests.unit.fake_api import FakeApi, Object, Said, listed, missing, refused, serving
-
-HEAD = "the cluster would refuse this configuration; nothing was changed.\n\n"
-OWN = {"app.kubernetes.io/part-of": "nginx-tracing"}
-
-
-def settings(**values: Any) -> Settings:
-    return Settings.model_validate({"namespace": "shared", "createNamespace": False, **values})
-
-
-def namespace(**metadata: Any) -> Said:
-    return 200, {"kind": "Namespace", "metadata": {"name": "shared", **metadata}}
-
-
-def quota(hard: dict[str, str], used: dict[str, str] | None = None, **spec: Any) -> Object:
-    return {"metadata": {"name": "team"}, "spec": {"hard": hard, **spec}, "status": {"hard": hard, "used": used or {}}}
-
-
-def container(name: str, cpu: str = "100m", **more: Any) -> Object:
-    resources = {"requests": {"cpu": cpu, "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
-    return {"name": name, "resources": resources, **more}
-
-
-def own_pod(component: str, phase: str = "Running", **spec: Any) -> Object:
-    gateway = [container("gateway", cpu="10m")] if component == "tempo" else []
-    return {
-        "metadata": {"name": f"{component}-1", "labels": {**OWN, "app.kubernetes.io/name": component}},
-        "spec": {"containers": [container(component), *gateway], **spec},
-        "status": {"phase": phase},
-    }
-
-
-def own_pods(phase: str = "Running") -> list[Object]:
-    """The pods of the defaults: two Collectors, and a Tempo with its gateway."""
-    return [own_pod(component, phase) for component in ("nginx", "otel-collector", "otel-collector", "tempo")]
-
-
-def service(name: str, in_namespace: str, port: int, labels: dict[str, str] | None = None, **spec: Any) -> Object:
-    metadata = {"name": name, "namespace": in_namespace, "labels": labels or {}}
-    return {"metadata": metadata, "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": port}], **spec}}
-
-
-FREE = refused(422, 'Service "x" is invalid: spec.sessionAffinity: Unsupported value: "Preflight"')
-"""What an API server says to a Service that it can give the port, and that it never creates."""
-
-FINE: dict[str, Any] = {
-    "GET /api/v1/namespaces/shared": namespace(),
-    "GET /api/v1/namespaces/shared/resourcequotas": listed(),
-    "POST /api/v1/namespaces/shared/pods": (201, {"kind": "Pod"}),
-    "GET /api/v1/services": listed(),
-    "POST /api/v1/namespaces/shared/services": FREE,
-}
-
-
-async def looked(given: Settings, kubeconfig: str) -> Findings:
-    async with Api(kubeconfig, None) as api:
-        return await preflight(given, api)
-
-
-def checked(given: Settings, **answers: Any) -> tuple[Findings, FakeApi]:
-    """What a cluster tells; `answers` are by `METHOD path`."""
-    with serving(FakeApi({**FINE, **answers})) as api:
-        return asyncio.run(looked(given, api.kubeconfig)), api
-
-
-def refusal(given: Settings, answers: dict[str, Any] | None = None) -> str:
-    with pytest.raises(pulumi.RunError) as error:
-        checked(given, **(answers or {}))
-    assert str(error.value).startswith(HEAD)
-    return str(error.value).removeprefix(HEAD)
-
-
-@pytest.fixture
-def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    said: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", said.append)
-    return said
+from tests.unit.fake_cluster import OWN, checked, looked, namespace, quota, refusal, settings, with_quota
 
 
 def test_a_cluster_that_takes_everything_is_asked_in_few_requests_and_changed_by_none(warnings: list[str]) -> None:
@@ -124,7 +43,7 @@ def test_a_first_deployment_that_creates_its_namespace_is_let_pass() -> None:
 @pytest.mark.parametrize("create", [True, False])
 def test_a_namespace_that_is_being_deleted_is_an_error(create: bool) -> None:
     ending = {"GET /api/v1/namespaces/shared": namespace(deletionTimestamp="2026-11-26T04:00:00Z")}
-    assert "is being deleted, and takes no new objects until it is gone" in refusal(
+    assert "is terminating, and takes no new objects until it is gone" in refusal(
         settings(createNamespace=create), ending
     )
 
@@ -151,215 +70,6 @@ def test_a_cluster_that_does_not_answer_is_the_business_of_others() -> None:
     assert asyncio.run(looked(settings(), nowhere.kubeconfig)) == Findings()
 
 
-def with_quota(*quotas: Object, pods: tuple[Object, ...] = (), **more: Any) -> dict[str, Any]:
-    return {
-        "GET /api/v1/namespaces/shared/resourcequotas": listed(*quotas),
-        "GET /api/v1/namespaces/shared/limitranges": listed(),
-        "GET /api/v1/namespaces/shared/pods": listed(*pods),
-        "GET /api/v1/namespaces/shared/services": listed(),
-        "GET /api/v1/namespaces/shared/persistentvolumeclaims": listed(),
-        **more,
-    }
-
-
-def test_every_resource_without_room_is_told_at_once_with_what_is_asked_and_what_is_free() -> None:
-    hard = {"requests.cpu": "1", "limits.memory": "4Gi", "pods": "10", "services.nodeports": "1"}
-    used = {"requests.cpu": "900m", "limits.memory": "0", "pods": "9", "services.nodeports": "0"}
-    said = refusal(settings(nginx={"resources": {"cpu": "100m"}}), with_quota(quota(hard, used)))
-    assert said.splitlines() == [
-        "  ResourceQuota team of the namespace shared: requests.cpu",
-        "    the stack asks for 410m and has 0 of them; 100m of 1 are free",
-        "    kubectl --namespace shared describe resourcequota team",
-        "",
-        "  ResourceQuota team of the namespace shared: limits.memory",
-        "    the stack asks for 5176Mi and has 0 of them; 4Gi of 4Gi are free",
-        "    kubectl --namespace shared describe resourcequota team",
-        "    pulumi config set --path nginx.resources.memoryLimit 968Mi",
-        "",
-        "  ResourceQuota team of the namespace shared: pods",
-        "    the stack asks for 4 and has 0 of them; 1 of 10 are free",
-        "    kubectl --namespace shared describe resourcequota team",
-        "",
-        "  ResourceQuota team of the namespace shared: services.nodeports",
-        "    the stack asks for 2 and has 0 of them; 1 of 1 are free",
-        "    kubectl --namespace shared describe resourcequota team",
-    ]
-
-
-def test_what_is_made_smaller_is_the_largest_that_the_rules_let_be() -> None:
-    def commands(free: str, **values: Any) -> tuple[str, ...]:
-        (short,) = shortages(settings(**values), Live([quota({"limits.memory": free})], own={"pods": []}))
-        return short.commands
-
-    # Of 5176Mi NGINX has 2Gi, and Tempo 2000Mi.
-    assert commands("4Gi") == ("pulumi config set --path nginx.resources.memoryLimit 968Mi",)
-    # The spans that NGINX may hold need 1716Mi of it; Tempo has room to give.
-    exporter = {"batchSize": 512, "batchCount": 32}
-    assert commands("4Gi", nginx={"exporter": exporter}) == (
-        "pulumi config set --path tempo.resources.memoryLimit 920Mi",
-    )
-    assert commands("1Gi") == ()
-
-
-def test_what_the_stack_has_already_is_no_second_demand() -> None:
-    pods = own_pods()
-    full = quota({"requests.cpu": "410m", "count/pods": "4"}, {"requests.cpu": "410m", "count/pods": "4"})
-    nginx = {"resources": {"cpu": "100m"}}
-    assert shortages(settings(nginx=nginx), Live([full], own={"pods": pods})) == []
-    # Without them, or after they have ended, it is.
-    assert len(shortages(settings(nginx=nginx), Live([full], own={"pods": []}))) == 2
-    assert len(shortages(settings(nginx=nginx), Live([full], own={"pods": own_pods("Failed")}))) == 2
-
-
-def test_a_second_replica_is_a_demand_for_itself_alone() -> None:
-    pods = own_pods()
-    full = quota({"pods": "5"}, {"pods": "4"})
-    assert shortages(settings(nginx={"replicas": 2}), Live([full], own={"pods": pods})) == []
-    (short,) = shortages(settings(nginx={"replicas": 3}), Live([full], own={"pods": pods}))
-    assert short.text == "the stack asks for 6 and has 4 of them; 1 of 5 are free"
-
-
-def test_a_quota_on_cpu_limits_refuses_pods_without_one_and_the_commands_set_them() -> None:
-    said = refusal(settings(), with_quota(quota({"limits.cpu": "10"})))
-    assert said.splitlines() == [
-        "  ResourceQuota team of the namespace shared: limits.cpu",
-        "    Kubernetes refuses pods without a CPU limit where one counts; "
-        "nginx and collector and tempo and tempo.gateway have none",
-        "    kubectl --namespace shared describe resourcequota team",
-        "    pulumi config set --path nginx.resources.cpuLimit 1",
-        "    pulumi config set --path collector.resources.cpuLimit 1",
-        "    pulumi config set --path tempo.resources.cpuLimit 1",
-        "    pulumi config set --path tempo.gateway.resources.cpuLimit 1",
-    ]
-    one: dict[str, Any] = {"resources": {"cpuLimit": "1"}}
-    limited: dict[str, Any] = {"nginx": one, "collector": one, "tempo": {**one, "gateway": one}}
-    checked(settings(**limited), **with_quota(quota({"limits.cpu": "10"})))
-
-
-def test_a_limit_that_the_namespace_gives_to_containers_is_counted_as_theirs() -> None:
-    of_containers = {"spec": {"limits": [{"type": "Container", "default": {"cpu": "500m"}}]}}
-    ranges: dict[str, Any] = {"GET /api/v1/namespaces/shared/limitranges": listed(of_containers)}
-    # Five containers: two Collectors, and two in Tempo's pod.
-    checked(settings(), **with_quota(quota({"limits.cpu": "2500m"}), **ranges))
-    assert "the stack asks for 2500m and has 0 of them; 1 of 1 are free" in refusal(
-        settings(), with_quota(quota({"limits.cpu": "1"}), **ranges)
-    )
-
-
-def test_an_init_container_counts_where_it_asks_for_more_than_the_containers_together() -> None:
-    # A mesh's sidecar runs all the time, beside what comes after it.
-    init = [container("sidecar", restartPolicy="Always"), container("setup", cpu="350m")]
-    pods = [own_pod("nginx", initContainers=init), *own_pods()[1:]]
-    full = quota({"requests.cpu": "760m"}, {"requests.cpu": "760m"})
-    nginx = {"resources": {"cpu": "450m"}}
-    assert shortages(settings(nginx=nginx), Live([full], own={"pods": pods})) == []
-    (short,) = shortages(settings(nginx={"resources": {"cpu": "451m"}}), Live([full], own={"pods": pods}))
-    assert short.text == "the stack asks for 761m and has 760m of them; 0 of 760m are free"
-
-
-def test_upstreams_whose_names_a_pod_resolves_ask_for_no_more() -> None:
-    def asked(**nginx: Any) -> Object:
-        hard = {"requests.cpu": "0", "limits.memory": "0"}
-        live = Live([quota(hard)], own={"pods": []})
-        return {short.resource: short.text for short in shortages(settings(nginx=nginx), live)}
-
-    routes = [{"path": "/", "upstream": {"service": "shop", "port": 80}}]
-    assert asked(routes=routes) == asked()
-
-
-@pytest.mark.parametrize(
-    ("spec", "ports", "balancers"),
-    [
-        ({"type": "NodePort"}, 1, 0),
-        ({"type": "ClusterIP"}, 0, 0),
-        ({"type": "LoadBalancer"}, 1, 1),
-        ({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}, 1, 1),
-        ({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False, "ports": [{"port": 80}]}, 0, 1),
-    ],
-)
-def test_services_count_by_their_type(spec: dict[str, Any], ports: int, balancers: int) -> None:
-    given = settings(nginx={"service": {"type": "LoadBalancer"}})
-    hard = {"services.nodeports": "0", "services.loadbalancers": "0"}
-    live = Live([quota(hard)], own={"services": [service("nginx", "shared", 30080, **spec)]})
-    found = {short.resource: short.text for short in shortages(given, live)}
-    assert found["services.nodeports"] == f"the stack asks for 2 and has {ports} of them; 0 of 0 are free"
-    assert ("services.loadbalancers" in found) == (balancers == 0)
-
-
-def of_priority(operator: str, *values: str) -> dict[str, Any]:
-    expression = {"scopeName": "PriorityClass", "operator": operator, "values": values}
-    return {"scopeSelector": {"matchExpressions": [expression]}}
-
-
-@pytest.mark.parametrize(
-    ("spec", "counts"),
-    [
-        ({"scopes": ["NotTerminating"]}, True),
-        ({"scopes": ["Terminating"]}, False),
-        ({"scopes": ["BestEffort"]}, False),
-        (of_priority("In", "high"), True),
-        (of_priority("In", "low"), False),
-        (of_priority("NotIn", "low"), True),
-        (of_priority("DoesNotExist"), False),
-    ],
-)
-def test_a_quota_of_other_pods_does_not_count(spec: dict[str, Any], counts: bool) -> None:
-    given = settings(scheduling={"priorityClass": "high"})
-    live = Live([quota({"pods": "1"}, **spec)], own={"pods": []})
-    assert bool(shortages(given, live)) is counts
-
-
-def test_volumes_count_by_number_by_size_and_by_class() -> None:
-    given = settings(tempo={"persistence": {"size": "10Gi", "storageClass": "fast"}})
-    hard = {
-        "requests.storage": "5Gi",
-        "persistentvolumeclaims": "0",
-        "fast.storageclass.storage.k8s.io/requests.storage": "1Gi",
-        "slow.storageclass.storage.k8s.io/requests.storage": "0",
-        "count/statefulsets.apps": "0",
-    }
-    own: dict[str, list[Object]] = {"persistentvolumeclaims": [], "statefulsets.apps": []}
-    found = {short.resource: short.text for short in shortages(given, Live([quota(hard)], own=own))}
-    assert set(found) == set(hard) - {"slow.storageclass.storage.k8s.io/requests.storage"}
-    assert found["requests.storage"] == "the stack asks for 10Gi and has 0 of them; 5Gi of 5Gi are free"
-    claim = {"spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "10Gi"}}}}
-    used = {"requests.storage": "10Gi", "persistentvolumeclaims": "1"}
-    full = quota({"requests.storage": "10Gi", "persistentvolumeclaims": "1"}, used)
-    assert shortages(given, Live([full], own={"persistentvolumeclaims": [claim]})) == []
-
-
-def test_a_component_that_runs_and_has_no_room_for_one_pod_more_is_named_and_a_first_deployment_is_not() -> None:
-    full = quota({"pods": "4"}, {"pods": "4"})
-    pods = own_pods()
-    volume = settings(tempo={"persistence": {"size": "1Gi"}})
-    lacking = without_room_to_roll(volume, Live([full], own={"pods": pods}))
-    # A StatefulSet ends a pod before it starts the next one.
-    assert set(lacking) == {"nginx", "otel-collector"}
-    assert lacking["nginx"] == "pods of the ResourceQuota team: a pod asks for 1, 0 of 4 are free"
-    assert without_room_to_roll(volume, Live([full], own={"pods": []})) == {}
-    findings, _ = checked(settings(nginx={"resources": {"cpu": "100m"}}), **with_quota(full, pods=tuple(pods)))
-    assert set(findings.no_room_to_roll) == {"nginx", "otel-collector", "tempo"}
-
-
-def test_an_update_without_room_to_roll_is_refused_if_it_touches_the_pods() -> None:
-    def update(before: Object, after: Object) -> pulumi.ResourceHookArgs:
-        return pulumi.ResourceHookArgs(
-            "urn", "id", "nginx", "t", old_inputs={"spec": before}, new_inputs={"spec": after}
-        )
-
-    refuse = refuse_to_roll("nginx", "pods of the ResourceQuota team: …")
-    refuse(update({"template": {"a": 1}, "replicas": 1}, {"template": {"a": 1}, "replicas": 2}))
-    with pytest.raises(pulumi.RunError, match=r"there is no room for it\. pods of the ResourceQuota team"):
-        refuse(update({"template": {"a": 1}}, {"template": {"a": 2}}))
-
-
-@pytest.mark.parametrize(
-    ("text", "number"), [("100m", "0.1"), ("1Gi", str(2**30)), ("1e3", "1000"), ("5u", "0.000005"), ("1k", "1000")]
-)
-def test_quantities_are_read_as_the_api_server_writes_them(text: str, number: str) -> None:
-    assert quantity(text) == quantity(number)
-
-
 def test_the_api_server_s_own_words_on_pods_are_told_once_with_what_leads_on() -> None:
     def judged(_: object, pod: Object) -> Said:
         assert pod["metadata"]["labels"]["app.kubernetes.io/part-of"] == "nginx-tracing"
@@ -378,7 +88,7 @@ def test_the_api_server_s_own_words_on_pods_are_told_once_with_what_leads_on() -
 @pytest.mark.parametrize(
     ("reason", "commands"),
     [
-        # The API server does not name the container: those that the bound refuses are found.
+        # The API server does not name the container. The program finds those that the bound refuses.
         (
             "minimum cpu usage per Container is 50m, but request is 10m",
             ["pulumi config set --path tempo.gateway.resources.cpu 50m"],
@@ -465,86 +175,9 @@ def test_a_policy_of_the_cluster_s_own_is_warned_of_since_it_did_not_see_the_pod
     words = 'admission webhook "validate.kyverno.svc-fail" denied the request: require-probes: …'
     checked(settings(), **{"POST /api/v1/namespaces/shared/pods": refused(400, words)})
     assert warnings == [
-        f"pods of {component} in shared may be refused: {words}" for component in ("nginx", "otel-collector", "tempo")
+        f"the cluster may refuse pods of {component} in shared: {words}"
+        for component in ("nginx", "otel-collector", "tempo")
     ]
-
-
-PORTS: dict[str, Any] = {"nginx": {"nodePort": 30080}, "tempo": {"nodePort": 40000}}
-RANGE = (
-    'Service "x" is invalid: spec.ports[0].nodePort: Invalid value: 40000: provided port is not in the valid range. '
-)
-TAKEN = 'Service "x" is invalid: spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated'
-
-
-def of_ports(query: dict[str, list[str]], tried: Object) -> Said:
-    # An API server that creates it has it for good, a dry run does not tell the range.
-    assert (tried["spec"]["sessionAffinity"], query) == ("Preflight", {})
-    (port,) = tried["spec"]["ports"]
-    if port["nodePort"] == 40000:
-        return refused(422, f"{RANGE}The range of valid ports is 30000-32767")
-    return refused(422, TAKEN)
-
-
-def test_both_ports_are_judged_at_once_by_holder_and_by_the_range_that_the_api_server_tells() -> None:
-    answers = {
-        "POST /api/v1/namespaces/shared/services": of_ports,
-        "GET /api/v1/services": listed(service("shop", "web", 30080)),
-    }
-    assert refusal(settings(**PORTS), answers) == (
-        "  nginx-tracing:nginx.nodePort = 30080\n"
-        "    is held by the Service shop in the namespace web\n"
-        "    kubectl --namespace web get service shop\n"
-        "    pulumi config rm --path nginx.nodePort, and the cluster chooses one\n"
-        "\n"
-        "  nginx-tracing:tempo.nodePort = 40000\n"
-        "    is not among the ports that this cluster gives, which are 30000-32767\n"
-        "    pulumi config rm --path tempo.nodePort, and the cluster chooses one"
-    )
-
-
-def test_a_port_that_is_free_is_let_pass_without_a_word(warnings: list[str]) -> None:
-    checked(settings(nginx={"nodePort": 30080}))
-    assert warnings == []
-
-
-def test_a_port_that_the_stack_s_own_service_holds_is_its_own() -> None:
-    own = service("nginx", "shared", 30080, {**OWN, "app.kubernetes.io/name": "nginx"})
-    answers = {"POST /api/v1/namespaces/shared/services": of_ports, "GET /api/v1/services": listed(own)}
-    checked(settings(nginx={"nodePort": 30080}), **answers)
-
-
-def test_a_service_of_that_name_which_is_not_the_stack_s_is_another() -> None:
-    answers = {
-        "POST /api/v1/namespaces/shared/services": of_ports,
-        "GET /api/v1/services": listed(service("nginx", "shared", 30080)),
-    }
-    assert "is held by the Service nginx in the namespace shared\n" in refusal(
-        settings(nginx={"nodePort": 30080}), answers
-    )
-
-
-def test_a_port_for_a_load_balancer_s_health_is_held_as_well() -> None:
-    balancer = service("edge", "web", 31000, healthCheckNodePort=30080)
-    answers = {"POST /api/v1/namespaces/shared/services": of_ports, "GET /api/v1/services": listed(balancer)}
-    assert "is held by the Service edge in the namespace web" in refusal(settings(nginx={"nodePort": 30080}), answers)
-
-
-def test_before_the_namespace_is_there_the_port_is_tried_in_default() -> None:
-    answers: dict[str, Any] = {
-        "GET /api/v1/namespaces/shared": missing("shared"),
-        "POST /api/v1/namespaces/shared/services": missing("shared"),
-        "POST /api/v1/namespaces/default/services": of_ports,
-        "GET /api/v1/services": refused(403, "services is forbidden"),
-    }
-    said = refusal(settings(createNamespace=True, nginx={"nodePort": 30080}), answers)
-    assert "    is held by another Service\n    kubectl get services --all-namespaces | grep 30080\n" in said
-
-
-def test_a_port_that_may_not_be_tried_is_warned_of(warnings: list[str]) -> None:
-    forbidden = refused(403, 'services is forbidden: User "me" cannot create resource "services"')
-    checked(settings(nginx={"nodePort": 30080}), **{"POST /api/v1/namespaces/shared/services": forbidden})
-    (said,) = warnings
-    assert said.startswith("it was not checked that the cluster has these NodePorts free: nginx.nodePort = 30080 (")
 
 
 SLICES = "GET /apis/discovery.k8s.io/v1/namespaces/default/endpointslices"

@@ -1,4 +1,4 @@
-"""Why pods do not become Ready: what is told of it, once, and never with a secret."""
+"""Tests of the messages about pods that do not become Ready: once for each reason, and never with a secret."""
 
 import asyncio
 import time
@@ -9,8 +9,9 @@ import pytest
 from pulumi import resource_hooks
 from pydantic import SecretStr
 
-from components import rollouts
-from components.rollouts import Rollouts, secrets_of
+from components.cluster import rollouts
+from components.cluster.container_logs import secrets_of
+from components.cluster.rollouts import Rollouts
 from settings import Settings
 from tests.unit.fake_api import FakeApi, Object, Said, listed, serving
 from tests.waiting import wait_for
@@ -48,7 +49,7 @@ def replica_set(of_set: str, revision: int, *conditions: Object) -> Object:
 
 
 class Told:
-    """What the hook of NGINX's workload said, and whether the provider is to wait again."""
+    """Calls the hook of NGINX's workload, keeps its errors, and returns whether the provider shall wait again."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.said: list[str] = []

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from components.objects import CLAIM, NAMESPACE, NAMESPACED_KINDS, STACK_ANNOTATION, Kind, claim_name
+from components.plan.objects import CLAIM, NAMESPACE, NAMESPACED_KINDS, STACK_ANNOTATION, Kind, claim_name
 from tools.cluster import Access, ClusterApi, ClusterError
 from tools.pull_request.differences import Object, section
 from tools.pull_request.preview_result import PreviewResult

@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from components.labels import COLLECTOR, NGINX, TEMPO
+from components.plan.labels import COLLECTOR, NGINX, TEMPO
 from tools.cluster import Access, ClusterError
 from tools.probe.logs import Logs, TempoLog, unread_nginx
 from tools.probe.metrics import Samples, parse_metrics, total

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.labels import COLLECTOR, NGINX, TEMPO
+from components.plan.labels import COLLECTOR, NGINX, TEMPO
 from tools.cluster import ClusterError
 from tools.probe.exporter_errors import told_by
 from tools.probe.names import (

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import yaml
 
-from components.objects import NAMESPACE, STACK_ANNOTATION
+from components.plan.objects import NAMESPACE, STACK_ANNOTATION
 from settings.errors import PROJECT
 from tools.cluster import Access, ClusterApi, ClusterError
 from tools.errors import ToolError

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.objects import CLAIM, NAMESPACED_KINDS, POD_MONITOR
+from components.plan.objects import CLAIM, NAMESPACED_KINDS, POD_MONITOR
 from tests.unit.fake_api import FakeApi, Said, listed, refused, serving
 from tests.unit.pull_request.making import Object, preview, step
 from tools.__main__ import main

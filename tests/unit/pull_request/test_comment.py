@@ -253,14 +253,14 @@ def test_where_the_rest_is_it_is_said_and_there_is_room_for_it_there(tmp_path: P
 
 def test_a_preview_that_saw_no_cluster_is_told_from_one_that_did(tmp_path: Path) -> None:
     diagnostics = [
-        error("it was not checked that the cluster is https://192.0.2.1:6443: no usable kubeconfig", "warning"),
+        error("this preview did not check that the cluster is https://192.0.2.1:6443: no usable kubeconfig", "warning"),
         error("the cluster cannot be reached: no usable kubeconfig\nThis preview compares with …", "warning"),
         error("the node has no address", "warning"),
     ]
     text = rendered(tmp_path, preview(diagnostics=diagnostics))
     assert "| no changes, **cluster not seen** |" in text
     seen, _, folded = text.partition("<details>")
-    assert "it was not checked that the cluster is https://192.0.2.1:6443" in seen
+    assert "this preview did not check that the cluster is https://192.0.2.1:6443" in seen
     assert "the cluster cannot be reached" in seen
     assert folded.startswith("<summary>1 warning</summary>\n\n```\nthe node has no address\n```")
 

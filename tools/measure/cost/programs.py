@@ -20,7 +20,7 @@ import pulumi
 import settings as configuration
 from components.nginx import NginxOtel
 from components.otel_collector import OtelCollector
-from components.stack import stack_context
+from components.kubernetes.stack import stack_context
 from components.tempo import TempoBackend
 from settings.limits import exports
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from components.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
+from components.plan.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
 from settings.errors import PROJECT
 from tools.lab_stack import Stack
 from tools.measure.faults.inject import free_volumes, must

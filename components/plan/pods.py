@@ -1,14 +1,14 @@
-"""Lists the pods of a stack's components: their containers, replicas and volumes, before any of them is registered.
+"""Lists the pods of a stack's components: containers, replicas and volumes, before the program registers any of them.
 
-Imports no part of Pulumi's Kubernetes SDK, which takes 0.7 s: the cluster is asked meanwhile whether it has room for
-the pods. A test compares them with what the program registers, for every golden configuration.
+It imports no part of Pulumi's Kubernetes SDK, which takes 0.7 s: the program asks the cluster meanwhile whether it has
+room for the pods. A test compares the list with the pods that the program registers, for every golden configuration.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from components.labels import COLLECTOR, NGINX, TEMPO
+from components.plan.labels import COLLECTOR, NGINX, TEMPO
 from settings import NginxSettings, Settings, TempoSettings
 from settings.general import Resources
 from settings.types import amount
@@ -32,7 +32,7 @@ class Container:
 
     name: str
     key: str
-    """Where `resources` configures it."""
+    """The configuration's key that `resources` is under."""
 
     image: str
     """The key of its image in `Settings.images()`."""
@@ -43,7 +43,8 @@ class Container:
         """Returns its requests and limits, by the names of quotas.
 
         Args:
-            default_cpu_limit: the one of the namespace's LimitRange, which Kubernetes adds where none is set.
+            default_cpu_limit: the CPU limit of the namespace's LimitRange, which Kubernetes gives to containers without
+                one.
         """
         cpu_limit = amount(self.resources.cpu_limit) if self.resources.cpu_limit else default_cpu_limit
         return {
@@ -65,17 +66,17 @@ class PodDemand:
 
     init_containers: Sequence[Container] = ()
     volume: str | None = None
-    """The size of the volume that each has."""
+    """The size of each pod's volume; none without one."""
 
     storage_class: str | None = None
 
     @property
     def rolls(self) -> bool:
-        """Whether an update starts a pod more before it ends one; the pods of a StatefulSet end first."""
+        """Whether an update starts a new pod before it ends an old one. A StatefulSet ends the old one first."""
         return self.volume is None
 
     def amounts(self, default_cpu_limit: Decimal | None = None) -> Amounts:
-        """Returns what one pod asks for, by the names of quotas.
+        """Returns the amounts that one pod asks for, by the names of quotas.
 
         Args:
             default_cpu_limit: as for a container.
@@ -116,13 +117,13 @@ def _tempo(tempo: TempoSettings) -> PodDemand:
 
 
 def effective(together: Sequence[Amounts], before: Sequence[Amounts]) -> Amounts:
-    """Returns what Kubernetes counts for a pod: the sum of its containers, or an init container that asks for more.
+    """Returns the amounts that Kubernetes counts for a pod: its containers' sum, or an init container's if it is more.
 
     Source: Kubernetes' documentation, "Init Containers: Resource sharing within containers".
 
     Args:
-        together: the containers that run at a time.
-        before: the init containers, which run one after another before those.
+        together: the containers, which run at the same time.
+        before: the init containers, which run before them, one after another.
     """
     total = summed(together)
     for one in before:

@@ -1,6 +1,7 @@
-"""NetworkPolicies: who may reach a component, and whom it may reach. Its pods are denied everything else.
+"""NetworkPolicies: who may reach a component, and whom it may reach. Everything else is denied to its pods.
 
-A policy knows addresses and labels, never names: where a name is configured, what may be behind it is allowed.
+A policy matches addresses and labels, and cannot match names. For a configured name it allows whatever may be behind
+the name.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,58 +18,66 @@ from pulumi_kubernetes.networking.v1 import (
     NetworkPolicySpecArgs,
 )
 
-from components.labels import COMPONENTS, PART_OF, own_labels
-from components.objects import DENY_ALL, NETWORK_POLICY
-from components.stack import StackContext
+from components.kubernetes.component import Component
+from components.kubernetes.stack import StackContext
+from components.plan.labels import COMPONENTS, PART_OF, own_labels
+from components.plan.objects import DENY_ALL, NETWORK_POLICY
 from settings.stack import NAME_LABEL
 from settings.types import is_address
 
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
-"""What the API server labels each namespace with."""
+"""The API server labels each namespace with its name by this key."""
 
 DNS_PORTS = (53, 5353)
-"""5353 is where the pods of OpenShift's DNS listen."""
+"""The pods of OpenShift's DNS listen on 5353."""
 
 
 def network_policy(
-    component: str,
+    owner: Component,
     *,
     ingress: Sequence[NetworkPolicyIngressRuleArgs],
     egress: Sequence[NetworkPolicyEgressRuleArgs],
-    stack: StackContext,
-    parent: pulumi.Resource,
 ) -> list[pulumi.Resource]:
-    """What a component's pods may do; gives what the pods must wait for: nothing where policies are off.
+    """Makes the policy of a component's pods, if the configuration does not turn policies off.
 
-    Auto-named, and an edit makes a new one: the old one, which pods of before the edit need, goes after new pods have
-    taken their place, some seconds before they have ended. Until then the two allow together what either does.
-    Kubelet's probes are not in it: a node always reaches its own pods.
+    Auto-named, and an edit makes a new policy. Pulumi deletes the old one, which the old pods need, after the new pods
+    have taken their place, and some seconds before the old pods have ended. Until then both policies hold, and pods may
+    do what either allows. Kubelet's probes are not in it: a node always reaches its own pods.
+
+    Args:
+        owner: the component.
+        ingress: who may reach its pods.
+        egress: whom its pods may reach.
+
+    Returns:
+        The resources that the pods must wait for.
     """
-    if not stack.network_policies:
+    if not owner.stack.network_policies:
         return []
     policy = NetworkPolicy(
-        parent.pulumi_resource_name,
-        metadata=stack.metadata(NETWORK_POLICY, component),
+        owner.resource_name,
+        metadata=owner.metadata(NETWORK_POLICY, is_auto_named=True),
         spec=NetworkPolicySpecArgs(
-            pod_selector=LabelSelectorArgs(match_labels=own_labels(component)),
+            pod_selector=LabelSelectorArgs(match_labels=own_labels(owner.component)),
             policy_types=["Ingress", "Egress"],
             ingress=ingress,
             egress=egress,
         ),
-        opts=pulumi.ResourceOptions(parent=parent, replace_on_changes=["spec"]),
+        opts=pulumi.ResourceOptions(parent=owner, replace_on_changes=["spec"]),
     )
     return [policy]
 
 
 def deny_all(stack: StackContext, *, after: Sequence[pulumi.Resource]) -> None:
-    """Denies the stack's pods every connection that no other policy allows; other pods of the namespace are left alone.
+    """Denies the stack's pods every connection that no other policy allows. It does not select other pods.
 
-    The policies of the components deny the same. This one holds while one of them is replaced, or was deleted by hand.
-    In a namespace that others use too its name is generated: a `deny-all` of theirs is often there.
+    The policies of the components deny the same. This one also holds while Pulumi replaces one of them, and after
+    somebody deleted one. In a namespace that others use too its name is generated, because a `deny-all` of theirs is
+    often there.
 
     Args:
-        stack: what holds for all components.
-        after: the components' policies. Pods that are there already are to be cut off from nothing that they need.
+        stack: the settings and the namespace that all components share.
+        after: the components' policies, which must exist first: running pods keep the connections that they need.
     """
     if not stack.network_policies:
         return
@@ -87,52 +96,52 @@ def deny_all(stack: StackContext, *, after: Sequence[pulumi.Resource]) -> None:
 
 
 def from_anywhere(*ports: int) -> NetworkPolicyIngressRuleArgs:
-    """From every address: a NodePort's clients come under those of nodes, or their own."""
+    """Allows every address. A NodePort's clients arrive with the address of a node, or with their own."""
     return NetworkPolicyIngressRuleArgs(ports=_tcp(ports))
 
 
 def from_addresses(networks: Iterable[str], *ports: int) -> NetworkPolicyIngressRuleArgs:
-    """From ranges of addresses outside the cluster, as long as no hop on the way replaces the client's address."""
+    """Allows ranges of addresses outside the cluster. It needs hops that do not replace the client's address."""
     peers = [NetworkPolicyPeerArgs(ip_block=IPBlockArgs(cidr=network)) for network in networks]
     return NetworkPolicyIngressRuleArgs(from_=peers, ports=_tcp(ports))
 
 
 def from_component(component: str, *ports: int) -> NetworkPolicyIngressRuleArgs:
-    """From the pods of one of the stack's components."""
+    """Allows the pods of one of the stack's components."""
     return NetworkPolicyIngressRuleArgs(from_=[_pods_of(component)], ports=_tcp(ports))
 
 
 def from_namespaces(namespaces: Iterable[str], *ports: int) -> NetworkPolicyIngressRuleArgs:
-    """From every pod of some namespaces."""
+    """Allows every pod of some namespaces."""
     named = LabelSelectorRequirementArgs(key=NAMESPACE_LABEL, operator="In", values=sorted(set(namespaces)))
     peer = NetworkPolicyPeerArgs(namespace_selector=LabelSelectorArgs(match_expressions=[named]))
     return NetworkPolicyIngressRuleArgs(from_=[peer], ports=_tcp(ports))
 
 
 def to_component(component: str, *ports: int) -> NetworkPolicyEgressRuleArgs:
-    """To the pods of one of the stack's components."""
+    """Allows the pods of one of the stack's components."""
     return NetworkPolicyEgressRuleArgs(to=[_pods_of(component)], ports=_tcp(ports))
 
 
 def to_dns() -> NetworkPolicyEgressRuleArgs:
-    """To every resolver. The cluster's own looks up any name for a pod, so that no other address is worth closing."""
+    """Allows every resolver. The cluster's own looks up any name for a pod: closing other addresses gains nothing."""
     ports = [NetworkPolicyPortArgs(protocol=protocol, port=port) for port in DNS_PORTS for protocol in ("UDP", "TCP")]
     return NetworkPolicyEgressRuleArgs(ports=ports)
 
 
 def to_kubernetes_api(ports: Iterable[int]) -> NetworkPolicyEgressRuleArgs:
-    """To the API server, whose addresses only the cluster knows."""
+    """Allows the API server's ports at every address: only the cluster knows its addresses."""
     return NetworkPolicyEgressRuleArgs(ports=_tcp(ports))
 
 
 def to_hosts(hosts: Iterable[tuple[str, int]], namespace: str) -> list[NetworkPolicyEgressRuleArgs]:
-    """To hosts and their ports, as they are configured.
+    """Allows hosts and their ports, as they are configured.
 
     Args:
-        hosts: an address or a name each, and a port. The name of a Service (`shop`, `shop.web`, `shop.web.svc…`) is
-            all pods of its namespace, on every port: a policy sees the pods' port, not the Service's. Any other name
-            is its port at every address.
-        namespace: that of Services that name none.
+        hosts: an address or a name each, and a port. The name of a Service (`shop`, `shop.web`, `shop.web.svc…`) allows
+            all pods of its namespace on every port: a policy sees the pods' port, not the Service's. Any other name
+            allows its port at every address.
+        namespace: the namespace of Services whose names leave it out.
     """
     addresses: dict[tuple[str, int], None] = {}
     namespaces: dict[str, None] = {}
@@ -144,12 +153,12 @@ def to_hosts(hosts: Iterable[tuple[str, int]], namespace: str) -> list[NetworkPo
         elif len(labels) == 1:
             namespaces[namespace] = None
         elif "svc" in labels[2:4]:
-            # After the namespace, of a Service or of one of its pods (`web-0.web.shop.svc`).
+            # `svc` follows the namespace in the name of a Service and of one of its pods (`web-0.web.shop.svc`).
             namespaces[labels[labels.index("svc", 2) - 1]] = None
         else:
             anywhere[port] = None
             if len(labels) == 2:
-                # A Service, or a name of the world.
+                # It may be a Service and its namespace, or a public name.
                 namespaces[labels[1]] = None
     return [
         *(

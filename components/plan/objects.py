@@ -1,11 +1,11 @@
-"""Lists the Kubernetes objects that a stack makes, before any of them is registered.
+"""Lists the Kubernetes objects that a stack makes, before the program registers any of them.
 
-Some have fixed names (`planned`), others have generated ones, of which the number is known (`generated`). Components
-get the metadata of their objects from `StackContext`, which refuses a fixed name that is not listed here, so that the
-list cannot lack one. Tests compare both with what the program registers, for every golden configuration.
+`planned` lists those with fixed names, and `generated` counts those with generated names. Components get the metadata
+of their objects from `StackContext`, which refuses a fixed name that is not listed here. The list is thus complete.
+Tests compare both with the objects that the program registers, for every golden configuration.
 
-Imports no part of Pulumi's Kubernetes SDK, which takes 0.7 s: the list is needed before that, and `tools` and
-the lab read the kinds as well.
+It imports no part of Pulumi's Kubernetes SDK, which takes 0.7 s: the program needs the list before it needs the SDK.
+The tools and the lab read the kinds as well.
 """
 
 from collections import Counter
@@ -14,18 +14,16 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.labels import COLLECTOR, NGINX, TEMPO
+from components.plan.labels import COLLECTOR, NGINX, RECEIVER, TEMPO
 from settings import CollectorSettings, NginxSettings, Settings, TempoSettings
 from settings.types import OWN_PREFIX
 
-RECEIVER = "-otlp"
-"""What follows Tempo's name in that of the receiver's Service."""
-
 DENY_ALL = "deny-all"
-"""The NetworkPolicy that the components' own are exceptions from."""
+"""The name of the NetworkPolicy that denies everything. The components' own policies are the exceptions."""
 
 STACK_ANNOTATION = f"{OWN_PREFIX}stack"
-"""The mark on each object: `<project>/<stack>`. An annotation, since a label's value has 63 characters at most."""
+"""The key of the mark on each object, `<project>/<stack>`. It is an annotation, because a label's value has at most 63
+characters."""
 
 
 def own_mark() -> str:
@@ -42,7 +40,7 @@ class Kind:
     group: str = ""
     version: str = "v1"
     is_builtin: bool = True
-    """Whether each cluster knows it; one of an operator may be missing."""
+    """Whether every cluster knows the kind. A cluster without the operator does not know an operator's kind."""
 
     @property
     def resource(self) -> str:
@@ -91,22 +89,22 @@ NAMESPACED_KINDS = (
     ROLE_BINDING,
     POD_MONITOR,
 )
-"""Every kind that a stack may make in its namespace."""
+"""The kinds that a stack may make in its namespace."""
 
 KINDS_OF_KUBERNETES = (POD, REPLICA_SET, CLAIM)
-"""The kinds that Kubernetes makes of those: claims of volumes for StatefulSets."""
+"""The kinds that Kubernetes makes for those kinds, such as the volume claims of a StatefulSet."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """An object of a fixed name that a configuration makes, or a claim that its replicas take by name."""
+    """An object that a configuration makes under a fixed name, or a claim that its replicas take by name."""
 
     kind: Kind
     name: str
 
 
 def planned(settings: Settings) -> list[Planned]:
-    """Lists what a configuration makes under fixed names; generated names cannot be anybody else's.
+    """Lists the objects that a configuration makes under fixed names. Generated names cannot be anybody else's.
 
     Args:
         settings: the configuration.
@@ -122,7 +120,7 @@ def planned(settings: Settings) -> list[Planned]:
 
 
 def counts(settings: Settings) -> Counter[Kind]:
-    """Counts what a configuration makes, under fixed names or generated ones, by kind.
+    """Counts the objects that a configuration makes, by kind.
 
     Args:
         settings: the configuration.
@@ -131,7 +129,7 @@ def counts(settings: Settings) -> Counter[Kind]:
 
 
 def generated(settings: Settings) -> Counter[Kind]:
-    """Counts what a configuration makes under generated names, by kind.
+    """Counts the objects that a configuration makes under generated names, by kind.
 
     Args:
         settings: the configuration.
@@ -150,7 +148,7 @@ def generated(settings: Settings) -> Counter[Kind]:
         collector.enabled and collector.proxy is not None and collector.proxy.password is not None,
         tempo.enabled and settings.tempo_password is not None,
     ]
-    # Where others use the namespace too, `deny-all` has a generated name.
+    # `deny-all` has a generated name in a namespace that others use too.
     policies = components + (not settings.create_namespace) if settings.network_policies else 0
     return Counter({CONFIG_MAP: components, SECRET: sum(secrets), NETWORK_POLICY: policies})
 

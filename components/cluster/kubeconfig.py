@@ -1,4 +1,4 @@
-"""Reads kubeconfigs as kubectl and the Kubernetes provider do: the cluster that the provider changes."""
+"""Reads kubeconfigs as kubectl and the Kubernetes provider do, to find the cluster that the provider changes."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from lightkube.core.exceptions import ConfigError
 
 
 class ApiUnavailableError(Exception):
-    """The API server cannot be asked; the text says why."""
+    """The program cannot ask the API server. The text says why."""
 
 
 class ClusterUnreachableError(ApiUnavailableError):
@@ -19,11 +19,11 @@ class ClusterUnreachableError(ApiUnavailableError):
 
 
 class KubeconfigError(ApiUnavailableError):
-    """This program cannot use the kubeconfig, though kubectl may: with a newer credential plugin, for example."""
+    """This program cannot use the kubeconfig. Kubectl may: it knows newer credential plugins, for example."""
 
 
 def read_server(kubeconfig: str | None, context: str | None) -> str:
-    """The address of the API server that a kubeconfig leads to.
+    """Returns the address of the API server that a kubeconfig leads to.
 
     Raises:
         ClusterUnreachableError: there is no usable kubeconfig.
@@ -43,10 +43,11 @@ def comparable(server: str) -> tuple[str, str | None, int | None, str]:
 
 
 def read_config(kubeconfig: str | None, context: str | None) -> SingleConfig:
-    """The chosen context of a kubeconfig.
+    """Returns the chosen context of a kubeconfig.
 
     Raises:
-        ConfigError: no such file or context, or no YAML: then not with what is written there, a token or a password.
+        ConfigError: there is no such file or context, or the file is no YAML. The text quotes nothing of the file: it
+            may hold a token or a password.
     """
     try:
         return _chosen(kubeconfig, context)
@@ -56,11 +57,10 @@ def read_config(kubeconfig: str | None, context: str | None) -> SingleConfig:
 
 
 def _chosen(kubeconfig: str | None, context: str | None) -> SingleConfig:
-    """Reads it as kubectl and the Kubernetes provider do."""
     if kubeconfig and ("\n" in kubeconfig or kubeconfig.lstrip().startswith("{")):
         config = KubeConfig.from_dict(yaml.safe_load(kubeconfig))  # pyright: ignore[reportUnknownMemberType]
     else:
-        # Several files make one configuration: of equal names the first counts.
+        # Several files make one configuration. Of two entries with the same name, the first counts.
         files = [Path(file).expanduser() for file in (kubeconfig or "~/.kube/config").split(os.pathsep) if file]
         configs = [KubeConfig.from_file(file) for file in files if file.is_file()]
         if not configs:
@@ -77,7 +77,7 @@ def _chosen(kubeconfig: str | None, context: str | None) -> SingleConfig:
 
 
 def _service_account() -> SingleConfig | None:
-    """The account of the pod that this runs in, which the provider takes where there is no kubeconfig."""
+    """Returns the account of the pod that the program runs in. The provider uses it if there is no kubeconfig."""
     try:
         return KubeConfig.from_service_account().get()
     except (ConfigError, OSError, KeyError):
@@ -85,9 +85,9 @@ def _service_account() -> SingleConfig | None:
 
 
 def _with_known_plugin(config: SingleConfig) -> SingleConfig:
-    """Names version v1 of a credential plugin's API v1beta1, which the library knows.
+    """Renames version v1 of a credential plugin's API to v1beta1, which the library knows.
 
-    It reads nothing but the token of the answer, which is in the same place in both.
+    The library reads only the token of the plugin's answer, which is in the same place in both versions.
     """
     plugin = config.user.exec if config.user else None
     if config.user is None or plugin is None or plugin.apiVersion != _PLUGIN_VERSION:

@@ -1,4 +1,4 @@
-"""Requests to the API server, of the cluster that the Kubernetes provider changes."""
+"""The client of the API server, for the cluster that the Kubernetes provider changes."""
 
 import asyncio
 import os
@@ -13,25 +13,26 @@ import httpx2
 from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.core.exceptions import ConfigError
 
-from components.api_objects import Object, listed
-from components.kubeconfig import ClusterUnreachableError, KubeconfigError, read_config
+from components.cluster.api_objects import Object, listed
+from components.cluster.kubeconfig import ClusterUnreachableError, KubeconfigError, read_config
 
 CONNECT_SECONDS = 5.0
+"""Our choice: a preview without a cluster should not wait longer for it. A request may take as long as a connection."""
 
 _METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
-"""Asks for metadata alone: a Secret's text never comes here."""
+"""Asks for metadata alone, so that a Secret's text never leaves the API server."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the API server says to a request: an object, or a Status that tells why there is none."""
+    """The API server's answer to a request: an object, or a Status that tells why there is none."""
 
     status: int
     body: Object
 
     @property
     def is_ok(self) -> bool:
-        """Whether the request was served."""
+        """Whether the API server served the request."""
         return self.status < HTTPStatus.BAD_REQUEST
 
     @property
@@ -41,20 +42,20 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """The API server's own words on a request that it did not serve."""
+        """The API server's own words on a request that it refused."""
         return str(self.body.get("message") or f"HTTP {self.status}")
 
     @property
     def items(self) -> list[Object]:
-        """The objects of a list; none where it may not be read."""
+        """The objects of a list; none if the API server refused the list."""
         return listed(self.body, "items") if self.is_ok else []
 
 
 class Api:
-    """A client of the API server, for as long as it is entered. Each request may take five seconds.
+    """A client of the API server, for the time of its `async with`. Each request may take five seconds.
 
-    It reads the kubeconfig at the first request, so that each part of the program that asks can say what it could not
-    find out.
+    It reads the kubeconfig at the first request. Each part of the program that asks gets the error, and can say what it
+    could not find out.
     """
 
     def __init__(self, kubeconfig: str | None, context: str | None) -> None:
@@ -62,8 +63,8 @@ class Api:
         self._context = context
         self._client: httpx2.AsyncClient | None = None
         self._login: asyncio.Future[httpx2.Response] | None = None
-        """A first request, for whose answer all others wait, so that a credential plugin is run once. It takes up to
-        seconds, or asks a person something."""
+        """A first request, whose answer all others wait for, so that a credential plugin runs once. A plugin may take
+        seconds, or ask a person something."""
 
     async def __aenter__(self) -> Self:
         """Opens nothing yet."""
@@ -77,50 +78,50 @@ class Api:
             await self._client.aclose()
 
     async def get(self, path: str, **parameters: str) -> Answer:
-        """An object, or a list of objects.
+        """Gets an object, or a list of objects.
 
         Raises:
-            ApiUnavailableError: there was no answer.
+            ApiUnavailableError: the API server did not answer.
         """
         return await self._asked("GET", path, parameters)
 
     async def get_metadata(self, path: str) -> Answer:
-        """An object with its metadata alone.
+        """Gets the metadata of an object.
 
         Raises:
-            ApiUnavailableError: there was no answer.
+            ApiUnavailableError: the API server did not answer.
         """
         return await self._asked("GET", path, {}, accept=_METADATA.format(""))
 
     async def list_metadata(self, path: str, **parameters: str) -> Answer:
-        """A list of objects with their metadata alone.
+        """Gets the metadata of a list of objects.
 
         Raises:
-            ApiUnavailableError: there was no answer.
+            ApiUnavailableError: the API server did not answer.
         """
         return await self._asked("GET", path, parameters, accept=_METADATA.format("List"))
 
     async def try_out(self, path: str, body: Object) -> Answer:
-        """Has the API server check what it would say to a new object, without creating it.
+        """Asks the API server whether it would take a new object, by a dry run, which creates nothing.
 
         Raises:
-            ApiUnavailableError: there was no answer.
+            ApiUnavailableError: the API server did not answer.
         """
         return await self._asked("POST", path, {"dryRun": "All"}, body)
 
     async def offer(self, path: str, body: Object) -> Answer:
-        """Has the API server say what it says to an object that no API server takes, and so is never created.
+        """Offers an object that no API server takes, for the sake of the refusal. Nothing is created.
 
         Raises:
-            ApiUnavailableError: there was no answer.
+            ApiUnavailableError: the API server did not answer.
         """
         return await self._asked("POST", path, {}, body)
 
     async def text(self, path: str, **parameters: str) -> str | None:
-        """Plain text, as a container's log is; none where it may not be read, or there is none.
+        """Gets plain text, such as a container's log; none if there is none, or the API server refuses it.
 
         Raises:
-            ApiUnavailableError: there was no answer.
+            ApiUnavailableError: the API server did not answer.
         """
         answer = await self._sent("GET", path, parameters)
         return answer.text if answer.is_success else None
@@ -137,7 +138,7 @@ class Api:
         try:
             document = answer.json()
         except ValueError:
-            # A proxy before the API server, or its time-out, speaks no JSON.
+            # A proxy in front of the API server answers without JSON, and so does a time-out.
             document = None
         is_object = isinstance(document, dict)
         return Answer(answer.status_code, cast("Object", document) if is_object else {"message": answer.text[:300]})
@@ -145,7 +146,7 @@ class Api:
     async def _sent(
         self, method: str, path: str, parameters: Mapping[str, str], body: Object | None = None, accept: str = "*/*"
     ) -> httpx2.Response:
-        with _told():
+        with _translated():
             self._client = self._client or self._connected()
             if self._login:
                 await self._login
@@ -162,28 +163,28 @@ class Api:
 
 
 @contextmanager
-def _told() -> Generator[None]:
-    """Tells why the API server cannot be asked.
+def _translated() -> Generator[None]:
+    """Turns the libraries' errors into those of this program.
 
     Raises:
         ClusterUnreachableError: there is no usable kubeconfig, its credential plugin failed, or there is no answer
             within five seconds.
-        KubeconfigError: the library cannot use the kubeconfig, or what its credential plugin printed.
+        KubeconfigError: the library cannot use the kubeconfig, or the output of its credential plugin.
     """
     try:
         yield
     except ConfigError as error:
         raise ClusterUnreachableError(f"no usable kubeconfig: {error}") from error
     except (KeyError, AttributeError, AssertionError, TypeError, ValueError, httpx2.InvalidURL) as error:
-        raise KubeconfigError(f"the kubeconfig cannot be used for it ({type(error).__name__}: {error})") from error
+        raise KubeconfigError(f"the program cannot use the kubeconfig ({type(error).__name__}: {error})") from error
     except (httpx2.HTTPError, OSError) as error:
         raise ClusterUnreachableError(_reason(error)) from error
 
 
 def _reason(error: Exception) -> str:
-    """Returns why there was no answer.
+    """Returns the reason for which there was no answer.
 
-    Where every attempt to connect failed, the error says no more than that, and the reason of the first is its cause.
+    If every attempt to connect failed, the error says no more than that. Its cause has the reason of each attempt.
     """
     cause: BaseException = error
     while inner := cause.__cause__ or cause.__context__:

@@ -1,7 +1,7 @@
-"""Where the Services lead that the configuration names, as the cluster has them: a NetworkPolicy cannot name one.
+"""Finds the addresses behind the Services that the configuration names, because a NetworkPolicy cannot match a Service.
 
-The backends of nearly all are pods of their namespace, which policies allow by its name. Those without a selector have
-addresses that somebody wrote, and those of the type ExternalName are another name.
+Nearly all Services lead to pods of their namespace, which policies allow by the namespace's name. A Service without a
+selector leads to addresses that somebody wrote, and one of the type ExternalName leads to another name.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,9 +10,9 @@ from typing import cast
 
 import pulumi
 
-from components.api_objects import listed, section
-from components.cluster_api import Api
-from components.kubeconfig import ApiUnavailableError
+from components.cluster.api import Api
+from components.cluster.api_objects import listed, section
+from components.cluster.kubeconfig import ApiUnavailableError
 from settings import Settings
 from settings.upstreams import service_of
 
@@ -22,16 +22,16 @@ Host = tuple[str, int]
 
 @dataclass(frozen=True)
 class Backends:
-    """Where Services lead that have no pods, by the component that connects to them."""
+    """The addresses behind Services that have no pods, by the component that connects to them."""
 
     nginx: Sequence[Host] = ()
     collector: Sequence[Host] = ()
 
 
 async def outside_pods(settings: Settings, api: Api) -> Backends:
-    """What network policies must allow so that the Services' backends are reached that are no pods.
+    """Returns the addresses that network policies must allow besides pods.
 
-    A Service that is not there yet, or cannot be read, is taken for one of pods.
+    A Service that does not exist yet, or that the program may not read, counts as one with pods.
 
     Args:
         settings: the configuration, with the hosts that its components connect to.
@@ -46,8 +46,8 @@ async def outside_pods(settings: Settings, api: Api) -> Backends:
     try:
         found = await read_backends({*nginx, *collector}, api)
     except ApiUnavailableError as error:
-        # `node_host` has said that the cluster cannot be reached, or that its kubeconfig is none for this library.
-        pulumi.log.debug(f"the Services that are connected to were not read: {error}")
+        # `node_host` has warned that it cannot reach the cluster, or cannot use the kubeconfig.
+        pulumi.log.debug(f"the program did not read the Services that its components connect to: {error}")
         return Backends()
     return Backends(
         *(list(dict.fromkeys(host for name in services for host in found[name])) for services in (nginx, collector))
@@ -61,10 +61,10 @@ def _hosts_of_collector(settings: Settings) -> list[Host]:
 
 
 async def read_backends(services: Collection[tuple[str, str, int]], api: Api) -> dict[tuple[str, str, int], list[Host]]:
-    """The backends that are no pods, of Services by their name, namespace and port.
+    """Returns the backends of Services that are no pods, by the Service's name, namespace and port.
 
     Raises:
-        ApiUnavailableError: the API server cannot be asked.
+        ApiUnavailableError: the API server does not answer.
     """
     return {
         (name, namespace, port): await _of_service(api, name, namespace, port, hops=_HOPS)
@@ -73,7 +73,7 @@ async def read_backends(services: Collection[tuple[str, str, int]], api: Api) ->
 
 
 _HOPS = 3
-"""Services of the type ExternalName may lead to each other, in a circle too."""
+"""Our choice. Services of the type ExternalName may lead to each other, even in a circle."""
 
 
 async def _of_service(api: Api, name: str, namespace: str, port: int, *, hops: int) -> list[Host]:
@@ -88,7 +88,7 @@ async def _of_service(api: Api, name: str, namespace: str, port: int, *, hops: i
     if spec.get("type") == "ExternalName":
         return await _of_name(api, str(spec.get("externalName") or ""), port, hops=hops - 1)
     (port_name, *_) = [item.get("name") for item in listed(spec, "ports") if item.get("port") == port] or [None]
-    # Without an address of its own its backends are what its name leads to, on the port that the route names.
+    # The name of a headless Service leads to its backends themselves, on the port that the route names.
     is_headless = spec.get("clusterIP") == "None"
     return [
         (address, port if is_headless else number)
@@ -101,9 +101,9 @@ def _warn_unread(name: str, namespace: str, reason: str) -> None:
     if pulumi.runtime.is_dry_run():
         return
     pulumi.log.warn(
-        f"the Service {name} of the namespace {namespace}, which the configuration names, cannot be read: "
-        f"{reason}. If it has no selector, or is of the type ExternalName, network policies keep the stack's "
-        "pods from its backends; those of NGINX are opened by `nginx.egress`"
+        f"the program cannot read the Service {name} of the namespace {namespace}, which the configuration names: "
+        f"{reason}. If it has no selector, or is of the type ExternalName, network policies keep the stack's pods from "
+        "its backends; `nginx.egress` opens NGINX's policy"
     )
 
 
@@ -111,13 +111,13 @@ async def _of_name(api: Api, name: str, port: int, *, hops: int) -> list[Host]:
     labels = name.rstrip(".").split(".")
     if labels[2:3] != ["svc"] or not hops:
         return [(name, port)] if name else []
-    # Another Service: policies let NGINX reach the pods of its namespace by its name.
+    # It is another Service. Policies let NGINX reach the pods of its namespace by its name.
     return [(name, port), *await _of_service(api, labels[0], labels[1], port, hops=hops)]
 
 
 async def _endpoints(api: Api, name: str, namespace: str) -> list[tuple[str, str, int]]:
-    """The addresses behind a Service, with the name and number of each port."""
-    # What was written as Endpoints is mirrored as these.
+    """Returns the addresses behind a Service, with the name and number of each port."""
+    # Kubernetes mirrors Endpoints that somebody wrote as EndpointSlices.
     answer = await api.get(
         f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
         labelSelector=f"kubernetes.io/service-name={name}",

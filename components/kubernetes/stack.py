@@ -1,52 +1,57 @@
-"""What every component of a stack is given: its namespace, and what holds for all objects."""
+"""The context of a stack: its namespace, and the settings that all components share."""
 
 import base64
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace, Secret
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components.backends import Backends
-from components.findings import KUBERNETES_API_PORTS, Findings
-from components.labels import PART_OF, own_labels
-from components.objects import SECRET, STACK_ANNOTATION, Kind, Planned, own_mark, planned
-from components.rollouts import Rollouts
+from components.cluster.backends import Backends
+from components.cluster.findings import KUBERNETES_API_PORTS, Findings
+from components.plan.labels import PART_OF, own_labels
+from components.plan.objects import SECRET, STACK_ANNOTATION, Kind, Planned, own_mark, planned
 from settings import Settings
 from settings.general import Monitoring, Scheduling
 from settings.stack import Login
 
+if TYPE_CHECKING:
+    # A preview does without it.
+    from components.cluster.rollouts import Rollouts
+
 
 @dataclass(frozen=True)
 class StackContext:
-    """What holds for all components of a stack."""
+    """The settings and the namespace that all components of a stack share."""
 
     namespace: pulumi.Output[str]
-    """The namespace's name, known once it exists."""
+    """The namespace's name. It is known once the namespace exists."""
 
     namespace_name: str
-    """The same as plain text, for endpoints."""
+    """The same name as plain text, for endpoints."""
 
     asks_cluster: bool
-    """Whether objects go to a cluster, which chooses ports and addresses, rather than to files."""
+    """Whether the provider sends objects to a cluster, which chooses ports and addresses, or writes files."""
 
     owns_namespace: bool
-    """Whether the stack makes the namespace, which nothing else is in then."""
+    """Whether the stack makes the namespace. Nothing else is in it then."""
 
     host: pulumi.Input[str]
     """The host of NodePort URLs."""
 
     mark: str
-    """The stack that its objects are marked with."""
+    """The mark on its objects: the stack's name."""
 
     planned: Collection[Planned]
-    """What may be made under a fixed name: the cluster was asked for these."""
+    """The objects that components may make under fixed names: the program has asked the cluster about these."""
 
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-    """Those of the configuration, for objects and pods alike; the mark is on objects only, and so rolls no pod."""
+    """The configuration's labels and annotations, for objects and pods. The mark is on objects only, so that it rolls
+    no pod."""
 
     scheduling: Scheduling
     monitoring: Monitoring
@@ -54,25 +59,25 @@ class StackContext:
     network_policies: bool
 
     sets_user: bool
-    """Whether pods run as their image's own user; otherwise the cluster assigns one."""
+    """Whether pods run as their image's own user. Otherwise the cluster assigns one."""
 
     pull_secret: pulumi.Output[str] | None
-    """The name of the Secret with which images are pulled."""
+    """The name of the Secret that nodes pull images with; none if the registry asks for no password."""
 
     images: Mapping[str, str]
-    """The image of each component, by its key in the configuration; not one that is built."""
+    """The image of each component, by its key in the configuration. It lacks an image that the stack builds."""
 
     api_ports: Sequence[int]
     """Ports of the API server's endpoints."""
 
     no_room_to_roll: Mapping[str, str]
-    """By component, what lacks to start a pod more than there are; none where nothing does."""
+    """By component, the text about the quotas that have no room for one more pod. Components with room are left out."""
 
     backends: Backends
-    """Where Services lead that the configuration names and that have no pods."""
+    """The addresses behind the configured Services that have no pods."""
 
-    rollouts: Rollouts | None
-    """Tells why pods do not become Ready; none in a preview, which starts none."""
+    rollouts: "Rollouts | None"
+    """Tells why pods do not become Ready. None in a preview, which starts no pods."""
 
     def metadata(
         self,
@@ -81,19 +86,19 @@ class StackContext:
         name: str | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> ObjectMetaArgs:
-        """Metadata of an object: auto-named without a name, for objects whose every edit makes a new one.
+        """Returns the metadata of an object.
 
         Args:
             kind: the object's kind.
-            component: the component that it belongs to; none for what is all components'.
-            name: its fixed name.
-            annotations: its own, besides the configuration's and the mark.
+            component: the component that it belongs to; none if it belongs to all of them.
+            name: its fixed name; none to have one generated, for an object that each edit replaces.
+            annotations: its own annotations, besides the configuration's and the mark.
 
         Raises:
-            LookupError: the fixed name is not planned, so the check of ownership does not look at it.
+            LookupError: the fixed name is not planned, and the check of ownership would miss the object.
         """
         if name is not None and Planned(kind, name) not in self.planned:
-            raise LookupError(f"{kind.name} {name} is missing in components/objects.py")
+            raise LookupError(f"{kind.name} {name} is missing in components/plan/objects.py")
         return ObjectMetaArgs(
             name=name,
             namespace=self.namespace,
@@ -109,19 +114,19 @@ def stack_context(
     *,
     findings: Findings | None = None,
     backends: Backends | None = None,
-    rollouts: Rollouts | None = None,
+    rollouts: "Rollouts | None" = None,
     asks_cluster: bool = True,
 ) -> StackContext:
-    """Makes the namespace unless one that exists is used, and the pull secret where the registry asks for a password.
+    """Makes the namespace and the pull secret, as far as the configuration asks for them, and returns the context.
 
     Args:
         settings: the configuration.
         host: the host of NodePort URLs.
-        prefix: what the names of its resources begin with, for a program with several stacks of components.
-        findings: what the cluster tells; none where it was not asked.
-        backends: where Services lead that have no pods.
+        prefix: the beginning of the resources' names, for a program with several stacks of components.
+        findings: the cluster's answers; none if the program did not ask it.
+        backends: the addresses behind the configured Services that have no pods.
         rollouts: tells why pods do not become Ready.
-        asks_cluster: whether objects go to a cluster rather than to files.
+        asks_cluster: whether the provider sends objects to a cluster, or writes files.
     """
     findings = findings or Findings()
     api_port = settings.collector.kubernetes_api_port
@@ -156,7 +161,7 @@ def stack_context(
 
 
 def _restricted_namespace(settings: Settings, mark: str, prefix: str) -> Namespace:
-    """The stack's namespace, which refuses pods that violate the *restricted* Pod Security Standard."""
+    """Makes the stack's namespace, which refuses pods that violate the *restricted* Pod Security Standard."""
     standard = {
         f"pod-security.kubernetes.io/{mode}{suffix}": value
         for mode in ("enforce", "audit", "warn")

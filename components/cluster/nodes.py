@@ -1,6 +1,6 @@
-"""The cluster: whether it is the stack's, and a node's address for URLs with a NodePort.
+"""Finds a node's address for URLs with a NodePort, and warns of nodes that have no room.
 
-The Kubernetes provider can read a node by its name but not list them, so this asks the API server itself.
+The Kubernetes provider can read a node by its name, but cannot list nodes. This module therefore asks the API server.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,49 +8,15 @@ from collections.abc import Mapping, Sequence
 import pulumi
 from pulumi.output import UNKNOWN
 
-from components.api_objects import Object, labels, listed, section
-from components.cluster_api import Api
-from components.kubeconfig import ClusterUnreachableError, KubeconfigError, comparable, read_server
+from components.cluster.api import Api
+from components.cluster.api_objects import Object, labels, listed, section
+from components.cluster.kubeconfig import ClusterUnreachableError, KubeconfigError
 from settings.general import Resources
 from settings.types import amount
 
 
 class NodeAddressError(Exception):
-    """The API server tells no address of a node; the text says why."""
-
-
-def check_cluster(expected: str | None, *, kubeconfig: str | None, context: str | None) -> None:
-    """Stops before anything is changed in another cluster than the stack's.
-
-    By the address of the API server, which the kubeconfig tells without a connection. A preview without a kubeconfig is
-    not stopped, since it changes nothing.
-
-    Args:
-        expected: `cluster`; none for any.
-        kubeconfig: the path or the contents; none for the default file.
-        context: none for the current one.
-
-    Raises:
-        pulumi.RunError: the kubeconfig leads to another cluster, or to none.
-    """
-    if expected is None:
-        return
-    try:
-        found = read_server(kubeconfig, context)
-    except ClusterUnreachableError as error:
-        if pulumi.runtime.is_dry_run():
-            pulumi.log.warn(f"it was not checked that the cluster is {expected}: {error}")
-            return
-        raise pulumi.RunError(f"it cannot be checked that the cluster is {expected}: {error}") from None
-    if comparable(found) != comparable(expected):
-        named = f"the context {context}" if context else "the current context of the kubeconfig"
-        raise pulumi.RunError(
-            f"this is not the stack's cluster; nothing was changed.\n\n"
-            f'  nginx-tracing:cluster = "{expected}"\n'
-            f"    {named} leads to {found}\n"
-            f"    pulumi config set kubernetes:context <a context of {expected}>\n"
-            f"    or, for a stack that has no resources yet: pulumi config set cluster {found}"
-        )
+    """The API server tells no node's address. The text says why."""
 
 
 async def node_host(
@@ -60,19 +26,19 @@ async def node_host(
     node_selector: Mapping[str, str] | None = None,
     asked: Sequence[tuple[str, Resources]] = (),
 ) -> pulumi.Input[str]:
-    """The host of the stack's URLs: the configured one, else a Ready node's.
+    """Returns the host of the stack's URLs: the configured one, else a Ready node's.
 
-    A preview asks the cluster in any case, since the engine does not say that it could not: it shows what changes in
-    the program, then, and the host is unknown unless it is configured.
+    A preview asks the cluster even for a configured host, because the engine does not tell that it could not reach the
+    cluster: it then shows the changes of the program alone. The host is unknown then, unless it is configured.
 
     Args:
-        configured: `nodeAddress`, which is taken as it is.
+        configured: `nodeAddress`, which needs no node.
         api: the API server.
         node_selector: labels of the nodes that pods may run on.
-        asked: keys of components, and what a pod of each asks for.
+        asked: the containers' keys in the configuration, and their requests.
 
     Raises:
-        pulumi.RunError: the cluster cannot be reached by `pulumi up`, or no address can be read from its nodes.
+        pulumi.RunError: `pulumi up` cannot reach the cluster, or its nodes tell no address.
     """
     preview = pulumi.runtime.is_dry_run()
     if configured is not None and not preview:
@@ -91,7 +57,7 @@ async def node_host(
             "This preview compares with what Pulumi remembers of the last `pulumi up`. What has changed in the cluster "
             "since then, what its API server would refuse, and whether objects of others are in the way, is not in it."
         )
-        # `UNKNOWN` makes the output of an `apply` unknown, as a resource's would be.
+        # `UNKNOWN` makes the output of an `apply` unknown, as the output of a resource would be.
         unknown = pulumi.Output.from_input("").apply(lambda _: UNKNOWN)  # pyright: ignore[reportUnknownVariableType]
         return configured or unknown  # pyright: ignore[reportReturnType]
     except (NodeAddressError, KubeconfigError) as error:
@@ -105,24 +71,24 @@ async def node_host(
 
 
 def rendered_host(configured: str | None, *, is_needed: bool) -> str:
-    """The host of the stack's URLs where the provider writes files, and no cluster is asked or needed.
+    """Returns the host of the stack's URLs for a provider that writes files, and so asks no cluster.
 
     Args:
         configured: `nodeAddress`.
-        is_needed: whether a Service of the type NodePort is reached by it.
+        is_needed: whether clients reach a Service of the type NodePort by it.
 
     Raises:
-        pulumi.RunError: none is configured, and one is needed.
+        pulumi.RunError: a host is needed, and none is configured.
     """
     if configured is None and is_needed:
         raise pulumi.RunError(
-            "`kubernetes:renderYamlToDirectory` writes files and asks no cluster, so the host of the stack's URLs must "
-            "be configured.\n  pulumi config set nodeAddress <host name or IP address of a node>"
+            "`kubernetes:renderYamlToDirectory` writes files and asks no cluster. The host of the stack's URLs must be "
+            "configured.\n  pulumi config set nodeAddress <host name or IP address of a node>"
         )
     pulumi.log.warn(
-        "`kubernetes:renderYamlToDirectory` writes Secrets in plain text: keep the files as you keep the secrets. "
-        "NodePorts that the cluster will choose, and their URLs, are not among the outputs: `nginx.nodePort` and "
-        "`tempo.nodePort` set them."
+        "`kubernetes:renderYamlToDirectory` writes Secrets in plain text: keep the files as you keep the secrets. The "
+        "outputs lack NodePorts that the cluster will choose, and their URLs: `nginx.nodePort` and `tempo.nodePort` "
+        "set them."
     )
     return configured or ""
 
@@ -130,10 +96,10 @@ def rendered_host(configured: str | None, *, is_needed: bool) -> str:
 async def read_node_address(
     api: Api, node_selector: Mapping[str, str] | None = None, asked: Sequence[tuple[str, Resources]] = ()
 ) -> str:
-    """The external address of a Ready node, else the internal address of one; warns where no node has room for a pod.
+    """Returns the external address of a Ready node, else an internal one. Warns if no node has room for a pod.
 
     Raises:
-        ApiUnavailableError: the API server cannot be asked.
+        ApiUnavailableError: the API server does not answer.
         NodeAddressError: it refuses the list of nodes, or no node is Ready.
     """
     answer = await api.get("/api/v1/nodes")
@@ -157,7 +123,7 @@ def _has_condition(node: Object, kind: str) -> bool:
 
 
 def _warn_of_pressure(ready: list[Object]) -> None:
-    """Names what keeps new pods off every node: all that the engine says of it, minutes later, is a time-out."""
+    """Warns if a condition keeps new pods off every node. The engine itself only reports a time-out, minutes later."""
     full = {
         str(section(node, "metadata").get("name", "?")): kind
         for node in ready
@@ -167,15 +133,15 @@ def _warn_of_pressure(ready: list[Object]) -> None:
     if ready and len(full) == len(ready):
         named = ", ".join(f"{name} has {kind}" for name, kind in full.items())
         pulumi.log.warn(
-            f"no node of the cluster takes new pods: {named}. Pods that this update needs will not start before "
-            f"that is over; see `kubectl describe node {next(iter(full))}`"
+            f"no node of the cluster takes new pods: {named}. Pods that this update needs will not start until a node "
+            f"recovers; see `kubectl describe node {next(iter(full))}`"
         )
 
 
 def _warn_of_size(
     ready: list[Object], node_selector: Mapping[str, str], asked: Sequence[tuple[str, Resources]]
 ) -> None:
-    """Names what is larger than any node, or may run on none, which a cluster that adds nodes may still solve."""
+    """Warns of pods that are larger than any node, or that no node may run. A cluster may still add such nodes."""
     fitting = [node for node in ready if node_selector.items() <= labels(node).items()]
     if ready and not fitting:
         selected = ", ".join(f"{key}={value}" for key, value in node_selector.items())
@@ -189,6 +155,6 @@ def _warn_of_size(
             wanted = resources.cpu if name == "cpu" else resources.memory
             if largest is not None and amount(wanted) > amount(largest):
                 pulumi.log.warn(
-                    f"{key}.resources.{name} = {wanted} is more than any node gives, which is {largest} at most: the "
-                    f"pod will find no node. pulumi config set --path {key}.resources.{name} <less>"
+                    f"{key}.resources.{name} = {wanted} is more than any node has. The largest has {largest}: the pod "
+                    f"will find no node. pulumi config set --path {key}.resources.{name} <less>"
                 )

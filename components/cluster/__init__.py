@@ -1,0 +1,1 @@
+"""Everything that asks the cluster: before anything is registered, and while pods start. It registers nothing."""

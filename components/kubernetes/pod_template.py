@@ -1,0 +1,110 @@
+"""The template of a component's pods."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes.core.v1 import (
+    ContainerArgs,
+    LocalObjectReferenceArgs,
+    PodSecurityContextArgs,
+    PodSpecArgs,
+    PodTemplateSpecArgs,
+    SeccompProfileArgs,
+    TolerationArgs,
+    TopologySpreadConstraintArgs,
+    VolumeArgs,
+)
+from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
+
+from components.kubernetes.component import Component
+from components.kubernetes.monitoring import Metrics
+from components.plan.labels import own_labels
+from settings.general import TopologySpread
+
+OVER_NODES = (TopologySpread.model_validate({"topologyKey": "kubernetes.io/hostname"}),)
+"""The default spreads a component's pods over nodes, so that the end of one node does not end them all."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The pods of a component, and how many there are."""
+
+    containers: Sequence[ContainerArgs]
+    """The component's own container first: `kubectl logs` shows that one."""
+
+    volumes: Sequence[VolumeArgs]
+    user: int
+    """The image's own user, and the group that owns the volumes."""
+
+    metrics: Metrics
+
+    grace_seconds: int
+    """Time from the decision to end a pod until the kubelet kills its processes."""
+
+    replicas: int = 1
+
+    autoscaled: bool = False
+    """Whether an autoscaler sets the number of replicas once they exist."""
+
+    service_account: pulumi.Output[str] | None = None
+    """The account with which the pods reach the API server. Without one they do not reach it."""
+
+    init_containers: Sequence[ContainerArgs] = ()
+    """Containers that run to their end, one after another, before the others start."""
+
+    depends_on: Sequence[pulumi.Resource] = ()
+    """Resources that must exist before the pods, besides those that the pods are made of."""
+
+
+def pod_template(owner: Component, workload: Workload) -> PodTemplateSpecArgs:
+    """Returns the template of a component's pods, by the *restricted* Pod Security Standard.
+
+    Args:
+        owner: the component.
+        workload: its pods.
+    """
+    stack = owner.stack
+    labels = own_labels(owner.component)
+    scraped = workload.metrics.annotations() if stack.monitoring.annotations else {}
+    annotations = {**stack.annotations, **scraped}
+    return PodTemplateSpecArgs(
+        metadata=ObjectMetaArgs(labels={**stack.labels, **labels}, annotations=annotations or None),
+        spec=PodSpecArgs(
+            automount_service_account_token=workload.service_account is not None,
+            service_account_name=workload.service_account,
+            termination_grace_period_seconds=workload.grace_seconds,
+            image_pull_secrets=[LocalObjectReferenceArgs(name=stack.pull_secret)] if stack.pull_secret else None,
+            security_context=_pod_security(workload.user if stack.sets_user else None),
+            node_selector=stack.scheduling.node_selector or None,
+            tolerations=[
+                TolerationArgs(key=item.key, operator=item.operator, value=item.value, effect=item.effect)
+                for item in stack.scheduling.tolerations
+            ]
+            or None,
+            priority_class_name=stack.scheduling.priority_class,
+            topology_spread_constraints=[
+                TopologySpreadConstraintArgs(
+                    topology_key=item.topology_key,
+                    max_skew=item.max_skew,
+                    when_unsatisfiable=item.when_unsatisfiable,
+                    label_selector=LabelSelectorArgs(match_labels=labels),
+                )
+                for item in stack.scheduling.topology_spread or OVER_NODES
+            ],
+            init_containers=list(workload.init_containers) or None,
+            containers=workload.containers,
+            volumes=workload.volumes,
+        ),
+    )
+
+
+def _pod_security(user: int | None) -> PodSecurityContextArgs:
+    """Returns the *restricted* standard for a pod. Without a user, the cluster assigns one, and the volumes' group."""
+    return PodSecurityContextArgs(
+        run_as_non_root=True,
+        run_as_user=user,
+        run_as_group=user,
+        fs_group=user,
+        seccomp_profile=SeccompProfileArgs(type="RuntimeDefault"),
+    )
