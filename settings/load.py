@@ -18,8 +18,8 @@ from settings.limits import sized
 from settings.plus_rules import plus_warnings
 from settings.rules import secrets_made_plain, violations_of
 from settings.schema import aliased, bare_type, is_model, item_type
-from settings.snippet_egress import egress_warnings
-from settings.snippet_rules import snippet_warnings
+from settings.snippets.egress import egress_warnings
+from settings.snippets.warnings import snippet_warnings
 from settings.stack import Settings
 
 

@@ -160,7 +160,7 @@ def quoted(text: str) -> str:
 def snippet(text: str) -> str:
     """Checks directives that are written into a block as they are: they end in that block.
 
-    What the directives are, `settings.snippet_rules` checks.
+    What the directives are, `settings.snippets` checks.
 
     Raises:
         ValueError: a quote, brace or directive is left open, or a brace closes the block around.

@@ -29,7 +29,7 @@ from settings.nginx import Return, Upstream
 from settings.nginx_syntax import unknown_variable
 from settings.plus_rules import PLUS_RULES
 from settings.proxying_rules import PROXYING_RULES, upstream_secrets
-from settings.snippet_rules import SNIPPET_RULES
+from settings.snippets.rules import SNIPPET_RULES
 from settings.stack import Settings
 from settings.types import amount, is_address, seconds, split_address
 

@@ -9,7 +9,7 @@ import yaml
 
 from components.documents.nginx import HEALTH_PORT, HTTP_PORT, nginx_conf
 from settings import Settings
-from settings.snippet_rules import SNIPPET_RULES
+from settings.snippets.rules import SNIPPET_RULES
 
 CORPUS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "snippets.yaml").read_text())
 

@@ -2,7 +2,7 @@
 
 What is ours is read from the template's own output, so nothing about it is kept here. In each block, theirs stands for
 ours where NGINX takes one, and both stand where it takes several; `settings.nginx_directives.slot` tells which.
-Merging refuses nothing: `settings.snippet_rules` has refused before what cannot be merged.
+Merging refuses nothing: `settings.snippets` has refused before what cannot be merged.
 """
 
 import re

@@ -53,7 +53,7 @@ from settings import Settings
 from settings.limits import exports, sized
 from settings.reference import keys
 from settings.rules import violations_of
-from settings.snippet_rules import reader_of
+from settings.snippets.reader import reader_of
 from tools.measure.reliability.figures import Figure
 from tools.measure.reliability.snippets import random_nginx
 

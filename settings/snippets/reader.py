@@ -1,0 +1,76 @@
+"""Decides from built-in tables what the NGINX that reads the snippets knows; no image is inspected."""
+
+from dataclasses import dataclass
+
+from settings.capabilities import has_module, module_of, nginx_version
+from settings.nginx_directives import Known
+from settings.stack import Settings
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The NGINX that reads the snippets."""
+
+    plus: bool
+    version: tuple[int, ...] | None
+    """Its version; none if the image's name does not tell it."""
+
+    modules: frozenset[str] | None
+    """The modules of the table of directives that the image has; none if the image's name does not tell them."""
+
+    @property
+    def is_known(self) -> bool:
+        """Tells whether the table has every directive of the image."""
+        return self.modules is not None and self.version is not None and self.version < _AFTER_THE_TABLE
+
+    def lacks(self, name: str, known: Known) -> str | None:
+        """Returns why this NGINX does not have a directive of the table; none if it has it, or might."""
+        if known.origin == "plus" and not self.plus:
+            return "is a directive of NGINX Plus, and `edition` is oss"
+        first = _FIRST_LATER if known.origin == "later" else _FIRST.get(name)
+        if first and self.version and self.version < first:
+            return f"needs NGINX {'.'.join(map(str, first))}, and the image has {'.'.join(map(str, self.version))}"
+        if known.origin in _MODULE_NAMES and self.modules is not None and known.origin not in self.modules:
+            return f"needs the module {_MODULE_NAMES[known.origin]}, which the image does not have"
+        return None
+
+
+def reader_of(settings: Settings) -> Reader:
+    """Returns what is known of the NGINX that a configuration runs."""
+    if settings.edition == "plus":
+        # The program builds its image with the OpenTelemetry module and no other.
+        modules = frozenset[str]() if settings.plus.image is None else None
+        return Reader(True, _VERSIONS_OF_PLUS.get(settings.plus.release) if modules is not None else None, modules)
+    image = settings.nginx.image
+    if not has_module(image) and module_of(image) is None:
+        return Reader(False, None, None)
+    # nginxinc/docker-nginx: the image that `-otel` is made from has these modules as files.
+    return Reader(False, nginx_version(image), frozenset({"njs", "geoip", "image_filter", "xslt"}))
+
+
+_AFTER_THE_TABLE = (1, 30)
+"""The first version whose directives F5's table lacks."""
+
+_FIRST_LATER = (1, 29, 0)
+"""The first version with the directives that the table calls `later`: those after NGINX 1.28."""
+
+# From nginx.org's change log: what came after 1.25.3, the first version with the OpenTelemetry module.
+_FIRST = {
+    "keepalive_min_timeout": (1, 27, 4),
+    "proxy_pass_trailers": (1, 27, 2),
+    "ssl_object_cache_inheritable": (1, 27, 4),
+    "ssl_certificate_cache": (1, 27, 4),
+    "proxy_ssl_certificate_cache": (1, 27, 4),
+    "grpc_ssl_certificate_cache": (1, 27, 4),
+    "uwsgi_ssl_certificate_cache": (1, 27, 4),
+    "proxy_limit_rate": (1, 7, 7),
+}
+_MODULE_NAMES = {
+    "njs": "njs",
+    "geoip": "geoip",
+    "image_filter": "image-filter",
+    "xslt": "xslt",
+    "perl": "perl",
+}
+_VERSIONS_OF_PLUS = {"R33": (1, 27, 2), "R34": (1, 27, 4), "R35": (1, 29, 0), "R36": (1, 29, 3)}
+"""The open source version that each release of NGINX Plus is based on."""
