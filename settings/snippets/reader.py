@@ -44,9 +44,19 @@ def reader_of(settings: Settings) -> Reader:
     image = settings.nginx.image
     if not has_module(image) and module_of(image) is None:
         return Reader(False, None, None)
-    # nginxinc/docker-nginx: the image that `-otel` is made from has these modules as files.
-    return Reader(False, nginx_version(image), frozenset({"njs", "geoip", "image_filter", "xslt"}))
+    return Reader(False, nginx_version(image), frozenset(MODULE_FILES))
 
+
+MODULE_FILES = {
+    "njs": "ngx_http_js_module",
+    "geoip": "ngx_http_geoip_module",
+    "image_filter": "ngx_http_image_filter_module",
+    "xslt": "ngx_http_xslt_filter_module",
+}
+"""Modules that the official images have as files: NGINX knows their directives once they are loaded.
+
+Source: nginxinc/docker-nginx, whose image the `-otel` images are made from.
+"""
 
 _AFTER_THE_TABLE = (1, 30)
 """The first version whose directives F5's table lacks."""

@@ -1,4 +1,4 @@
-"""The documents that the deployed programs read."""
+"""Tests of the configuration files that the deployed programs read."""
 
 import re
 from typing import Any
@@ -19,6 +19,7 @@ from settings import CollectorSettings, NginxSettings, TempoSettings
 from settings.collector import ExporterProxy
 from settings.limits import Exports
 from settings.nginx_syntax import quoted, snippet
+from settings.plus import PlusSettings
 from tests import golden
 
 
@@ -41,7 +42,7 @@ def tempo(**changed: Any) -> Document:
 
 
 def location(path: str, text: str) -> str:
-    """The directives of a location, a line each."""
+    """Returns the directives of a location, a line each."""
     (inside,) = re.findall(rf'location (?:= )?"{re.escape(path)}" {{\n(.*?)\n        }}', text, re.DOTALL)
     return "\n".join(line.strip() for line in inside.splitlines())
 
@@ -178,6 +179,27 @@ def test_sampling_without_a_choice_needs_no_variable(sampling: dict[str, Any], d
     text = conf(sampling=sampling)
     assert f"        {directive}\n" in text
     assert ("split_clients" in text) == (sampling["ratio"] == "0.001")
+
+
+SAMPLED: list[dict[str, Any]] = [
+    {"path": "/a", "root": "/srv", "sampling": {"ratio": "0.5"}},
+    {"path": "/b", "root": "/srv", "sampling": {"ratio": 1}},
+]
+
+
+@pytest.mark.parametrize("plus", [None, {"samplingRatios": ["0.01", "0.5", 1]}])
+@pytest.mark.parametrize("parent_based", [True, False])
+@pytest.mark.parametrize("trace_context", ["propagate", "ignore"])
+def test_each_variable_that_decides_about_a_trace_is_made_once(
+    plus: dict[str, Any] | None, parent_based: bool, trace_context: str
+) -> None:
+    sampling = {"ratio": "0.1", "parentBased": parent_based}
+    settings = NginxSettings.model_validate({"sampling": sampling, "routes": SAMPLED, "traceContext": trace_context})
+    of_plus = PlusSettings.model_validate(plus) if plus else None
+    text = nginx_conf(settings, exporter="otel-collector:4317", namespace="tracing", plus=of_plus)
+    variable = r"\$(?:traced|makes)_\w+"
+    made = re.findall(rf"(?:map|split_clients) (?:\S+|\".*\") ({variable}) {{", text)
+    assert sorted(made) == sorted(set(re.findall(variable, text)))
 
 
 def test_a_ratio_is_written_in_percent_and_once_for_all_routes_that_have_it() -> None:
