@@ -1,4 +1,4 @@
-"""Waiting for a program that was started."""
+"""Waits for a program that was started."""
 
 import time
 from collections.abc import Callable
@@ -14,17 +14,17 @@ def wait_until(
     pause: float = 0.1,
     alive: Callable[[], None] | None = None,
 ) -> None:
-    """Waits.
+    """Waits until something is ready.
 
     Args:
-        ready: whether the wait is over.
-        late: what a person is told when it was not in time.
+        ready: tells whether the wait is over.
+        late: the text of the error if it was not ready in time.
         seconds: the time that it is given.
-        pause: seconds between two looks.
-        alive: asked before each pause; raises if there is nothing to wait for any more.
+        pause: the seconds between two checks.
+        alive: is called before each pause; raises if there is nothing to wait for any more.
 
     Raises:
-        LabError: it was not ready in time; says `late`.
+        LabError: it was not ready in time.
     """
     limit = time.monotonic() + seconds
     while not ready():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.build.targets import CARGO_TARGET, NGINX
+from lab.build.nginx import CARGO_TARGET, NGINX
 
 
 @pytest.mark.parametrize(
