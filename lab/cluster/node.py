@@ -246,7 +246,7 @@ def _own_cgroup() -> None:
             if (group / setting).exists() and not (group / setting).read_text().strip():
                 (group / setting).write_text((controller / setting).read_text())
         # The weight of as many programs as there are cores, in cgroup v1 and v2. With less, the threads of a single
-        # load generator outside would weigh more than the whole cluster, and a measurement would show their taking turns.
+        # load generator outside would weigh more than the whole cluster, and measurements would show them take turns.
         for setting, of_one in (("cpu.shares", 1024), ("cpu.weight", 100)):
             if (group / setting).exists():
                 # cgroup v2 takes up to 10000.
