@@ -229,7 +229,7 @@ class TrustedProxies(Model):
 
     addresses: list[Network] = Field(
         min_length=1,
-        description="Their addresses or networks, as NGINX sees them. Behind a NodePort these may be the nodes' addresses.",
+        description="Their addresses or networks, as NGINX sees them. Behind a NodePort these may be the nodes'.",
         examples=[["10.0.0.0/8"]],
     )
     protocol: Literal["xForwardedFor", "proxyProtocol"] = Field(

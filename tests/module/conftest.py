@@ -1,4 +1,4 @@
-"""A real NGINX with the lab's module, and a real OTLP receiver."""
+"""Provides a real NGINX with the lab's module, and a real OTLP receiver."""
 
 import contextlib
 import getpass
@@ -26,7 +26,7 @@ from tests.waiting import wait_for
 
 @pytest.fixture(scope="session")
 def nginx_build(request: pytest.FixtureRequest) -> Path:
-    """The folder with `nginx` and `ngx_otel_module.so`, built if the cache lacks them."""
+    """Returns the folder with `nginx` and `ngx_otel_module.so`, and builds them if the cache lacks them."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
@@ -38,7 +38,7 @@ def nginx_build(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def receiver() -> Generator[Receiver]:
-    """A receiver without TLS."""
+    """Runs a receiver without TLS."""
     made = Receiver()
     yield made
     made.stop()
@@ -46,7 +46,7 @@ def receiver() -> Generator[Receiver]:
 
 @dataclass
 class Nginx:
-    """An NGINX of its own in a folder of its own."""
+    """One NGINX in its own folder."""
 
     build: Path
     folder: Path
@@ -67,30 +67,30 @@ class Nginx:
         )
 
     def command(self, *flags: str) -> list[str]:
-        """NGINX with the folder's configuration."""
+        """Returns the command of NGINX with the folder's configuration."""
         files = ["-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", str(self.folder / "error.log")]
         return [str(self.build / "nginx"), *files, *flags]
 
     def start(self) -> None:
         """Starts and waits until it listens and its master takes signals."""
-        # A group of its own, so that the workers can be ended when the master cannot do it any more.
+        # In its own process group, so that the workers can be killed after the master has ended.
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, start_new_session=True)
         process = self.process
 
         def is_ready() -> bool:
             assert process.poll() is None, self.log()
-            # It listens before that; a signal that comes in between is noted, but sleeps until the next one.
+            # It listens before it takes signals. It notes one that comes in between, but acts on it with the next one.
             return self.log().count("start worker process ") == self.workers
 
         wait_for("NGINX", is_ready)
 
     def tell(self, number: Signals) -> None:
-        """Tells the master process."""
+        """Sends a signal to the master process."""
         assert self.process is not None
         self.process.send_signal(number)
 
     def stop(self, number: Signals = Signals.SIGQUIT, seconds: float = 15) -> None:
-        """Ends it and waits."""
+        """Ends NGINX and waits for its end."""
         if self.process is None:
             return
         group = self.process.pid
@@ -104,12 +104,12 @@ class Nginx:
             self.process = None
 
     def log(self) -> str:
-        """The error log."""
+        """Returns the error log."""
         file = self.folder / "error.log"
         return file.read_text() if file.exists() else ""
 
     def test(self) -> str:
-        """What `nginx -t` says of the configuration, in one line: the message, or `ok`."""
+        """Returns the answer of `nginx -t` to the configuration in one line: the message, or `ok`."""
         tested = subprocess.run(self.command("-t", "-q"), check=False, capture_output=True, text=True)
         if tested.returncode == 0:
             return "ok"
@@ -117,16 +117,16 @@ class Nginx:
         return message.split("[emerg] ")[1].rsplit(" in /", 1)[0]
 
     def url(self, path: str = "/") -> str:
-        """The server's URL."""
+        """Returns the server's URL."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def get(self, path: str = "/", **headers: str) -> httpx.Response:
-        """A request with headers; `_` in a name stands for `-`."""
+        """Sends a request with headers; `_` in a name stands for `-`."""
         return httpx.get(self.url(path), headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def exchange(port: int, request: bytes) -> bytes:
-    """What NGINX answers to raw bytes until it closes the connection."""
+    """Returns NGINX' answer to raw bytes, until it closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(4096), b""))
@@ -137,18 +137,18 @@ _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Path:
-    """A folder with a certificate for localhost, `localhost.crt` and `.key`, and its authority, `ca.crt`."""
+    """Returns a folder with a certificate for localhost, `localhost.crt` and `.key`, and its authority, `ca.crt`."""
     Authority.create(tmp_path).issue("localhost", "localhost", hosts=("localhost",))
     return tmp_path
 
 
 @pytest.fixture
 def stopped_nginx(nginx_build: Path, tmp_path: Path) -> Generator[Nginx]:
-    """An NGINX that the test configures and starts."""
+    """Provides an NGINX that the test configures and starts."""
     made = Nginx(nginx_build, tmp_path, free_port())
     yield made
     made.stop()
-    # A worker that crashes is started again, and a test might not notice.
+    # NGINX restarts a worker that crashes, which a test might not notice.
     assert not re.findall(r".*(?:exited on signal|\[alert\]|\[crit\]).*", made.log())
 
 
@@ -157,13 +157,13 @@ Start = Callable[..., Nginx]
 
 @pytest.fixture
 def start(stopped_nginx: Nginx, receiver: Receiver) -> Start:
-    """Starts NGINX with an exporter to the receiver and one traced server, given its content."""
+    """Returns a function that starts NGINX with an exporter to the receiver and one traced server of given content."""
 
     def run(
         server: str = "location / { return 200; }",
         *,
         http: str = "",
-        exporter: str = "batch_count 1000;",  # A slow machine drops none.
+        exporter: str = "batch_count 1000;",  # So many that even a slow machine drops none.
         interval: str = "50ms",
         workers: int = 1,
     ) -> Nginx:

@@ -1,4 +1,4 @@
-"""What `nginx -t` says of an error."""
+"""Tests how `nginx -t` answers to errors in the module's directives."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How spans leave: in batches, never holding a request up, and with a word about each that is lost."""
+"""Tests how the module exports: in batches, without delay for a request, and with a log line about lost spans."""
 
 import contextlib
 import re
@@ -25,7 +25,7 @@ from tests.waiting import wait_for
 
 
 def requests(nginx: Nginx, count: int) -> list[float]:
-    """That many requests over one connection; the seconds of each."""
+    """Sends requests over one connection; returns the seconds of each."""
     seconds: list[float] = []
     with httpx.Client() as client:
         for _ in range(count):
@@ -36,7 +36,7 @@ def requests(nginx: Nginx, count: int) -> list[float]:
 
 
 def dropped(nginx: Nginx) -> int:
-    """The last count of dropped spans in the log."""
+    """Returns the last count of dropped spans in the log."""
     counts = re.findall(r"\[notice\].* OTel dropped records: (\d+)", nginx.log())
     return int(counts[-1]) if counts else 0
 
@@ -105,7 +105,7 @@ def test_a_reload_brings_new_settings(start: Start, receiver: Receiver) -> None:
 
 @pytest.fixture
 def tls_receiver(certificates: Path) -> Generator[Receiver]:
-    """A receiver at localhost whose authority is in `ca.crt`."""
+    """Runs a receiver at localhost whose authority is in `ca.crt`."""
     pair = ((certificates / "localhost.key").read_bytes(), (certificates / "localhost.crt").read_bytes())
     made = Receiver(credentials=grpc.ssl_server_credentials([pair]))
     yield made
@@ -153,12 +153,12 @@ def test_a_receiver_that_is_down_costs_the_spans_but_no_request_and_is_found_aga
 
 @dataclass
 class Stream:
-    """Twenty requests a second, each with its number, from one client."""
+    """Sends twenty requests a second, each with its number, from one client."""
 
     nginx: Nginx
     receiver: Receiver
     sent: dict[str, float] = field(default_factory=dict[str, float])
-    """The moment of each target's request."""
+    """The time of each target's request."""
 
     def __post_init__(self) -> None:
         self._end = threading.Event()
@@ -180,15 +180,15 @@ class Stream:
         self._thread.join()
 
     def found(self) -> set[str]:
-        """The targets of the spans that have arrived."""
+        """Returns the targets of the spans that have arrived."""
         return {span.attributes["http.target"] for span in self.receiver.spans}
 
     def arrives_after(self, moment: float) -> bool:
-        """Whether a span of a request after that moment has arrived."""
+        """Tells whether a span of a request after a time has arrived."""
         return any(self.sent[target] > moment for target in self.found())
 
     def lost(self) -> list[float]:
-        """The moments of the requests whose spans never arrived."""
+        """Returns the times of the requests whose spans never arrived."""
         found = self.found()
         return [moment for target, moment in self.sent.items() if target not in found]
 
@@ -201,15 +201,15 @@ class Stream:
 def test_after_a_receiver_s_return_exports_fail_until_grpc_dials_again(
     start: Start, receiver: Receiver, seconds: float, earliest: float, latest: float
 ) -> None:
-    # Dials are due at 1, 2.6 ± 0.3, 5.2 ± 0.8, 9.3 ± 1.6 and 15.8 ± 3 s: until 0.6 s and 5 s after the return, when it
-    # was measured with the official module.
+    # gRPC dials at 1, 2.6 ± 0.3, 5.2 ± 0.8, 9.3 ± 1.6 and 15.8 ± 3 s. With the official module, exports failed until
+    # 0.6 s and 5 s after the return (measured).
     slack = 1.0
     nginx = start()
     with Stream(nginx, receiver) as stream:
         receiver.many(10)
         gone = time.monotonic()
         receiver.stop()
-        time.sleep(seconds)  # The length of the absence is what is tested.
+        time.sleep(seconds)  # The test is about the length of the absence.
         receiver.start()
         back = time.monotonic()
         wait_for("a span of a request after the return", lambda: stream.arrives_after(back), seconds=20)
@@ -217,7 +217,7 @@ def test_after_a_receiver_s_return_exports_fail_until_grpc_dials_again(
     nginx.stop()
     lost = stream.lost()
     assert earliest < lost[-1] - back < latest + slack
-    # Nothing is held for a receiver that refuses: the rest is what was sent between its end and the last failure.
+    # The module holds no span for a receiver that refuses connections: lost are those from its end to the last failure.
     meanwhile = [moment for moment in stream.sent.values() if gone + 0.1 < moment < lost[-1]]
     assert set(meanwhile) <= set(lost)
     assert not [moment for moment in lost if moment < gone - 0.2 or moment > again]
@@ -236,12 +236,12 @@ def test_an_nginx_that_starts_before_its_receiver_loses_its_first_spans(start: S
     nginx.stop()
     lost, began = stream.lost(), min(stream.sent.values())
     assert lost[0] == began
-    # The dials are at 0, 1 and 2.6 ± 0.3 s, and the receiver was there before the third.
+    # gRPC dials at 0, 1 and 2.6 ± 0.3 s, and the receiver started before the third.
     assert lost[-1] - began < 4
 
 
 def test_a_port_that_accepts_and_closes_is_a_failure_that_is_waited_after(stopped_nginx: Nginx) -> None:
-    # A balancer without a receiver behind it: a connection is one only after its HTTP/2 settings.
+    # As a load balancer without a receiver: a connection counts only once its HTTP/2 settings have come.
     accepted: list[float] = []
     with socket.create_server(("127.0.0.1", free_port())) as server:
 
@@ -278,7 +278,7 @@ def test_each_interval_s_batch_takes_a_slot_full_or_not(start: Start, receiver: 
         requests(nginx, 1)
         return dropped(nginx) > 0
 
-    # 2048 spans would fit, if they came at once.
+    # 2048 spans would fit if they came at once.
     wait_for("a drop", drops)
     receiver.go_on.set()
     nginx.stop()
@@ -293,7 +293,7 @@ def test_a_receiver_that_hangs_fills_the_buffer_and_every_drop_is_counted(start:
     kept = 5 * 4
 
     def all_counted() -> bool:
-        # The notice comes once a second at most, with the next span that is dropped.
+        # The notice comes with a dropped span, and at most once a second.
         nonlocal sent
         if dropped(nginx) == sent - kept:
             return True
@@ -314,7 +314,7 @@ def test_each_interval_takes_a_slot_of_the_buffer_however_few_spans_it_has(
     receiver.go_on.clear()
     for _ in range(30):
         nginx.get()
-        # Two intervals: the next span is in another batch.
+        # Two intervals, so that the next span is in another batch.
         time.sleep(0.04)
     if are_enough:
         receiver.go_on.set()
@@ -377,7 +377,7 @@ def test_reloads_under_load_lose_no_span(start: Start, receiver: Receiver) -> No
     def load() -> None:
         nonlocal answered
         while not stop.is_set():
-            # A connection each: one that is kept may be closed by the worker that ends.
+            # One connection for each: the worker that ends may close one that is kept.
             if httpx.get(nginx.url()).status_code == 200:
                 with lock:
                     answered += 1

@@ -1,4 +1,4 @@
-"""What upstreams get, and which of them NGINX reaches: the program's own documents in a real NGINX."""
+"""Tests what upstreams get, and which of them NGINX reaches: the program's own documents in a real NGINX."""
 
 import json
 import re
@@ -24,13 +24,13 @@ Start = Callable[..., Application]
 
 @pytest.fixture
 def nginx(nginx_build: Path, tmp_path: Path) -> Nginx:
-    """An NGINX that is not running."""
+    """Provides an NGINX that is not running."""
     return Nginx(nginx_build, tmp_path, free_port())
 
 
 @pytest.fixture
 def application() -> Generator[Start]:
-    """Starts applications, and ends them with the test."""
+    """Returns a function that starts applications, and ends them with the test."""
     started: list[Application] = []
 
     def start(**changed: Any) -> Application:
@@ -44,14 +44,14 @@ def application() -> Generator[Start]:
 
 @pytest.fixture
 def dns() -> Generator[Dns]:
-    """A nameserver without names."""
+    """Runs a nameserver without names."""
     made = Dns({})
     yield made
     made.stop()
 
 
 def seen(answer: httpx.Response) -> dict[str, list[str]]:
-    """The headers that the application got, by their names in lower case."""
+    """Returns the headers that the application got, by their names in lower case."""
     assert answer.status_code == 200, answer.text
     headers: dict[str, list[str]] = {}
     for line in answer.json()["head"][1:]:
@@ -61,7 +61,7 @@ def seen(answer: httpx.Response) -> dict[str, list[str]]:
 
 
 def head(answer: bytes) -> list[str]:
-    """The lines that the application got, of an answer as it came."""
+    """Returns the lines that the application got, from its raw answer."""
     return json.loads(answer.partition(b"\r\n\r\n")[2])["head"]
 
 
@@ -79,7 +79,7 @@ def test_pods_behind_a_name_are_followed_while_nginx_runs(
         wait_for("the first pod", lambda: nginx.get().status_code == 200)
         new = application(address="127.0.0.3", port=old.port)
         dns.names[name] = [new.address]
-        # The old one goes on for as long as a pod's end takes: nothing fails.
+        # The old one stays as long as a pod takes to end, so no request fails.
         moved = time.monotonic()
         while time.monotonic() - moved < 5:
             assert nginx.get().status_code == 200
@@ -112,7 +112,7 @@ def test_a_dead_pod_among_others_costs_no_request(
     routes = [{"path": "/", "upstream": HEADLESS | {"port": alive.port}}]
     with proxying(nginx, {"routes": routes}, receiver_port=receiver.port, dns=dns):
         wait_for("the name", lambda: nginx.get().status_code == 200)
-        # Also a POST: no byte of it was sent on the connection that was refused.
+        # A POST as well: NGINX sent no byte of it on the refused connection.
         assert {httpx.post(nginx.url(), content="order").status_code for _ in range(20)} == {200}
 
 
@@ -127,7 +127,7 @@ def test_an_application_that_is_back_is_reached_at_once(
         first.stop()
         wait_for("the end of both", lambda: nginx.get().status_code == 502)
         application(address="127.0.0.2", port=first.port)
-        # NGINX's own time is 10 s.
+        # NGINX's default is 10 s.
         wait_for("the first one", lambda: nginx.get().status_code == 200, seconds=5)
 
 
@@ -177,7 +177,7 @@ def test_a_pod_s_resolv_conf_tells_nameservers_families_and_the_cluster_s_domain
 def test_nginx_uses_no_connection_that_the_application_may_be_closing(
     nginx: Nginx, application: Start, receiver: Receiver
 ) -> None:
-    # As Gunicorn, the first of the usual ones to do so.
+    # As Gunicorn, which closes earlier than the other usual servers.
     one = application(idle=2)
     routes = [{"path": "/", "upstream": one.host}]
 
@@ -194,7 +194,7 @@ def test_nginx_uses_no_connection_that_the_application_may_be_closing(
 
             statuses = list(pool.map(post, range(count)))
             for pause in (0.5, 1.05, 2.05, 2.5):
-                # What is tested: that much time between two requests.
+                # The test is about this time between two requests.
                 time.sleep(pause)
                 statuses += pool.map(post, range(count))
             return statuses
@@ -213,7 +213,7 @@ def test_connections_are_kept_for_requests_that_follow_each_other(
     ):
         for _ in range(50):
             assert "connection" not in seen(client.get(nginx.url()))
-    # One for each worker.
+    # One connection for each worker.
     assert one.connections <= 2
 
 
@@ -293,7 +293,7 @@ def test_what_a_trusted_proxy_says_of_its_client_is_kept(nginx: Nginx, applicati
         "routes": [{"path": "/", "upstream": one.host}],
         "trustedProxies": {"addresses": ["127.0.0.1", "10.0.0.0/8"]},
     }
-    # Who came to the proxy had said something of itself, too; then a proxy of ours, and the one that is here.
+    # What the client claimed itself, then its address as the first proxy saw it, then the address of a proxy of ours.
     said = SPOOFED | {"X-Forwarded-For": "198.51.100.1, 203.0.113.9, 10.1.2.3"}
     with proxying(nginx, values, receiver_port=receiver.port) as log:
         got = seen(httpx.get(nginx.url(), headers=said))
@@ -382,7 +382,7 @@ def test_the_trace_context_passes_a_route_that_is_not_traced_as_it_came(
         assert context(seen(httpx.get(nginx.url("/"), headers=headers))) == ([CLIENTS], [STATE])
         assert context(seen(httpx.get(nginx.url("/")))) == ([], [])
         for path in ("/told", "/sampled"):
-            # A part of the client's trace that says of itself that it is not recorded.
+            # The flags say that the client does not record this trace.
             (parent,), state = context(seen(httpx.get(nginx.url(path), headers=headers)))
             assert re.fullmatch("00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)[0-9a-f]{16}-00", parent)
             assert state == [STATE]
@@ -430,7 +430,7 @@ def test_the_access_log_says_which_requests_were_traced(nginx: Nginx, applicatio
         raw(nginx.port, f"{twice}Connection: close\r\n\r\n")
         wait_for("the log", lambda: len(log.read_text().splitlines()) == len(requests) + 2)
         lines = [json.loads(line) for line in log.read_text().splitlines()]
-    # NGINX has ended, and sent all that it had.
+    # NGINX has ended and sent all its spans.
     assert {type(line["traced"]) for line in lines} == {bool}
     assert {line["span_id"] for line in lines if line["traced"]} == {span.span_id for span in receiver.spans}
     paths = {line["request"].split()[1] for line in lines if line["traced"]}

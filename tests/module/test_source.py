@@ -1,4 +1,4 @@
-"""The module's own source: formatting, lints, and the tests of what needs no NGINX."""
+"""Tests the module's own source: formatting, lints, and its tests that need no NGINX."""
 
 import os
 import subprocess

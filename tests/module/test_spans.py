@@ -1,4 +1,4 @@
-"""What a request's span says, and where its context comes from."""
+"""Tests the content of a request's span, and the source of its context."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ PARENT = f"00-{TRACE_ID}-{PARENT_ID}-01"
 
 @pytest.fixture
 def upstream() -> Generator[tuple[int, list[list[tuple[str, str]]]]]:
-    """An application behind NGINX: its port, and the headers of each request that it got."""
+    """Runs an application behind NGINX; returns its port, and the headers of each request that it got."""
     seen: list[list[tuple[str, str]]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -161,7 +161,7 @@ def test_the_four_context_modes(  # noqa: PLR0917 - two of them are the case's
     assert span.trace_state == ("vendor=1" if extracts else "")
     expected = f"00-{span.trace_id}-{span.span_id}-01" if injects else PARENT
     assert sent["traceparent"] == expected
-    # A state that belongs to another trace is not sent on.
+    # A `tracestate` of another trace is not sent on.
     assert sent["tracestate"] == ("" if mode == "inject" else "vendor=1")
 
 
@@ -205,7 +205,7 @@ def test_a_traceparent_that_is_none_starts_a_new_trace(start: Start, receiver: R
 
 
 def test_a_trace_of_zeros_is_a_new_trace_whose_parent_is_kept(start: Start, receiver: Receiver) -> None:
-    # As with the official module, which looks at each of the two alone.
+    # As in the official module, which checks each of the two by itself.
     header = f"00-{'0' * 32}-{PARENT_ID}-01"
     start("otel_trace_context extract; location / { return 200; }").get(traceparent=header)
     assert receiver.one().trace_id not in {TRACE_ID, "0" * 32}
@@ -283,7 +283,7 @@ def test_a_subrequest_has_no_span_of_its_own(start: Start, receiver: Receiver) -
 
 @pytest.fixture
 def raw_receiver() -> Generator[tuple[int, list[bytes]]]:
-    """A receiver that keeps exports as they came: its port, and what it has got."""
+    """Runs a receiver that keeps exports as they came; returns its port, and the exports."""
     got: list[bytes] = []
 
     def export(message: bytes, _: grpc.ServicerContext) -> bytes:

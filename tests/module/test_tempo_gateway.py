@@ -1,4 +1,4 @@
-"""The gateway in Tempo's pod on a real NGINX: what it passes on to Tempo, and that it passes on nothing else."""
+"""Tests the gateway in Tempo's pod on a real NGINX: it passes on what reads traces, and nothing else."""
 
 import base64
 import getpass
@@ -36,12 +36,12 @@ READS = [
     "/api/metrics/query_range?q={}|rate()",
     "/api/metrics/query?q={}|rate()",
     "/api/metrics/summary?q={}",
-    # A request as a proxy gets it, with the whole URL.
+    # A request with the whole URL, as proxies get it.
     "http://tempo.example/api/search",
 ]
 
 CLOSED = [
-    # What Tempo 2.7 to 3.0 serve besides.
+    # Other routes of Tempo 2.7 to 3.0.
     "/",
     "/shutdown",
     "/flush",
@@ -88,7 +88,7 @@ CLOSED = [
     "/tempopb.Pusher/PushBytesV2",
     "/v1/traces",
     "/healthz",
-    # Almost what is listed.
+    # Almost the listed routes.
     "/api",
     "/api/",
     "/api/searches",
@@ -152,7 +152,7 @@ CLOSED = [
 
 @dataclass
 class Tempo:
-    """What takes Tempo's place, and everything that it was asked."""
+    """A server in Tempo's place, with all requests that it got."""
 
     server: ThreadingHTTPServer
     asked: list[tuple[str, str, dict[str, str], bytes]] = field(
@@ -162,7 +162,7 @@ class Tempo:
 
 @pytest.fixture
 def tempo() -> Generator[Tempo]:
-    """Answers 200 to all, with 8 MiB to a trace called `large`."""
+    """Answers 200 to every request, with 8 MiB for a trace called `large`."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -184,7 +184,7 @@ def tempo() -> Generator[Tempo]:
             return self.answer
 
         def log_message(self, *_: object, **__: object) -> None:
-            """Tests read what was asked."""
+            """Logs nothing: tests read the requests instead."""
 
     made = Tempo(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
     thread = Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -204,7 +204,7 @@ class Gateway:
     def ask(
         self, target: str, method: str = "GET", *, headers: str = "", body: str = "", inside: bool = False
     ) -> tuple[int, bytes]:
-        """The status and the body of an answer to a request that is sent as it is written."""
+        """Sends a request as it is written; returns the answer's status and body."""
         with socket.create_connection(("127.0.0.1", self.inside if inside else self.public), timeout=10) as connection:
             head = f"{method} {target} HTTP/1.1\r\nHost: tempo.example\r\nConnection: close\r\n{headers}\r\n"
             connection.sendall((head + body).encode())
@@ -216,7 +216,7 @@ class Gateway:
 
 
 def start(nginx: Nginx, tempo: Tempo, password: str | None = None) -> Gateway:
-    """Starts the document that is deployed, on free ports of this machine."""
+    """Returns a function that starts NGINX with the document that is deployed, on free ports of this machine."""
     gateway = Gateway(nginx.port, free_port())
     conf = gateway_conf(has_password=password is not None)
     for deployed, here in (
@@ -238,12 +238,12 @@ def start(nginx: Nginx, tempo: Tempo, password: str | None = None) -> Gateway:
 
 @pytest.fixture
 def gateway(stopped_nginx: Nginx, tempo: Tempo) -> Gateway:
-    """A gateway without a password."""
+    """Runs a gateway without a password."""
     return start(stopped_nginx, tempo)
 
 
 def login(password: str, user: str = "tempo") -> str:
-    """The header of a user with a password."""
+    """Returns the header of a user with a password."""
     return f"Authorization: Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}\r\n"
 
 

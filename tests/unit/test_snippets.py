@@ -1,4 +1,4 @@
-"""What people write in `extraConfig`, checked before anything is created, and merged into nginx.conf."""
+"""Tests the checks of what people write in `extraConfig`, and how it is merged into nginx.conf."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def rendered(**nginx: Any) -> str:
 
 
 def block(text: str, *names: str) -> list[str]:
-    """The directives of a block, as `name argument …`, by the names of the blocks that lead to it."""
+    """Returns the directives of a block, as `name argument …`, by the names of the blocks that lead to it."""
     inside = parse(text)
     for name in names:
         inside = next(
@@ -82,7 +82,7 @@ def test_a_snippet_in_a_key_that_is_a_secret_is_not_shown() -> None:
 
 
 def test_every_directive_and_header_of_ours_can_be_replaced() -> None:
-    """Whatever the template writes in a block: said again in a snippet, it is there once."""
+    """A directive of the template that a snippet repeats is there once."""
     routes = [
         PROXIED,
         {"path": "/tls/", "upstream": "https://api.example:443"},
