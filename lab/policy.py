@@ -1,9 +1,8 @@
-"""Previews a stack on the lab with the policy pack: `python -m lab.policy FOLDER STACK [EVENT LOG]`.
+"""A preview of a stack on the lab with the policy pack: `python -m lab.policy FOLDER STACK [EVENT LOG]`.
 
-The lab's Python language host is too old to start a policy pack, and the CLI starts packs by the language host if it
-finds one. This module therefore runs without a language host: the program runs inline, and the older starter, a shell
-script, starts the pack. Other clusters do not need it: `pulumi preview --policy-pack policy` with a released CLI does
-the same there.
+The lab's Python language host is too old to start a policy pack, and the CLI starts packs with nothing else where it
+finds one. So this runs without: the program inline, and the pack with the older starter, a shell script. Not for other
+clusters: there, `pulumi preview --policy-pack policy` with a released CLI is all it takes.
 """
 
 import os
@@ -26,18 +25,15 @@ STARTER = "pulumi-analyzer-policy-python"
 def preview(
     folder: Path, stack: str, environment: Mapping[str, str], event_log: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Previews a stack that `lay_out` made, with the checkout's policy pack.
+    """Previews a stack that `lay_out` made, with the checkout's policy pack; the exit code is 0 if all policies agree.
 
     Args:
         folder: the copy of the program; the pack and its programs are put there.
-        stack: the stack's name.
-        environment: the environment that `lay_out` returned.
-        event_log: the file for the engine's events, as with `--event-log`; the output is then that of `--json`.
-
-    Returns:
-        The finished command; its exit code is 0 if no policy was violated.
+        stack: the stack.
+        environment: what `lay_out` returned.
+        event_log: as of `--event-log`, and then what is printed is that of `--json`.
     """
-    # Beside the program, whose virtual environment is also the pack's, as in the checkout.
+    # Beside the program: its virtual environment is the pack's, as in the checkout.
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(REPOSITORY / "policy", folder / "policy", ignore=ignored, dirs_exist_ok=True)
     path = [str(_programs(folder)), *_without_language_host(environment["PATH"])]
@@ -55,10 +51,10 @@ def preview(
 def _programs(folder: Path) -> Path:
     programs = folder / "policy-bin"
     programs.mkdir(exist_ok=True)
-    for target, name in ((PULUMI, "pulumi"), (KUBERNETES_PROVIDER, "pulumi-resource-kubernetes")):
+    for piece, name in ((PULUMI, "pulumi"), (KUBERNETES_PROVIDER, "pulumi-resource-kubernetes")):
         link = programs / name
         link.unlink(missing_ok=True)
-        link.symlink_to(target.folder / name)
+        link.symlink_to(piece.folder / name)
     # Go's module cache keeps no file executable.
     starter = shutil.copyfile(
         module_folder(LANGUAGE_HOST.source, "github.com/pulumi/pulumi/sdk/v3") / "python" / "dist" / STARTER,
@@ -73,7 +69,7 @@ def _without_language_host(path: str) -> list[str]:
 
 
 class _Command(PulumiCommand):
-    """Makes the engine write its events to a file of ours; Automation API would use one of its own."""
+    """Has the engine write its events to a file; Automation API would take them for itself."""
 
     event_log: str | None = None
 
@@ -91,7 +87,7 @@ class _Command(PulumiCommand):
 
 
 def main(folder: Path, stack: str, event_log: str | None = None) -> int:
-    """Previews in a process of its own, so that the program's modules are those of the folder."""
+    """The preview itself, in a process of its own: the program's modules are those of the folder."""
 
     def program() -> None:
         runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
@@ -109,10 +105,10 @@ def main(folder: Path, stack: str, event_log: str | None = None) -> int:
             on_error=lambda line: print(line, file=sys.stderr),
         )
     except CommandError:
-        # Its output was printed already.
+        # What it says was printed.
         return 1
     except RuntimeError:
-        # Automation API misses the events, which went to the file.
+        # It misses the events, which went to the file.
         if event_log is None:
             raise
     return 0

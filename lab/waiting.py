@@ -1,4 +1,4 @@
-"""Waits for a program that was started."""
+"""Waiting for a program that was started."""
 
 import time
 from collections.abc import Callable
@@ -14,17 +14,17 @@ def wait_until(
     pause: float = 0.1,
     alive: Callable[[], None] | None = None,
 ) -> None:
-    """Waits until something is ready.
+    """Waits.
 
     Args:
-        ready: tells whether the wait is over.
-        late: the text of the error if it was not ready in time.
+        ready: whether the wait is over.
+        late: what a person is told when it was not in time.
         seconds: the time that it is given.
-        pause: the seconds between two checks.
-        alive: is called before each pause; raises if there is nothing to wait for any more.
+        pause: seconds between two looks.
+        alive: asked before each pause; raises if there is nothing to wait for any more.
 
     Raises:
-        LabError: it was not ready in time.
+        LabError: it was not ready in time; says `late`.
     """
     limit = time.monotonic() + seconds
     while not ready():

@@ -13,9 +13,8 @@ import httpx
 
 from lab.build import images
 from lab.build.targets import KUBERNETES
-from lab.cluster import configuration, host, volumes
+from lab.cluster import configuration, host, node, volumes
 from lab.cluster.network import HOST_INTERFACE, NODE_NAME
-from lab.cluster.node import MADE_FOLDERS, cgroup_roots
 from lab.errors import LabError
 from lab.paths import KUBECONFIG, NODE_LOGS, REPOSITORY, STATE
 from lab.progress import Progress
@@ -28,9 +27,8 @@ START_LIMIT_SECONDS = 120
 STOP_LIMIT_SECONDS = 30
 PID_FILE = STATE / "node.pid"
 
-NODE_MODULE = "lab.cluster.node"
-_FORMER_NODE_MODULE = "lab.node"
-"""The module's name before it moved: a lab that an earlier version started is found, and can be removed."""
+_FORMER_NODE = "lab.node"
+"""The name of the node's module in earlier versions: a lab that one of them started is found, and can be removed."""
 
 
 def is_running() -> bool:
@@ -46,7 +44,7 @@ def _pid() -> int | None:
     except (FileNotFoundError, ProcessLookupError, ValueError):
         return None
     names = {word.decode(errors="replace") for word in command.split(b"\0")}
-    return pid if names & {NODE_MODULE, _FORMER_NODE_MODULE} else None
+    return pid if names & {node.__name__, _FORMER_NODE} else None
 
 
 def start(progress: Progress) -> None:
@@ -62,20 +60,20 @@ def start(progress: Progress) -> None:
     volumes.make_folders()
     NODE_LOGS.mkdir(parents=True, exist_ok=True)
     with (NODE_LOGS / "node.log").open("a") as log:
-        node = subprocess.Popen(
+        process = subprocess.Popen(
             ["unshare", "--pid", "--mount", "--propagation=private", "--fork", "--kill-child", "--mount-proc"]
-            + [sys.executable, "-m", NODE_MODULE],
+            + [sys.executable, "-m", node.__name__],
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    PID_FILE.write_text(str(node.pid))
+    PID_FILE.write_text(str(process.pid))
 
     def alive() -> None:
-        if node.poll() is not None:
-            raise LabError(f"The node ended with {node.returncode} while starting. Its log: {NODE_LOGS}/node.log")
+        if process.poll() is not None:
+            raise LabError(f"The node ended with {process.returncode} while starting. Its log: {NODE_LOGS}/node.log")
 
     try:
         _until_ready(progress, alive)
@@ -163,8 +161,8 @@ def stop() -> bool:
     found = STATE.exists() or is_running()
     kill()
     _clear_the_way()
-    if MADE_FOLDERS.exists():
-        for folder in map(Path, MADE_FOLDERS.read_text().splitlines()):
+    if node.MADE_FOLDERS.exists():
+        for folder in map(Path, node.MADE_FOLDERS.read_text().splitlines()):
             # Other programs may have put files into it by now.
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -201,7 +199,7 @@ def _clear_the_way() -> None:
 
 def _remove_cgroups() -> bool:
     left = False
-    for root in cgroup_roots():
+    for root in node.cgroup_roots():
         group = root / configuration.CGROUP
         folders = [folder for folder in group.rglob("*") if folder.is_dir()] if group.exists() else []
         for folder in [*sorted(folders, key=lambda folder: -len(folder.parts)), group]:

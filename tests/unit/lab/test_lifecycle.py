@@ -1,6 +1,5 @@
 """Tests how the lab's process is started and found."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -8,15 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.cluster import lifecycle
-
-
-def test_the_module_that_the_node_is_started_with_exists() -> None:
-    assert importlib.util.find_spec(lifecycle.NODE_MODULE)
+from lab.cluster import lifecycle, node
 
 
 @pytest.mark.parametrize(
-    ("module", "is_lab"), [(lifecycle.NODE_MODULE, True), ("lab.node", True), ("lab.nodes", False), ("pytest", False)]
+    ("module", "is_lab"), [(node.__name__, True), ("lab.node", True), ("lab.nodes", False), ("pytest", False)]
 )
 def test_a_lab_is_found_by_its_process_also_one_that_an_earlier_version_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, is_lab: bool
