@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.module.conftest import Nginx
+from tests.module.nginx import Nginx
 
 EXPORTER = "otel_exporter { endpoint 127.0.0.1:4317; }"
 

@@ -10,7 +10,7 @@ import pytest
 from lab.build.builder import build
 from lab.build.targets import NGINX_PLUS
 from lab.progress import Progress
-from tests.module.conftest import Nginx
+from tests.module.nginx import Nginx
 from tests.otlp import free_port
 
 DAY = 24 * 3600

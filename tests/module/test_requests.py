@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.module.conftest import Start, exchange
+from tests.module.conftest import Start
+from tests.module.nginx import exchange
 from tests.otlp import Receiver, free_port
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from settings import Settings
-from tests.module.conftest import Nginx
+from tests.module.nginx import Nginx
 from tests.otlp import Receiver, free_port
 from tests.snippets import CORPUS, Machine, settings_of
 from tests.waiting import wait_for

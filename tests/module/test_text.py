@@ -24,7 +24,7 @@ from settings.nginx import HeaderValue
 from settings.nginx import Path as RoutePath
 from settings.nginx_syntax import FAMILIES, VARIABLES, snippet
 from settings.types import LiteralText, TemplateText
-from tests.module.conftest import Nginx
+from tests.module.nginx import Nginx
 from tests.otlp import Receiver, free_port
 
 # Mostly characters with a meaning to NGINX, HTTP or YAML.
@@ -133,22 +133,16 @@ def test_any_text_is_refused_or_read_as_it_was_written(
         assert {name: metadata[name] for name in headers} == headers
 
 
-@pytest.fixture
-def unused(tmp_path: Path, nginx_build: Path) -> Nginx:
-    """Provides an NGINX that is not running."""
-    return Nginx(nginx_build, tmp_path, free_port())
-
-
-def test_a_redirect_to_a_path_names_no_port(unused: Nginx, receiver: Receiver) -> None:
-    (unused.folder / "files" / "folder").mkdir(parents=True)
+def test_a_redirect_to_a_path_names_no_port(nginx: Nginx, receiver: Receiver) -> None:
+    (nginx.folder / "files" / "folder").mkdir(parents=True)
     routes: list[dict[str, Any]] = [
         {"path": "/", "root": "/tmp/files"},  # noqa: S108 - what `served` puts the folder in place of
         {"path": "/old", "return": {"status": 301, "location": "/new/?from=$uri"}},
     ]
-    with served(unused, receiver, {"routes": routes}, unused.folder, headers={"x-always": "there"}):
+    with served(nginx, receiver, {"routes": routes}, nginx.folder, headers={"x-always": "there"}):
         # Both would contain the pods' port, which clients never see.
-        assert httpx.get(unused.url("/folder")).headers["location"] == "/folder/"
-        assert httpx.get(unused.url("/old")).headers["location"] == "/new/?from=/old"
+        assert httpx.get(nginx.url("/folder")).headers["location"] == "/folder/"
+        assert httpx.get(nginx.url("/old")).headers["location"] == "/new/?from=/old"
 
 
 def test_nginx_knows_every_variable_that_is_taken(stopped_nginx: Nginx) -> None:
@@ -170,15 +164,15 @@ def test_nginx_knows_every_variable_that_is_taken(stopped_nginx: Nginx) -> None:
         max_size=10,
     )
 )
-def test_directives_that_are_taken_end_in_their_block(unused: Nginx, parts: list[str]) -> None:
+def test_directives_that_are_taken_end_in_their_block(nginx: Nginx, parts: list[str]) -> None:
     text = "".join(parts)
     try:
         snippet(text)
     except ValueError:
         return
     # NGINX reads what follows as it is written, and refuses it by name, unless it already refused the directives.
-    unused.write(f"otel_exporter {{ endpoint a:1; }} server {{ location / {{\n{text}\n}} }} the_end;")
-    said = unused.test()
+    nginx.write(f"otel_exporter {{ endpoint a:1; }} server {{ location / {{\n{text}\n}} }} the_end;")
+    said = nginx.test()
     unknown = 'unknown directive "the_end"'
     assert said == unknown or "the_end" not in said.replace(unknown, ""), (text, said)
     assert not re.search('unexpected end of file|unexpected "}"|too long parameter', said), (text, said)

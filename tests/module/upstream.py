@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from components.documents.nginx import (
     RESOLVE_FILE,
     UPSTREAMS_FILE,
@@ -24,7 +26,7 @@ from components.documents.nginx import (
     upstreams_conf,
 )
 from settings import NginxSettings
-from tests.module.conftest import Nginx
+from tests.module.nginx import Nginx
 from tests.otlp import free_port
 
 POD_IPS = "127.0.0.1"
@@ -211,3 +213,18 @@ def raw(port: int, request: str) -> bytes:
         while piece := connection.recv(65536):
             received += piece
     return received
+
+
+def seen(answer: httpx.Response) -> dict[str, list[str]]:
+    """Returns the headers that the application got, by their names in lower case."""
+    assert answer.status_code == 200, answer.text
+    headers: dict[str, list[str]] = {}
+    for line in answer.json()["head"][1:]:
+        name, _, value = line.partition(": ")
+        headers.setdefault(name.lower(), []).append(value)
+    return headers
+
+
+def head(answer: bytes) -> list[str]:
+    """Returns the lines that the application got, from its raw answer."""
+    return json.loads(answer.partition(b"\r\n\r\n")[2])["head"]
