@@ -45,7 +45,7 @@ def _rewrite(directive: Directive) -> str | None:
 
 def _always(directive: Directive) -> str | None:
     if len(directive.arguments) == 3 and directive.arguments[2] != "always":
-        return f"takes `always` as its third argument, not `{directive.arguments[2]}`: is a value without quotes?"
+        return f"takes `always` as its third argument, not `{directive.arguments[2]}`: does a value lack its quotes?"
     return None
 
 

@@ -86,7 +86,7 @@ class _Sizes:
         so = f"with {proxy}_buffer_size {self._buffer} and {proxy}_buffers {self._count} {self._each}, in bytes"
         if self._count < 2 or not self._each:
             return (
-                f"does not go together with fewer than two {proxy}_buffers",
+                f"needs at least two {proxy}_buffers",
                 f"{proxy}_buffers 8 {_short(max(self._buffer, _PAGE))};",
             )
         if busy < largest:

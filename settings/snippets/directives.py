@@ -98,7 +98,7 @@ def _allowed(known: Known) -> str:
 def _unknown(directive: Directive, context: str) -> Finding:
     here = [name for name, known in directives().items() if known.forms_in(context)]
     near = difflib.get_close_matches(directive.name, here, n=1, cutoff=_CLOSE_ENOUGH)
-    message = "is no directive that the image's NGINX knows"
+    message = "is not a directive that the image's NGINX knows"
     if near and directive.body is None:
         arguments = " ".join(_word(argument) for argument in directive.arguments)
         return Finding(directive, f"{message}; did you mean `{near[0]}`?", f"{near[0]} {arguments}".rstrip() + ";")

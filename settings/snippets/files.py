@@ -53,10 +53,10 @@ def _written(snippet: Snippet, directive: Directive, *, is_official: bool) -> It
     is_variable = "$" in file and directive.name.endswith(("access_log", "_store"))
     if _WRITES.fullmatch(directive.name) and not is_variable and not _WRITABLE.fullmatch(file):
         if not _is_link(directive, file, is_official=is_official):
-            message = f"must write below /tmp, the one folder that a pod can write to, not to `{file}`"
+            message = f"must write below /tmp, the only folder that a pod can write to, not to `{file}`"
             yield Finding(directive, message, _moved(snippet, directive, file))
     elif re.fullmatch(r"\w+_(temp|cache)_path", directive.name) and re.match(r"/tmp/+[^/]+/+[^/]", file):  # noqa: S108
-        message = "must write to a folder right below /tmp: NGINX makes no folder above the one that it is told"
+        message = "must write to a folder directly below /tmp: NGINX does not create the folders above it"
         yield Finding(directive, message, _moved(snippet, directive, file))
 
 
@@ -94,4 +94,4 @@ def scripts(written: Snippets) -> Iterator[RuleViolation]:
     for snippet in written.snippets:
         for directive in flat(snippet.directives):
             if directive.name in _NEED_A_SCRIPT:
-                yield snippet.violation(Finding(directive, "needs a script, which `js_import` is to name"))
+                yield snippet.violation(Finding(directive, "needs a script, which `js_import` has to name"))

@@ -63,9 +63,9 @@ def _why_not_inside(modifier: str, outer: str, inner_modifier: str, inner: str) 
     if outer.startswith("@"):
         return f"must not be inside the named location `{outer}`"
     if inner.startswith("@"):
-        return "has a name, and NGINX takes it in `server` alone"
+        return "has a name, and NGINX takes named locations in `server` only"
     if modifier not in _PATTERNS and inner_modifier not in _PATTERNS and not inner.startswith(outer):
-        return f"must begin with `{outer}`, the location that it is in"
+        return f"must begin with `{outer}`, the path of the location around it"
     return None
 
 
@@ -82,7 +82,7 @@ def beside_routes(written: Snippets) -> Iterator[RuleViolation]:
             number = routes.get((modifier == "=", inner))
             if snippet.context == "s" and modifier not in _PATTERNS and number is not None:
                 there = path(("nginx", "routes", number))
-                message = f"has the path of {there}, and NGINX takes one: its directives go into `extraConfig` there"
+                message = f"has the path of {there}, and NGINX takes one: move its directives into `extraConfig` there"
                 yield snippet.violation(Finding(directive, message))
             if snippet.route:
                 outer = "=" if snippet.route.match == "exact" else ""
@@ -100,19 +100,20 @@ def missing_names(written: Snippets) -> Iterator[RuleViolation]:
         for directive in flat(snippet.directives):
             target = directive.arguments[-1] if directive.name in {"try_files", "error_page"} else ""
             if re.fullmatch(r"@[\w.-]+", target) and target not in made:
-                message = f"needs the location `{target}`, which is to be in `nginx.extraConfig.server`"
+                message = f"needs the location `{target}`, which has to be in `nginx.extraConfig.server`"
                 yield snippet.violation(Finding(directive, message))
 
 
 def index_of_exact_routes(written: Snippets) -> Iterator[RuleViolation]:
     """Refuses `index` in an exact route with a folder: NGINX would look for the file's path in other locations."""
+    message = (
+        "leads NGINX from the exact route to another location, by the path of the file: name the file in `try_files`"
+    )
     for snippet in written.snippets:
         route = snippet.route
-        if route and route.match == "exact" and route.root and route.path.endswith("/"):
-            for directive in snippet.directives:
-                if directive.name == "index":
-                    file = directive.arguments[0] if directive.arguments else "index.html"
-                    message = (
-                        "leads away from a route with `match: exact`, by the path of the file: name it in `try_files`"
-                    )
-                    yield snippet.violation(Finding(directive, message, f"try_files {route.path}{file} =404;"))
+        if route is None or route.match != "exact" or not route.root or not route.path.endswith("/"):
+            continue
+        for directive in snippet.directives:
+            if directive.name == "index":
+                file = directive.arguments[0] if directive.arguments else "index.html"
+                yield snippet.violation(Finding(directive, message, f"try_files {route.path}{file} =404;"))

@@ -27,7 +27,7 @@ def unknown_formats(written: Snippets) -> Iterator[RuleViolation]:
                 continue
             name = directive.arguments[1]
             if name not in formats:
-                message = f"needs the format `{name}`, which `log_format` is to make in `nginx.extraConfig.http`"
+                message = f"needs the format `{name}`, which `log_format` has to make in `nginx.extraConfig.http`"
                 yield snippet.violation(Finding(directive, message))
 
 

@@ -38,7 +38,7 @@ def names(written: Snippets) -> Iterator[RuleViolation]:
 def _port_of_an_upstream(directive: Directive, upstreams: set[str]) -> Iterator[Finding]:
     url = re.match(r"https?://([^/:$]+):\d+", directive.arguments[0])
     if url and url[1].lower() in upstreams:
-        message = f"must not have a port: `{url[1]}` is an `upstream`, whose servers have theirs"
+        message = f"must not have a port: `{url[1]}` is an `upstream`, whose servers have ports of their own"
         instead = directive.arguments[0].replace(url[0], url[0].rpartition(":")[0], 1)
         yield Finding(directive, message, f"proxy_pass {instead};")
 
@@ -76,7 +76,7 @@ def _blocks(inside: Iterable[Directive], version: tuple[int, ...] | None) -> Ite
         servers = [each for each in block.inside if each.name == "server"]
         names = {each.name for each in block.inside}
         if servers and "include" not in names and all("backup" in server.arguments[1:] for server in servers):
-            yield Finding(servers[0], "must not have `backup` where all of its upstream have it")
+            yield Finding(servers[0], "must not have `backup`, since all servers of its upstream have it")
         for server in servers:
             yield from _address(server)
             yield from _of_plus(server, version)
@@ -93,7 +93,7 @@ def _of_plus(server: Directive, version: tuple[int, ...] | None) -> Iterator[Fin
     plus = next((word for word in server.arguments[1:] if re.match("slow_start=|route=|drain$", word)), None)
     if plus and version:
         rest = " ".join(word for word in server.arguments if word != plus)
-        yield Finding(server, f"has `{plus}`, which NGINX Plus alone knows, and `edition` is oss", f"server {rest};")
+        yield Finding(server, f"has `{plus}`, which only NGINX Plus knows, and `edition` is oss", f"server {rest};")
 
 
 def _options(

@@ -36,7 +36,7 @@ def own_names(written: Snippets) -> Iterator[RuleViolation]:
                 continue
             name = directive.arguments[number].lstrip("$").lower()
             if name in VARIABLES and name not in _CHANGEABLE:
-                message = f"must make a variable of another name: `${name}` is NGINX's own"
+                message = f"must use another name: `${name}` is NGINX's own variable"
                 yield snippet.violation(Finding(directive, message))
 
 

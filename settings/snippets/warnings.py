@@ -49,8 +49,8 @@ def _untraced(snippets: list[Snippet]) -> Iterator[str]:
                 is_sent = re.match(r"https?://|\$scheme", " ".join(rewrite.arguments[1:2]))
                 if rewrite.name == "rewrite" and not is_sent and rewrite.arguments[-1] not in {"redirect", "permanent"}:
                     yield (
-                        f"{_at(snippet, rewrite)}: requests whose path it changes make no span, as it comes before "
-                        "their route; in `extraConfig` of a route, it leaves them theirs"
+                        f"{_at(snippet, rewrite)}: requests whose path it changes make no span, as NGINX carries it "
+                        "out before it chooses their route; in a route's `extraConfig`, they keep their spans"
                     )
 
 

@@ -31,7 +31,7 @@ def made_twice(written: Snippets) -> Iterator[RuleViolation]:
                 continue
             for found in filter(None, map(_ZONE.match, directive.arguments)):
                 if found[1] in seen:
-                    yield snippet.violation(Finding(directive, f"has the zone `{found[1]}` of another one"))
+                    yield snippet.violation(Finding(directive, f"repeats the zone `{found[1]}` of another directive"))
                 is_cache = directive.name.endswith("_path")
                 least = _LEAST_KIBIBYTES_OF_A_CACHE if is_cache else _LEAST_KIBIBYTES
                 if int(found[2]) * _UNITS[found[3].lower()] < least * 1024:
@@ -50,11 +50,11 @@ def missing(written: Snippets) -> Iterator[RuleViolation]:
             if directive.name.endswith("_cache_path"):
                 folder = directive.arguments[0]
                 if folder in folders:
-                    yield snippet.violation(Finding(directive, f"has the folder `{folder}` of another one"))
+                    yield snippet.violation(Finding(directive, f"has the folder `{folder}` of another cache"))
                 folders.add(folder)
             zone, maker, example = _zone_of(directive)
             if zone is not None and zone not in set(_made(everything, maker)):
-                message = f"needs the zone `{zone}`, which {maker} is to make in `nginx.extraConfig.http`: {example}"
+                message = f"needs the zone `{zone}`, which {maker} has to make in `nginx.extraConfig.http`: {example}"
                 yield snippet.violation(Finding(directive, message))
 
 
