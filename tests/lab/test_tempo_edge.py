@@ -19,7 +19,7 @@ from lab.cluster.network import HOST_ADDRESS
 from tests.lab.conftest import NAMESPACE, Stack, connects, find_spans, objects, probe
 from tests.lab.test_network import STRANGER, address
 from tests.lab.test_network import stranger as stranger  # noqa: PLC0414 - a fixture
-from tests.module.gateway import CLOSED
+from tests.module.test_tempo_gateway import CLOSED
 from tests.waiting import wait_for
 from tools.measure.reliability.traces import missing
 from tools.measure.reliability.traffic import Traffic
