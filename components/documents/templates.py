@@ -27,7 +27,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - configuration files of NGINX, not HTML: the `quoted` filter escapes
+        autoescape=False,  # noqa: S701 - nginx.conf, not HTML: the `quoted` filter escapes
     )
     # Its type lists the built-in filters.
     cast("dict[str, object]", environment.filters)["quoted"] = quoted

@@ -97,6 +97,19 @@ def test_each_variable_that_decides_about_a_trace_is_made_once(
     assert sorted(made) == sorted(set(re.findall(variable, text)))
 
 
+def test_the_log_decides_as_the_route_does_by_its_snippet_its_key_and_then_the_snippets_around_it() -> None:
+    routes = [
+        {"path": "/around", "root": "/srv"},
+        {"path": "/key", "root": "/srv", "sampling": {"ratio": 1, "parentBased": False}},
+        {"path": "/own", "root": "/srv", "extraConfig": "otel_trace $arg_own;"},
+    ]
+    text = conf(traceContext="ignore", routes=routes, extraConfig={"server": "otel_trace $arg_around;"})
+    formats = {path: re.findall(r"access_log \S+ (\S+)", location(path, text)) for path in ("/around", "/key", "/own")}
+    assert formats == {"/around": [], "/key": ["traced_on"], "/own": ["traced_arg_own"]}
+    assert "access_log /dev/stdout traced_arg_around " in text
+    assert re.findall(r"map (\S+) \$makes_span_\w+ {", text) == ["$arg_around", "on", "$arg_own"]
+
+
 def test_a_ratio_is_written_in_percent_and_once_for_all_routes_that_have_it() -> None:
     routes = [{"path": path, "root": "/srv", "sampling": {"ratio": "0.001"}} for path in ("/a", "/b")]
     text = conf(sampling={"ratio": "0.001"}, routes=routes)
