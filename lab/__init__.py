@@ -1,5 +1,5 @@
-"""The embedded lab: a one-node Kubernetes cluster made from package registries alone.
+"""Runs the embedded lab: a one-node Kubernetes cluster that is built from package registries alone.
 
-For trying and testing nginx-tracing where no container image can be pulled. It is not a cluster to put
-anything else on: one node, one user, certificates for a year, no persistence beyond `make lab-down`.
+It serves to try and test nginx-tracing where no container image can be pulled. Put nothing else on it: it has one node
+and one user, its certificates are valid for a year, and `make lab-down` removes everything in it.
 """

@@ -1,11 +1,11 @@
-"""The lab's commands: `python -m lab up` and `python -m lab down` (`make lab-up`, `make lab-down`)."""
+"""Starts and removes the lab: `python -m lab up` and `python -m lab down` (`make lab-up`, `make lab-down`)."""
 
 import argparse
 import sys
 
 from lab.build import images
 from lab.build.builder import build
-from lab.build.targets import CLUSTER_PIECES, OSS_STACK_PIECES
+from lab.build.targets import CLUSTER_TARGETS, OSS_STACK_TARGETS
 from lab.cluster import host, lifecycle
 from lab.errors import LabError
 from lab.paths import BIN, CACHE, KUBECONFIG, REPOSITORY
@@ -19,24 +19,24 @@ def up() -> None:
     if lifecycle.is_running():
         progress.say("The lab is already running.")
     host.install_packages(progress)
-    build([*CLUSTER_PIECES, *OSS_STACK_PIECES], progress)
+    build([*CLUSTER_TARGETS, *OSS_STACK_TARGETS], progress)
     if not lifecycle.is_running():
         lifecycle.start(progress)
     images.push(images.oss_stack_images(), progress)
     lifecycle.pull(images.oss_stack_images(), progress)
     print(f"export KUBECONFIG={KUBECONFIG}")
-    # The Python language host takes the interpreter from PATH.
+    # Pulumi's Python language host takes the interpreter from PATH.
     print(f'export PATH="{BIN}:{REPOSITORY}/.venv/bin:$PATH"')
     print("# stop it, and remove all of it but the cache: make lab-down")
 
 
 def down() -> None:
-    """Removes the cluster; the cache of built pieces stays."""
+    """Removes the cluster, and keeps the cache of built targets."""
     host.require_root("lab-down")
     removed = lifecycle.stop()
-    print("The lab is gone." if removed else "No lab was here: nothing to do.")
+    print("The lab is removed." if removed else "There was no lab: nothing to do.")
     if removed:
-        print(f"What was built is kept in {CACHE}; remove that folder to free its space.")
+        print(f"The built programs are kept in {CACHE}; remove that folder to free its space.")
 
 
 COMMANDS = {"up": up, "down": down}
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Runs one command; 1 when it failed for a reason that the person can mend."""
+    """Runs one command; returns the exit code, which is 1 for an error that the person can fix."""
     command = COMMANDS[parser().parse_args().command]
     try:
         command()
@@ -62,7 +62,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted. What was built is kept: the same command goes on from here.", file=sys.stderr)
+        print("Interrupted. The finished builds are kept: the same command resumes from here.", file=sys.stderr)
         return 130
     return 0
 

@@ -1,8 +1,8 @@
-"""The one error of the lab."""
+"""Defines the one error of the lab."""
 
 
 class LabError(Exception):
-    """Something that the person at the keyboard can mend; its text says what and how.
+    """An error that the person at the keyboard can fix; its text says what is wrong and how to fix it.
 
-    Commands print it without a traceback and exit with 1. Defects of the lab are never reported with it.
+    Commands print it without a traceback and exit with 1. Defects of the lab raise other exceptions.
     """

@@ -1,4 +1,4 @@
-"""Where the lab keeps what it builds (the cache) and what it runs (the state)."""
+"""Names the folders of the lab: the cache holds what it builds, the state what it runs."""
 
 import os
 from pathlib import Path
@@ -8,10 +8,10 @@ MODULES = REPOSITORY / "lab" / "build" / "modules"
 
 _xdg_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 CACHE = Path(os.environ.get("NGINX_TRACING_CACHE") or _xdg_cache / "nginx-tracing")
-"""Built pieces, pushed images and build logs. Outside the checkout, so that every checkout shares it."""
+"""Built targets, pushed images and build logs. It is outside the checkout, so that all checkouts share it."""
 
 BIN = CACHE / "bin"
-"""Links to the programs that a person calls: pulumi, its plugins and kubectl."""
+"""Links to the programs that people call: pulumi, its plugins and kubectl."""
 
 REGISTRY_STORAGE = CACHE / "registry"
 

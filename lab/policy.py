@@ -15,7 +15,8 @@ from pathlib import Path
 
 from pulumi.automation import CommandError, CommandResult, LocalWorkspace, OnOutput, PulumiCommand, Stack
 
-from lab.build.targets import KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI, module_folder
+from lab.build.go import module_folder
+from lab.build.targets import KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI
 from lab.paths import REPOSITORY
 
 STARTER = "pulumi-analyzer-policy-python"

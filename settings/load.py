@@ -21,8 +21,8 @@ from settings.plus_rules import plus_warnings
 from settings.rules import violations_of
 from settings.schema import aliased, bare_type, is_model, item_type
 from settings.secret_rules import secrets_made_plain
-from settings.snippet_egress import egress_warnings
-from settings.snippet_rules import snippet_warnings
+from settings.snippets.egress import egress_warnings
+from settings.snippets.warnings import snippet_warnings
 from settings.stack import Settings
 
 

@@ -1,6 +1,7 @@
-"""Text in nginx.conf, by NGINX's own rules of reading it (`ngx_conf_read_token` and its script compiler).
+"""Reads and quotes text in nginx.conf by NGINX's own rules (`ngx_conf_read_token` and NGINX's script compiler).
 
-Both the checks of settings and the rendering of nginx.conf use it, so that what passes is what is written.
+The checks of settings and the rendering of nginx.conf both use it: a text that passes the checks is written as it was
+checked.
 """
 
 import difflib
@@ -8,9 +9,9 @@ import re
 from collections.abc import Iterable
 
 MAXIMUM_BYTES = 4000
-"""NGINX reads its configuration through a buffer of 4096 bytes, which a parameter must fit in."""
+"""The longest parameter: NGINX reads its configuration through a buffer of 4096 bytes, which it must fit in."""
 
-# Variables that every build of NGINX has which this program runs, and the module's own.
+# The variables of every build of NGINX that this program runs, and those of the module.
 VARIABLES = frozenset(
     """
     ancient_browser args binary_remote_addr body_bytes_sent bytes_sent connection connection_requests connection_time
@@ -35,7 +36,7 @@ VARIABLES = frozenset(
     otel_trace_id otel_span_id otel_parent_id otel_parent_sampled
     """.split()  # noqa: SIM905
 )
-# Families whose members are named by the request.
+# Prefixes of variables whose names the request completes.
 FAMILIES = (
     "arg_",
     "cookie_",
@@ -48,12 +49,12 @@ FAMILIES = (
     "upstream_trailer_",
 )
 
-# Those that NGINX Plus has besides.
+# Variables that only NGINX Plus has.
 PLUS_VARIABLES = frozenset({"session_log_id", "upstream_last_server_name", "upstream_queue_time"})
 PLUS_FAMILIES = ("jwt_claim_", "jwt_header_")
 
-# How NGINX reads directives (`ngx_conf_read_token`). Four characters are space. Within a word, quotes, `#`, `}` and
-# the `{` of `${` are plain.
+# The tokens that NGINX reads (`ngx_conf_read_token`). Four characters are space. Within a word, quotes, `#`, `}` and
+# the `{` of `${` have no meaning of their own.
 TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+)
     | (?P<comment>\#[^\n]*)
@@ -77,7 +78,7 @@ def literal(text: str) -> str:
 
 
 def template(text: str) -> str:
-    """Checks text for a parameter in which NGINX replaces variables; which it has, `unknown_variable` tells.
+    """Checks text for a parameter in which NGINX replaces variables; `unknown_variable` checks which ones.
 
     Raises:
         ValueError: NGINX cannot read it as one parameter, or a `$` begins no variable.
@@ -89,18 +90,18 @@ def template(text: str) -> str:
 
 
 def unknown_variable(text: str, snippets: Iterable[str], *, plus: bool = False) -> str | None:
-    """What is wrong with the first variable of a template that NGINX does not know; none if it knows all.
+    """Returns the error about the first variable of a template that NGINX does not know; none if it knows all.
 
     Args:
         text: a valid template.
-        snippets: directives that may make variables (`map`, `set`, `geo`): those that are named there are known.
-        plus: whether it is NGINX Plus that reads it.
+        snippets: directives that may make variables (`map`, `set`, `geo`): all variables that they name are known.
+        plus: whether NGINX Plus reads it.
     """
     known = VARIABLES | PLUS_VARIABLES if plus else VARIABLES
     families = (*FAMILIES, *PLUS_FAMILIES) if plus else FAMILIES
-    made = {name for directives in snippets for name in _names(_without_comments(directives)) if name}
+    made = {name for directives in snippets for name in _names(uncommented(directives)) if name}
     for written in _names(text):
-        # NGINX's own names are in lower case, and compared without regard to it.
+        # NGINX compares the names of variables without regard to case; its own are in lower case.
         name = written.lower() if written else None
         if name is None or name in known or name in made or _is_member(name, families):
             continue
@@ -113,12 +114,12 @@ def unknown_variable(text: str, snippets: Iterable[str], *, plus: bool = False) 
 
 
 def variables(text: str) -> list[str]:
-    """The variables of a template, in its order and as they are written there."""
+    """Returns the variables of a template, in its order and as they are written there."""
     return [name for name in _names(text) if name]
 
 
 def is_known_variable(name: str) -> bool:
-    """Whether NGINX or NGINX Plus itself makes a variable, rather than a directive such as `map`."""
+    """Tells whether NGINX or NGINX Plus itself makes a variable, rather than a directive such as `map`."""
     lowered = name.lower()
     return lowered in VARIABLES | PLUS_VARIABLES or _is_member(lowered, (*FAMILIES, *PLUS_FAMILIES))
 
@@ -128,29 +129,25 @@ def _is_member(name: str, families: Iterable[str]) -> bool:
 
 
 def uncommented(directives: str) -> str:
-    """Directives without their comments."""
-    return _without_comments(directives)
-
-
-def _without_comments(directives: str) -> str:
+    """Returns directives without their comments."""
     return " ".join(token[0] for token in TOKEN.finditer(directives) if not token["comment"])
 
 
 def _names(text: str) -> list[str | None]:
-    """The variables in a text; none for a `$` that begins no variable."""
+    """Returns the variables in a text; none for each `$` that begins no variable."""
     return [reference["braced"] or reference["plain"] for reference in _REFERENCE.finditer(text)]
 
 
 def quoted(text: str) -> str:
-    """Text as one parameter of a directive.
+    """Returns a text as one parameter of a directive.
 
     Raises:
         ValueError: it has characters that do not print, or is too long.
     """
-    # NGINX reads line ends within quotes as what they are.
+    # NGINX takes line ends and tabs within quotes as they are.
     if not text.replace("\n", "").replace("\t", "").isprintable():
         raise ValueError("must be printable characters")
-    # A backslash escapes itself and the quote; `{`, `}`, `;` and `#` mean nothing within quotes.
+    # A backslash escapes itself and the quote; `{`, `}`, `;` and `#` have no meaning within quotes.
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     if len(escaped.encode()) > MAXIMUM_BYTES:
         raise ValueError(f"must be at most {MAXIMUM_BYTES} bytes, which NGINX can read as one parameter")
@@ -158,12 +155,12 @@ def quoted(text: str) -> str:
 
 
 def snippet(text: str) -> str:
-    """Checks directives that are written into a block as they are: they end in that block.
+    """Checks that directives which are written into a block as they are also end in that block.
 
-    What the directives are, `settings.snippet_rules` checks.
+    `settings.snippets` checks the directives themselves.
 
     Raises:
-        ValueError: a quote, brace or directive is left open, or a brace closes the block around.
+        ValueError: a quote, brace or directive is left open, or a brace closes the block around them.
     """
     depth, pending, quoted_before = 0, False, False
     for token in TOKEN.finditer(text):

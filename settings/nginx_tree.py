@@ -1,6 +1,6 @@
-"""A document of NGINX, or a part of one, as a tree of directives that know where they are written.
+"""Parses a document of NGINX, or a part of one, into a tree of directives with their places in the text.
 
-The words are read as `ngx_conf_read_token` does; the text must have passed `settings.nginx_syntax.snippet`.
+It reads words as `ngx_conf_read_token` does. The text must have passed `settings.nginx_syntax.snippet`.
 """
 
 import re
@@ -19,23 +19,23 @@ class Directive:
 
     name: str
     arguments: tuple[str, ...]
-    """As NGINX takes them: without quotes and escapes."""
+    """The arguments as NGINX takes them: without quotes and escapes."""
 
     start: int
     end: int
-    """Where it is in the text: from its name to behind its `;` or `}`."""
+    """Its place in the text: from its name to the end of its `;` or `}`."""
 
     line: int
     """The number of its line, from 1."""
 
     body: tuple[int, int] | None = None
-    """Where the inside of its block is; none where it has no block."""
+    """The place of its block's inside; none if it has no block."""
 
     inside: tuple["Directive", ...] = ()
     """The directives of its block."""
 
     def all_inside(self) -> Iterator["Directive"]:
-        """The directives of its block, and of the blocks in it."""
+        """Returns the directives of its block, and of the blocks in it."""
         for directive in self.inside:
             yield directive
             yield from directive.all_inside()
@@ -50,12 +50,12 @@ class Comment:
 
 
 def parse(text: str) -> tuple[Directive, ...]:
-    """The directives of a valid text, those in blocks within them."""
+    """Returns the directives of a valid text; a block contains its own."""
     return _Parser(text).block()
 
 
 def comments(text: str) -> list[Comment]:
-    """The comments of a valid text."""
+    """Returns the comments of a valid text."""
     return [Comment(found[0], found.start()) for found in TOKEN.finditer(text) if found["comment"]]
 
 
@@ -67,7 +67,7 @@ class _Parser:
         self._tokens = (token for token in TOKEN.finditer(text) if not token["space"] and not token["comment"])
 
     def block(self) -> tuple[Directive, ...]:
-        """Reads on to the end of the block, or of the text."""
+        """Reads up to the end of the block, or of the text."""
         found: list[Directive] = []
         words: list[re.Match[str]] = []
         for token in self._tokens:
@@ -82,7 +82,7 @@ class _Parser:
         return tuple(found)
 
     def _directive(self, words: list[re.Match[str]], mark: re.Match[str]) -> Directive:
-        # A block without a name is nothing that NGINX takes: its name is empty here.
+        # NGINX takes no block without a name. It gets an empty name here, and is refused later.
         start = words[0].start() if words else mark.start()
         texts = [_unquoted(word) for word in words] or [""]
         line = self._text.count("\n", 0, start) + 1
@@ -93,7 +93,7 @@ class _Parser:
         return Directive(texts[0], tuple(texts[1:]), start, self.block_end + 1, line, body, inside)
 
     block_end = 0
-    """Where the `}` of the block is that was read last."""
+    """The place of the `}` of the block that was read last."""
 
 
 def _unquoted(token: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What settings of upstreams, of proxies before NGINX and of span attributes cannot do together."""
+"""Refuses settings of upstreams, of proxies before NGINX and of span attributes that cannot work together."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -25,15 +25,15 @@ OF_THE_MODULE = {
     "net.sock.peer.addr": "its value is the client's address, with `nginx.trustedProxies` behind proxies too",
     "net.sock.peer.port": "its value is the client's port; `network.peer.port` is free",
 }
-"""The attributes that ngx_otel_module sets on every span, and what a person does who means to set one.
+"""By attribute that ngx_otel_module sets on every span: what a person can do instead of setting it.
 
-From the module's source (`addDefaultAttrs`). It keeps a second one of the same name beside its own, and a reader shows
-either.
+Source: `addDefaultAttrs` in the module. It keeps a second attribute of the same name beside its own, and a reader shows
+either of them.
 """
 
 
 def upstream_secrets(settings: Settings) -> list[Place]:
-    """The places of the upstreams' secrets."""
+    """Returns the places of the upstreams' secrets."""
     return [(*place, "clientKey") for place, upstream in _upstreams(settings) if upstream.client_key is not None]
 
 
@@ -44,7 +44,7 @@ def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
 
 
 def _following(settings: Settings) -> Iterator[RuleViolation]:
-    """Names of upstreams need an NGINX that follows them."""
+    """Refuses upstreams with names if the image's NGINX cannot follow names."""
     image: Place = ("nginx", "image")
     named = [upstream for _, upstream in _upstreams(settings) if upstream.has_name]
     is_old = settings.edition == "oss" and follows_names(settings.nginx.image) is False
@@ -55,7 +55,7 @@ def _following(settings: Settings) -> Iterator[RuleViolation]:
             ConfigError(
                 image,
                 f"must be of NGINX {version} or later, which follows the addresses behind `{name}`; or set "
-                "`nginx.resolver.follow` to false, and NGINX asks for them when it starts, and never again",
+                "`nginx.resolver.follow` to false: NGINX then looks them up only once, when it starts",
                 set_command(image, FIRST_WITH_TLS),
                 json.dumps(settings.nginx.image),
                 (name,),
@@ -93,7 +93,7 @@ def _names(settings: Settings) -> Iterator[RuleViolation]:
                 place,
                 f"may be the Service `{service}` of the namespace `{namespace}`, which is written "
                 f"{scheme}{service}.{namespace}.svc:{upstream.port}, or a host, which is written with a point at its "
-                f"end: NGINX looks up whole names alone",
+                f"end: NGINX looks up complete names only",
                 set_command(place, f"{scheme}{bracketed(upstream.host)}.:{upstream.port}"),
                 json.dumps(f"{scheme}{upstream.host}:{upstream.port}"),
                 (service, namespace, upstream.host),
@@ -103,12 +103,12 @@ def _names(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def _itself(settings: Settings) -> Iterator[RuleViolation]:
-    """An application that is called `nginx` too, whose namespace was forgotten."""
+    """Refuses an upstream that is the stack's own NGINX: an application of that name whose namespace was forgotten."""
     for place, upstream in _upstreams(settings):
         name = upstream.name(settings.namespace)
         if service_of(name, settings.namespace) == ("nginx", settings.namespace):
             route, shown = place[:3], json.dumps(f"{name}:{upstream.port}")
-            message = "is the stack's own NGINX: each request would go round until none is answered"
+            message = "is the stack's own NGINX: requests would loop until none is answered"
             yield RuleViolation(ConfigError(place, message, remove_command(route), shown, (name,)), (("namespace",),))
 
 
@@ -136,7 +136,7 @@ def _pair(place: Place, upstream: Upstream) -> Iterator[RuleViolation]:
         message = "is the key of `clientCertificate`, which is not set"
         yield RuleViolation(ConfigError(place_of_key, message, remove_command(place_of_key)))
     if key is not None and certificate is not None and not belong_together(certificate, key.get_secret_value()):
-        message = "must be the key of the first certificate in `clientCertificate`, and is that of another"
+        message = "must be the key of the first certificate in `clientCertificate`, and is the key of another one"
         yield RuleViolation(ConfigError(place_of_key, message, set_command(place_of_key, "", secret=True), "[secret]"))
 
 

@@ -13,7 +13,7 @@ from settings.plus_rules import PLUS_RULES
 from settings.proxying_rules import PROXYING_RULES
 from settings.route_rules import ROUTE_RULES
 from settings.secret_rules import IsPlain, IsSecret, secrets_in_plain_text
-from settings.snippet_rules import SNIPPET_RULES
+from settings.snippets.rules import SNIPPET_RULES
 from settings.stack import Settings
 from settings.stack_rules import STACK_RULES
 from settings.tempo_rules import TEMPO_RULES

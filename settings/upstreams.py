@@ -1,4 +1,4 @@
-"""What NGINX sends requests on to: addresses, Services, how their names are followed, who stands in front of NGINX."""
+"""Defines upstreams: their addresses and Services, how NGINX follows their names, and the proxies before NGINX."""
 
 import ipaddress
 import re
@@ -27,14 +27,14 @@ from settings.types import (
 CLUSTER_DOMAIN = "cluster.local"
 """Kubernetes' own default."""
 
-# Last labels of names that are no namespaces: those of the first domains, and those that RFC 2606 keeps for documents.
+# Last labels of names that are not namespaces: the first top-level domains, and names that RFC 2606 reserves.
 _DOMAINS = frozenset({"com", "net", "org", "edu", "gov", "mil", "int", "info", "io", "example", "test", "invalid"})
 
 _UPSTREAM = "must be host:port, https://host:port, or an object with `service` and `port`"
 
 
 def _address_of_url(text: str) -> tuple[str, int] | None:
-    """The host and port of `http://host[:port][/]` or `https://…`.
+    """Returns the host and port of `http://host[:port][/]` or `https://…`; none if they are invalid.
 
     Raises:
         ValueError: it has a path.
@@ -56,7 +56,7 @@ def _address_of_url(text: str) -> tuple[str, int] | None:
 
 
 class Upstream(Model):
-    """Where a route's requests are sent on: `host:port`, or a Service of the cluster."""
+    """Where NGINX sends a route's requests: `host:port`, or a Service of the cluster."""
 
     written_as_text: ClassVar[bool] = True
 
@@ -65,16 +65,16 @@ class Upstream(Model):
     namespace: LabelName | None = Field(
         default=None, description="The Service's namespace. Unset: the stack's.", examples=["web"]
     )
-    port: Port = Field(description="Its port.", examples=[8080])
-    tls: bool = Field(default=False, description="Whether it is spoken to in HTTPS; its certificate is checked then.")
+    port: Port = Field(description="The upstream's port.", examples=[8080])
+    tls: bool = Field(default=False, description="Whether NGINX speaks HTTPS to it and checks its certificate.")
     ca_bundle: CertificateBundle | None = Field(
         default=None,
-        description="Authorities that its certificate is checked by. Unset: those of the image.",
+        description="Authorities that sign its certificate. Unset: those of the image.",
         examples=["-----BEGIN CERTIFICATE-----\n…"],
     )
     client_certificate: ClientCertificate | None = Field(
         default=None,
-        description="Certificate that NGINX shows it, with those of the authorities in between.",
+        description="Certificate that NGINX shows it, followed by those of intermediate authorities.",
         examples=["-----BEGIN CERTIFICATE-----\n…"],
     )
     client_key: ClientKey | None = Field(
@@ -100,10 +100,10 @@ class Upstream(Model):
         return self
 
     def name(self, namespace: str) -> str:
-        """Its host as it is written in the configuration, a Service without the cluster's domain.
+        """Returns its host as it is written in the configuration, a Service without the cluster's domain.
 
         Args:
-            namespace: that of Services that name none.
+            namespace: the namespace of Services that name none.
         """
         return self.host or f"{self.service}.{self.namespace or namespace}.svc"
 
@@ -113,23 +113,23 @@ class Upstream(Model):
 
     @property
     def has_name(self) -> bool:
-        """Whether DNS tells its addresses."""
-        # The pod's own hosts file knows `localhost`.
+        """Tells whether its addresses come from DNS."""
+        # `localhost` is in the pod's own hosts file.
         return self.host is None or not (is_address(self.host) or self.host.lower() == "localhost")
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether it may be a Service and its namespace (`shop.web`) as well as a name of the world (`shop.dev`)."""
+        """Tells whether it may be a Service with its namespace (`shop.web`) as well as a public name (`shop.dev`)."""
         labels = (self.host or "").lower().split(".")
         return self.has_name and len(labels) == 2 and "" not in labels and labels[1] not in _DOMAINS
 
 
 def service_of(host: str, namespace: str) -> tuple[str, str] | None:
-    """The name and namespace of the Service that a host may be; none where it is none.
+    """Returns the name and namespace of the Service that a host may be; none if it cannot be one.
 
     Args:
         host: a name or an address, without brackets.
-        namespace: that of Services that name none.
+        namespace: the namespace of Services that name none.
     """
     labels = host.lower().split(".")
     if is_address(host) or labels == ["localhost"]:
@@ -141,12 +141,12 @@ def service_of(host: str, namespace: str) -> tuple[str, str] | None:
 
 
 def full_name(host: str, namespace: str, domain: str) -> str:
-    """A name as DNS knows it: NGINX' resolver does not try the pod's search domains.
+    """Returns a complete name, as NGINX' resolver does not try the pod's search domains.
 
     Args:
-        host: a name, of a Service without the cluster's domain, or one that is whole already.
-        namespace: that of a Service that names none.
-        domain: the cluster's.
+        host: the name of a Service without the cluster's domain, or a complete name.
+        namespace: the namespace of a Service that names none.
+        domain: the cluster's domain.
     """
     labels = host.lower().split(".")
     if len(labels) == 1:
@@ -161,16 +161,16 @@ def _idle(duration: str) -> str:
 
 
 class UpstreamKeepalive(Model):
-    """Connections to upstreams that are kept open between requests."""
+    """Connections to upstreams that NGINX keeps open between requests."""
 
     connections: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(
-        default=32, description="Idle connections that each of two workers keeps for an upstream."
+        default=32, description="Idle connections that each of two workers keeps to an upstream."
     )
     idle: Annotated[Duration, AfterValidator(_idle)] = Field(
         default="1s",
-        description="Time after which an idle connection is closed. It must be shorter than the upstream's own: a POST "
-        "on a connection that the upstream is closing fails, since NGINX may not send it twice. Gunicorn closes after "
-        "2s, Node.js, Apache and Uvicorn after 5s.",
+        description="Time after which NGINX closes an idle connection. It must be shorter than the upstream's own: a "
+        "POST on a connection that the upstream is closing fails, since NGINX may not send it twice. Gunicorn closes "
+        "after 2s, Node.js, Apache and Uvicorn after 5s.",
     )
 
 
@@ -187,29 +187,29 @@ ClusterDomain = Annotated[
 
 
 class Resolver(Model):
-    """How the names of upstreams are looked up."""
+    """How NGINX looks up the names of upstreams."""
 
     follow: bool = Field(
         default=True,
-        description="Look names up again while NGINX runs, so that it follows hosts that move, and pods behind a "
-        "headless Service, within seconds. Needs NGINX 1.27.3. `false`: once, when it starts.",
+        description="Whether NGINX looks names up again while it runs, so that it follows hosts that move, and pods "
+        "behind a headless Service, within seconds. Needs NGINX 1.27.3. `false`: only once, when it starts.",
     )
     addresses: list[Address] = Field(
         default_factory=list[str],
-        description="Nameservers. Unset: each pod takes those of its /etc/resolv.conf, for which the image needs "
-        "/bin/sh.",
+        description="Nameservers. Unset: each pod uses those of its /etc/resolv.conf; the image needs /bin/sh to read "
+        "it.",
         examples=[["10.96.0.10"]],
     )
     cluster_domain: ClusterDomain = Field(
         default=CLUSTER_DOMAIN,
-        description="The cluster's domain, in which Services have their names; for `addresses`. Without those each pod "
-        "takes it from its /etc/resolv.conf.",
+        description="The cluster's domain, in which Services have their names; for `addresses`. Without `addresses`, "
+        "each pod reads it from its /etc/resolv.conf.",
         examples=[CLUSTER_DOMAIN],
     )
 
     @property
     def follows_pods_file(self) -> bool:
-        """Whether each pod reads its nameservers when it starts."""
+        """Tells whether each pod reads its nameservers when it starts."""
         return self.follow and not self.addresses
 
 
@@ -221,7 +221,7 @@ def _network(text: str) -> str:
             "must be an IP address or a network, such as 10.0.0.0/8, without bits after the mask"
         ) from None
     if network.prefixlen == 0:
-        raise ValueError("must not be every address: any client could name itself as any other then")
+        raise ValueError("must not be every address: any client could then claim to be any other")
     return text
 
 
@@ -229,7 +229,7 @@ Network = Annotated[str, AfterValidator(_network), TypeName("network")]
 
 
 class TrustedProxies(Model):
-    """The load balancers or proxies before NGINX that are believed about their clients."""
+    """The load balancers or proxies before NGINX whose word about their clients it trusts."""
 
     addresses: list[Network] = Field(
         min_length=1,
@@ -238,6 +238,7 @@ class TrustedProxies(Model):
     )
     protocol: Literal["xForwardedFor", "proxyProtocol"] = Field(
         default="xForwardedFor",
-        description="How they tell the client's address: in X-Forwarded-For, beside which their X-Forwarded-Proto, "
-        "-Port and -Host are kept, or by the PROXY protocol, which every connection must begin with then.",
+        description="How the proxies pass on the client's address. `xForwardedFor`: in that header, and their "
+        "X-Forwarded-Proto, -Port and -Host are kept as well. `proxyProtocol`: by the PROXY protocol, with which every "
+        "connection must then begin.",
     )

@@ -1,4 +1,4 @@
-"""The corpus of snippets, and nginx.conf as the tests run it on this machine."""
+"""Provides the corpus of snippets, and nginx.conf as the tests run it on this machine."""
 
 import re
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ import yaml
 
 from components.documents.nginx import HEALTH_PORT, HTTP_PORT, nginx_conf
 from settings import Settings
-from settings.snippet_rules import SNIPPET_RULES
+from settings.snippets.rules import SNIPPET_RULES
 
 CORPUS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "snippets.yaml").read_text())
 
 
 def settings_of(case: dict[str, Any], upstream: str = "127.0.0.1:19999", port: int = HTTP_PORT) -> Settings:
-    """The settings of a case, with the application's address in them."""
+    """Returns the settings of a case, with the application's address in them."""
     text = yaml.safe_dump(case["nginx"]).replace("UPSTREAM", upstream).replace("PORT", str(port))
     return Settings.model_validate({"nginx": yaml.safe_load(text)})
 
 
 def refusals(settings: Settings) -> list[str]:
-    """What the rules on snippets say."""
+    """Returns the messages of the rules on snippets."""
     return [broken.error.message for rule in SNIPPET_RULES for broken in rule(settings)]
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What stands on this machine for what a pod has."""
+    """The folders and ports of this machine that replace those of a pod."""
 
     folder: Path
     build: Path
@@ -36,7 +36,7 @@ class Machine:
     receiver: int = 1
 
     def nginx_conf(self, settings: Settings) -> str:
-        """nginx.conf with the places of a pod moved to this machine."""
+        """Returns nginx.conf with the places of a pod moved to this machine."""
         text = nginx_conf(settings.nginx, exporter=f"127.0.0.1:{self.receiver}", namespace="tracing")
         here = {
             "modules/ngx_otel": f"{self.build}/ngx_otel",
@@ -55,7 +55,7 @@ class Machine:
         return f"listen {re.sub(rf'{HEALTH_PORT}', str(self.health_port), address)}"
 
     def lay_out(self) -> None:
-        """The files that the image and the pod have."""
+        """Makes the files that the image and the pod have."""
         for name in ("tmp", "pages"):
             (self.folder / name).mkdir(exist_ok=True)
         (self.folder / "pages" / "index.html").write_text("<html><body>Welcome to nginx!</body></html>\n")

@@ -1,6 +1,6 @@
-"""What the deployed programs read: pure functions and templates that know nothing of Pulumi.
+"""Builds the configuration files of the deployed programs: pure functions and templates that know nothing of Pulumi.
 
-`dump` turns a document into the text of a configuration file; nothing else here makes text.
+YAML files are dictionaries until `dump` turns them into text. NGINX' files are templates, which `templates` renders.
 """
 
 from typing import Any
@@ -11,5 +11,5 @@ Document = dict[str, Any]
 
 
 def dump(document: Document) -> str:
-    """A YAML document, in the order that it was written in."""
+    """Returns a document as YAML, with its keys in their order."""
     return yaml.safe_dump(document, sort_keys=False)

@@ -1,4 +1,4 @@
-"""The Collector's configuration: OTLP in, sampling and batches, OTLP out to every backend."""
+"""Builds the Collector's configuration: OTLP in, sampling and batches, OTLP out to every backend."""
 
 import re
 from collections.abc import Mapping
@@ -25,21 +25,21 @@ ANYWHERE = "0.0.0.0"  # noqa: S104 - in the pod's own network namespace
 def collector_document(
     settings: CollectorSettings, *, backend: str | None, namespace: str, exports: Exports
 ) -> Document:
-    """The Collector between NGINX and its backends; secrets are named by their files.
+    """Returns the configuration of the Collector between NGINX and its backends; it names secrets by their files.
 
     Args:
         settings: what can be configured.
-        backend: `host:port` of the stack's own Tempo, OTLP/gRPC without TLS; none if it has none.
+        backend: `host:port` of the stack's own Tempo, OTLP/gRPC without TLS; none if the stack has no Tempo.
         namespace: the namespace whose pods are looked up, with `kubernetesAttributes`.
-        exports: what NGINX sends.
+        exports: the exports that NGINX sends.
     """
-    # No more than every backend takes: what is refused here, its sender is told of.
+    # No more than every backend takes: the sender learns of what this receiver refuses.
     message = receiver(settings)
     receivers: Document = {
         "grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}", "max_recv_msg_size_mib": message // MIB},
     }
     if settings.replica_count > 1:
-        # gRPC keeps to one replica as long as its connection lasts; the next one may be to another.
+        # gRPC sends to one replica as long as its connection lasts. The next connection may reach another one.
         ageing = {"max_connection_age": "60s", "max_connection_age_grace": "10s"}
         receivers["grpc"]["keepalive"] = {"server_parameters": ageing}
     if settings.receivers.http:
@@ -58,8 +58,8 @@ def collector_document(
             "timeout": _TIMEOUT,
         } | _kept_until_taken(settings, exports, queues)
         if settings.gathers_in_queue:
-            # Measured in bytes: a batch is at most `min_size` and one message. No `max_size`: Collector 0.126 loops for
-            # ever when a single span is larger than it (`split` in exporterhelper's `traces_batch.go`).
+            # In bytes: a batch is at most `min_size` and one message. `max_size` is not set: Collector 0.126 loops for
+            # ever on a single span that is larger (`split` in exporterhelper's `traces_batch.go`).
             tempo["sending_queue"]["batch"] = {
                 "flush_timeout": settings.batch.timeout,
                 "min_size": batch_bytes(settings),
@@ -88,7 +88,7 @@ def collector_document(
 
 
 def secret_files(exporters: Mapping[str, OtlpExporter]) -> dict[str, str]:
-    """The exporters' headers and private keys, by the names of their files in `SECRETS_FOLDER`: in plain text."""
+    """Returns the exporters' headers and private keys in plain text, by their files' names in `SECRETS_FOLDER`."""
     headers = {
         # The Collector looks for `$` in what it reads from a file, too.
         _secret_file(name, header): value.get_secret_value().replace("$", "$$")
@@ -104,7 +104,7 @@ def secret_files(exporters: Mapping[str, OtlpExporter]) -> dict[str, str]:
 
 
 def certificate_files(exporters: Mapping[str, OtlpExporter]) -> dict[str, str]:
-    """The authorities of the exporters' receivers and the Collector's own certificates, by their files in `FOLDER`."""
+    """Returns the receivers' authorities and the Collector's own certificates, by their files' names in `FOLDER`."""
     files: dict[str, str] = {}
     for name, exporter in exporters.items():
         if exporter.tls.ca_bundle:
@@ -115,7 +115,7 @@ def certificate_files(exporters: Mapping[str, OtlpExporter]) -> dict[str, str]:
 
 
 def proxy_url(proxy: ExporterProxy) -> str:
-    """The proxy as Go reads it from the environment, with its login in plain text, if it has one."""
+    """Returns the proxy as Go reads it from the environment, with its login in plain text, if it has one."""
     if proxy.username is None or proxy.password is None:
         return proxy.url
     login = ":".join(quote(part, safe="") for part in (proxy.username, proxy.password.get_secret_value()))
@@ -123,13 +123,13 @@ def proxy_url(proxy: ExporterProxy) -> str:
 
 
 def not_proxied(settings: CollectorSettings) -> str:
-    """What goes past the proxy, as Go reads it in NO_PROXY.
+    """Returns the hosts that are reached without the proxy, as Go reads them in NO_PROXY.
 
-    gRPC goes through HTTPS_PROXY with TLS or without, so that the stack's own Tempo has to be in it. The API server's
-    address is put in by the kubelet: `kubernetesAttributes` asks there.
+    gRPC uses HTTPS_PROXY with TLS and without, so the stack's own Tempo has to be in the list. The kubelet fills in
+    the API server's address, which `kubernetesAttributes` asks.
     """
     hosts = [host for host, _ in settings.destinations]
-    # Verbatim as well: Go compares ends of names, and `tempo.web.svc.` or a cluster's own domain has another one.
+    # Verbatim besides: Go compares the ends of names, and `tempo.web.svc.` or a cluster's own domain ends differently.
     services = [host for host in hosts if is_service(host)]
     entries = ["$(KUBERNETES_SERVICE_HOST)", ".svc", ".cluster.local", *services]
     return ",".join(dict.fromkeys([*entries, *(settings.proxy.exclude if settings.proxy else [])]))
@@ -138,8 +138,8 @@ def not_proxied(settings: CollectorSettings) -> str:
 def _cors(cors: Cors | None) -> Document:
     if cors is None:
         return {}
-    # With a list of its own the Collector takes no other header, whatever its documentation says: spans in JSON have a
-    # Content-Type that browsers ask for.
+    # The Collector takes only the headers of a configured list, whatever its documentation says. Browsers ask for
+    # Content-Type before they send spans in JSON.
     headers = {"allowed_headers": ["content-type", *cors.allowed_headers]} if cors.allowed_headers else {}
     return {"cors": {"allowed_origins": cors.allowed_origins} | headers}
 
@@ -149,7 +149,7 @@ def _secret_file(exporter: str, header: str) -> str:
 
 
 def _key_file(exporter: str) -> str:
-    # With a character that no exporter's name has, so that no header's file has this name.
+    # `_` is in no exporter's name, so no header's file has this name.
     return f"{exporter}_client-key.pem"
 
 
@@ -162,26 +162,26 @@ def _certificate_file(exporter: str) -> str:
 
 
 def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -> Document:
-    """The processors in the order of the pipeline."""
-    # memory_limiter first, as its documentation demands: it must refuse before others hold data.
+    """Returns the processors in the order of the pipeline."""
+    # memory_limiter is first, as its documentation demands: it must refuse spans before others hold them.
     processors: Document = {
         "memory_limiter": {
             "check_interval": "1s",
             "limit_percentage": settings.memory_limiter.limit_percentage,
             "spike_limit_percentage": settings.memory_limiter.spike_limit_percentage,
-            # 10 s by default: until then garbage alone makes it refuse spans.
+            # The default is 10 s, in which garbage alone makes it refuse spans.
             "min_gc_interval_when_soft_limited": "1s",
         }
     }
     if settings.sampling.ratio is not None:
         processors["probabilistic_sampler"] = {"sampling_percentage": percent(settings.sampling.ratio)}
     if settings.kubernetes_attributes:
-        # Before anything that mixes spans of several connections: it tells the pod by the connection.
+        # Before anything that mixes spans of several connections: it finds the pod by the connection.
         processors["k8sattributes"] = _kubernetes_attributes(namespace)
     if settings.sampling.tail is not None:
         processors["tail_sampling"] = _tail_sampling(settings.sampling.tail)
     if settings.sampling.tail is not None:
-        # Tail sampling passes each trace on by itself: the queue would be full of single traces.
+        # Tail sampling passes traces on one by one, and would fill the queue with single traces.
         size = tail_batch(settings, exports)
         processors["batch"] = {
             "timeout": settings.batch.timeout,
@@ -190,7 +190,7 @@ def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -
         }
     elif settings.gathers_in_queue:
         # Gathers nothing (0) and splits: one push of 100 000 spans, each of its own trace, took Tempo 15 s and 2.6 GB.
-        # Not before a persistent queue: the sender already has its answer for what is here, and a crash loses it.
+        # Not before a persistent queue: a crash would lose spans here after their sender got its answer.
         processors["batch"] = {
             "timeout": "0s",
             "send_batch_size": 0,
@@ -223,13 +223,13 @@ def _tail_sampling(tail: TailSampling) -> Document:
 
 
 def _exporter(name: str, exporter: OtlpExporter) -> Document:
-    # gRPC takes host:port, and the scheme's meaning from `tls`.
+    # gRPC takes host:port; `tls` says what the scheme says.
     endpoint = re.sub("^https?://", "", exporter.endpoint) if exporter.protocol == "grpc" else exporter.endpoint
     tls: Document = {} if exporter.tls.enabled else {"insecure": True}
     if exporter.tls.ca_bundle:
         tls["ca_file"] = f"{FOLDER}/{_authorities_file(name)}"
     if exporter.tls.client_certificate:
-        # Without `reload_interval`: the files have new names with each edit, and new pods with them.
+        # `reload_interval` is not needed: an edit gives the files new names, and starts new pods with them.
         tls |= {
             "cert_file": f"{FOLDER}/{_certificate_file(name)}",
             "key_file": f"{SECRETS_FOLDER}/{_key_file(name)}",
@@ -243,31 +243,31 @@ def _exporter(name: str, exporter: OtlpExporter) -> Document:
 
 
 _TIMEOUT = "30s"
-"""For one attempt. The default of 5 s asks for 27 Mbit/s and an idle backend, for the largest message."""
+"""The time for one attempt. The default of 5 s asks for 27 Mbit/s and an idle backend, for the largest message."""
 
 
 def _kept_until_taken(settings: CollectorSettings, exports: Exports, queues: int) -> Document:
-    """What keeps spans until their backend takes them.
+    """Returns the settings by which an exporter keeps spans until its backend takes them.
 
     Args:
         settings: what can be configured.
-        exports: what NGINX sends.
-        queues: how many share the volume: each exporter has its own.
+        exports: the exports that NGINX sends.
+        queues: the number of queues on the volume, one for each exporter.
     """
-    # 1000 requests by default, which fill in minutes. In bytes, the bound is memory.
+    # The default is 1000 requests, which fill in minutes. In bytes, the bound is memory.
     queue: Document = {"sizer": "bytes", "queue_size": queue_bytes(settings)}
     if settings.queue.is_persistent:
-        # Collector 0.126 knows no other measure of it than the number of entries.
+        # Collector 0.126 can measure it by the number of entries alone.
         queue = {"queue_size": queue_entries(settings, exports, queues), "storage": "file_storage"}
     return {
-        # 300 s by default, after which the batch is dropped. 0 is for ever.
+        # The default is 300 s, after which the Collector drops the batch. 0 is for ever.
         "retry_on_failure": {"initial_interval": "1s", "max_interval": "10s", "max_elapsed_time": "0s"},
         "sending_queue": queue,
     }
 
 
 def _metrics_reader() -> Document:
-    """The Collector's own counters, outside localhost and under the names that its documentation uses."""
+    """Returns the reader of the Collector's own counters: reachable by others, and with the documentation's names."""
     exporter = {
         "host": ANYWHERE,
         "port": METRICS_PORT,

@@ -1,23 +1,25 @@
 """Merges what a person writes in `extraConfig` into the nginx.conf that the template makes.
 
-What is ours is read from the template's own output, so nothing about it is kept here. In each block, theirs stands for
-ours where NGINX takes one, and both stand where it takes several; `settings.nginx_directives.slot` tells which.
-Merging refuses nothing: `settings.snippet_rules` has refused before what cannot be merged.
+Below, "theirs" is the person's, "ours" is the program's. Ours is read from the template's own output, so this module
+knows nothing about it. In each block, theirs replaces ours if NGINX takes one such directive, and joins ours if NGINX
+takes several; `settings.nginx_directives.slot` tells which.
+
+Merging refuses nothing: `settings.snippets` has already refused what cannot be merged.
 """
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from components.documents.nginx_edits import Part, indented
 from settings.nginx import NginxSettings
 from settings.nginx_directives import directives, displaces, is_inherited_list, listen_address, slot
-from settings.nginx_syntax import TOKEN
-from settings.nginx_tree import Directive, comments, parse
+from settings.nginx_tree import Directive, comments
+from settings.snippets.reader import MODULE_FILES
 
 HTTP_MARK = "#: extraConfig.http"
 SERVER_MARK = "#: extraConfig.server"
 ROUTE_MARK = "#: extraConfig of route "
-"""Comments in the template, each on a line of its own where a snippet goes; the last with the route's number."""
+"""Comments in the template, each on a line of its own where a snippet goes; the last one ends in the route's number."""
 
 _CHOSEN_OF_SERVER = frozenset({"listen", "server_name", "otel_span_attr"})
 _CHOSEN = (
@@ -31,18 +33,10 @@ _CHOSEN = (
         "proxy_ssl_certificate_key",
     }
 )
-"""What of ours a key says for its very block: the same directive in a snippet for a block around leaves it alone."""
-
-_MODULES = {
-    "njs": "ngx_http_js_module",
-    "geoip": "ngx_http_geoip_module",
-    "image_filter": "ngx_http_image_filter_module",
-    "xslt": "ngx_http_xslt_filter_module",
-}
-"""Modules that the official images have as files: NGINX knows their directives once they are loaded."""
+"""Directives that a key sets for its own block: a snippet for a block around it does not replace them."""
 
 _FIRST = frozenset({"map_hash_max_size", "map_hash_bucket_size"})
-"""What NGINX takes before the first `map` alone."""
+"""Directives that NGINX takes only before the first `map`."""
 
 _SHIELDS = {
     "otel_trace": "otel_trace off;",
@@ -55,65 +49,12 @@ _SHIELDS = {
     "limit_conn": "limit_conn_dry_run on;",
     "mirror": "mirror off;",
 }
-"""What keeps the probes' server out of what `extraConfig.http` says for all servers."""
-
-
-@dataclass
-class _Part:
-    """A text with its directives, and the edits that it gets."""
-
-    text: str
-    directives: tuple[Directive, ...] = field(init=False)
-    edits: list[tuple[int, int, str]] = field(default_factory=list[tuple[int, int, str]])
-
-    def __post_init__(self) -> None:
-        self.directives = parse(self.text)
-
-    def source(self, directive: Directive) -> str:
-        return self.text[directive.start : directive.end]
-
-    def replace(self, start: int, end: int, by: str) -> None:
-        self.edits.append((start, end, by))
-
-    def insert_line(self, at: int, line: str) -> None:
-        """A line at the start of a block's inside, as far to the right as the next one."""
-        if re.match(r"[ \t]*\n", self.text[at:]):
-            indent = re.match(r"[ \t]*\n([ \t]*)", self.text[at:])
-            self.replace(at, at, f"\n{indent[1] if indent else ''}{line}")
-        else:
-            self.replace(at, at, f" {line}")
-
-    def remove(self, directive: Directive) -> None:
-        """With its line, and the comment above that is of it alone."""
-        start = self.text.rfind("\n", 0, directive.start) + 1
-        end = self.text.find("\n", directive.end) + 1
-        following = self.text[end : self.text.find("\n", end)].strip()
-        if following.split(" ")[0] != directive.name:
-            start = self._start_of_comment(start)
-        before, after = self.text[:start].splitlines()[-1:], self.text[end:].splitlines()[:1]
-        if before and after and not before[0].strip() and not after[0].strip():
-            end = self.text.find("\n", end) + 1
-        self.replace(start, end, "")
-
-    def _start_of_comment(self, start: int) -> int:
-        while start > 0:
-            above = self.text.rfind("\n", 0, start - 1) + 1
-            line = self.text[above:start].strip()
-            if not line.startswith("#") or line.startswith("#:"):
-                return start
-            start = above
-        return start
-
-    def edited(self) -> str:
-        text = self.text
-        for start, end, by in sorted(self.edits, reverse=True):
-            text = text[:start] + by + text[end:]
-        return text
+"""By directive of `extraConfig.http`, which holds for all servers: what exempts the probes' server from it."""
 
 
 @dataclass(frozen=True)
 class _Said:
-    """A directive with its text, and whose it is."""
+    """A directive with its text, and whether it is ours."""
 
     directive: Directive
     text: str
@@ -121,27 +62,27 @@ class _Said:
 
 
 def merged(document: str, settings: NginxSettings) -> str:
-    """nginx.conf with the snippets in the places of their marks, and without what they stand for.
+    """Returns nginx.conf with the snippets in the places of their marks, and without what they replace.
 
     Args:
         document: the template's output, with a mark for every snippet.
-        settings: valid settings, whose snippets the rules have taken.
+        settings: valid settings, whose snippets have passed the rules.
     """
     return _Merge(document, settings).run()
 
 
 class _Merge:
     def __init__(self, document: str, settings: NginxSettings) -> None:
-        self._document = _Part(document)
+        self._document = Part(document)
         self._marks = {
             comment.text: comment.start for comment in comments(document) if comment.text.startswith("#: extraConfig")
         }
-        self._http_part = _Part(settings.extra_config.http)
-        self._server_part = _Part(settings.extra_config.server)
+        self._http_part = Part(settings.extra_config.http)
+        self._server_part = Part(settings.extra_config.server)
         self._said_again = set[str]()
-        """Attributes of all spans, which a location says again that has some of its own."""
+        """Attributes of all spans, which a location with attributes of its own repeats."""
 
-        self._route_parts = [_Part(route.extra_config) for route in settings.routes]
+        self._route_parts = [Part(route.extra_config) for route in settings.routes]
 
     def run(self) -> str:
         http, server = (self._block_of(mark) for mark in (HTTP_MARK, SERVER_MARK))
@@ -162,7 +103,7 @@ class _Merge:
         return _around(self._marks[mark], self._document.directives)[-1]
 
     def _modules(self) -> None:
-        """Loads what the snippets' directives are of."""
+        """Loads the modules that the snippets' directives belong to."""
         names = {
             directive.name
             for part in (self._http_part, self._server_part, *self._route_parts)
@@ -170,7 +111,7 @@ class _Merge:
             for directive in (top, *top.all_inside())
         }
         origins = {directives()[name].origin for name in names if name in directives()}
-        lines = [f"load_module modules/{file}.so;\n" for origin, file in _MODULES.items() if origin in origins]
+        lines = [f"load_module modules/{file}.so;\n" for origin, file in MODULE_FILES.items() if origin in origins]
         last = max(each.end for each in self._document.directives if each.name == "load_module")
         self._document.replace(last + 1, last + 1, "".join(lines))
 
@@ -192,7 +133,7 @@ class _Merge:
         self._put(HTTP_MARK, [], self._http_part, apart=True)
 
     def _default_server(self, server: Directive) -> None:
-        """Keeps the requests that no server has the name of: NGINX gives them to the server that is written first."""
+        """Makes our server the default one, unless a snippet has one: NGINX takes the first server otherwise."""
         theirs = [block for block in self._http_part.directives if block.name == "server"]
         if not theirs and not any(each.name == "include" for each in self._http_part.directives):
             return
@@ -207,16 +148,16 @@ class _Merge:
                 part.replace(each.end - 1, each.end - 1, " default_server")
 
     def _block(
-        self, mark: str, part: _Part, *, outer: list[_Part], around: list[_Said], chosen: frozenset[str]
+        self, mark: str, part: Part, *, outer: list[Part], around: list[_Said], chosen: frozenset[str]
     ) -> list[_Said]:
-        """Merges a snippet into its block, and gives the lists that hold in it.
+        """Merges a snippet into its block, and returns the lists that hold in it.
 
         Args:
-            mark: where the snippet goes.
+            mark: the mark where the snippet goes.
             part: the snippet.
             outer: the snippets of the blocks around it, the nearest first.
-            around: lists that hold in our blocks around it.
-            chosen: the directives of ours that those of outer blocks do not go before.
+            around: the lists that hold in our blocks around it.
+            chosen: the names of our directives that those of outer blocks do not replace.
         """
         kept: list[Directive] = []
         for ours in self._block_of(mark).inside:
@@ -239,18 +180,18 @@ class _Merge:
         self._put(mark, [said.text for said in joined], part, apart=mark == SERVER_MARK)
         return in_force
 
-    def _put(self, mark: str, lines: list[str], part: _Part, *, apart: bool) -> None:
+    def _put(self, mark: str, lines: list[str], part: Part, *, apart: bool) -> None:
         """Writes a snippet in the place of its mark."""
         at = self._marks[mark]
         start = self._document.text.rfind("\n", 0, at) + 1
         end = self._document.text.index("\n", at) + 1
         indent = self._document.text[start:at]
-        text = "".join(f"{indent}{line}\n" for line in lines) + _indented(part.edited(), indent)
+        text = "".join(f"{indent}{line}\n" for line in lines) + indented(part.edited(), indent)
         self._document.replace(start, end, f"\n{text}" if text and apart else text)
 
 
 def _around(at: int, inside: Iterable[Directive]) -> list[Directive]:
-    """The blocks that a place is in, the outermost first."""
+    """Returns the blocks that a place is in, the outermost first."""
     for block in inside:
         if block.body and block.body[0] <= at < block.body[1]:
             return [block, *_around(at, block.inside)]
@@ -262,9 +203,10 @@ def _stands_for(theirs: Iterable[Directive], ours: Directive) -> bool:
 
 
 def _joined(own: list[_Said], outside: list[_Said]) -> list[_Said]:
-    """What a block must say again of the blocks around it, whose lists NGINX drops where a block has one of its own.
+    """Returns the directives of the blocks around a block that it has to repeat.
 
-    Only where a list of ours is among them: how their own lists go together is for them to say.
+    NGINX drops an inherited list in a block that has one directive of that list. Directives are repeated only for lists
+    with one of ours: how their own lists go together is for their author to decide.
     """
     names = {said.directive.name for said in own if is_inherited_list(said.directive.name)}
     of_ours = {said.directive.name for said in (*own, *outside) if said.ours}
@@ -276,8 +218,8 @@ def _joined(own: list[_Said], outside: list[_Said]) -> list[_Said]:
     return list(joined.values())
 
 
-def _into_inner_locations(part: _Part, inside: Iterable[Directive], in_force: list[_Said]) -> None:
-    """Does the same for the `location` blocks of a snippet."""
+def _into_inner_locations(part: Part, inside: Iterable[Directive], in_force: list[_Said]) -> None:
+    """Repeats inherited directives in the `location` blocks of a snippet."""
     for block in inside:
         if block.name != "location" or block.body is None:
             continue
@@ -286,21 +228,3 @@ def _into_inner_locations(part: _Part, inside: Iterable[Directive], in_force: li
         for said in joined:
             part.insert_line(block.body[0], said.text)
         _into_inner_locations(part, block.inside, [*joined, *own, *in_force])
-
-
-def _indented(text: str, indent: str) -> str:
-    """Directives moved to the right; the lines that begin within quotes stay as they are."""
-    # A line's end may be within quotes, or behind a backslash within a word.
-    whole = [(token.start(), token.end()) for token in TOKEN.finditer(text) if token["quoted"] or token["word"]]
-    lines: list[tuple[str, bool]] = []
-    at = 0
-    # By `\n` alone, as NGINX has it: Python knows other ends of lines, which are parts of words here.
-    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
-        lines.append((line, any(start < at < end for start, end in whole)))
-        at += len(line)
-    free = [line for line, is_quoted in lines if line.strip() and not is_quoted]
-    least = min((len(line) - len(line.lstrip(" \t")) for line in free), default=0)
-    moved = "".join(
-        line if is_quoted else f"{indent}{line[least:]}" if line.strip() else "\n" for line, is_quoted in lines
-    ).strip("\n")
-    return f"{moved}\n" if moved.strip() else ""

@@ -1,1 +1,1 @@
-"""How the programs of the lab are built from package registries, and the images from them."""
+"""Builds the programs of the lab from package registries, and images from the programs."""

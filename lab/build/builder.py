@@ -1,4 +1,4 @@
-"""Builds pieces into the cache: in parallel, resumable, with progress that a person can follow."""
+"""Builds targets into the cache: in parallel, resumable, with progress that a person can follow."""
 
 import fcntl
 import json
@@ -13,93 +13,92 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.build.targets import (
-    DOCKER_BUILD_PROVIDER,
-    KUBERNETES,
-    KUBERNETES_PROVIDER,
-    LANGUAGE_HOST,
-    PULUMI,
-    Piece,
-    compiler_version,
-)
+from lab.build.target import Target, compiler_version
+from lab.build.targets import DOCKER_BUILD_PROVIDER, KUBERNETES, KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI
 from lab.errors import LabError
 from lab.paths import BIN, CACHE
 from lab.progress import Progress, Step, minutes
 
 GIBIBYTE = 2**30
 MEMORY_OF_A_BUILD = 6 * GIBIBYTE
-"""The Kubernetes provider's compiler and linker were seen to take some 5 GiB together."""
+"""The Kubernetes provider's compiler and linker took some 5 GiB together (measured)."""
 
 DISK_OF_A_COLD_BUILD = 30 * GIBIBYTE
-"""Go's module and build caches of all pieces take 25 GB, the pieces 1 GB (measured)."""
+"""Go's module and build caches of all targets take 25 GB, the built programs 1 GB (measured)."""
+
+SECONDS_OF_A_COLD_BUILD = 1600
+"""The times of all cold builds together. The disk that a part needs is taken to grow with its time."""
 
 LOG_LINES_SHOWN = 15
+"""Our choice: the compilers' last error, with what is around it."""
 
 
-def build(pieces: Sequence[Piece], progress: Progress) -> None:
-    """Builds those of the pieces that the cache lacks. A second call with the same inputs builds nothing.
+def build(targets: Sequence[Target], progress: Progress) -> None:
+    """Builds those of the targets that the cache lacks. A second call with the same inputs builds nothing.
 
-    An interrupted build leaves no half-made piece, and the next one goes on where the compilers' own caches are.
+    An interrupted build leaves no unfinished target, and the next one resumes from the compilers' own caches.
 
     Raises:
-        LabError: a compiler is missing, the disk is too small, or a build failed; names the piece and its log.
+        LabError: a compiler is missing, the disk is too small, or a build failed; names the target and its log.
     """
-    for piece in pieces:
-        compiler_version(piece.compiler)
+    for target in targets:
+        compiler_version(target.compiler)
     CACHE.mkdir(parents=True, exist_ok=True)
     with _only_one_builder(progress):
-        missing = [piece for piece in pieces if not piece.is_built]
+        missing = [target for target in targets if not target.is_built]
         if missing:
             _require_disk(missing)
             _build_missing(missing, progress)
-    _link_programs(pieces)
+    _link_programs(targets)
 
 
-def _build_missing(missing: Sequence[Piece], progress: Progress) -> None:
-    times = _Times(CACHE / "build-times.json")
-    # The longest first: the last to end is then a short one.
-    queue = sorted(missing, key=lambda piece: -times.of(piece))
-    jobs = _parallel_builds()
-    progress.say(f"{len(queue)} to build, {min(jobs, len(queue))} at a time; logs in {CACHE / 'logs'}")
+def _build_missing(missing: Sequence[Target], progress: Progress) -> None:
+    at_a_time = min(_parallel_builds(), len(missing))
+    times = _Times(CACHE / "build-times.json", at_a_time)
+    # The longest first: the last one to end is then a short one.
+    queue = sorted(missing, key=lambda target: -times.of(target))
+    steps = {target: Step(f"build {target.what}", times.of(target)) for target in queue}
+    together = minutes(sum(map(times.of, queue)) / at_a_time)
+    progress.say(f"{len(queue)} to build, {at_a_time} at a time, about {together}; logs in {CACHE / 'logs'}")
     failures: list[str] = []
     stop = threading.Event()
 
-    def one(piece: Piece) -> None:
+    def one(target: Target) -> None:
         if stop.is_set():
             return
-        with progress.step(f"build {piece.what}", times.shown(piece)) as step:
+        with progress.run(steps[target]) as step:
             try:
-                _build_one(piece, step)
-                times.record(piece, step.seconds)
+                _build_one(target, step)
+                times.record(target, step.seconds)
             except _BuildFailedError as failure:
                 step.failed = True
                 stop.set()
                 failures.append(str(failure))
 
     # Cargo's and Go's own locks keep two builds apart where they share a folder.
-    with ThreadPoolExecutor(max_workers=jobs) as workers:
-        for future in [workers.submit(one, piece) for piece in queue]:
+    with progress.plan(list(steps.values())), ThreadPoolExecutor(max_workers=at_a_time) as workers:
+        for future in [workers.submit(one, target) for target in queue]:
             future.result()
     if failures:
-        raise LabError("\n\n".join(failures) + "\n\nWhat was built is kept: the same command goes on from here.")
+        raise LabError("\n\n".join(failures) + "\n\nThe finished builds are kept: the same command resumes from here.")
 
 
 class _BuildFailedError(Exception):
-    """One piece could not be built; its text names the piece and its log."""
+    """One target could not be built; the text names it and its log."""
 
 
-def _build_one(piece: Piece, step: Step) -> None:
-    # Of the inputs as they are now: what is edited meanwhile belongs to the next build.
-    folder = piece.folder
-    log_file = CACHE / "logs" / f"{piece.name}.log"
+def _build_one(target: Target, step: Step) -> None:
+    # The folder of the inputs as they are now: what is edited meanwhile belongs to the next build.
+    folder = target.folder
+    log_file = CACHE / "logs" / f"{target.name}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{piece.name}-") as scratch,
+        tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{target.name}-") as scratch,
         log_file.open("w") as log,
     ):
-        target = Path(scratch) / "built"
-        target.mkdir()
+        built = Path(scratch) / "built"
+        built.mkdir()
 
         def run(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
             step.detail(" ".join(command[:2]))
@@ -116,26 +115,26 @@ def _build_one(piece: Piece, step: Step) -> None:
             )
 
         try:
-            piece.make(run, target)
+            target.make(run, built)
         except OSError as error:
-            raise _BuildFailedError(f"{piece.name} could not be built: {error}. Its log: {log_file}") from error
+            raise _BuildFailedError(f"{target.name} could not be built: {error}. Its log: {log_file}") from error
         except subprocess.CalledProcessError as error:
-            # Of commands whose output was read rather than logged.
+            # The output of commands that was read rather than logged.
             log.write((error.stdout or "") + (error.stderr or ""))
             log.flush()
             last_lines = "\n".join(log_file.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
             raise _BuildFailedError(
-                f"{piece.name} could not be built: `{' '.join(map(str, error.cmd))[:200]}` exited with "
+                f"{target.name} could not be built: `{' '.join(map(str, error.cmd))[:200]}` exited with "
                 f"{error.returncode}. Its log: {log_file}\n{last_lines}"
             ) from error
-        target.rename(folder)
-    for old in folder.parent.glob(f"{piece.name}-????????????????"):
+        built.rename(folder)
+    for old in folder.parent.glob(f"{target.name}-????????????????"):
         if old != folder:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _link_programs(pieces: Sequence[Piece]) -> None:
-    """Keeps `BIN` pointing at the pieces as they are now."""
+def _link_programs(targets: Sequence[Target]) -> None:
+    """Keeps the links in `BIN` pointing at the targets as they are now."""
     BIN.mkdir(parents=True, exist_ok=True)
     programs = {
         PULUMI: ["pulumi"],
@@ -144,24 +143,22 @@ def _link_programs(pieces: Sequence[Piece]) -> None:
         DOCKER_BUILD_PROVIDER: ["pulumi-resource-docker-build"],
         KUBERNETES: ["kubectl"],
     }
-    for piece, names in programs.items():
-        for name in names if piece in pieces else []:
+    for target, names in programs.items():
+        for name in names if target in targets else []:
             fresh = BIN / f".{name}.{os.getpid()}"
-            fresh.symlink_to(piece.folder / name)
+            fresh.symlink_to(target.folder / name)
             fresh.replace(BIN / name)
 
 
 def _parallel_builds() -> int:
-    """As many as cores and free memory allow."""
+    """Returns the number of builds that cores and free memory allow at a time."""
     fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     available = int(fields["MemAvailable"].split()[0]) * 1024
     return max(1, min(os.cpu_count() or 1, available // MEMORY_OF_A_BUILD))
 
 
-def _require_disk(missing: Sequence[Piece]) -> None:
-    everything = 1600
-    """Seconds of all cold builds; the disk that a part needs is taken to grow with its time."""
-    share = min(1.0, sum(piece.usual_seconds for piece in missing) / everything)
+def _require_disk(missing: Sequence[Target]) -> None:
+    share = min(1.0, sum(target.usual_seconds for target in missing) / SECONDS_OF_A_COLD_BUILD)
     needed = int(DISK_OF_A_COLD_BUILD * share)
     folders = {CACHE} | {Path(folder) for folder in _go_caches()}
     for folder in folders:
@@ -170,7 +167,7 @@ def _require_disk(missing: Sequence[Piece]) -> None:
         if free < needed:
             raise LabError(
                 f"The disk of {existing} has {free / GIBIBYTE:.1f} GiB free; building "
-                f"{', '.join(piece.name for piece in missing)} needs up to {needed / GIBIBYTE:.0f} GiB.\n"
+                f"{', '.join(target.name for target in missing)} needs up to {needed / GIBIBYTE:.0f} GiB.\n"
                 "Free some space, or name a cache on another disk: NGINX_TRACING_CACHE, GOCACHE and GOMODCACHE."
             )
 
@@ -194,27 +191,34 @@ def _only_one_builder(progress: Progress) -> Generator[None]:
 
 
 class _Times:
-    """How long each piece took last time on this machine."""
+    """The table of the times that each target took last on this machine."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, at_a_time: int) -> None:
+        """Reads the table.
+
+        Args:
+            file: where it is kept.
+            at_a_time: the number of builds that share the machine.
+        """
         self._file = file
+        self._at_a_time = at_a_time
         self._lock = threading.Lock()
         try:
             self._seconds: dict[str, float] = json.loads(file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             self._seconds = {}
 
-    def shown(self, piece: Piece) -> str:
-        """For a person: how long it took here, or where it was measured."""
-        where = "last time" if piece.name in self._seconds else "on two idle cores"
-        return f"{minutes(self.of(piece))} {where}"
+    def of(self, target: Target) -> float:
+        """Returns the seconds that a target will probably take.
 
-    def of(self, piece: Piece) -> float:
-        return self._seconds.get(piece.name, piece.usual_seconds)
+        The compilers use all cores, so builds side by side slow each other down. A time of this machine includes that;
+        the usual one, measured with nothing beside it, does not.
+        """
+        return self._seconds.get(target.name, target.usual_seconds * self._at_a_time)
 
-    def record(self, piece: Piece, seconds: float) -> None:
+    def record(self, target: Target, seconds: float) -> None:
         with self._lock:
-            self._seconds[piece.name] = round(seconds, 1)
+            self._seconds[target.name] = round(seconds, 1)
             fresh = self._file.with_suffix(f".{time.monotonic_ns()}")
             fresh.write_text(json.dumps(self._seconds, indent=1, sort_keys=True) + "\n")
             fresh.replace(self._file)

@@ -1,18 +1,18 @@
 """Writes settings/nginx_directives.txt, the table of NGINX's directives, from NGINX's source and F5's own tables.
 
 Run `python -m lab.build.directives` after a new version of NGINX in `lab/stand_ins/nginx-otel-module/Cargo.lock` or of
-F5's tables in `lab/build/modules/crossplane`. Two sources, because each lacks something: the source of NGINX has the
-kinds of values and which directives may be repeated, F5's tables (nginx-go-crossplane, Apache-2.0) have those of NGINX
+F5's tables in `lab/build/modules/crossplane`. It needs both, as each lacks something: NGINX's source tells the types of
+values and which directives may be repeated, F5's tables (nginx-go-crossplane, Apache-2.0) have the directives of NGINX
 Plus, of njs, and of later versions.
 """
 
-import json
 import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.build.nginx import nginx_source
 from lab.paths import MODULES, REPOSITORY
 
 FILE = REPOSITORY / "settings" / "nginx_directives.txt"
@@ -43,11 +43,11 @@ _TYPES = {
     "ngx_conf_set_bitmask_slot": "mask",
 }
 _REPEATED_SETTERS = {"ngx_conf_set_str_array_slot", "ngx_conf_set_keyval_slot", "ngx_conf_set_bitmask_slot"}
-# NGINX calls the second one of a zone a duplicate, not the second one of these.
+# NGINX calls a second one for the same zone a duplicate, but takes several of these.
 _REPEATED = {"limit_req", "limit_conn", "access_log", "mirror"} | {
     f"proxy_{name}" for name in ("redirect", "cookie_domain", "cookie_path", "cookie_flags")
 }
-# Those of NGINX Plus and njs that are lists: their source is not public, or not here.
+# Lists of NGINX Plus and njs: their source is not public, or not here.
 _REPEATED_ELSEWHERE = re.compile(
     r"keyval|keyval_zone|match|status_zone|health_check|session_log_zone|oidc_provider|auth_jwt_claim_set|"
     r"auth_jwt_header_set|auth_jwt_require|auth_jwt_key_\w+|js_(import|set|var|preload_object|shared_dict_zone|path|"
@@ -55,13 +55,13 @@ _REPEATED_ELSEWHERE = re.compile(
 )
 
 
-# Of modules that the official image is built without.
+# Directives of modules that the official image is built without.
 _NOT_BUILT = {"degradation", "degrade", "google_perftools_profiles"}
 
 
 @dataclass
 class _Directive:
-    """One name, which may mean different things in different contexts."""
+    """One name, which may have different meanings in different contexts."""
 
     forms: list[str] = field(default_factory=list[str])
     """Contexts and arguments, such as `hsl:12` or, with a block, `h:1{`."""
@@ -72,9 +72,9 @@ class _Directive:
 
 
 def main() -> None:
-    """Writes the file."""
+    """Writes the table."""
     table: dict[str, _Directive] = {}
-    for name, forms, directive in _of_source(_nginx_source()):
+    for name, forms, directive in _of_source(nginx_source() / "src"):
         known = table.setdefault(name, directive)
         known.forms += [form for form in forms if form not in known.forms]
     for origin, name, form in _of_tables(_tables()):
@@ -99,19 +99,6 @@ _HEAD = (
     "# location, x limit_except, O others; arguments: digits, + one or more, ++ two or more, * any, ? an `if`'s",
     "# condition; { a block follows",
 )
-
-
-def _nginx_source() -> Path:
-    found = subprocess.run(
-        ["cargo", "metadata", "--locked", "--format-version=1"],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY / "lab" / "stand_ins" / "nginx-otel-module",
-    )
-    packages = json.loads(found.stdout)["packages"]
-    (manifest,) = (package["manifest_path"] for package in packages if package["name"] == "nginx-src")
-    return Path(manifest).parent / "nginx" / "src"
 
 
 def _tables() -> Path:
@@ -147,7 +134,7 @@ _COMMAND = re.compile(
 
 
 def _kind(setter: str, post: str, text: str, everything: str) -> str | None:
-    """The kind of values of NGINX's own setters, with the words or bounds that it takes."""
+    """Returns the type of the values that one of NGINX's own setters takes, with its words or bounds."""
     kind = _TYPES.get(setter)
     if kind in {"enum", "mask"}:
         return f"{kind}={','.join(_words(text, post) or _words(everything, post))}"
@@ -156,7 +143,7 @@ def _kind(setter: str, post: str, text: str, everything: str) -> str | None:
 
 
 def _variables(setter: str, functions: dict[str, str]) -> str:
-    """Whether a setter of its own looks for variables in the values."""
+    """Tells whether a directive's own setter looks for variables in the values."""
     body = functions.get(setter, "")
     called = re.findall(r"\b(ngx_\w+_slot)\(cf", body)
     if re.search(r"compile_complex_value|ngx_http_script_compile|ngx_http_script_variables_count", body):
@@ -195,7 +182,7 @@ def _of_tables(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _form(flags: list[str]) -> str | None:
-    """Contexts and arguments out of the flags of either source: `NGX_HTTP_MAIN_CONF`, `ngxHTTPMainConf`."""
+    """Returns contexts and arguments from the flags of either source: `NGX_HTTP_MAIN_CONF`, `ngxHTTPMainConf`."""
     plain = [flag.replace("_", "").lower() for flag in flags]
     contexts = "".join(dict.fromkeys("".join(_CONTEXTS.get(flag.removesuffix("conf"), "") for flag in plain)))
     if not contexts and "directconf" in plain:

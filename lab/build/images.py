@@ -1,7 +1,7 @@
-"""The lab's container images, and how they get into its registry.
+"""Makes the lab's container images, and pushes them into its registry.
 
-Each image holds programs that the lab built, on an empty base, under a name that says what it is:
-`localhost:5000/lab/<what>:<its own version>`. None carries the name of an official image.
+Each image holds programs that the lab built, on an empty base. Its name says what it is:
+`localhost:5000/lab/<what>:<its own version>`. No image has the name of an official one.
 """
 
 import hashlib
@@ -15,10 +15,11 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.build.targets import COLLECTOR, COREDNS, MODULES, NGINX, TEMPO, Piece
+from lab.build.target import Target
+from lab.build.targets import COLLECTOR, COREDNS, NGINX, TEMPO
 from lab.cluster.network import REGISTRY_PORT
 from lab.errors import LabError
-from lab.paths import CACHE
+from lab.paths import CACHE, MODULES
 from lab.progress import Progress
 
 REGISTRY_ADDRESS = f"localhost:{REGISTRY_PORT}"
@@ -44,11 +45,11 @@ class Image:
 
     @property
     def reference(self) -> str:
-        """The name that a pod uses."""
+        """Returns the name that a pod uses."""
         return f"{REGISTRY_ADDRESS}/{self.name}"
 
     def layer(self) -> bytes:
-        """The image's one layer. The same inputs give the same bytes, so that a push can be skipped."""
+        """Returns the image's one layer. The same inputs give the same bytes, so that a push can be skipped."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
 
@@ -78,7 +79,7 @@ class Image:
 
 
 def pause_image() -> Image:
-    """What holds a pod's namespaces."""
+    """Returns the image of the program that holds a pod's namespaces."""
     return Image(
         f"lab/catatonit:{_catatonit_version()}",
         ("/catatonit", "-P"),
@@ -88,12 +89,12 @@ def pause_image() -> Image:
 
 
 def coredns_image() -> Image:
-    """The cluster's DNS."""
+    """Returns the image of the cluster's DNS."""
     return Image(f"lab/coredns:{_go_version(COREDNS)}", ("/coredns",), {"/coredns": COREDNS.folder / "coredns"})
 
 
 def oss_stack_images() -> list[Image]:
-    """What `Pulumi.lab.yaml` deploys."""
+    """Returns the images that `Pulumi.lab.yaml` deploys."""
     certificates = {str(CERTIFICATES): CERTIFICATES}
     return [
         Image(
@@ -113,7 +114,7 @@ def oss_stack_images() -> list[Image]:
 
 def _nginx_image(certificates: dict[str, Path]) -> Image:
     binary, module = NGINX.folder / "nginx", NGINX.folder / "ngx_otel_module.so"
-    # The official image has one, with which pods read their nameservers.
+    # The official image has a shell, with which pods read their nameservers.
     shell = Path("/bin/sh")
     return Image(
         "lab/nginx-otel:1.28.3",
@@ -140,7 +141,7 @@ def _nginx_image(certificates: dict[str, Path]) -> Image:
 
 
 def _shared_libraries(*programs: Path) -> dict[str, Path]:
-    """The libraries that the programs are linked with, under the paths that the loader looks at."""
+    """Returns the libraries that the programs are linked with, by the paths where the loader looks for them."""
     found: dict[str, Path] = {}
     for program in programs:
         listed = subprocess.run(["ldd", str(program)], check=True, capture_output=True, text=True).stdout
@@ -157,14 +158,14 @@ def _catatonit_version() -> str:
     return matched[1]
 
 
-def _go_version(piece: Piece) -> str:
-    """The version of the one module that the piece's go.mod asks for by name."""
-    required = re.findall(r"^require \S+ (v\S+)$", (MODULES / piece.name / "go.mod").read_text(), re.MULTILINE)
+def _go_version(target: Target) -> str:
+    """Returns the version of the one module that the target's go.mod requires by name."""
+    required = re.findall(r"^require \S+ (v\S+)$", (MODULES / target.name / "go.mod").read_text(), re.MULTILINE)
     return str(required[0])
 
 
 def push(images: list[Image], progress: Progress) -> None:
-    """Copies into the running registry those images that it does not hold yet.
+    """Copies the images that the running registry does not hold yet into it.
 
     Raises:
         LabError: the registry did not take one.

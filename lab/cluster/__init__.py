@@ -1,1 +1,1 @@
-"""The one node of the lab: its programs, its network, its certificates and volumes."""
+"""Runs the one node of the lab: its programs, its network, its certificates and volumes."""

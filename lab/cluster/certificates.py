@@ -1,7 +1,7 @@
-"""The certificates of the lab's control plane: one authority, one certificate a program.
+"""Issues the certificates of the lab's control plane: one authority, and one certificate for each program.
 
-For a cluster that lives for an afternoon on one machine; keys lie unencrypted in the state folder, which only
-root can read.
+They serve a cluster that lives for an afternoon on one machine. The keys are unencrypted in the state folder, which
+only root can read.
 """
 
 import datetime
@@ -27,7 +27,7 @@ class Authority:
 
     @classmethod
     def create(cls, folder: Path) -> "Authority":
-        """A new authority, kept as `ca.crt` and `ca.key`."""
+        """Makes a new authority, and writes it as `ca.crt` and `ca.key`."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = ec.generate_private_key(ec.SECP256R1())
         name = _name("nginx-tracing lab", None)
@@ -41,13 +41,13 @@ class Authority:
         return cls(folder, certificate, key)
 
     def issue(self, file: str, user: str, group: str | None = None, hosts: tuple[str, ...] = ()) -> None:
-        """A certificate for a client of the API server, or for a server when `hosts` are given.
+        """Issues a certificate for a client of the API server, or for a server if `hosts` are given.
 
         Args:
-            file: the name of the two files.
-            user: the common name, which Kubernetes takes as the user's name.
-            group: the organization, which Kubernetes takes as the user's group.
-            hosts: DNS names and IP addresses that it serves.
+            file: the name of the two files, without its end.
+            user: the common name, which is the user's name to Kubernetes.
+            group: the organization, which is the user's group to Kubernetes.
+            hosts: the DNS names and IP addresses of the server.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH] + ([ExtendedKeyUsageOID.SERVER_AUTH] if hosts else [])
@@ -84,7 +84,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurve
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        # An hour back: a machine's clock may be set a little after the lab was started.
+        # An hour back: a machine's clock may be set back a little after the lab was started.
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + VALIDITY)
     )

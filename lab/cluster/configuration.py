@@ -1,4 +1,4 @@
-"""The configuration files of the node's programs, written into the state folder."""
+"""Writes the configuration files of the node's programs into the state folder."""
 
 import base64
 import json
@@ -22,21 +22,21 @@ from lab.paths import KUBECONFIG, REGISTRY_STORAGE, STATE
 
 PKI = STATE / "pki"
 CGROUP = "nginx-tracing-lab"
-"""Every pod's cgroup is below this one, so that `lab down` knows which are the lab's."""
+"""The cgroup above those of all pods, by which `lab down` knows the lab's."""
 
 CLIENTS = {
     "admin": ("lab-admin", "system:masters"),
     "kube-controller-manager": ("system:kube-controller-manager", None),
     "kube-scheduler": ("system:kube-scheduler", None),
     "kube-proxy": ("system:kube-proxy", None),
-    # Its own ClusterRole is in the manifests of its DaemonSet, which the lab does not use.
+    # Its own ClusterRole is in its DaemonSet's manifests, which the lab does not use.
     "kube-router": ("kube-router", "system:masters"),
     "kubelet": (f"system:node:{NODE_NAME}", "system:nodes"),
 }
 
 
 def write_all() -> None:
-    """Writes what a new cluster needs. Certificates are made once and kept until `lab down`."""
+    """Writes what a new cluster needs. It makes certificates once, and keeps them until `lab down`."""
     STATE.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not (PKI / "complete").exists():
         _write_certificates()
@@ -127,14 +127,14 @@ def _kubelet() -> dict[str, Any]:
         "cgroupRoot": f"/{CGROUP}",
         "clusterDNS": [DNS_ADDRESS],
         "clusterDomain": "cluster.local",
-        # The machine's own resolver may be out of reach from the node's network namespace.
+        # The node's network namespace may not reach the machine's own resolver.
         "resolvConf": str(STATE / "resolv.conf"),
         "failSwapOn": False,
         "volumePluginDir": str(STATE / "volume-plugins"),
         "podLogsDir": str(STATE / "pod-logs"),
-        # Shares of a developer's disk say nothing about the lab's room: a full cluster is one with little left.
+        # Absolute sizes: a percentage of a developer's disk says nothing about the space that the lab needs.
         "evictionHard": {"memory.available": "200Mi", "nodefs.available": "1Gi", "imagefs.available": "1Gi"},
-        # Five minutes by default, in which pods would wait for a disk that has room again.
+        # The default is five minutes, in which pods would wait for a disk that has space again.
         "evictionPressureTransitionPeriod": "10s",
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
@@ -152,7 +152,7 @@ _CNI: dict[str, Any] = {
             "type": "bridge",
             "bridge": "pods",
             "isGateway": True,
-            # Pods reach this machine, as those of other clusters reach what is outside: under the node's address.
+            # Pods reach this machine under the node's address, as pods of other clusters reach what is outside.
             "ipMasq": True,
             "hairpinMode": True,
             "ipam": {

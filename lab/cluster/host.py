@@ -1,4 +1,4 @@
-"""What the lab needs of the machine: root, Linux, Debian's packages, free ports."""
+"""Checks what the lab needs of the machine (root, Linux, free ports and addresses), and installs Debian's packages."""
 
 import os
 import shutil
@@ -34,10 +34,10 @@ PACKAGES = {
     "/usr/include/zlib.h": "zlib1g-dev",
     "/usr/lib/llvm-*/lib/libclang.so*": "libclang-dev",
 }
-"""Debian's package for each program, or file, that must be there."""
+"""By program, or file, that must be there: Debian's package with it."""
 
 PLUS_PACKAGES = {"debootstrap": "debootstrap", "dpkg-deb": "dpkg", "gpg": "gnupg", "make": "make"}
-"""What the tests of NGINX Plus need besides: see `lab.plus`."""
+"""The packages that tests of NGINX Plus need besides: see `lab.stand_ins.plus_repository`."""
 
 
 def require_root(command: str) -> None:
@@ -59,11 +59,11 @@ def install_packages(progress: Progress, packages: Mapping[str, str] = PACKAGES)
     """Installs those of Debian's packages whose programs are missing.
 
     Args:
-        progress: where it is told.
-        packages: the package for each program, or file.
+        progress: shows the installation.
+        packages: by program, or file: the package with it.
 
     Raises:
-        LabError: not a Debian, or apt-get failed.
+        LabError: the machine has no apt-get, or it failed.
     """
     missing = sorted({package for what, package in packages.items() if not _is_there(what)})
     if not missing:
@@ -101,7 +101,7 @@ def require_free_port() -> None:
             raise LabError(
                 f"Port {REGISTRY_PORT} on localhost is taken ({error.strerror}). The lab's image registry needs it: "
                 f"the lab's images are named localhost:{REGISTRY_PORT}/lab/….\n"
-                f"Who has it: {_listener() or 'not visible from here'}\n"
+                f"The program that has it: {_listener() or 'not visible from here'}\n"
                 "Stop that program and run the same command again."
             ) from error
 

@@ -21,30 +21,34 @@ from lab.progress import Progress
 from lab.waiting import wait_until
 
 CONTAINERD = ("ctr", "--namespace=k8s.io", "--address=/run/containerd/containerd.sock")
-"""The client of the node's container runtime; to be run there."""
+"""The client of the node's container runtime; `in_node` runs it."""
 
 START_LIMIT_SECONDS = 120
 STOP_LIMIT_SECONDS = 30
 PID_FILE = STATE / "node.pid"
 
+_FORMER_NODE = "lab.node"
+"""The name of the node's module in earlier versions: a lab that one of them started is found, and can be removed."""
+
 
 def is_running() -> bool:
-    """Whether a lab runs on this machine, ready or not."""
+    """Tells whether a lab runs on this machine, ready or not."""
     return _pid() is not None
 
 
 def _pid() -> int | None:
-    """The process that holds the lab's namespaces, if it lives and is the lab's."""
+    """Returns the process that holds the lab's namespaces, if it lives and is the lab's."""
     try:
         pid = int(PID_FILE.read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError, ValueError):
         return None
-    return pid if node.__name__.encode() in command else None
+    names = {word.decode(errors="replace") for word in command.split(b"\0")}
+    return pid if names & {node.__name__, _FORMER_NODE} else None
 
 
 def start(progress: Progress) -> None:
-    """Starts the node and waits until pods can run. What an earlier, killed lab left is used again.
+    """Starts the node and waits until pods can run. It uses what an earlier, killed lab left.
 
     Raises:
         LabError: the machine lacks something, or the cluster was not ready in time; names the log.
@@ -74,7 +78,7 @@ def start(progress: Progress) -> None:
     try:
         _until_ready(progress, alive)
     except BaseException:
-        # A lab that is half there would pass for a running one.
+        # `is_running` would take a lab that is not ready for a running one.
         kill()
         raise
 
@@ -88,8 +92,8 @@ def _until_ready(progress: Progress, alive: Callable[[], None]) -> None:
         _wait("the API server", lambda: _succeeds("get", "--raw=/readyz"), alive)
         _apply_cluster_dns(alive)
         _apply(volumes.manifest(), alive)
-        # Asked of the programs themselves: what the API server says of a node and its pods is stale for a while
-        # after a killed lab was started again.
+        # The programs themselves are asked: after a killed lab is started again, the API server reports an old state of
+        # the node and its pods for a while.
         step.detail("node")
         _wait("the node", lambda: _succeeds("get", f"--raw=/api/v1/nodes/{NODE_NAME}/proxy/healthz"), alive)
         step.detail("cluster DNS")
@@ -98,7 +102,7 @@ def _until_ready(progress: Progress, alive: Callable[[], None]) -> None:
 
 
 def pull(wanted: list[images.Image], progress: Progress) -> None:
-    """Pulls images onto the node ahead of the first pod, as on a node that ran the stack before.
+    """Pulls images onto the node before the first pod needs them, as on a node that ran the stack before.
 
     Raises:
         LabError: the node could not pull one.
@@ -112,7 +116,7 @@ def pull(wanted: list[images.Image], progress: Progress) -> None:
 
 
 def in_node(*command: str) -> list[str]:
-    """A command as it runs on the node: in its mounts and its network.
+    """Returns the command that runs another one on the node: in its mounts and its network.
 
     Raises:
         LabError: no lab is running.
@@ -125,7 +129,7 @@ def in_node(*command: str) -> list[str]:
 
 
 def in_pod(address: str, *command: str) -> list[str]:
-    """A command of the machine as it runs in a pod's network: the lab's images have no shell to run one in.
+    """Returns the command that runs one of the machine in a pod's network: the lab's images have no shell to run it in.
 
     Raises:
         LabError: no lab is running, or no pod has that address.
@@ -141,12 +145,12 @@ def in_pod(address: str, *command: str) -> list[str]:
 
 
 def _node_pid(pid: int) -> int:
-    """The node's process 1 as the machine numbers it: the one child of `unshare`."""
+    """Returns the machine's number of the node's process 1: the one child of `unshare`."""
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 def stop() -> bool:
-    """Ends the lab and removes every trace of it but the cache. Also after it was killed.
+    """Ends the lab, or what a killed one left, and removes all of it but the cache.
 
     Returns:
         Whether there was anything to remove.
@@ -159,7 +163,7 @@ def stop() -> bool:
     _clear_the_way()
     if node.MADE_FOLDERS.exists():
         for folder in map(Path, node.MADE_FOLDERS.read_text().splitlines()):
-            # Somebody else's files may be in it by now.
+            # Other programs may have put files into it by now.
             with contextlib.suppress(OSError):
                 folder.rmdir()
     if STATE.exists():
@@ -168,7 +172,7 @@ def stop() -> bool:
 
 
 def kill() -> None:
-    """Ends the lab at once, as a power cut would; `start` goes on with what it held. Nothing where none runs."""
+    """Ends the lab at once, if one runs, as a power cut would. `start` resumes with what it held."""
     pid = _pid()
     if pid is None:
         return
@@ -185,9 +189,9 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _clear_the_way() -> None:
-    """Removes what a killed lab leaves: its link, which the kernel keeps while closed sockets age, and its cgroups."""
+    """Removes what a killed lab leaves: its cgroups, and its link, which the kernel keeps while closed sockets age."""
     if Path(f"/sys/class/net/{HOST_INTERFACE}").exists():
-        # It may go by itself between the question and the command.
+        # The kernel may remove it between the check and the command.
         subprocess.run(["ip", "link", "delete", HOST_INTERFACE], check=False, capture_output=True)
     _until(f"the interface {HOST_INTERFACE} is gone", lambda: not Path(f"/sys/class/net/{HOST_INTERFACE}").exists())
     _until("the lab's cgroups are empty", _remove_cgroups)
@@ -209,7 +213,7 @@ def _remove_cgroups() -> bool:
 
 
 def _until(what: str, done: Callable[[], bool]) -> None:
-    wait_until(done, f"Waited {STOP_LIMIT_SECONDS} s until {what}, in vain.", seconds=STOP_LIMIT_SECONDS)
+    wait_until(done, f"Waited {STOP_LIMIT_SECONDS} s until {what}, without success.", seconds=STOP_LIMIT_SECONDS)
 
 
 def _wait(what: str, ready: Callable[[], bool], alive: Callable[[], None]) -> None:
@@ -225,7 +229,7 @@ def _registry_answers() -> bool:
 
 
 def kubectl_command(*arguments: str) -> list[str]:
-    """The command that runs kubectl against the lab."""
+    """Returns the command that runs kubectl against the lab."""
     return [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments]
 
 

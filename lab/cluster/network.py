@@ -1,8 +1,8 @@
-"""The lab's addresses, all but the host's end inside the node's own network namespace."""
+"""Names the lab's addresses: all but the host's end are inside the node's own network namespace."""
 
 HOST_ADDRESS = "198.18.53.1"
 NODE_ADDRESS = "198.18.53.2"
-"""In 198.18.0.0/15, which RFC 2544 keeps for tests: no real host has these addresses."""
+"""Both are in 198.18.0.0/15, which RFC 2544 keeps for tests: no real host has these addresses."""
 
 PREFIX_LENGTH = 30
 HOST_INTERFACE = "nginx-lab"

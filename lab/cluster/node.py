@@ -1,8 +1,8 @@
-"""The lab's node: starts its programs and stays until it is killed. Process 1 of a pid namespace of its own.
+"""Runs the lab's node, as process 1 of a pid namespace of its own: starts its programs and stays until it is killed.
 
-`lab up` starts it with `unshare --pid --mount`, so that everything of the lab ends with this one process,
-however it ends: processes with the pid namespace, mounts with the mount namespace, and with the last mount of it
-the network namespace, its interfaces and its iptables rules. Never run by hand.
+`lab up` starts it with `unshare --pid --mount`. Everything of the lab therefore ends with this one process, however it
+ends: processes with the pid namespace, mounts with the mount namespace, and with its last mount the network namespace,
+its interfaces and its iptables rules. Do not run it by hand.
 """
 
 import os
@@ -32,15 +32,18 @@ from lab.paths import NODE_LOGS, STATE
 
 NAMESPACE = "/run/netns/node"
 KUBELET_SYSCTLS = {"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1"}
-"""What kubelet sets on the whole machine. It is shown these values instead: they are not the lab's to change."""
+"""Settings that kubelet would make for the whole machine. Files of the lab show it these values instead."""
 
 COVERED = (Path("/run"), Path("/var/log"), Path("/var/lib/cni"), Path("/var/lib/kubelet"))
-"""Folders that containerd, CNI and kubelet write to whatever they are told. Those that are missing are made,
-noted in `MADE_FOLDERS` and removed by `lab down`."""
+"""Folders that containerd, CNI and kubelet write to whatever they are told.
+
+The node makes those that are missing, and notes them in `MADE_FOLDERS`; `lab down` removes them.
+"""
 
 MADE_FOLDERS = STATE / "made-folders"
 
 RESTART_SECONDS = 2.0
+"""Our choice: the pause before a program that ended is started again."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +57,15 @@ class Program:
 
 
 Running = tuple[Program, subprocess.Popen[bytes]]
-"""A program and its process: kept, since Python reaps those that nobody holds, and the loop would wait for them."""
+"""A program and its process, which is kept: Python reaps those without a reference, and the loop would wait in vain."""
 
 
 def programs() -> list[Program]:
-    """The programs of the node, in the order of their start. Each waits for what it needs by itself."""
+    """Returns the programs of the node, in the order of their start. Each one waits for what it needs by itself."""
     kubernetes = KUBERNETES.folder
     registry = [str(REGISTRY.folder / "registry"), "serve", str(STATE / "registry.yaml")]
     return [
-        # Two registries on one storage: images are pushed from the machine and pulled from the node,
-        # both as localhost:5000.
+        # Two registries on one storage: the machine pushes images and the node pulls them, both as localhost:5000.
         Program("registry-host", registry, in_node=False),
         Program("registry-node", registry),
         Program("containerd", ["containerd", "--config", str(STATE / "containerd.toml")]),
@@ -104,11 +106,11 @@ def programs() -> list[Program]:
             "kube-proxy",
             [str(kubernetes / "kube-proxy"), f"--kubeconfig={STATE}/kube-proxy.kubeconfig"]
             + [f"--hostname-override={NODE_NAME}", f"--cluster-cidr={POD_RANGE}", "--proxy-mode=iptables"]
-            # The table of connections is the machine's; its size is not the lab's to change.
+            # The table of connections belongs to the machine, and the lab does not change its size.
             + ["--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0"]
             + ["--conntrack-tcp-timeout-close-wait=0"],
         ),
-        # The bridge plugin knows no NetworkPolicies. Only the firewall: routes and Services are others' here.
+        # It enforces NetworkPolicies, which the bridge plugin does not know; others do routes and Services here.
         Program(
             "kube-router",
             [str(KUBE_ROUTER.folder / "kube-router"), f"--kubeconfig={STATE}/kube-router.kubeconfig"]
@@ -148,11 +150,11 @@ def _api_server(kubernetes: Path) -> list[str]:
 
 
 def main() -> None:
-    """Makes the node and keeps its programs running. Ends only by a signal."""
+    """Makes the node and keeps its programs running until a signal ends it."""
     _own_mounts()
     _own_network()
     _own_cgroup()
-    # Process 1 gets no signal that it has no handler for: SIGTERM would be lost.
+    # The kernel drops signals to process 1 that it has no handler for: SIGTERM would be lost.
     signal.signal(signal.SIGTERM, _end)
     running: dict[int, Running] = {}
 
@@ -170,7 +172,7 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _supervise(running: dict[int, Running], start: Callable[[Program], None]) -> None:
-    """Starts again what ended, as an init system would; reaps the orphans that come to process 1."""
+    """Starts programs again that ended, as an init system would, and reaps the orphans that process 1 inherits."""
     while True:
         pid, status = os.wait()
         ended = running.pop(pid, None)
@@ -186,7 +188,7 @@ def _supervise(running: dict[int, Running], start: Callable[[Program], None]) ->
 def _start(program: Program) -> subprocess.Popen[bytes]:
     command = program.command if not program.in_node else ["nsenter", f"--net={NAMESPACE}", *program.command]
     with _log(program).open("a") as log:
-        # Not waited for here: the loop above reaps every child, these among them.
+        # Nothing waits for it here: the loop above reaps every child.
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -202,7 +204,7 @@ def _log(program: Program) -> Path:
 
 
 def _own_mounts() -> None:
-    """Folders of its own where programs write to fixed places, and no change of the machine's kernel settings."""
+    """Mounts folders over the fixed places that programs write to, and files over the machine's kernel settings."""
     NODE_LOGS.mkdir(parents=True, exist_ok=True)
     for folder in COVERED:
         if not folder.exists():
@@ -229,8 +231,8 @@ def _own_network() -> None:
     _run(*inside, "ip", "link", "set", "lo", "up")
     _run(*inside, "ip", "address", "add", f"{NODE_ADDRESS}/{PREFIX_LENGTH}", "dev", "eth0")
     _run(*inside, "ip", "link", "set", "eth0", "up")
-    # Components look for the interface of the default route; nothing beyond the machine is reached by it,
-    # since the machine forwards nothing.
+    # Components look for the interface of the default route. It leads nowhere beyond the machine, which forwards
+    # nothing.
     _run(*inside, "ip", "route", "add", "default", "via", HOST_ADDRESS)
     _run(*inside, "sysctl", "-qw", "net.ipv4.ip_forward=1")
 
@@ -243,16 +245,16 @@ def _own_cgroup() -> None:
         for setting in ("cpuset.cpus", "cpuset.mems"):
             if (group / setting).exists() and not (group / setting).read_text().strip():
                 (group / setting).write_text((controller / setting).read_text())
-        # The weight of as many programs as there are cores, in cgroup v1 and v2: the threads of a single load generator
-        # outside would weigh more than the whole cluster, and what is measured would be their taking turns.
+        # The weight of as many programs as there are cores, in cgroup v1 and v2. With less, the threads of a single
+        # load generator outside would weigh more than the whole cluster, and measurements would show them take turns.
         for setting, of_one in (("cpu.shares", 1024), ("cpu.weight", 100)):
             if (group / setting).exists():
-                # 10000 is the most that cgroup v2 takes.
+                # cgroup v2 takes up to 10000.
                 (group / setting).write_text(str(min(of_one * (os.cpu_count() or 1), 10_000)))
 
 
 def cgroup_roots() -> list[Path]:
-    """The root of each cgroup hierarchy: one for each controller in version 1, a single one in version 2."""
+    """Returns the root of each cgroup hierarchy: one for each controller in version 1, a single one in version 2."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
     return [Path(fields[1]) for fields in mounts if fields[2] in {"cgroup", "cgroup2"}]
 

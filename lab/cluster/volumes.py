@@ -1,6 +1,6 @@
-"""The lab's persistent volumes: folders of the node, made ahead, since a provisioner would need images with a shell.
+"""Makes the lab's persistent volumes ahead, as folders of the node: a provisioner would need images with a shell.
 
-A volume that was claimed once is not claimed again: it holds somebody's data until `lab down`.
+A volume that was claimed once is not claimed again: it keeps its data until `lab down`.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ from lab.paths import STATE
 
 FOLDER = STATE / "volumes"
 STORAGE_CLASS = "lab"
-"""The cluster's default."""
+"""The cluster's default class."""
 
 SMALL_STORAGE_CLASS = "lab-small"
-"""Volumes that are soon full, whatever size is asked for."""
+"""The class of volumes that are soon full, whatever size a claim asks for."""
 
 SMALL_MEBIBYTES = 48
 _VOLUMES = 48
@@ -23,7 +23,7 @@ _SMALL_VOLUMES = 6
 
 
 def small_folders() -> list[str]:
-    """The folders that the node gives a file system of `SMALL_MEBIBYTES` each."""
+    """Returns the folders of which the node gives each a file system of `SMALL_MEBIBYTES`."""
     return [str(FOLDER / f"{SMALL_STORAGE_CLASS}-{number}") for number in range(_SMALL_VOLUMES)]
 
 
@@ -34,7 +34,7 @@ def make_folders() -> None:
 
 
 def manifest() -> str:
-    """The StorageClasses and the volumes."""
+    """Returns the StorageClasses and the volumes as a manifest."""
     classes = [_storage_class(STORAGE_CLASS, default=True), _storage_class(SMALL_STORAGE_CLASS, default=False)]
     return yaml.safe_dump_all([*classes, *(_volume(storage_class, number) for storage_class, number in _all())])
 

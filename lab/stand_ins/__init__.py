@@ -1,1 +1,1 @@
-"""Stand-ins for what no package registry has: the OpenTelemetry module of NGINX, NGINX Plus and its repository."""
+"""Stands in for what no package registry has: the OpenTelemetry module of NGINX, NGINX Plus and its repository."""

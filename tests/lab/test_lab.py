@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from lab.build.builder import build
-from lab.build.targets import CLUSTER_PIECES, OSS_STACK_PIECES
+from lab.build.targets import CLUSTER_TARGETS, OSS_STACK_TARGETS
 from lab.cluster import lifecycle
 from lab.cluster.configuration import CGROUP
 from lab.cluster.lifecycle import kubectl
@@ -51,7 +51,7 @@ def _built(_no_lab_but_ours: None, shared: Shared, request: pytest.FixtureReques
     with capture.global_and_fixture_disabled():
         progress = Progress()
         shared.install(progress)
-        build([*CLUSTER_PIECES, *OSS_STACK_PIECES], progress)
+        build([*CLUSTER_TARGETS, *OSS_STACK_TARGETS], progress)
 
 
 def run(command: str) -> subprocess.CompletedProcess[str]:

@@ -1,1 +1,1 @@
-"""Tests of the lab's NGINX module: the real NGINX against a real OTLP receiver."""
+"""Tests the lab's NGINX module and the program's documents: a real NGINX against a real OTLP receiver."""

@@ -1,32 +1,25 @@
-"""A real NGINX with the lab's module, and a real OTLP receiver."""
+"""Provides a real NGINX with the lab's module, and a real OTLP receiver."""
 
-import contextlib
-import getpass
-import os
 import re
-import socket
-import subprocess
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from pathlib import Path
-from signal import Signals
 from typing import Any
 
-import httpx
 import pytest
 
 from lab.build.builder import build
 from lab.build.targets import NGINX
 from lab.cluster.certificates import Authority
 from lab.progress import Progress
+from tests.module.nginx import Nginx
+from tests.module.upstream import Application, Dns
 from tests.otlp import Receiver, free_port
 from tests.processes import Shared
-from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="session")
 def nginx_build(request: pytest.FixtureRequest) -> Path:
-    """The folder with `nginx` and `ngx_otel_module.so`, built if the cache lacks them."""
+    """Returns the folder with `nginx` and `ngx_otel_module.so`, and builds them if the cache lacks them."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
@@ -38,117 +31,26 @@ def nginx_build(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def receiver() -> Generator[Receiver]:
-    """A receiver without TLS."""
+    """Runs a receiver without TLS."""
     made = Receiver()
     yield made
     made.stop()
 
 
-@dataclass
-class Nginx:
-    """An NGINX of its own in a folder of its own."""
-
-    build: Path
-    folder: Path
-    port: int
-    workers: int = 1
-    process: subprocess.Popen[bytes] | None = None
-
-    def write(self, http: str, *, workers: int = 1) -> None:
-        """Writes nginx.conf around the content of the `http` block."""
-        self.workers = workers
-        (self.folder / "nginx.conf").write_text(
-            f"load_module {self.build}/ngx_otel_module.so;\nworker_processes {workers};\n"
-            f"daemon off;\nuser {getpass.getuser()};\n"
-            f"pid {self.folder}/pid;\nerror_log {self.folder}/error.log notice;\n"
-            "events { worker_connections 512; }\nhttp {\n"
-            + "".join(f"{kind}_temp_path {self.folder}/{kind};\n" for kind in _TEMPORARY)
-            + f"access_log off;\n{http}\n}}\n"
-        )
-
-    def command(self, *flags: str) -> list[str]:
-        """NGINX with the folder's configuration."""
-        files = ["-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", str(self.folder / "error.log")]
-        return [str(self.build / "nginx"), *files, *flags]
-
-    def start(self) -> None:
-        """Starts and waits until it listens and its master takes signals."""
-        # A group of its own, so that the workers can be ended when the master cannot do it any more.
-        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, start_new_session=True)
-        process = self.process
-
-        def is_ready() -> bool:
-            assert process.poll() is None, self.log()
-            # It listens before that; a signal that comes in between is noted, but sleeps until the next one.
-            return self.log().count("start worker process ") == self.workers
-
-        wait_for("NGINX", is_ready)
-
-    def tell(self, number: Signals) -> None:
-        """Tells the master process."""
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def stop(self, number: Signals = Signals.SIGQUIT, seconds: float = 15) -> None:
-        """Ends it and waits."""
-        if self.process is None:
-            return
-        group = self.process.pid
-        self.tell(number)
-        try:
-            self.process.wait(seconds)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, Signals.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-    def log(self) -> str:
-        """The error log."""
-        file = self.folder / "error.log"
-        return file.read_text() if file.exists() else ""
-
-    def test(self) -> str:
-        """What `nginx -t` says of the configuration, in one line: the message, or `ok`."""
-        tested = subprocess.run(self.command("-t", "-q"), check=False, capture_output=True, text=True)
-        if tested.returncode == 0:
-            return "ok"
-        message = next(line for line in tested.stderr.splitlines() if "[emerg]" in line)
-        return message.split("[emerg] ")[1].rsplit(" in /", 1)[0]
-
-    def url(self, path: str = "/") -> str:
-        """The server's URL."""
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def get(self, path: str = "/", **headers: str) -> httpx.Response:
-        """A request with headers; `_` in a name stands for `-`."""
-        return httpx.get(self.url(path), headers={name.replace("_", "-"): value for name, value in headers.items()})
-
-
-def exchange(port: int, request: bytes) -> bytes:
-    """What NGINX answers to raw bytes until it closes the connection."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(request)
-        return b"".join(iter(lambda: connection.recv(4096), b""))
-
-
-_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-
-
 @pytest.fixture
 def certificates(tmp_path: Path) -> Path:
-    """A folder with a certificate for localhost, `localhost.crt` and `.key`, and its authority, `ca.crt`."""
+    """Returns a folder with a certificate for localhost, `localhost.crt` and `.key`, and its authority, `ca.crt`."""
     Authority.create(tmp_path).issue("localhost", "localhost", hosts=("localhost",))
     return tmp_path
 
 
 @pytest.fixture
 def stopped_nginx(nginx_build: Path, tmp_path: Path) -> Generator[Nginx]:
-    """An NGINX that the test configures and starts."""
+    """Provides an NGINX that the test configures and starts."""
     made = Nginx(nginx_build, tmp_path, free_port())
     yield made
     made.stop()
-    # A worker that crashes is started again, and a test might not notice.
+    # NGINX restarts a worker that crashes, which a test might not notice.
     assert not re.findall(r".*(?:exited on signal|\[alert\]|\[crit\]).*", made.log())
 
 
@@ -157,13 +59,13 @@ Start = Callable[..., Nginx]
 
 @pytest.fixture
 def start(stopped_nginx: Nginx, receiver: Receiver) -> Start:
-    """Starts NGINX with an exporter to the receiver and one traced server, given its content."""
+    """Returns a function that starts NGINX with an exporter to the receiver and one traced server of given content."""
 
     def run(
         server: str = "location / { return 200; }",
         *,
         http: str = "",
-        exporter: str = "batch_count 1000;",  # A slow machine drops none.
+        exporter: str = "batch_count 1000;",  # So many that even a slow machine drops none.
         interval: str = "50ms",
         workers: int = 1,
     ) -> Nginx:
@@ -176,3 +78,34 @@ def start(stopped_nginx: Nginx, receiver: Receiver) -> Start:
         return stopped_nginx
 
     return run
+
+
+StartApplication = Callable[..., Application]
+
+
+@pytest.fixture
+def nginx(nginx_build: Path, tmp_path: Path) -> Nginx:
+    """Provides an NGINX that is not running."""
+    return Nginx(nginx_build, tmp_path, free_port())
+
+
+@pytest.fixture
+def application() -> Generator[StartApplication]:
+    """Returns a function that starts applications, and ends them with the test."""
+    started: list[Application] = []
+
+    def start(**changed: Any) -> Application:
+        started.append(Application(**changed))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture
+def dns() -> Generator[Dns]:
+    """Runs a nameserver without names."""
+    made = Dns({})
+    yield made
+    made.stop()

@@ -1,10 +1,10 @@
-"""What `nginx -t` says of an error."""
+"""Tests how `nginx -t` answers to errors in the module's directives."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.module.conftest import Nginx
+from tests.module.nginx import Nginx
 
 EXPORTER = "otel_exporter { endpoint 127.0.0.1:4317; }"
 

@@ -1,44 +1,23 @@
-"""How spans leave: in batches, never holding a request up, and with a word about each that is lost."""
+"""Tests how the module exports: in batches, without delay for a request, and with a log line about lost spans."""
 
-import contextlib
 import re
 import signal
-import socket
-import statistics
 import subprocess
 import threading
 import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import grpc
 import httpx
 import pytest
 
 from settings import NginxSettings
-from tests.module.conftest import Nginx, Start
-from tests.otlp import Receiver, free_port
+from tests.module.conftest import Start
+from tests.module.nginx import Nginx, dropped, requests
+from tests.otlp import Receiver
 from tests.waiting import wait_for
-
-
-def requests(nginx: Nginx, count: int) -> list[float]:
-    """That many requests over one connection; the seconds of each."""
-    seconds: list[float] = []
-    with httpx.Client() as client:
-        for _ in range(count):
-            began = time.monotonic()
-            assert client.get(nginx.url()).status_code == 200
-            seconds.append(time.monotonic() - began)
-    return seconds
-
-
-def dropped(nginx: Nginx) -> int:
-    """The last count of dropped spans in the log."""
-    counts = re.findall(r"\[notice\].* OTel dropped records: (\d+)", nginx.log())
-    return int(counts[-1]) if counts else 0
 
 
 def test_a_full_batch_goes_with_the_span_after_it_and_the_rest_at_the_end(start: Start, receiver: Receiver) -> None:
@@ -105,7 +84,7 @@ def test_a_reload_brings_new_settings(start: Start, receiver: Receiver) -> None:
 
 @pytest.fixture
 def tls_receiver(certificates: Path) -> Generator[Receiver]:
-    """A receiver at localhost whose authority is in `ca.crt`."""
+    """Runs a receiver at localhost whose authority is in `ca.crt`."""
     pair = ((certificates / "localhost.key").read_bytes(), (certificates / "localhost.crt").read_bytes())
     made = Receiver(credentials=grpc.ssl_server_credentials([pair]))
     yield made
@@ -131,145 +110,6 @@ def test_tls_demands_a_trusted_certificate(
         assert tls_receiver.spans == []
 
 
-def test_a_receiver_that_is_down_costs_the_spans_but_no_request_and_is_found_again(
-    start: Start, receiver: Receiver
-) -> None:
-    nginx = start()
-    up = statistics.median(requests(nginx, 200))
-    receiver.many(200)
-    receiver.stop()
-    down = statistics.median(requests(nginx, 200))
-    wait_for("the failure", lambda: re.search(r"\[error\].*OTel export failure: .*Connection refused", nginx.log()))
-    assert down < 3 * up + 0.001
-
-    receiver.start()
-
-    def arrives() -> bool:
-        nginx.get("/again")
-        return any(span.attributes["http.target"] == "/again" for span in receiver.spans)
-
-    wait_for("a span after the outage", arrives)
-
-
-@dataclass
-class Stream:
-    """Twenty requests a second, each with its number, from one client."""
-
-    nginx: Nginx
-    receiver: Receiver
-    sent: dict[str, float] = field(default_factory=dict[str, float])
-    """The moment of each target's request."""
-
-    def __post_init__(self) -> None:
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        with httpx.Client() as client:
-            while not self._end.wait(0.05):
-                target = f"/{len(self.sent)}"
-                self.sent[target] = time.monotonic()
-                assert client.get(self.nginx.url(target)).status_code == 200
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def found(self) -> set[str]:
-        """The targets of the spans that have arrived."""
-        return {span.attributes["http.target"] for span in self.receiver.spans}
-
-    def arrives_after(self, moment: float) -> bool:
-        """Whether a span of a request after that moment has arrived."""
-        return any(self.sent[target] > moment for target in self.found())
-
-    def lost(self) -> list[float]:
-        """The moments of the requests whose spans never arrived."""
-        found = self.found()
-        return [moment for target, moment in self.sent.items() if target not in found]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "earliest", "latest"),
-    [(2, 0.1, 1.0), (12, 0.5, 6.9)],
-    ids=["away for 2 s", "away for 12 s"],
-)
-def test_after_a_receiver_s_return_exports_fail_until_grpc_dials_again(
-    start: Start, receiver: Receiver, seconds: float, earliest: float, latest: float
-) -> None:
-    # Dials are due at 1, 2.6 ± 0.3, 5.2 ± 0.8, 9.3 ± 1.6 and 15.8 ± 3 s: until 0.6 s and 5 s after the return, when it
-    # was measured with the official module.
-    slack = 1.0
-    nginx = start()
-    with Stream(nginx, receiver) as stream:
-        receiver.many(10)
-        gone = time.monotonic()
-        receiver.stop()
-        time.sleep(seconds)  # The length of the absence is what is tested.
-        receiver.start()
-        back = time.monotonic()
-        wait_for("a span of a request after the return", lambda: stream.arrives_after(back), seconds=20)
-        again = time.monotonic()
-    nginx.stop()
-    lost = stream.lost()
-    assert earliest < lost[-1] - back < latest + slack
-    # Nothing is held for a receiver that refuses: the rest is what was sent between its end and the last failure.
-    meanwhile = [moment for moment in stream.sent.values() if gone + 0.1 < moment < lost[-1]]
-    assert set(meanwhile) <= set(lost)
-    assert not [moment for moment in lost if moment < gone - 0.2 or moment > again]
-    failures = re.findall(r"\[error\].*OTel export failure: (.*)", nginx.log())
-    assert any("failed to connect to all addresses" in each and "Connection refused" in each for each in failures)
-    assert dropped(nginx) == 0
-
-
-def test_an_nginx_that_starts_before_its_receiver_loses_its_first_spans(start: Start, receiver: Receiver) -> None:
-    receiver.stop()
-    nginx = start()
-    with Stream(nginx, receiver) as stream:
-        wait_for("the failure", lambda: "OTel export failure" in nginx.log())
-        receiver.start()
-        wait_for("a span", lambda: receiver.spans)
-    nginx.stop()
-    lost, began = stream.lost(), min(stream.sent.values())
-    assert lost[0] == began
-    # The dials are at 0, 1 and 2.6 ± 0.3 s, and the receiver was there before the third.
-    assert lost[-1] - began < 4
-
-
-def test_a_port_that_accepts_and_closes_is_a_failure_that_is_waited_after(stopped_nginx: Nginx) -> None:
-    # A balancer without a receiver behind it: a connection is one only after its HTTP/2 settings.
-    accepted: list[float] = []
-    with socket.create_server(("127.0.0.1", free_port())) as server:
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    server.accept()[0].close()
-                    accepted.append(time.monotonic())
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        stopped_nginx.write(
-            f"otel_exporter {{ endpoint 127.0.0.1:{server.getsockname()[1]}; interval 50ms; }} otel_trace on;"
-            f" server {{ listen 127.0.0.1:{stopped_nginx.port}; location / {{ return 200; }} }}"
-        )
-        stopped_nginx.start()
-
-        def dialled() -> bool:
-            stopped_nginx.get()
-            return len(accepted) >= 3
-
-        wait_for("three connections", dialled)
-        server.shutdown(socket.SHUT_RDWR)
-    thread.join()
-    assert accepted[1] - accepted[0] > 0.9
-    assert accepted[2] - accepted[1] > 1.2
-
-
 def test_each_interval_s_batch_takes_a_slot_full_or_not(start: Start, receiver: Receiver) -> None:
     nginx = start(exporter="batch_size 512; batch_count 4;", interval="100ms")
     receiver.go_on.clear()
@@ -278,7 +118,7 @@ def test_each_interval_s_batch_takes_a_slot_full_or_not(start: Start, receiver: 
         requests(nginx, 1)
         return dropped(nginx) > 0
 
-    # 2048 spans would fit, if they came at once.
+    # 2048 spans would fit if they came at once.
     wait_for("a drop", drops)
     receiver.go_on.set()
     nginx.stop()
@@ -293,7 +133,7 @@ def test_a_receiver_that_hangs_fills_the_buffer_and_every_drop_is_counted(start:
     kept = 5 * 4
 
     def all_counted() -> bool:
-        # The notice comes once a second at most, with the next span that is dropped.
+        # The notice comes with a dropped span, and at most once a second.
         nonlocal sent
         if dropped(nginx) == sent - kept:
             return True
@@ -314,7 +154,7 @@ def test_each_interval_takes_a_slot_of_the_buffer_however_few_spans_it_has(
     receiver.go_on.clear()
     for _ in range(30):
         nginx.get()
-        # Two intervals: the next span is in another batch.
+        # Two intervals, so that the next span is in another batch.
         time.sleep(0.04)
     if are_enough:
         receiver.go_on.set()
@@ -377,7 +217,7 @@ def test_reloads_under_load_lose_no_span(start: Start, receiver: Receiver) -> No
     def load() -> None:
         nonlocal answered
         while not stop.is_set():
-            # A connection each: one that is kept may be closed by the worker that ends.
+            # One connection for each: the worker that ends may close one that is kept.
             if httpx.get(nginx.url()).status_code == 200:
                 with lock:
                     answered += 1

@@ -1,4 +1,4 @@
-"""The stand-in for what NGINX Plus adds: it refuses to start where NGINX Plus is documented to."""
+"""Tests the stand-in for what NGINX Plus adds: it refuses to start in the cases that Plus' documentation names."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ import pytest
 from lab.build.builder import build
 from lab.build.targets import NGINX_PLUS
 from lab.progress import Progress
-from tests.module.conftest import Nginx
+from tests.module.nginx import Nginx
 from tests.otlp import free_port
 
 DAY = 24 * 3600
@@ -23,7 +23,7 @@ def token(until: float) -> str:
 
 @pytest.fixture
 def plus(nginx_build: Path, tmp_path: Path) -> Nginx:
-    """A configuration without `mgmt`, of the NGINX with the stand-in."""
+    """Returns the NGINX with the stand-in, with a configuration without `mgmt`."""
     build([NGINX_PLUS], Progress())
     return Nginx(NGINX_PLUS.folder, tmp_path, free_port())
 

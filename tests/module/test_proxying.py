@@ -1,12 +1,9 @@
-"""What upstreams get, and which of them NGINX reaches: the program's own documents in a real NGINX."""
+"""Tests what upstreams get from NGINX, with the program's own documents in a real NGINX."""
 
 import json
 import re
 import socket
 import ssl
-import time
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,218 +11,11 @@ import httpx
 import pytest
 
 from lab.cluster.certificates import Authority
-from tests.module.conftest import Nginx
-from tests.module.upstream import Application, Dns, proxying, raw, resolved
-from tests.otlp import Receiver, free_port
+from tests.module.conftest import StartApplication
+from tests.module.nginx import Nginx
+from tests.module.upstream import head, proxying, raw, seen
+from tests.otlp import Receiver
 from tests.waiting import wait_for
-
-Start = Callable[..., Application]
-
-
-@pytest.fixture
-def nginx(nginx_build: Path, tmp_path: Path) -> Nginx:
-    """An NGINX that is not running."""
-    return Nginx(nginx_build, tmp_path, free_port())
-
-
-@pytest.fixture
-def application() -> Generator[Start]:
-    """Starts applications, and ends them with the test."""
-    started: list[Application] = []
-
-    def start(**changed: Any) -> Application:
-        started.append(Application(**changed))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.stop()
-
-
-@pytest.fixture
-def dns() -> Generator[Dns]:
-    """A nameserver without names."""
-    made = Dns({})
-    yield made
-    made.stop()
-
-
-def seen(answer: httpx.Response) -> dict[str, list[str]]:
-    """The headers that the application got, by their names in lower case."""
-    assert answer.status_code == 200, answer.text
-    headers: dict[str, list[str]] = {}
-    for line in answer.json()["head"][1:]:
-        name, _, value = line.partition(": ")
-        headers.setdefault(name.lower(), []).append(value)
-    return headers
-
-
-def head(answer: bytes) -> list[str]:
-    """The lines that the application got, of an answer as it came."""
-    return json.loads(answer.partition(b"\r\n\r\n")[2])["head"]
-
-
-HEADLESS = {"service": "web", "namespace": "shop"}
-
-
-def test_pods_behind_a_name_are_followed_while_nginx_runs(
-    nginx: Nginx, application: Start, receiver: Receiver, dns: Dns
-) -> None:
-    old = application(address="127.0.0.2")
-    name = "web.shop.svc.lab.test"
-    dns.names[name] = [old.address]
-    routes = [{"path": "/", "upstream": HEADLESS | {"port": old.port}}]
-    with proxying(nginx, {"routes": routes}, receiver_port=receiver.port, dns=dns):
-        wait_for("the first pod", lambda: nginx.get().status_code == 200)
-        new = application(address="127.0.0.3", port=old.port)
-        dns.names[name] = [new.address]
-        # The old one goes on for as long as a pod's end takes: nothing fails.
-        moved = time.monotonic()
-        while time.monotonic() - moved < 5:
-            assert nginx.get().status_code == 200
-        old.stop()
-        answers = [httpx.post(nginx.url(), content="order") for _ in range(50)]
-    assert {(answer.status_code, answer.json()["by"]) for answer in answers} == {(200, new.address)}
-    assert dns.asked == {name}
-
-
-def test_a_name_that_is_not_there_yet_fails_its_own_route_alone_until_it_is(
-    nginx: Nginx, application: Start, receiver: Receiver, dns: Dns
-) -> None:
-    one = application()
-    routes: list[dict[str, Any]] = [
-        {"path": "/", "upstream": one.host},
-        {"path": "/later/", "upstream": HEADLESS | {"port": one.port}},
-    ]
-    with proxying(nginx, {"routes": routes}, receiver_port=receiver.port, dns=dns):
-        assert nginx.get("/later/").status_code == 502
-        assert nginx.get("/").status_code == 200
-        dns.names["web.shop.svc.lab.test"] = ["127.0.0.1"]
-        wait_for("the name", lambda: nginx.get("/later/").status_code == 200)
-
-
-def test_a_dead_pod_among_others_costs_no_request(
-    nginx: Nginx, application: Start, receiver: Receiver, dns: Dns
-) -> None:
-    alive = application(address="127.0.0.2")
-    dns.names["web.shop.svc.lab.test"] = [alive.address, "127.0.0.3"]
-    routes = [{"path": "/", "upstream": HEADLESS | {"port": alive.port}}]
-    with proxying(nginx, {"routes": routes}, receiver_port=receiver.port, dns=dns):
-        wait_for("the name", lambda: nginx.get().status_code == 200)
-        # Also a POST: no byte of it was sent on the connection that was refused.
-        assert {httpx.post(nginx.url(), content="order").status_code for _ in range(20)} == {200}
-
-
-def test_an_application_that_is_back_is_reached_at_once(
-    nginx: Nginx, application: Start, receiver: Receiver, dns: Dns
-) -> None:
-    first = application(address="127.0.0.2")
-    dns.names["web.shop.svc.lab.test"] = [first.address, "127.0.0.3"]
-    routes = [{"path": "/", "upstream": HEADLESS | {"port": first.port}}]
-    with proxying(nginx, {"routes": routes}, receiver_port=receiver.port, dns=dns):
-        wait_for("the name", lambda: nginx.get().status_code == 200)
-        first.stop()
-        wait_for("the end of both", lambda: nginx.get().status_code == 502)
-        application(address="127.0.0.2", port=first.port)
-        # NGINX's own time is 10 s.
-        wait_for("the first one", lambda: nginx.get().status_code == 200, seconds=5)
-
-
-@pytest.mark.parametrize(
-    ("upstream", "asked"),
-    [
-        ({"service": "own", "port": 80}, "own.tracing.svc.lab.test"),
-        ("own:80", "own.tracing.svc.lab.test"),
-        ("Web.Shop.svc:80", "web.shop.svc.lab.test"),
-        ("web-0.web.shop.svc:80", "web-0.web.shop.svc.lab.test"),
-        ("web.shop.svc.cluster.local:80", "web.shop.svc.cluster.local"),
-        ("api.vendor.example:80", "api.vendor.example"),
-        ("vendor.example.:80", "vendor.example"),
-        ("vendor.com:80", "vendor.com"),
-    ],
-)
-def test_each_name_is_looked_up_whole(nginx: Nginx, receiver: Receiver, dns: Dns, upstream: object, asked: str) -> None:
-    with proxying(nginx, {"routes": [{"path": "/", "upstream": upstream}]}, receiver_port=receiver.port, dns=dns):
-        wait_for("a query", lambda: dns.asked)
-    assert dns.asked == {asked}
-
-
-TEMPLATE = "    resolver NAMESERVERS valid=2s;\n    server a.b.svc.CLUSTER_DOMAIN:80 resolve; # \\n %s `x` $y\n"
-
-
-@pytest.mark.parametrize(
-    ("resolv_conf", "pod_ips", "resolver", "domain"),
-    [
-        ("search a.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n",
-         "10.0.0.7", "10.96.0.10 ipv6=off", "cluster.local"),
-        ("nameserver fd00::a\nsearch a.svc.corp.example svc.corp.example corp.example", "fd00::7",
-         "[fd00::a] ipv4=off", "corp.example"),
-        ("# a comment\n\nnameserver\t169.254.20.10\nnameserver fd00::a\nnameserver fe80::1%eth0\n", "10.0.0.7,fd00::7",
-         "169.254.20.10 [fd00::a]", "cluster.local"),
-        ("search a.svc.ocp.lan. svc.ocp.lan. ocp.lan.\nnameserver 172.30.0.10 \n", "10.0.0.7",
-         "172.30.0.10 ipv6=off", "ocp.lan"),
-    ],
-)  # fmt: skip
-def test_a_pod_s_resolv_conf_tells_nameservers_families_and_the_cluster_s_domain(
-    tmp_path: Path, resolv_conf: str, pod_ips: str, resolver: str, domain: str
-) -> None:
-    assert resolved(tmp_path, TEMPLATE, resolv_conf, pod_ips) == TEMPLATE.replace("NAMESERVERS", resolver).replace(
-        "CLUSTER_DOMAIN", domain
-    )
-
-
-def test_nginx_uses_no_connection_that_the_application_may_be_closing(
-    nginx: Nginx, application: Start, receiver: Receiver
-) -> None:
-    # As Gunicorn, the first of the usual ones to do so.
-    one = application(idle=2)
-    routes = [{"path": "/", "upstream": one.host}]
-
-    def posts(count: int, keepalive: dict[str, str]) -> list[int]:
-        values = {"routes": routes, "upstreamKeepalive": keepalive}
-        with (
-            proxying(nginx, values, receiver_port=receiver.port),
-            httpx.Client() as client,
-            ThreadPoolExecutor(count) as pool,
-        ):
-
-            def post(_: int) -> int:
-                return client.post(nginx.url(), content="order").status_code
-
-            statuses = list(pool.map(post, range(count)))
-            for pause in (0.5, 1.05, 2.05, 2.5):
-                # What is tested: that much time between two requests.
-                time.sleep(pause)
-                statuses += pool.map(post, range(count))
-            return statuses
-
-    assert set(posts(20, {})) == {200}
-    assert 502 in posts(20, {"idle": "1m"}), "the application would show it"
-
-
-def test_connections_are_kept_for_requests_that_follow_each_other(
-    nginx: Nginx, application: Start, receiver: Receiver
-) -> None:
-    one = application()
-    with (
-        proxying(nginx, {"routes": [{"path": "/", "upstream": one.host}]}, receiver_port=receiver.port),
-        httpx.Client() as client,
-    ):
-        for _ in range(50):
-            assert "connection" not in seen(client.get(nginx.url()))
-    # One for each worker.
-    assert one.connections <= 2
-
-
-def test_a_request_without_a_body_is_repeated_on_a_new_connection(
-    nginx: Nginx, application: Start, receiver: Receiver
-) -> None:
-    one = application(idle=0.3)
-    values = {"routes": [{"path": "/", "upstream": one.host}], "upstreamKeepalive": {"idle": "1m"}}
-    with proxying(nginx, values, receiver_port=receiver.port), httpx.Client() as client:
-        assert client.get(nginx.url()).status_code == 200
-        time.sleep(0.4)  # The application's limit.
-        assert client.get(nginx.url()).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -241,7 +31,7 @@ def test_a_request_without_a_body_is_repeated_on_a_new_connection(
     ],
 )
 def test_upstreams_get_the_host_and_port_that_the_client_asked_for(
-    nginx: Nginx, application: Start, receiver: Receiver, request_head: str, authority: tuple[str, str]
+    nginx: Nginx, application: StartApplication, receiver: Receiver, request_head: str, authority: tuple[str, str]
 ) -> None:
     one = application()
     with proxying(nginx, {"routes": [{"path": "/", "upstream": one.host}]}, receiver_port=receiver.port):
@@ -268,7 +58,7 @@ def forwarded(headers: dict[str, list[str]]) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("trusted", [None, {"addresses": ["192.0.2.0/24"]}])
 def test_what_a_client_says_of_itself_is_replaced(
-    nginx: Nginx, application: Start, receiver: Receiver, trusted: dict[str, Any] | None
+    nginx: Nginx, application: StartApplication, receiver: Receiver, trusted: dict[str, Any] | None
 ) -> None:
     one = application()
     values = {"routes": [{"path": "/", "upstream": one.host}], "trustedProxies": trusted}
@@ -287,13 +77,15 @@ def test_what_a_client_says_of_itself_is_replaced(
     }
 
 
-def test_what_a_trusted_proxy_says_of_its_client_is_kept(nginx: Nginx, application: Start, receiver: Receiver) -> None:
+def test_what_a_trusted_proxy_says_of_its_client_is_kept(
+    nginx: Nginx, application: StartApplication, receiver: Receiver
+) -> None:
     one = application()
     values = {
         "routes": [{"path": "/", "upstream": one.host}],
         "trustedProxies": {"addresses": ["127.0.0.1", "10.0.0.0/8"]},
     }
-    # Who came to the proxy had said something of itself, too; then a proxy of ours, and the one that is here.
+    # What the client claimed itself, then its address as the first proxy saw it, then the address of a proxy of ours.
     said = SPOOFED | {"X-Forwarded-For": "198.51.100.1, 203.0.113.9, 10.1.2.3"}
     with proxying(nginx, values, receiver_port=receiver.port) as log:
         got = seen(httpx.get(nginx.url(), headers=said))
@@ -310,7 +102,7 @@ def test_what_a_trusted_proxy_says_of_its_client_is_kept(nginx: Nginx, applicati
 
 
 def test_the_proxy_protocol_of_a_trusted_proxy_tells_the_client_s_address_and_headers_tell_nothing(
-    nginx: Nginx, application: Start, receiver: Receiver
+    nginx: Nginx, application: StartApplication, receiver: Receiver
 ) -> None:
     one = application()
     values = {
@@ -333,7 +125,9 @@ def test_the_proxy_protocol_of_a_trusted_proxy_tells_the_client_s_address_and_he
     ]
 
 
-def test_a_websocket_goes_through_on_every_proxied_route(nginx: Nginx, application: Start, receiver: Receiver) -> None:
+def test_a_websocket_goes_through_on_every_proxied_route(
+    nginx: Nginx, application: StartApplication, receiver: Receiver
+) -> None:
     one = application()
     upgrade = (
         "GET /ws HTTP/1.1\r\nHost: a.example\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n"
@@ -352,7 +146,7 @@ def test_a_websocket_goes_through_on_every_proxied_route(nginx: Nginx, applicati
 
 @pytest.mark.parametrize("protocol", ["h2c", "HTTP/2.0", "websocket, h2c"])
 def test_no_other_protocol_is_offered_to_upstreams(
-    nginx: Nginx, application: Start, receiver: Receiver, protocol: str
+    nginx: Nginx, application: StartApplication, receiver: Receiver, protocol: str
 ) -> None:
     one = application()
     with proxying(nginx, {"routes": [{"path": "/", "upstream": one.host}]}, receiver_port=receiver.port):
@@ -369,7 +163,7 @@ def context(got: dict[str, list[str]]) -> tuple[list[str], list[str]]:
 
 
 def test_the_trace_context_passes_a_route_that_is_not_traced_as_it_came(
-    nginx: Nginx, application: Start, receiver: Receiver
+    nginx: Nginx, application: StartApplication, receiver: Receiver
 ) -> None:
     one = application()
     routes: list[dict[str, Any]] = [
@@ -382,14 +176,16 @@ def test_the_trace_context_passes_a_route_that_is_not_traced_as_it_came(
         assert context(seen(httpx.get(nginx.url("/"), headers=headers))) == ([CLIENTS], [STATE])
         assert context(seen(httpx.get(nginx.url("/")))) == ([], [])
         for path in ("/told", "/sampled"):
-            # A part of the client's trace that says of itself that it is not recorded.
+            # The flags say that the client does not record this trace.
             (parent,), state = context(seen(httpx.get(nginx.url(path), headers=headers)))
             assert re.fullmatch("00-0af7651916cd43dd8448eb211c80319c-(?!b7ad6b7169203331)[0-9a-f]{16}-00", parent)
             assert state == [STATE]
     assert not receiver.spans
 
 
-def test_the_access_log_says_which_requests_were_traced(nginx: Nginx, application: Start, receiver: Receiver) -> None:
+def test_the_access_log_says_which_requests_were_traced(
+    nginx: Nginx, application: StartApplication, receiver: Receiver
+) -> None:
     one = application()
     always, never = {"ratio": 1, "parentBased": False}, {"ratio": 0, "parentBased": False}
     half = {"ratio": 0.5, "parentBased": False}
@@ -430,7 +226,7 @@ def test_the_access_log_says_which_requests_were_traced(nginx: Nginx, applicatio
         raw(nginx.port, f"{twice}Connection: close\r\n\r\n")
         wait_for("the log", lambda: len(log.read_text().splitlines()) == len(requests) + 2)
         lines = [json.loads(line) for line in log.read_text().splitlines()]
-    # NGINX has ended, and sent all that it had.
+    # NGINX has ended and sent all its spans.
     assert {type(line["traced"]) for line in lines} == {bool}
     assert {line["span_id"] for line in lines if line["traced"]} == {span.span_id for span in receiver.spans}
     paths = {line["request"].split()[1] for line in lines if line["traced"]}
@@ -439,7 +235,7 @@ def test_the_access_log_says_which_requests_were_traced(nginx: Nginx, applicatio
 
 
 def test_an_upstream_with_an_authority_of_its_own_is_shown_a_certificate(
-    nginx: Nginx, application: Start, receiver: Receiver, tmp_path: Path
+    nginx: Nginx, application: StartApplication, receiver: Receiver, tmp_path: Path
 ) -> None:
     authority = Authority.create(tmp_path / "pki")
     authority.issue("server", "server", hosts=("localhost",))
@@ -458,7 +254,7 @@ def test_an_upstream_with_an_authority_of_its_own_is_shown_a_certificate(
 
 
 def test_an_upstream_whose_authority_is_unknown_gets_nothing(
-    nginx: Nginx, application: Start, receiver: Receiver, tmp_path: Path
+    nginx: Nginx, application: StartApplication, receiver: Receiver, tmp_path: Path
 ) -> None:
     for name in ("theirs", "ours"):
         Authority.create(tmp_path / name).issue("server", "server", hosts=("localhost",))

@@ -1,4 +1,4 @@
-"""Random combinations of directives: what the preview takes, a real NGINX loads."""
+"""Tests with random combinations of directives that a real NGINX loads what the preview takes."""
 
 import getpass
 import itertools
@@ -12,11 +12,11 @@ from tools.measure.configurations.documents import CANNOT_BE_KNOWN
 from tools.measure.configurations.snippets import random_cases
 
 CASES = 600
-"""As many take some ten seconds on two cores; `make reliability` tries 10 000 configurations."""
+"""So many take some ten seconds on two cores; `make reliability` tries 10 000 configurations."""
 
 
 def complaint(case: dict[str, Any], build: Path, folder: Path) -> str | None:
-    """What NGINX says of a configuration that the preview takes; none where it is refused."""
+    """Returns NGINX' answer to a configuration that the preview takes; none if the preview refuses it."""
     settings = settings_of(case)
     if refusals(settings):
         return None
@@ -33,7 +33,7 @@ def complaint(case: dict[str, Any], build: Path, folder: Path) -> str | None:
 
 
 def is_valid(case: dict[str, Any]) -> bool:
-    """Whether each value is one, by itself."""
+    """Tells whether each value is valid by itself."""
     try:
         settings_of(case)
     except ValueError:
@@ -47,5 +47,5 @@ def test_nginx_loads_every_random_combination_that_the_preview_takes(nginx_build
     with ThreadPoolExecutor(2) as pool:
         said = list(pool.map(complaint, cases, itertools.repeat(nginx_build), folders))
     assert [complaint for complaint in said if complaint] == []
-    # The generator would be of no use if nearly all were refused.
+    # A generator whose configurations are nearly all refused would test nothing.
     assert said.count("") > CASES / 10

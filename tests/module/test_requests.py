@@ -1,4 +1,4 @@
-"""Every kind of request that NGINX serves: protocols, listeners, bodies, redirects inside NGINX, subrequests."""
+"""Tests the spans of every kind of request: protocols, listeners, bodies, redirects inside NGINX, subrequests."""
 
 import http.client
 import os
@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.module.conftest import Start, exchange
+from tests.module.conftest import Start
+from tests.module.nginx import exchange
 from tests.otlp import Receiver, free_port
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -18,7 +19,7 @@ PARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
 
 
 def upstream(port: int, does: str = 'return 200 "$http_traceparent";') -> str:
-    """An untraced server; it answers with the `traceparent` that it got: all of them, joined by commas."""
+    """Returns an untraced server that answers with every `traceparent` that it got, joined by commas."""
     return f"server {{ listen 127.0.0.1:{port}; otel_trace off; {does} }}"
 
 
@@ -29,11 +30,11 @@ def test_a_span_covers_the_time_from_the_first_byte_to_the_last(start: Start, re
         connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 100")
         seen = time.time()
-        time.sleep(0.2)  # Nothing is waited for: this is the duration that is measured.
+        time.sleep(0.2)  # The span has to measure this duration.
         connection.sendall(b"x")
         assert connection.recv(4096).startswith(b"HTTP/1.1 502")
     span = receiver.one()
-    millisecond = 0.001  # What NGINX's clock counts in.
+    millisecond = 0.001  # The resolution of NGINX's clock.
     assert began - millisecond <= span.start <= seen
     assert seen + 0.2 - millisecond <= span.start + span.seconds <= time.time()
     assert span.status == 2

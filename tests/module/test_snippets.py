@@ -1,4 +1,4 @@
-"""What people write in `extraConfig`, on a real NGINX: it does what its author means, or NGINX refuses it too."""
+"""Tests what people write in `extraConfig` on a real NGINX: it does what its author means, or NGINX refuses it too."""
 
 import getpass
 import http.client
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from settings import Settings
-from tests.module.conftest import Nginx
+from tests.module.nginx import Nginx
 from tests.otlp import Receiver, free_port
 from tests.snippets import CORPUS, Machine, settings_of
 from tests.waiting import wait_for
@@ -26,7 +26,7 @@ class Application(ThreadingHTTPServer):
     seen: list[list[tuple[str, str]]]
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """Hands a connection to the handler below."""
+        """Passes a connection to the handler below."""
         Handler(request, client_address, self)
 
 
@@ -34,10 +34,10 @@ class Handler(BaseHTTPRequestHandler):
     """Answers every method alike."""
 
     protocol_version = "HTTP/1.1"
-    server: Application  # pyright: ignore[reportIncompatibleVariableOverride] - the one that makes it
+    server: Application  # pyright: ignore[reportIncompatibleVariableOverride] - the server that makes it
 
     def answer(self) -> None:
-        """The request's first line."""
+        """Returns the request's first line."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.seen.append([(name.lower(), value) for name, value in self.headers.items()])
         body = self.requestline.encode()
@@ -50,12 +50,12 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = do_OPTIONS = answer  # noqa: N815 - the library's names
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-        """Nothing."""
+        """Logs nothing."""
 
 
 @pytest.fixture(scope="module")
 def application() -> Generator[Application]:
-    """One for all snippets."""
+    """Runs one application for all snippets."""
     server = Application(("127.0.0.1", free_port()), Handler)
     server.seen = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -65,7 +65,7 @@ def application() -> Generator[Application]:
 
 
 def nginx_of(settings: Settings, machine: Machine) -> Nginx:
-    """An NGINX with the document in its folder."""
+    """Returns an NGINX with the document in its folder."""
     machine.lay_out()
     text = machine.nginx_conf(settings)
     head = f"daemon off;\nuser {getpass.getuser()};\n" if os.geteuid() == 0 else "daemon off;\n"
@@ -74,7 +74,7 @@ def nginx_of(settings: Settings, machine: Machine) -> Nginx:
 
 
 def answer_to(request: dict[str, Any], port: int) -> tuple[int, str, dict[str, str]]:
-    """Status, body and headers."""
+    """Returns status, body and headers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     if "proxyProtocol" in request:
         connection.sock = socket.create_connection(("127.0.0.1", port), timeout=10)
@@ -83,7 +83,7 @@ def answer_to(request: dict[str, Any], port: int) -> tuple[int, str, dict[str, s
     connection.request(request.get("method", "GET"), request["path"], body=request.get("content"), headers=headers)
     answer = connection.getresponse()
     body = answer.read().decode(errors="replace")
-    # Several of one name as one, as HTTP has it.
+    # Joins several headers of one name, as HTTP does.
     named = {name.lower(): ", ".join(answer.msg.get_all(name) or ()) for name, _ in answer.getheaders()}
     connection.close()
     return answer.status, body, named
@@ -134,12 +134,12 @@ def check_span(request: dict[str, Any], receiver: Receiver, machine: Machine) ->
 
 
 def wait_for_quiet(receiver: Receiver) -> None:
-    """Longer than the interval in which spans are sent, ten times."""
+    """Waits for ten times the interval in which spans are sent."""
     threading.Event().wait(0.2)
 
 
 def check_log(request: dict[str, Any], file: Path) -> None:
-    """A line is written within 100 ms."""
+    """Waits until the log is written, which takes up to 100 ms."""
     if "log" in request:
         wait_for(f"{request['log']} in the log", lambda: file.exists() and request["log"] in file.read_text())
     if "not_log" in request:

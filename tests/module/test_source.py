@@ -1,4 +1,4 @@
-"""The module's own source: formatting, lints, and the tests of what needs no NGINX."""
+"""Tests the module's own source: formatting, lints, and its tests that need no NGINX."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.build.targets import CARGO_TARGET, NGINX
+from lab.build.nginx import CARGO_TARGET, NGINX
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,16 @@
-"""What a request's span says, and where its context comes from."""
+"""Tests the content of a request's span, and the source of its context."""
 
 import re
 import subprocess
 import threading
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import grpc
 import httpx
 import pytest
 
-from tests.module.conftest import Nginx, Start, exchange
+from tests.module.conftest import Start
 from tests.otlp import Receiver, free_port
 from tests.waiting import wait_for
 
@@ -23,7 +21,7 @@ PARENT = f"00-{TRACE_ID}-{PARENT_ID}-01"
 
 @pytest.fixture
 def upstream() -> Generator[tuple[int, list[list[tuple[str, str]]]]]:
-    """An application behind NGINX: its port, and the headers of each request that it got."""
+    """Runs an application behind NGINX; returns its port, and the headers of each request that it got."""
     seen: list[list[tuple[str, str]]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -161,7 +159,7 @@ def test_the_four_context_modes(  # noqa: PLR0917 - two of them are the case's
     assert span.trace_state == ("vendor=1" if extracts else "")
     expected = f"00-{span.trace_id}-{span.span_id}-01" if injects else PARENT
     assert sent["traceparent"] == expected
-    # A state that belongs to another trace is not sent on.
+    # A `tracestate` of another trace is not sent on.
     assert sent["tracestate"] == ("" if mode == "inject" else "vendor=1")
 
 
@@ -205,7 +203,7 @@ def test_a_traceparent_that_is_none_starts_a_new_trace(start: Start, receiver: R
 
 
 def test_a_trace_of_zeros_is_a_new_trace_whose_parent_is_kept(start: Start, receiver: Receiver) -> None:
-    # As with the official module, which looks at each of the two alone.
+    # As in the official module, which checks each of the two by itself.
     header = f"00-{'0' * 32}-{PARENT_ID}-01"
     start("otel_trace_context extract; location / { return 200; }").get(traceparent=header)
     assert receiver.one().trace_id not in {TRACE_ID, "0" * 32}
@@ -279,52 +277,3 @@ def test_a_subrequest_has_no_span_of_its_own(start: Start, receiver: Receiver) -
     )
     assert nginx.get("/page").status_code == 200
     assert receiver.one().attributes["http.target"] == "/page"
-
-
-@pytest.fixture
-def raw_receiver() -> Generator[tuple[int, list[bytes]]]:
-    """A receiver that keeps exports as they came: its port, and what it has got."""
-    got: list[bytes] = []
-
-    def export(message: bytes, _: grpc.ServicerContext) -> bytes:
-        got.append(message)
-        return b""
-
-    server = grpc.server(ThreadPoolExecutor(1))
-    handler = grpc.method_handlers_generic_handler(
-        "opentelemetry.proto.collector.trace.v1.TraceService",
-        {"Export": grpc.unary_unary_rpc_method_handler(export)},
-    )
-    server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield port, got
-    server.stop(None).wait()
-
-
-def test_text_that_is_not_utf_8_is_sent_as_it_is(stopped_nginx: Nginx, raw_receiver: tuple[int, list[bytes]]) -> None:
-    port, got = raw_receiver
-    stopped_nginx.write(
-        f"otel_exporter {{ endpoint 127.0.0.1:{port}; interval 50ms; }} otel_trace on; otel_span_attr sent $http_sent;"
-        f" server {{ listen 127.0.0.1:{stopped_nginx.port}; location / {{ return 200; }} }}"
-    )
-    stopped_nginx.start()
-    head = b"GET /\xff HTTP/1.1\r\nHost: a\r\nUser-Agent: \xfe\r\nSent: \xfd\r\nConnection: close\r\n\r\n"
-    assert exchange(stopped_nginx.port, head).startswith(b"HTTP/1.1 200")
-    wait_for("an export", lambda: got)
-    # A string's length goes before it.
-    assert [text in got[0] for text in (b"\x02/\xff", b"\x01\xfe", b"\x01\xfd")] == [True] * 3
-
-
-def test_a_strict_receiver_refuses_the_whole_batch_with_text_that_is_not_utf_8(
-    start: Start, receiver: Receiver
-) -> None:
-    nginx = start(exporter="batch_size 2; batch_count 10;", interval="1h")
-    nginx.get("/in-the-same-batch")
-    assert exchange(nginx.port, b"GET /\xff HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").startswith(
-        b"HTTP/1.1 200"
-    )
-    nginx.get("/in-the-next")
-    nginx.stop()
-    assert [span.attributes["http.target"] for span in receiver.spans] == ["/in-the-next"]
-    assert nginx.log().count("OTel export failure") == 1

@@ -1,6 +1,6 @@
-"""Any text in the configuration: refused with a message, or read by NGINX as it was written.
+"""Tests that any text in the configuration is refused with a message, or read by NGINX as it was written.
 
-The NGINX is the lab's with its stand-in module. Whether text is intact is seen from outside: in answers, in the
+The NGINX is the lab's with its stand-in module. The tests see from outside whether text is intact: in answers, in the
 attributes of spans, in the headers of an export.
 """
 
@@ -24,10 +24,10 @@ from settings.headers import HeaderValue
 from settings.nginx_syntax import FAMILIES, VARIABLES, snippet
 from settings.routes import Path as RoutePath
 from settings.types import LiteralText, TemplateText
-from tests.module.conftest import Nginx
+from tests.module.nginx import Nginx
 from tests.otlp import Receiver, free_port
 
-# Mostly what means something to NGINX, HTTP or YAML.
+# Mostly characters with a meaning to NGINX, HTTP or YAML.
 TEXT = st.text(
     st.one_of(
         st.sampled_from(list("\"'\\$;{}#~=^*@ \t\r\n\0%?&/.<>()[]|")),
@@ -42,7 +42,7 @@ TEXT = st.text(
 
 
 def taken(kind: Any, texts: list[str]) -> list[str]:
-    """The texts that a kind of setting takes; of each other one something must be said."""
+    """The texts that one type of setting takes; each other text must be refused with a message."""
     found: list[str] = []
     for text in dict.fromkeys(texts):
         try:
@@ -58,7 +58,7 @@ def taken(kind: Any, texts: list[str]) -> list[str]:
 def served(
     nginx: Nginx, receiver: Receiver, values: dict[str, Any], folder: Path, *, headers: dict[str, str]
 ) -> Generator[None]:
-    """NGINX with the program's own nginx.conf, in a folder and on a port of its own."""
+    """NGINX with the program's own nginx.conf, in its own folder and on its own port."""
     exporter = {"endpoint": f"127.0.0.1:{receiver.port}", "headers": headers, "interval": "10ms"}
     made = NginxSettings.model_validate(values | {"exporter": exporter})
     block = exporter_conf(made.exporter, endpoint=str(made.exporter.endpoint))
@@ -100,7 +100,7 @@ def test_any_text_is_refused_or_read_as_it_was_written(
     receiver = Receiver()
     folder = tmp_path_factory.mktemp("text")
     nginx = Nginx(nginx_build, folder, free_port())
-    # A `$` that is taken begins a variable.
+    # Each `$` that is taken begins a variable.
     templates = [text for text in taken(TemplateText, bodies) if "$" not in text] or ["plain"]
     literals = taken(LiteralText, names)
     routes: list[dict[str, Any]] = [
@@ -114,7 +114,7 @@ def test_any_text_is_refused_or_read_as_it_was_written(
         "serviceName": literals[0] if literals else "nginx",
     }
     headers = {"x-text": header} if taken(HeaderValue, [header]) else {}
-    # A block of its own, which the program includes only where there are headers.
+    # The program includes this block only if there are headers.
     with served(nginx, receiver, values, folder, headers=headers | {"x-always": "there"}):
         for route in routes:
             connection = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=5)
@@ -133,22 +133,16 @@ def test_any_text_is_refused_or_read_as_it_was_written(
         assert {name: metadata[name] for name in headers} == headers
 
 
-@pytest.fixture
-def unused(tmp_path: Path, nginx_build: Path) -> Nginx:
-    """An NGINX that is not running."""
-    return Nginx(nginx_build, tmp_path, free_port())
-
-
-def test_a_redirect_to_a_path_names_no_port(unused: Nginx, receiver: Receiver) -> None:
-    (unused.folder / "files" / "folder").mkdir(parents=True)
+def test_a_redirect_to_a_path_names_no_port(nginx: Nginx, receiver: Receiver) -> None:
+    (nginx.folder / "files" / "folder").mkdir(parents=True)
     routes: list[dict[str, Any]] = [
         {"path": "/", "root": "/tmp/files"},  # noqa: S108 - what `served` puts the folder in place of
         {"path": "/old", "return": {"status": 301, "location": "/new/?from=$uri"}},
     ]
-    with served(unused, receiver, {"routes": routes}, unused.folder, headers={"x-always": "there"}):
-        # The pods' port, which clients never see, would be in both.
-        assert httpx.get(unused.url("/folder")).headers["location"] == "/folder/"
-        assert httpx.get(unused.url("/old")).headers["location"] == "/new/?from=/old"
+    with served(nginx, receiver, {"routes": routes}, nginx.folder, headers={"x-always": "there"}):
+        # Both would contain the pods' port, which clients never see.
+        assert httpx.get(nginx.url("/folder")).headers["location"] == "/folder/"
+        assert httpx.get(nginx.url("/old")).headers["location"] == "/new/?from=/old"
 
 
 def test_nginx_knows_every_variable_that_is_taken(stopped_nginx: Nginx) -> None:
@@ -170,15 +164,15 @@ def test_nginx_knows_every_variable_that_is_taken(stopped_nginx: Nginx) -> None:
         max_size=10,
     )
 )
-def test_directives_that_are_taken_end_in_their_block(unused: Nginx, parts: list[str]) -> None:
+def test_directives_that_are_taken_end_in_their_block(nginx: Nginx, parts: list[str]) -> None:
     text = "".join(parts)
     try:
         snippet(text)
     except ValueError:
         return
-    # What comes after them is read as what it is: NGINX refuses it by name, unless it refuses the directives.
-    unused.write(f"otel_exporter {{ endpoint a:1; }} server {{ location / {{\n{text}\n}} }} the_end;")
-    said = unused.test()
+    # NGINX reads what follows as it is written, and refuses it by name, unless it already refused the directives.
+    nginx.write(f"otel_exporter {{ endpoint a:1; }} server {{ location / {{\n{text}\n}} }} the_end;")
+    said = nginx.test()
     unknown = 'unknown directive "the_end"'
     assert said == unknown or "the_end" not in said.replace(unknown, ""), (text, said)
     assert not re.search('unexpected end of file|unexpected "}"|too long parameter', said), (text, said)

@@ -1,4 +1,4 @@
-"""What stands around NGINX in the tests of proxying: applications, their DNS, the program's documents."""
+"""Provides the surroundings of NGINX in the tests of proxying: applications, their DNS, the program's documents."""
 
 import contextlib
 import json
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from components.documents.nginx import (
     RESOLVE_FILE,
     UPSTREAMS_FILE,
@@ -24,7 +26,7 @@ from components.documents.nginx import (
     upstreams_conf,
 )
 from settings import NginxSettings
-from tests.module.conftest import Nginx
+from tests.module.nginx import Nginx
 from tests.otlp import free_port
 
 POD_IPS = "127.0.0.1"
@@ -51,11 +53,11 @@ class Application:
 
     @property
     def host(self) -> str:
-        """Its address and port."""
+        """Returns its address and port."""
         return f"{self.address}:{self.port}"
 
     def stop(self) -> None:
-        """Closes everything."""
+        """Closes the listener and all connections."""
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
@@ -106,7 +108,7 @@ class Application:
 
 @dataclass
 class Dns:
-    """A nameserver that knows some names; of others it says that there are none."""
+    """A nameserver that knows some names, and answers for others that they do not exist."""
 
     names: dict[str, list[str]]
     port: int = field(default_factory=free_port)
@@ -119,7 +121,7 @@ class Dns:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def stop(self) -> None:
-        """Answers no more."""
+        """Stops to answer."""
         self._ended = True
 
     def _serve(self) -> None:
@@ -141,7 +143,7 @@ class Dns:
         self.asked.add(name)
         found = self.names.get(name)
         addresses = (found or []) if is_four else []
-        # Long valid by itself.
+        # Valid for an hour: NGINX has to ask again long before.
         records = b"".join(
             b"\xc0\x0c\0\1\0\1" + (3600).to_bytes(4, "big") + b"\0\4" + socket.inet_aton(address)
             for address in addresses
@@ -151,7 +153,7 @@ class Dns:
 
 
 def resolved(folder: Path, template: str, resolv_conf: str, pod_ips: str = POD_IPS) -> str:
-    """What a pod makes of the upstreams' template when it starts."""
+    """Returns what a pod makes of the upstreams' template when it starts."""
     for name, text in {RESOLVE_FILE: resolve_script(), "template": template, "resolv.conf": resolv_conf}.items():
         (folder / name).write_text(text)
     command = ["/bin/sh", RESOLVE_FILE, "resolv.conf", "template", "target"]
@@ -164,7 +166,7 @@ def resolved(folder: Path, template: str, resolv_conf: str, pod_ips: str = POD_I
 def proxying(
     nginx: Nginx, values: dict[str, Any], *, receiver_port: int, dns: Dns | None = None, namespace: str = "tracing"
 ) -> Generator[Path]:
-    """NGINX with the program's documents; gives the file of its access log."""
+    """Runs an NGINX with the program's documents; yields the file of its access log."""
     folder = nginx.folder
     exporter = {"endpoint": f"127.0.0.1:{receiver_port}", "interval": "10ms"}
     made = NginxSettings.model_validate(values | {"exporter": exporter})
@@ -204,10 +206,25 @@ def proxying(
 
 
 def raw(port: int, request: str) -> bytes:
-    """All that comes back for some bytes, until NGINX ends the connection."""
+    """Returns the whole answer to some bytes, until NGINX ends the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(request.encode())
         received = b""
         while piece := connection.recv(65536):
             received += piece
     return received
+
+
+def seen(answer: httpx.Response) -> dict[str, list[str]]:
+    """Returns the headers that the application got, by their names in lower case."""
+    assert answer.status_code == 200, answer.text
+    headers: dict[str, list[str]] = {}
+    for line in answer.json()["head"][1:]:
+        name, _, value = line.partition(": ")
+        headers.setdefault(name.lower(), []).append(value)
+    return headers
+
+
+def head(answer: bytes) -> list[str]:
+    """Returns the lines that the application got, from its raw answer."""
+    return json.loads(answer.partition(b"\r\n\r\n")[2])["head"]

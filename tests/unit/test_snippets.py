@@ -1,16 +1,17 @@
-"""What people write in `extraConfig`, checked before anything is created, and merged into nginx.conf."""
+"""Tests the checks of what people write in `extraConfig`, and how it is merged into nginx.conf."""
 
 import json
 from typing import Any
 
 import pytest
 
-from components.documents.nginx import API_PORT, HEALTH_PORT, HTTP_PORT, nginx_conf
+from components.documents.nginx import nginx_conf
 from settings import Settings
 from settings.nginx_syntax import snippet
 from settings.nginx_tree import Directive, comments, parse
-from settings.snippet_egress import egress_warnings
-from settings.snippet_rules import PORT, PORT_OF_API, PORT_OF_PROBES, SNIPPET_RULES, snippet_warnings
+from settings.snippets.egress import egress_warnings
+from settings.snippets.rules import SNIPPET_RULES
+from settings.snippets.warnings import snippet_warnings
 from tests.snippets import CORPUS, refusals, settings_of
 from tests.unit.test_bad_input import refusal, run_config_command
 
@@ -26,7 +27,7 @@ def rendered(**nginx: Any) -> str:
 
 
 def block(text: str, *names: str) -> list[str]:
-    """The directives of a block, as `name argument …`, by the names of the blocks that lead to it."""
+    """Returns the directives of a block, as `name argument …`, by the names of the blocks that lead to it."""
     inside = parse(text)
     for name in names:
         inside = next(
@@ -81,7 +82,7 @@ def test_a_snippet_in_a_key_that_is_a_secret_is_not_shown() -> None:
 
 
 def test_every_directive_and_header_of_ours_can_be_replaced() -> None:
-    """Whatever the template writes in a block: said again in a snippet, it is there once."""
+    """A directive of the template that a snippet repeats is there once."""
     routes = [
         PROXIED,
         {"path": "/tls/", "upstream": "https://api.example:443"},
@@ -154,18 +155,14 @@ def test_directives_of_an_image_that_is_not_known_are_taken() -> None:
     assert refusals(Settings.model_validate({"nginx": nginx})) == []
 
 
-def test_the_rules_know_the_ports_of_the_document() -> None:
-    assert (PORT, PORT_OF_PROBES, PORT_OF_API) == (HTTP_PORT, HEALTH_PORT, API_PORT)
-
-
 def test_a_port_that_no_service_has_is_warned_of() -> None:
     def warnings(server: str) -> list[str]:
         return list(snippet_warnings(Settings.model_validate({"nginx": {"extraConfig": {"server": server}}})))
 
     assert warnings("listen 127.0.0.1:9113;\nlisten [::]:8080;\nlisten unix:/tmp/a;") == []
     assert warnings("gzip on;\nlisten 9113;") == [
-        "nginx.extraConfig.server: `listen` in line 2 has a port that NGINX's Service does not have, nor the network "
-        "policies: clients reach 8080 alone"
+        "nginx.extraConfig.server: `listen` in line 2 has a port that neither NGINX's Service nor the network "
+        "policies open: clients reach 8080 alone"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Which names are followed, which images can, and what a name may be."""
+"""Tests which images follow names, what a name may be, and the ports of URLs."""
 
 import pytest
 

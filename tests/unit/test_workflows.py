@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from lab.build.builder import build
-from lab.build.targets import ACTIONLINT, compiler_version
+from lab.build.target import compiler_version
+from lab.build.targets import ACTIONLINT
 from lab.errors import LabError
 from lab.paths import REPOSITORY
 from lab.progress import Progress

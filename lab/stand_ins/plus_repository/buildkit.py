@@ -1,4 +1,4 @@
-"""A BuildKit for tests that build images: the lab's own, reached as a builder of `docker buildx` without Docker."""
+"""Runs the lab's BuildKit for tests that build images: a builder of `docker buildx` that needs no Docker."""
 
 import contextlib
 import json
@@ -20,13 +20,13 @@ _CONFIGURATION = "".join(f'[registry."{address}"]\n  http = true\n' for address 
 
 @contextlib.contextmanager
 def builder(folder: Path) -> Generator[dict[str, str]]:
-    """Runs BuildKit; its steps use the machine's network, as the registry and the package repository are on it.
+    """Runs BuildKit. Its steps use the machine's network, which has the registry and the package repository.
 
     Args:
-        folder: where it keeps what it builds; a new one.
+        folder: a new folder, where it keeps what it builds.
 
     Yields:
-        The environment in which the builder `BUILDER` is found.
+        The environment in which `docker buildx` finds the builder `BUILDER`.
 
     Raises:
         LabError: it did not start; names its log.
@@ -41,7 +41,7 @@ def builder(folder: Path) -> Generator[dict[str, str]]:
     command = [str(BUILDKIT.folder / "buildkitd"), f"--root={folder}/root", f"--addr=unix://{socket}"]
     command += [f"--config={folder}/buildkitd.toml", "--oci-worker=true", "--containerd-worker=false"]
     command += ["--oci-worker-net=host"]
-    # Namespaces of its own: its mounts and its steps end with it, however it ends.
+    # In namespaces of its own, its mounts and its steps end with it, however it ends.
     own = ["unshare", "--pid", "--mount", "--propagation=private", "--fork", "--kill-child", "--mount-proc"]
     with log.open("w") as output:
         process = subprocess.Popen([*own, *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output)

@@ -1,4 +1,4 @@
-"""The packages, and the signed repository that apt reads."""
+"""Builds the packages, and the signed repository that apt reads."""
 
 import email.utils
 import gzip
@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.build.targets import NGINX, NGINX_PLUS
 
 VERSION = "1.28.3-0lab1"
-"""Of the NGINX that is in them, not of a release of NGINX Plus."""
+"""The version of the NGINX that is in the packages, not of a release of NGINX Plus."""
 
 SUITE = "bookworm"
 _WHAT = "nginx-tracing lab: NGINX 1.28.3, open source, in the place of NGINX Plus"
@@ -22,9 +22,9 @@ def write_repository(folder: Path, release: str, home: Path) -> None:
     """Writes a release's repository: packages, and indexes that are signed with the key in `home`.
 
     Args:
-        folder: where; what a server serves as `/plus`.
-        release: such as R34.
-        home: GnuPG's folder, of `create_signing_key`.
+        folder: the folder that a server serves as `/plus`.
+        release: the release's name, such as R34.
+        home: GnuPG's folder, which `create_signing_key` made.
     """
     debian = folder / release / "debian"
     pool = debian / "pool"
@@ -62,7 +62,7 @@ def sign(suite: Path, home: Path) -> None:
 
 
 def create_signing_key(home: Path) -> str:
-    """Makes a key that packages are signed with, in a new folder of GnuPG's; gives its fingerprint."""
+    """Makes a key to sign packages with, in a new folder of GnuPG's; returns its fingerprint."""
     home.mkdir(mode=0o700)
     _gpg(home, "--passphrase", "", "--quick-generate-key", "nginx-tracing lab", "rsa3072", "sign", "never")
     listed = _gpg(home, "--list-keys", "--with-colons")
@@ -70,12 +70,12 @@ def create_signing_key(home: Path) -> str:
 
 
 def stop_agent(home: Path) -> None:
-    """Ends the agent that GnuPG starts for a folder of its own."""
+    """Ends the agent that GnuPG started for a folder."""
     subprocess.run(["gpgconf", f"--homedir={home}", "--kill", "all"], check=False, capture_output=True)
 
 
 def public_key(home: Path) -> str:
-    """The public key of a folder, as it is published."""
+    """Returns the public key of a folder, as it is published."""
     return _gpg(home, "--armor", "--export")
 
 
@@ -93,7 +93,7 @@ def _nginx_files() -> dict[str, Path]:
 
 
 def _package(pool: Path, name: str, depends: str, description: str, files: dict[str, Path]) -> Path:
-    """Builds a package out of files by their paths in it."""
+    """Builds a package of files by their paths in it."""
     tree = pool / name
     for path, source in files.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""An image registry that asks for a login, beside the lab's own that does not: on the machine and on the node."""
+"""Runs an image registry that asks for a login, which the lab's own does not: on the machine and on the node."""
 
 import contextlib
 import subprocess
@@ -22,12 +22,12 @@ def private_registry(folder: Path, username: str, password: str) -> Generator[Pa
     """Runs the registry, and once more inside the node, where the kubelet pulls by the same name.
 
     Args:
-        folder: where it keeps its images; a new one.
-        username: who may push and pull.
-        password: with what.
+        folder: a new folder, where it keeps its images.
+        username: the user who may push and pull.
+        password: the user's password.
 
     Yields:
-        The folder with the blobs of what was pushed.
+        The folder with the blobs of the images that were pushed.
 
     Raises:
         LabError: it did not start.

@@ -1,4 +1,4 @@
-"""The package repository's server: HTTPS, and a client certificate for all but the signing key."""
+"""Serves the package repository by HTTPS; everything but the signing key demands a client certificate."""
 
 import functools
 import http.server
@@ -10,7 +10,7 @@ from lab.cluster.network import HOST_ADDRESS
 
 
 class Repository:
-    """Serves a folder: `/plus` to those who have a certificate of its authority, the rest to all.
+    """Serves a folder: `/plus` to clients with a certificate of its authority, the rest to all.
 
     It listens on the lab's own address, which no other machine reaches.
     """
@@ -19,16 +19,16 @@ class Repository:
         """Starts to serve.
 
         Args:
-            folder: what is served.
+            folder: the folder that is served.
             certificate: the server's certificate.
             key: its key.
             authority: the authority of the clients' certificates.
         """
         self.requests: list[str] = []
-        """What was asked for, and what was answered."""
+        """The requests with their answers."""
 
         self.refuses = False
-        """Whether it answers 403 to certificates that it knows, as F5's does to those of a subscription that ended."""
+        """Whether it answers 403 to known certificates, as F5's does to those of a subscription that ended."""
 
         handler = functools.partial(_Handler, directory=str(folder), repository=self)
         self._server = _Server((HOST_ADDRESS, 0), handler)
@@ -42,11 +42,11 @@ class Repository:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Returns its address."""
         return f"https://{HOST_ADDRESS}:{self._server.server_address[1]}"
 
     def stop(self) -> None:
-        """Ends it."""
+        """Stops to serve."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -54,7 +54,7 @@ class Repository:
 
 class _Server(http.server.ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """Says nothing of a client that is refused: it is told."""
+        """Prints nothing about a client that is refused: the client gets the answer."""
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -72,5 +72,5 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             super().do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Notes it, rather than to write it to the tests' output."""
+        """Notes a request, and keeps it out of the tests' output."""
         self._repository.requests.append(format % args)

@@ -1,4 +1,4 @@
-"""What a person sees of a build: one failure names the piece and its log, a second call builds nothing."""
+"""Tests what a person sees of a build: a failure names the target and its log, a second call builds nothing."""
 
 import shutil
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.build import builder, targets
-from lab.build.targets import Piece, Run
+from lab.build import builder, target, targets
+from lab.build.target import Run, Target
 from lab.errors import LabError
 from lab.progress import Progress
 
@@ -25,9 +25,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setattr(builder, "CACHE", folder)
     monkeypatch.setattr(builder, "BIN", folder / "bin")
-    monkeypatch.setattr(targets, "CACHE", folder)
+    monkeypatch.setattr(target, "CACHE", folder)
     monkeypatch.setattr(builder, "compiler_version", _always("1"))
-    monkeypatch.setattr(targets, "compiler_version", _always("1"))
+    monkeypatch.setattr(target, "compiler_version", _always("1"))
     return folder
 
 
@@ -39,14 +39,14 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def piece(source: Path, *command: str, name: str = "thing") -> Piece:
-    def make(run: Run, target: Path) -> None:
+def thing(source: Path, *command: str, name: str = "thing") -> Target:
+    def make(run: Run, folder: Path) -> None:
         run([*command] or ["true"])
-        (target / name).write_text("built")
+        (folder / name).write_text("built")
         with (source.parent / f"{name}.count").open("a") as count:
             count.write("x")
 
-    return Piece(name, f"the {name}", 1, source, "go", "", make)
+    return Target(name, f"the {name}", 1, source, "go", "", make)
 
 
 def times_built(source: Path, name: str = "thing") -> int:
@@ -55,40 +55,40 @@ def times_built(source: Path, name: str = "thing") -> int:
 
 
 def test_a_second_build_builds_nothing(source: Path) -> None:
-    builder.build([piece(source)], Progress())
-    builder.build([piece(source)], Progress())
+    builder.build([thing(source)], Progress())
+    builder.build([thing(source)], Progress())
     assert times_built(source) == 1
 
 
 def test_a_changed_input_builds_again_and_drops_the_old_result(source: Path, cache: Path) -> None:
-    builder.build([piece(source)], Progress())
+    builder.build([thing(source)], Progress())
     (source / "main.go").write_text("package main // changed")
-    builder.build([piece(source)], Progress())
+    builder.build([thing(source)], Progress())
     assert times_built(source) == 2
     assert len(list((cache / "pieces").glob("thing-*"))) == 1
 
 
 def test_documentation_is_not_an_input(source: Path) -> None:
-    builder.build([piece(source)], Progress())
+    builder.build([thing(source)], Progress())
     (source / "README.md").write_text("new")
-    builder.build([piece(source)], Progress())
+    builder.build([thing(source)], Progress())
     assert times_built(source) == 1
 
 
-def test_a_failed_build_names_the_piece_and_its_log_and_keeps_nothing_half_made(source: Path, cache: Path) -> None:
+def test_a_failed_build_names_the_target_and_its_log_and_keeps_nothing_half_made(source: Path, cache: Path) -> None:
     with pytest.raises(LabError) as failure:
-        builder.build([piece(source, "sh", "-c", "echo no such module; exit 3")], Progress())
+        builder.build([thing(source, "sh", "-c", "echo no such module; exit 3")], Progress())
     log = cache / "logs" / "thing.log"
     assert str(failure.value) == (
         "thing could not be built: `sh -c echo no such module; exit 3` exited with 3. "
         f"Its log: {log}\n$ sh -c echo no such module; exit 3\nno such module\n\n"
-        "What was built is kept: the same command goes on from here."
+        "The finished builds are kept: the same command resumes from here."
     )
     assert not list((cache / "pieces").iterdir())
 
 
 def test_what_was_built_beside_a_failure_is_kept(source: Path) -> None:
-    good, bad = piece(source, name="good"), piece(source, "false", name="bad")
+    good, bad = thing(source, name="good"), thing(source, "false", name="bad")
     with pytest.raises(LabError):
         builder.build([good, bad], Progress())
     with pytest.raises(LabError):
@@ -100,22 +100,33 @@ def test_too_small_a_disk_is_named_before_anything_is_built(source: Path, monkey
     little = shutil.disk_usage("/")._replace(free=2**20)
     monkeypatch.setattr(shutil, "disk_usage", _always(little))
     with pytest.raises(LabError, match=r"0\.0 GiB free; building thing needs up to \d+ GiB"):
-        builder.build([piece(source)], Progress())
+        builder.build([thing(source)], Progress())
     assert times_built(source) == 0
 
 
 def test_a_missing_compiler_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(shutil, "which", _always(None))
-    targets.compiler_version.cache_clear()
+    target.compiler_version.cache_clear()
     with pytest.raises(LabError, match=r"`go` was not found.*Go 1\.26\.7 or later"):
-        targets.compiler_version("go")
+        target.compiler_version("go")
 
 
-def test_every_go_piece_has_its_checksums_committed() -> None:
-    for go_piece in (*targets.CLUSTER_PIECES, *targets.OSS_STACK_PIECES):
-        if go_piece.compiler == "go":
+def test_every_go_target_has_its_checksums_committed() -> None:
+    for each in (*targets.CLUSTER_TARGETS, *targets.OSS_STACK_TARGETS, *targets.TEST_TARGETS):
+        if each.compiler == "go":
             listed = subprocess.run(
-                ["git", "ls-files", "go.sum"], check=True, cwd=go_piece.source, capture_output=True, text=True
+                ["git", "ls-files", "go.sum"], check=True, cwd=each.source, capture_output=True, text=True
             )
-            assert listed.stdout.strip() == "go.sum", go_piece.name
+            assert listed.stdout.strip() == "go.sum", each.name
+
+
+def test_a_build_tells_how_long_it_will_take_by_this_machine_s_own_times(
+    source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(builder, "_parallel_builds", _always(2))
+    cache.mkdir()
+    (cache / "build-times.json").write_text('{"known": 300}')
+    builder.build([thing(source, name="known"), thing(source, name="new")], Progress())
+    # A target without a time here takes its usual second twice as long beside another one.
+    assert "2 to build, 2 at a time, about 2.5 min; logs in" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What a person is told when the machine is not fit for the lab."""
+"""Tests what a person is told if the machine is not fit for the lab."""
 
 import os
 
@@ -23,7 +23,7 @@ def test_without_root_the_message_names_sudo_and_the_way_around(monkeypatch: pyt
 
 @pytest.fixture(autouse=True)
 def _no_libraries(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
-    """NGINX's libraries are looked up in the built program, which these tests do without."""
+    """Skips NGINX's libraries, which are looked up in the built program."""
 
     def none(*_: object) -> dict[str, object]:
         return {}

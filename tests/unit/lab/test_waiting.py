@@ -1,4 +1,4 @@
-"""Waiting for what was started: no longer than it is given, nor for what has ended."""
+"""Tests the waiting for a program: no longer than it is given, and not after the program has ended."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_a_wait_that_was_too_long_says_so() -> None:
     assert str(late.value) == "The registry did not start."
 
 
-def test_nobody_waits_for_what_has_ended() -> None:
+def test_a_wait_ends_with_the_program_that_is_waited_for() -> None:
     def alive() -> None:
         raise LabError("The node ended.")
 

@@ -40,7 +40,7 @@ from lab.build.targets import COLLECTOR, NGINX, NGINX_PLUS, TEMPO
 from lab.paths import REPOSITORY
 from settings import Settings
 from settings.limits import exports
-from settings.snippet_rules import reader_of
+from settings.snippets.reader import reader_of
 
 LAB_TEMPO = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())["config"]["nginx-tracing:tempo"][
     "image"

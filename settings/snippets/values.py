@@ -1,6 +1,6 @@
-"""What NGINX's directives take as values, where they have rules of their own: from their setters in its source.
+"""Checks the values of directives whose setters in NGINX's source have rules of their own.
 
-What has one of NGINX's plain types of values is in the table of directives.
+`settings.snippets.kinds` checks values of the plain types, `settings.snippets.arguments` what arguments mean together.
 """
 
 import re
@@ -8,31 +8,35 @@ import warnings
 from collections.abc import Callable
 
 from settings.nginx_tree import Directive
+from settings.snippets.kinds import SECONDS, SIZE, TIME
 from settings.types import is_address, is_host
 
-_T = r"(?=\d)(\d+y *)?(\d+M *)?(\d+w *)?(\d+d *)?(\d+h *)?(\d+m(?!s) *)?(\d+s?)?(\d+ms)?"
-_SIZE = r"\d+[kKmMgG]?"
-_PROXIES = ("proxy", "fastcgi", "uwsgi", "scgi")
-_UPSTREAMS = (*_PROXIES, "grpc", "memcached")
+PROXIES = ("proxy", "fastcgi", "uwsgi", "scgi")
+"""The modules that have the same directives, each with its name before them."""
+
+_UPSTREAMS = (*PROXIES, "grpc", "memcached")
 
 _OF_EACH: dict[str, tuple[str, str]] = {
-    "limit_rate": (rf"{_SIZE}|.*\$.*", "a size, such as 500k, or a variable"),
-    "limit_rate_after": (rf"{_SIZE}|.*\$.*", "a size, such as 1m, or a variable"),
-    "open_file_cache": (rf"off|max=\d+|inactive={_T}", "off, or max=… and inactive=…"),
+    "limit_rate": (rf"{SIZE}|.*\$.*", "a size, such as 500k, or a variable"),
+    "limit_rate_after": (rf"{SIZE}|.*\$.*", "a size, such as 1m, or a variable"),
+    "open_file_cache": (rf"off|max=\d+|inactive={SECONDS}", "off, or max=… and inactive=…"),
     "open_log_file_cache": (
-        rf"off|max=\d+|inactive={_T}|min_uses=\d+|valid={_T}",
+        rf"off|max=\d+|inactive={SECONDS}|min_uses=\d+|valid={SECONDS}",
         "off, or max=…, inactive=… and so on",
     ),
     "ssl_session_cache": (r"off|none|builtin(:\d+)?|shared:[^:]+:\d+[kKmM]?", "off, none, builtin or shared:name:size"),
     "ssl_ocsp_cache": (r"off|shared:[^:]+:\d+[kKmM]?", "off or shared:name:size"),
-    "ssl_certificate_cache": (rf"off|max=[1-9]\d*|inactive={_T}|valid={_T}", "off, or max=…, inactive=… and valid=…"),
+    "ssl_certificate_cache": (
+        rf"off|max=[1-9]\d*|inactive={SECONDS}|valid={SECONDS}",
+        "off, or max=…, inactive=… and valid=…",
+    ),
     "dav_access": ("(user|group|all):(r|w|rw)", "access rights, such as user:rw"),
     "aio": (r"on|off|threads(=.+)?", "on, off or threads"),
-    "directio": (rf"off|{_SIZE}", "off or a size"),
+    "directio": (rf"off|{SIZE}", "off or a size"),
     "disable_symlinks": (r"off|on|if_not_owner|from=.+", "off, on or if_not_owner"),
-    "expires": (rf"modified|epoch|max|off|@?-?({_T})|.*\$.*", "a time, epoch, max or off"),
-    "userid_expires": (rf"max|off|{_T}", "a time, max or off"),
-    # Any other text is no fault to the module, and no trace.
+    "expires": (rf"modified|epoch|max|off|@?-?({SECONDS})|.*\$.*", "a time, epoch, max or off"),
+    "userid_expires": (rf"max|off|{SECONDS}", "a time, max or off"),
+    # The module takes any other text, and makes no trace then.
     "otel_trace": (r"on|off|0|1|.*\$.*", "on, off or a variable"),
     "otel_trace_context": ("propagate|extract|inject|ignore", "propagate, extract, inject or ignore"),
     "limit_except": (
@@ -44,17 +48,17 @@ _OF_EACH: dict[str, tuple[str, str]] = {
     "valid_referers": (".+", "names, or none, blocked and server_names"),
     "keepalive_disable": ("none|msie6|safari", "none, msie6 or safari"),
     "limit_req": (r"zone=.+|burst=[1-9]\d*|nodelay|delay=\d+", "zone=…, burst=…, nodelay or delay=…"),
-    "keepalive_timeout": (_T.replace(r"(\d+ms)?", ""), "times, such as 65s"),
+    "keepalive_timeout": (TIME, "times, such as 65s"),
     "userid_mark": ("off|[A-Za-z0-9=]", "off, a letter, a digit or `=`"),
     "http2_streams_index_size": ("1|2|4|8|16|32|64|128|256|512", "a power of two"),
 }
 _EACH = (
     _OF_EACH
-    | {f"{proxy}_limit_rate": _OF_EACH["limit_rate"] for proxy in _PROXIES}
-    | {f"{proxy}_store_access": _OF_EACH["dav_access"] for proxy in _PROXIES}
+    | {f"{proxy}_limit_rate": _OF_EACH["limit_rate"] for proxy in PROXIES}
+    | {f"{proxy}_store_access": _OF_EACH["dav_access"] for proxy in PROXIES}
     | {f"{proxy}_ssl_certificate_cache": _OF_EACH["ssl_certificate_cache"] for proxy in ("proxy", "grpc", "uwsgi")}
 )
-"""Patterns of all arguments."""
+"""The pattern of every argument of a directive, and what it takes in words."""
 
 _OF_REST: dict[str, tuple[str, str]] = {
     "error_log": (
@@ -62,14 +66,14 @@ _OF_REST: dict[str, tuple[str, str]] = {
         "debug, info, notice, warn, error, crit, alert or emerg",
     ),
     "resolver": (
-        rf"(ipv4|ipv6)=(on|off)|valid={_T}|status_zone=.+|[\w.\[\]:-]+",
+        rf"(ipv4|ipv6)=(on|off)|valid={SECONDS}|status_zone=.+|[\w.\[\]:-]+",
         "addresses, valid=…, ipv4=… or ipv6=…",
     ),
     "limit_conn": (r"[1-9]\d*", "a number of connections"),
     "limit_req_zone": (r"zone=.+|rate=.+|sync", "zone=… and rate=…"),
-    # Of an `upstream`: that of `http` has no arguments.
+    # The one in an `upstream`: that in `http` has no arguments.
     "server": (
-        rf"(weight|max_conns|max_fails)=\d+|fail_timeout={_T}|backup|down|resolve|service=.+|slow_start={_T}|route=.+|drain",
+        rf"(weight|max_conns|max_fails)=\d+|fail_timeout={SECONDS}|backup|down|resolve|service=.+|slow_start={TIME}|route=.+|drain",
         "weight=…, max_conns=…, max_fails=…, fail_timeout=…, backup, down, resolve and so on",
     ),
     "client_body_temp_path": ("[1-3]", "lengths of folders' names, from 1 to 3"),
@@ -84,14 +88,14 @@ _OF_REST: dict[str, tuple[str, str]] = {
 }
 _REST = (
     _OF_REST
-    | {f"{proxy}_temp_path": _OF_REST["client_body_temp_path"] for proxy in _PROXIES}
-    | {f"{proxy}_cache_path": _OF_REST["proxy_cache_path"] for proxy in _PROXIES}
+    | {f"{proxy}_temp_path": _OF_REST["client_body_temp_path"] for proxy in PROXIES}
+    | {f"{proxy}_cache_path": _OF_REST["proxy_cache_path"] for proxy in PROXIES}
 )
-"""Patterns of all arguments but the first."""
+"""The pattern of every argument of a directive but the first, and what it takes in words."""
 
 
 def bad_value(directive: Directive) -> str | None:
-    """What is wrong with a directive's values; none where nothing is, or where it is not known here."""
+    """Returns the first error in a directive's values; none if there is none, or no check for it here."""
     arguments = directive.arguments
     for pattern, wanted, values in _patterns(directive):
         for value in values:
@@ -119,21 +123,21 @@ _PATTERN_FAULTS = (
 
 
 def bad_pattern(pattern: str) -> str | None:
-    """What is wrong with a pattern, where Python and PCRE agree that something is."""
+    """Returns what is wrong with a pattern, if it is an error to Python and to PCRE alike; otherwise none."""
     try:
         with warnings.catch_warnings():
-            # What Python may read otherwise one day.
+            # Python warns of what a later version may read in another way.
             warnings.simplefilter("ignore")
             re.compile(re.sub(r"\(\?<(?![=!])", "(?P<", pattern))
     except (re.error, OverflowError, RecursionError) as error:
         if any(fault in str(error) for fault in _PATTERN_FAULTS):
-            return f"has a pattern that is none: {error} in `{pattern}`"
+            return f"has an invalid pattern: {error} in `{pattern}`"
     return None
 
 
 def _cache_valid(arguments: tuple[str, ...]) -> str | None:
     *codes, time = arguments
-    if not re.fullmatch(_T, time):
+    if not re.fullmatch(SECONDS, time):
         return f"must end in a time, such as 10m, not in `{time}`"
     for code in codes:
         if not re.fullmatch(r"any|[1-5]\d\d", code):
@@ -141,13 +145,17 @@ def _cache_valid(arguments: tuple[str, ...]) -> str | None:
     return None
 
 
-def _network(arguments: tuple[str, ...]) -> str | None:
-    written = arguments[0]
+def is_network(written: str) -> bool:
+    """Tells whether a text is an address, or a network with a number of bits or a mask."""
     address, slash, bits = written.partition("/")
-    is_network = is_address(address) and (not slash or re.fullmatch(r"\d{1,3}|[\d.]+", bits) is not None)
-    if is_network and bits.isdigit() and int(bits) > (128 if ":" in address else 32):
-        is_network = False
-    return None if is_network or written in {"all", "unix:"} else f"must have an address or a network, not `{written}`"
+    if not is_address(address) or (slash and not re.fullmatch(r"\d{1,3}|[\d.]+", bits)):
+        return False
+    return not bits.isdigit() or int(bits) <= (128 if ":" in address else 32)
+
+
+def _network(arguments: tuple[str, ...]) -> str | None:
+    is_valid = is_network(arguments[0]) or arguments[0] in {"all", "unix:"}
+    return None if is_valid else f"must have an address or a network, not `{arguments[0]}`"
 
 
 def _trusted(arguments: tuple[str, ...]) -> str | None:
@@ -182,10 +190,16 @@ def _redirect(arguments: tuple[str, ...]) -> str | None:
     return _second(arguments) if len(arguments) == 2 else _one_is_off("off", "default")(arguments)
 
 
+def stray_dollar(argument: str) -> str | None:
+    """Returns an error if a text in which NGINX looks for variables has a `$` that begins none; otherwise none."""
+    if re.search(r"\$(?!\w|\{\w+\})", argument, re.ASCII):
+        return f"must not have a `$` that begins no variable, as in `{argument}`: NGINX has no way to write one"
+    return None
+
+
 def _second(arguments: tuple[str, ...]) -> str | None:
-    if len(arguments) == 2 and re.search(r"\$(?!\w|\{\w+\})", arguments[1], re.ASCII):
-        return f"must not have a `$` that begins no variable, as in `{arguments[1]}`: NGINX has no way to write one"
-    return _one_is_off("off")(arguments)
+    message = stray_dollar(arguments[1]) if len(arguments) == 2 else None
+    return message or _one_is_off("off")(arguments)
 
 
 def _expires(arguments: tuple[str, ...]) -> str | None:
@@ -219,7 +233,7 @@ def _levels(arguments: tuple[str, ...]) -> str | None:
 
 def _pool(arguments: tuple[str, ...]) -> str | None:
     size = int(arguments[0].rstrip("kKmM")) * (1 if arguments[0].isdigit() else 1024)
-    # `NGX_MIN_POOL_SIZE` of 64 bits, and `NGX_POOL_ALIGNMENT`.
+    # `NGX_MIN_POOL_SIZE` on 64 bits, and `NGX_POOL_ALIGNMENT`.
     return None if size >= 112 and size % 16 == 0 else "must be at least 112, and a multiple of 16"
 
 
@@ -266,8 +280,8 @@ _OF_OWN: dict[str, Callable[[tuple[str, ...]], str | None]] = {
 }
 _OWN = (
     _OF_OWN
-    | {f"{proxy}_cache_valid": _cache_valid for proxy in _PROXIES}
-    | {f"{proxy}_cache_path": _levels for proxy in _PROXIES}
+    | {f"{proxy}_cache_valid": _cache_valid for proxy in PROXIES}
+    | {f"{proxy}_cache_path": _levels for proxy in PROXIES}
     | {f"{proxy}_bind": _bind for proxy in _UPSTREAMS}
-    | {f"{proxy}_param": _param for proxy in _PROXIES[1:]}
+    | {f"{proxy}_param": _param for proxy in PROXIES[1:]}
 )

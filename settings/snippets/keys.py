@@ -1,0 +1,43 @@
+"""Refuses directives in snippets for which the configuration has a key."""
+
+from collections.abc import Iterator
+
+from settings.errors import RuleViolation
+from settings.proxying_rules import OF_THE_MODULE
+from settings.snippets.model import Finding, Snippet, Snippets, flat
+
+_KEYS = {"otel_exporter": "nginx.exporter", "otel_service_name": "nginx.serviceName"}
+"""Directives that the program writes and NGINX takes once."""
+
+_OF_SPANS = frozenset({"otel_trace", "otel_span_name", "otel_span_attr"})
+
+
+def configured_by_keys(written: Snippets) -> Iterator[RuleViolation]:
+    """Refuses what a key sets, and directives about spans in routes that are not traced."""
+    for snippet in written.snippets:
+        yield from map(snippet.violation, _written_by_the_program(snippet))
+        yield from map(snippet.violation, _attributes(snippet))
+        yield from map(snippet.violation, _of_untraced(snippet))
+
+
+def _written_by_the_program(snippet: Snippet) -> Iterator[Finding]:
+    for directive in snippet.directives:
+        key = _KEYS.get(directive.name)
+        if key and snippet.context == "h":
+            yield Finding(directive, f"is what the program writes: set `{key}` instead")
+
+
+def _attributes(snippet: Snippet) -> Iterator[Finding]:
+    for directive in flat(snippet.directives):
+        name = directive.arguments[0] if directive.arguments else ""
+        if directive.name == "otel_span_attr" and name in OF_THE_MODULE:
+            message = f"sets `{name}`, which the module sets itself, on every span: {OF_THE_MODULE[name]}"
+            yield Finding(directive, message)
+        if directive.name == "otel_resource_attr" and name == "service.name":
+            yield Finding(directive, "sets `service.name`: set `nginx.serviceName` instead")
+
+
+def _of_untraced(snippet: Snippet) -> Iterator[Finding]:
+    for directive in snippet.directives:
+        if snippet.route and not snippet.route.traced and directive.name in _OF_SPANS:
+            yield Finding(directive, "is for requests that are traced, and `traced` is false")

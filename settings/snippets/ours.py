@@ -1,0 +1,26 @@
+"""Names what the program itself writes into nginx.conf and snippets must leave alone.
+
+`components.documents.nginx` renders from these values, so that rules and document cannot disagree.
+"""
+
+HTTP_PORT = 8080
+"""The port of the routes, and the only one that NGINX's Service and network policies open."""
+
+HEALTH_PORT = 8081
+"""The port of Kubernetes' probes and of Prometheus."""
+
+API_PORT = 8082
+"""The port of NGINX Plus' API, on the pod's loopback address, where `kubectl port-forward` reaches it."""
+
+UPSTREAM_PREFIX = "to_"
+"""How the names of the program's own `upstream` blocks begin."""
+
+LOG_FILE = "/dev/stdout"
+LOG_BUFFER = {"buffer": "4k", "flush": "100ms"}
+"""How the program writes its access log: in pieces that a pipe takes whole (4 KiB is Linux' PIPE_BUF)."""
+
+HEADER_LOG_FORMAT = "traced"
+"""The log format of requests whose `traceparent` header shows whether they are traced."""
+
+RATIO_VARIABLE = "$sampling_ratio"
+"""The variable that NGINX Plus fills from its key-value store, with `plus.samplingRatios`."""
