@@ -215,7 +215,7 @@ MEASUREMENTS = (
         "full-tempo",
         FAULTS,
         "Tempo's volume is full",
-        6,
+        5,
         lambda place: full_disk.tempo(place.stack),
         stack=SharedStack("full-tempo", full_disk.TEMPO_CONFIGURATION),
     ),
