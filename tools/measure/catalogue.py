@@ -200,14 +200,14 @@ MEASUREMENTS = (
     Measurement(
         "node-restart", FAULTS, "the node is killed", 2, lambda place: [scenarios.node_restart(place.stack, 10)]
     ),
-    Measurement("sizes", LOAD, "spans of 1 kB to 1 MB", 1, lambda place: sizes(place.stack)),
-    Measurement("load-steps", LOAD, "requests at constant rates, beside the baseline", 15, _load_steps),
+    Measurement("sizes", LOAD, "spans of 1 kB to 1 MB", 2, lambda place: sizes(place.stack)),
+    Measurement("load-steps", LOAD, "requests at constant rates, beside the baseline", 20, _load_steps),
     Measurement("destroy", UPDATES, "objects left by `pulumi destroy`", 1, lambda place: [steady.removed(place.stack)]),
     Measurement(
         "full-queue",
         FAULTS,
         "the queues' volumes are full",
-        7,
+        8,
         lambda place: full_disk.queue(place.stack),
         stack=SharedStack("full-queue", full_disk.QUEUE_CONFIGURATION),
     ),
@@ -215,7 +215,7 @@ MEASUREMENTS = (
         "full-tempo",
         FAULTS,
         "Tempo's volume is full",
-        6,
+        5,
         lambda place: full_disk.tempo(place.stack),
         stack=SharedStack("full-tempo", full_disk.TEMPO_CONFIGURATION),
     ),
