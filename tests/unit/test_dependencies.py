@@ -51,3 +51,20 @@ def test_nginx_starts_once_its_collector_takes_spans(
     # The module connects when NGINX starts, and loses what comes until gRPC connects again.
     run_program({})
     assert ("Deployment", "otel-collector") in dependencies["Deployment", "nginx"]
+
+
+def test_an_edit_of_a_policy_makes_a_new_one_and_an_autoscaler_s_replicas_are_left_to_it(
+    run_program: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
+    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
+
+    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
+        asked[named(request.type, request.name)] = (list(request.replaceOnChanges), list(request.ignoreChanges))
+        return register(monitor, request)
+
+    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
+    run_program({"nginx": '{"autoscaling": {"maxReplicas": 5}}'})
+    assert asked["NetworkPolicy", "nginx"] == (["spec"], [])
+    assert asked["Deployment", "nginx"] == ([], ["spec.replicas"])
+    assert asked["Deployment", "tempo"] == ([], [])
