@@ -236,13 +236,13 @@ MEASUREMENTS = (
         stack=None,
     ),
     Measurement(
-        "growth", PROGRAM_COST, "first previews by the number of routes and components", 2, _growth, stack=None
+        "growth", PROGRAM_COST, "first previews by the number of routes and components", 1, _growth, stack=None
     ),
     Measurement(
         "tracing",
         TRACING_COST,
         "requests a second and CPU time of NGINX: none, all and a tenth traced",
-        5,
+        4,
         lambda place: tracing.tracing(place.scratch, place.show),
         stack=None,
     ),
@@ -250,7 +250,7 @@ MEASUREMENTS = (
         "spans",
         TRACING_COST,
         "CPU time, memory and time to a found trace, beside the baseline",
-        6,
+        9,
         lambda place: spans.spans(place.scratch, place.show),
         stack=None,
     ),
