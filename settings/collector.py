@@ -42,7 +42,7 @@ DEFAULT_REPLICAS = 2
 """One keeps running while the other is killed, evicted or replaced.
 
 NGINX's module never sends an export again, and after a refused connection gRPC waits for 1 s, then 1.6 times longer
-each time, while every export fails. README has what is lost with one and with two.
+each time, while every export fails. docs/explanation/where-spans-can-be-lost.md has what is lost with one and with two.
 """
 
 _MESSAGES = 16

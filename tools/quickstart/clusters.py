@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -30,7 +30,7 @@ class Cluster:
     """A cluster to deploy to. The program sees only its environment and the stack's configuration."""
 
     source: str
-    """`yours`, `kind` or `lab`; `make down` removes the last two."""
+    """`yours`, `kind` or `lab`."""
 
     description: str
     stack_file: str
@@ -42,6 +42,14 @@ class Cluster:
 
     configuration: dict[str, Any] = field(default_factory=dict[str, Any])
     """The configuration that this cluster needs in addition to the stack file's."""
+
+    existed: bool = False
+    """A kind cluster or a lab that ran before `make up`."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether `make up` created it, so that `make down` removes it."""
+        return self.source != "yours" and not self.existed
 
     def save(self) -> None:
         """Keeps the choice for `make down` and `make probe`."""
@@ -62,14 +70,32 @@ def acquire() -> Cluster:
     """
     before, yours = saved(), _yours()
     if before is None:
-        return yours or _kind() or _lab()
+        return yours or _marked(_kind, _lab)
     if yours and yours != before:
         raise ToolError(
             f"The stack is up on {before.description}, and you name {yours.description}: `make down` first."
         )
-    if before.source == "kind":
-        return _kind() or before
-    return _lab() if before.source == "lab" else before
+    if before.source == "yours":
+        return before
+    again = _kind() or before if before.source == "kind" else _lab()
+    return replace(again, existed=before.existed)
+
+
+def _marked(*sources: Callable[[], Cluster | None]) -> Cluster:
+    """Returns the cluster of the first source that applies, with a mark if it ran before.
+
+    The sources without a running cluster are noted first: an interrupted `make up` may have created one already.
+    """
+    note = STATE / "created"
+    noted = set(note.read_text().split()) if note.exists() else set[str]()
+    running = {cluster.source for cluster in _creatable() if is_reachable(cluster)} - noted
+    note.write_text(" ".join(cluster.source for cluster in _creatable() if cluster.source not in running))
+    cluster = next(cluster for source in sources if (cluster := source()))
+    return replace(cluster, existed=cluster.source in running)
+
+
+def _creatable() -> list[Cluster]:
+    return [Cluster("kind", f"kind cluster {KIND_NAME}", ""), Cluster("lab", "the embedded lab", "")]
 
 
 @contextlib.contextmanager
@@ -79,8 +105,7 @@ def ephemeral_cluster() -> Generator[Cluster]:
     Raises:
         ToolError: it could not be created or removed.
     """
-    created = [Cluster("kind", f"kind cluster {KIND_NAME}", ""), Cluster("lab", "the embedded lab", "")]
-    absent = [cluster for cluster in created if not is_reachable(cluster)]
+    absent = [cluster for cluster in _creatable() if not is_reachable(cluster)]
     try:
         yield _kind() or _lab()
     finally:
@@ -179,17 +204,20 @@ def _lab() -> Cluster:
 
 
 def remove(cluster: Cluster) -> None:
-    """Removes a cluster that `acquire` created; leaves one of the caller's own as it is.
+    """Removes a cluster that `acquire` created; leaves one that existed before as it is.
 
     Raises:
         ToolError: it could not be removed.
     """
+    if not cluster.is_ours:
+        return
+    (STATE / "created").unlink(missing_ok=True)
     commands = {
         "lab": [sys.executable, "-m", "lab", "down"],
         "kind": ["kind", "delete", "cluster", f"--name={KIND_NAME}"],
     }
-    command = commands.get(cluster.source)
-    if command and subprocess.run(command, check=False, cwd=REPOSITORY, env=_kind_environment()).returncode != 0:
+    command = commands[cluster.source]
+    if subprocess.run(command, check=False, cwd=REPOSITORY, env=_kind_environment()).returncode != 0:
         raise ToolError(f"{cluster.description} could not be removed; the reason is above.")
     if cluster.source == "kind":
         (STATE / "kind.kubeconfig").unlink(missing_ok=True)

@@ -51,10 +51,8 @@ def up(arguments: list[str]) -> int:
     print(f"NGINX   {outputs['nginxUrl']}")
     print(f"Tempo   {outputs['tempoUrl']}/api/search")
     print("More    make probe     send more requests and find their traces")
-    print(
-        "Remove  make down      removes the stack"
-        + {"yours": "", "kind": " and the kind cluster", "lab": " and the lab"}[cluster.source]
-    )
+    created = {"kind": " and the kind cluster", "lab": " and the lab"}[cluster.source] if cluster.is_ours else ""
+    print(f"Remove  make down      removes the stack{created}")
     return probed
 
 
@@ -72,7 +70,7 @@ def down(arguments: list[str]) -> int:
             raise ToolError(f"Gone already: {cluster.description}, and the stack's objects with it.")
         deployed.destroy()
     except ToolError as error:
-        if cluster.source == "yours":
+        if not cluster.is_ours:
             raise
         # The objects are removed with their cluster, though Pulumi could not remove them.
         print(error)

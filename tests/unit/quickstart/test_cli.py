@@ -128,7 +128,7 @@ def test_a_cli_that_cannot_be_installed_leads_to_the_lab_which_builds_one(
 ) -> None:
     installer(has_no_network)
     program(machine / "docker")
-    program(machine / "kind", f"echo called >> {machine / 'kind-was-called'}")
+    program(machine / "kind", f"[ $1 = create ] && echo called >> {machine / 'kind-was-called'}")
     program(machine / "lab", "echo export KUBECONFIG=/lab/kubeconfig; echo 'export PATH=\"/lab/bin:$PATH\"'")
     monkeypatch.setattr("sys.executable", str(machine / "lab"))
     assert clusters.acquire().source == "lab"

@@ -102,6 +102,47 @@ def test_a_cluster_of_the_caller_s_own_is_never_removed(programs: Path) -> None:
     assert not (programs / "called").exists()
 
 
+@pytest.fixture
+def lab(programs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A lab that starts, and notes that it was removed; it does not run yet."""
+    program(
+        programs,
+        "lab",
+        f"echo export KUBECONFIG=/lab/kubeconfig; echo 'export PATH=\"/lab/bin:$PATH\"'\n"
+        f'[ "$3" = down ] && echo > {programs}/removed\nexit 0',
+    )
+    monkeypatch.setattr(sys, "executable", str(programs / "lab"))
+    monkeypatch.setattr(clusters, "lab_is_running", lambda: False)
+    return programs / "removed"
+
+
+def test_a_lab_that_make_up_started_is_removed_by_make_down(lab: Path) -> None:
+    taken = clusters.acquire()
+    taken.save()
+    clusters.remove(clusters.acquire())
+    assert lab.exists()
+
+
+def test_a_lab_that_ran_before_make_up_is_left(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "lab_is_running", lambda: True)
+    clusters.acquire().save()
+    # A second `make up` does not forget it.
+    clusters.acquire().save()
+    saved = clusters.saved()
+    assert saved is not None
+    clusters.remove(saved)
+    assert not lab.exists()
+
+
+def test_a_lab_that_an_interrupted_make_up_started_is_removed_by_make_down(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clusters.acquire()
+    monkeypatch.setattr(clusters, "lab_is_running", lambda: True)
+    clusters.remove(clusters.acquire())
+    assert lab.exists()
+
+
 def test_down_twice_is_a_clean_no_op(tmp_path: Path) -> None:
     # In a copy, where nothing is up whatever runs in this checkout.
     for package in ("tools", "lab", "settings"):
