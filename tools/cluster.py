@@ -130,7 +130,8 @@ class ClusterApi:
         Raises:
             ClusterError: there was no answer, or a refusal.
         """
-        return _parsed(self._sent("GET", path, parameters, accept=_METADATA).text)["items"]
+        # A list of metadata without objects has `null` there.
+        return _parsed(self._sent("GET", path, parameters, accept=_METADATA).text)["items"] or []
 
     def text(self, path: str) -> str:
         """Returns plain text, such as a page of metrics.

@@ -54,7 +54,7 @@ def configure(stack: Stack) -> None:
 def test_up_warns_of_tls_to_a_service_and_ends_with_the_probe(deployed: tuple[Stack, str]) -> None:
     _, said = deployed
     assert "pulumi config set --path collector.exporters.again.tls.enabled false" in said
-    assert "whether spans arrive is told by: .venv/bin/python -m tools probe" in said
+    assert "this checks that spans arrive: .venv/bin/python -m tools probe" in said
 
 
 def test_spans_for_the_stack_s_tempo_go_past_a_proxy_that_is_not_there_and_the_failing_exporter_is_told(

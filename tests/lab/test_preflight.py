@@ -215,7 +215,7 @@ def interrupted_up(stack: Stack, words: str, seconds: float) -> str:
 def test_a_pod_that_finds_no_node_is_told_while_up_waits(program: Stack) -> None:
     program.configure({"nginx.resources.cpu": "64"})
     warned = program.must("preview")
-    assert "nginx.resources.cpu = 64 is more than any node gives" in warned
+    assert "nginx.resources.cpu = 64 is more than any node has" in warned
     said = interrupted_up(program, "Insufficient cpu", seconds=30)
     program.configure({"nginx.resources.cpu": "50m"})
     assert "warning: nginx is not Ready yet: Unschedulable: 0/1 nodes are available: 1 Insufficient cpu." in said

@@ -31,8 +31,8 @@ def refused(status: int, message: str) -> Said:
 
 
 def listed(*items: Object) -> Said:
-    """Returns a list of objects."""
-    return 200, {"kind": "List", "items": list(items)}
+    """Returns a list of objects. Kubernetes answers `null` for an empty list of metadata."""
+    return 200, {"kind": "List", "items": list(items) or None}
 
 
 def kubeconfig(server: str = NOWHERE, context: str = "only") -> str:
