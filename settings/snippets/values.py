@@ -70,6 +70,8 @@ _OF_REST: dict[str, tuple[str, str]] = {
         "addresses, valid=…, ipv4=… or ipv6=…",
     ),
     "limit_conn": (r"[1-9]\d*", "a number of connections"),
+    # The time in the header `Keep-Alive`, which has no smaller unit.
+    "keepalive_timeout": (SECONDS, "a time in seconds or more for the header, such as 65s 60s"),
     "limit_req_zone": (r"zone=.+|rate=.+|sync", "zone=… and rate=…"),
     # The one in an `upstream`: that in `http` has no arguments.
     "server": (
