@@ -150,7 +150,10 @@ def drift(stack: Stack) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tools", "drift", f"--stack={stack.name}"]
     path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     environment = stack.environment | {"PYTHONPATH": path}
-    return subprocess.run(command, check=False, cwd=stack.folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, check=False, cwd=stack.folder, env=environment, capture_output=True, text=True)
+    # Pulumi writes a stack's file where it finds none: the stack's own folder has one, the checkout has not.
+    assert not (REPOSITORY / f"Pulumi.{stack.name}.yaml").exists()
+    return done
 
 
 def test_drift_names_what_pulumi_left_without_knowing_and_the_command_that_removes_it(previewed: Stack) -> None:

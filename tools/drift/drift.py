@@ -7,6 +7,7 @@ cluster is not the stack's own: such a cluster would look like the loss of every
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -52,7 +53,8 @@ def drift(stack: str | None) -> Drift:
     Raises:
         ToolError: drift could not be determined, with Pulumi's reason.
     """
-    cli = PulumiCli(stack)
+    # Pulumi looks for the program and the stack's file from here, as it does for `pulumi up`.
+    cli = PulumiCli(stack, Path.cwd())
     result = _refreshed(cli)
     access = stack_access(cli)
     found = _found(result, access) and _found(_refreshed(cli), access)
