@@ -10,7 +10,7 @@ from rich.progress import Progress as RichProgress
 from rich.progress import TaskID, TextColumn
 
 SIGN_OF_LIFE_SECONDS = 60
-"""Our choice: a log gets a line a minute for each running step, so that nobody takes it for a hang."""
+"""Our choice: a log gets a line a minute for each running step, so that it does not look like a hang."""
 
 _LIVE_SECONDS = 0.5
 """Our choice: the times on a terminal are of whole seconds, and none is skipped."""

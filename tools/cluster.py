@@ -15,7 +15,7 @@ import httpx2
 from lightkube.config.client_adapter import Client, ConnectionParams
 from lightkube.core.exceptions import ConfigError
 
-from components.cluster.kubeconfig import read_config
+from components.cluster.kubeconfig import has_contents, read_config
 from tools.errors import ToolError
 from tools.pulumi_cli import PulumiCli
 
@@ -52,8 +52,8 @@ class Access:
 
     @property
     def has_contents(self) -> bool:
-        """Whether the configuration holds the kubeconfig itself; the program's reader decides it likewise."""
-        return self.kubeconfig is not None and ("\n" in self.kubeconfig or self.kubeconfig.lstrip().startswith("{"))
+        """Whether the configuration holds the kubeconfig itself."""
+        return self.kubeconfig is not None and has_contents(self.kubeconfig)
 
     def options(self) -> str:
         """Returns the options for a kubectl command that a person is shown, after a blank.

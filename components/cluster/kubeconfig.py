@@ -56,8 +56,13 @@ def read_config(kubeconfig: str | None, context: str | None) -> SingleConfig:
         raise ConfigError(f"it is no YAML from line {mark.line + 1} on" if mark else "it is no YAML") from None
 
 
+def has_contents(kubeconfig: str) -> bool:
+    """Tells whether a configured kubeconfig is the contents itself, not the path of one or several files."""
+    return "\n" in kubeconfig or kubeconfig.lstrip().startswith("{")
+
+
 def _chosen(kubeconfig: str | None, context: str | None) -> SingleConfig:
-    if kubeconfig and ("\n" in kubeconfig or kubeconfig.lstrip().startswith("{")):
+    if kubeconfig and has_contents(kubeconfig):
         config = KubeConfig.from_dict(yaml.safe_load(kubeconfig))  # pyright: ignore[reportUnknownMemberType]
     else:
         # Several files make one configuration. Of two entries with the same name, the first counts.

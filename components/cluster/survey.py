@@ -84,7 +84,7 @@ class Found:
     def is_of(self, mark: str) -> bool:
         """Tells whether the object's own metadata says that it is the stack's."""
         if self.planned.kind == CLAIM and self.mark is None:
-            # Kubernetes makes claims from a template, which nobody can edit. The template therefore has no mark.
+            # Kubernetes makes claims from a template that cannot be edited. The template therefore has no mark.
             return is_part_of(texts(self.metadata, "labels"))
         return self.mark == mark
 

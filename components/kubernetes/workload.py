@@ -64,7 +64,7 @@ def stateful_set(
         storage_class: the volume's storage class; none for the cluster's default.
     """
     claim = PersistentVolumeClaimArgs(
-        # Without the stack's own labels: nobody can edit a claim template, only replace the StatefulSet.
+        # Without the stack's own labels: a claim template cannot be edited without replacing the StatefulSet.
         metadata=ObjectMetaArgs(name=volume, labels=own_labels(owner.component)),
         spec=PersistentVolumeClaimSpecArgs(
             access_modes=["ReadWriteOnce"],

@@ -24,7 +24,7 @@ from tools.lab_stack import Stack, take_interrupts
 SHARED = "tracing-shared"
 NEIGHBOUR = "tracing-neighbour"
 TAKEN = 30_038
-"""A NodePort that a Service of the neighbour's holds: Kubernetes gives it to nobody who does not ask for it."""
+"""A NodePort that a Service of the neighbour's holds: Kubernetes gives it only to a Service that asks for it."""
 
 SECURITY: dict[str, Any] = {
     "allowPrivilegeEscalation": False,

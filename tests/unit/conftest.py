@@ -37,7 +37,7 @@ class Program:
     order: list[str] = field(default_factory=list[str])
     """The resources' names as they were registered."""
     state: dict[str, Any] | str | None = None
-    """The resources of the stack's state by URN, or the reason why it cannot be read. None: nobody must ask."""
+    """The resources of the state by URN, or the reason why it cannot be read. None: the program must not ask."""
 
     def inputs(self, kind: str) -> dict[str, dict[str, Any]]:
         """Returns the inputs of all resources of a kind (the last part of its type), by resource name."""

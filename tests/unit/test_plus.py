@@ -155,20 +155,6 @@ def installer() -> str:
     return script
 
 
-def test_the_dockerfile_s_defaults_are_those_of_the_models() -> None:
-    dockerfile = (REPOSITORY / FOLDER / "Dockerfile").read_text()
-    defaults = dict(re.findall(r"^ARG (\w+)=(.*)$", dockerfile, re.MULTILINE))
-    plus = settings.PlusSettings()
-    assert defaults == {
-        "BASE_IMAGE": plus.base_image,
-        "RELEASE": plus.release,
-        "REPOSITORY": plus.packages.repository,
-        "KEYRING": plus.packages.signing_key,
-        "FINGERPRINTS": ",".join(plus.packages.fingerprints),
-        "REBUILD": plus.rebuild or "",
-    }
-
-
 def test_no_file_s_mode_makes_another_image() -> None:
     """The provider hashes the modes of the files that are not ignored, and the umask of each clone sets those."""
     ignored = (REPOSITORY / FOLDER / ".dockerignore").read_text().splitlines()

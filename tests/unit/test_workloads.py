@@ -85,7 +85,7 @@ def test_the_labels_of_a_claim_are_not_the_configuration_s(run_program: Run) -> 
     program = run_program({"tempo": '{"persistence": {"size": "1Gi"}}', "labels": '{"team": "platform"}'})
     stateful_set = program.inputs("StatefulSet")["tempo"]
     assert stateful_set["metadata"]["labels"]["team"] == "platform"
-    # Nobody can edit a claim template.
+    # A claim template cannot be edited.
     (claim,) = stateful_set["spec"]["volumeClaimTemplates"]
     assert claim["metadata"]["labels"] == stateful_set["spec"]["selector"]["matchLabels"]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from components.plan.labels import PART_OF, selector
 from components.plan.objects import CLAIM, NAMESPACE, NAMESPACED_KINDS, STACK_ANNOTATION, Kind, claim_name
 from tools.cluster import Access, ClusterApi, ClusterError
 from tools.pull_request.differences import Object, section
 from tools.pull_request.preview_result import PreviewResult
-from tools.selectors import STACK_OBJECTS
 
 Name = tuple[str, str, str]
 """An object's namespace, kind and name."""
@@ -113,7 +113,7 @@ def _objects(value: JsonValue) -> list[Object]:
 def _listed(api: ClusterApi, kind: Kind, namespace: str) -> list[dict[str, Any]]:
     """Lists the objects of a kind that have the program's label; none of an operator's kind that the cluster lacks."""
     try:
-        return api.list_metadata(kind.path(namespace), labelSelector=STACK_OBJECTS)
+        return api.list_metadata(kind.path(namespace), labelSelector=selector(PART_OF))
     except ClusterError as error:
         if error.status == HTTPStatus.NOT_FOUND and not kind.is_builtin:
             return []

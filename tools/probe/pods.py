@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from components.plan.labels import own_labels, selector
 from tools.cluster import Access, ClusterApi, ClusterError
-from tools.selectors import component_objects
 
 _Read = TypeVar("_Read")
 
@@ -40,7 +40,7 @@ class StackPods:
         Raises:
             ClusterError: they cannot be listed, or there is none.
         """
-        labels = component_objects(component)
+        labels = selector(own_labels(component))
         listed = self._api.get(self._path, labelSelector=labels, fieldSelector="status.phase=Running")
         pods = [
             Pod(item["metadata"]["name"], tuple(container["name"] for container in item["spec"]["containers"]))
