@@ -74,6 +74,7 @@ def violation(
     fix: str | None = None,
     depends_on: Sequence[Place | str] = (),
     echoed: Sequence[str] = (),
+    shows: str | None = None,
 ) -> RuleViolation:
     """Makes a rule's violation. The value that the error shows is read from the place.
 
@@ -84,11 +85,12 @@ def violation(
         fix: the command, if it does neither.
         depends_on: places besides the error's own that the rule depends on.
         echoed: values of the configuration that the message or the fix repeats.
+        shows: the value as the error shows it, if it is not that of the place.
     """
     at = place_of(place)
     command = fix or (remove_command(at) if set_to is None else set_command(at, set_to))
     others = tuple(map(place_of, depends_on))
-    return RuleViolation(ConfigError(at, message, command, echoed=tuple(echoed)), others, shows_value=True)
+    return RuleViolation(ConfigError(at, message, command, shows, tuple(echoed)), others, shows_value=shows is None)
 
 
 def needs(place: Place | str, message: str, other: Place | str, value: object) -> RuleViolation:

@@ -1,10 +1,9 @@
 """Refuses settings of upstreams, of proxies before NGINX and of span attributes that cannot work together."""
 
-import json
 from collections.abc import Callable, Iterator
 
 from settings.capabilities import FIRST_WITH_TLS, FOLLOWS_NAMES, follows_names
-from settings.errors import ConfigError, Place, RuleViolation, needs, remove_command, set_command
+from settings.errors import Place, RuleViolation, needs, remove_command, set_command, shown, violation
 from settings.license import belong_together
 from settings.stack import Settings
 from settings.types import bracketed
@@ -45,39 +44,29 @@ def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
 
 def _following(settings: Settings) -> Iterator[RuleViolation]:
     """Refuses upstreams with names if the image's NGINX cannot follow names."""
-    image: Place = ("nginx", "image")
     named = [upstream for _, upstream in _upstreams(settings) if upstream.has_name]
     is_old = settings.edition == "oss" and follows_names(settings.nginx.image) is False
     if named and is_old and settings.nginx.resolver.follow:
         version = ".".join(map(str, FOLLOWS_NAMES))
         name = named[0].name(settings.namespace)
-        yield RuleViolation(
-            ConfigError(
-                image,
-                f"must be of NGINX {version} or later, which follows the addresses behind `{name}`; or set "
-                "`nginx.resolver.follow` to false: NGINX then looks them up only once, when it starts",
-                set_command(image, FIRST_WITH_TLS),
-                json.dumps(settings.nginx.image),
-                (name,),
-            ),
-            (("nginx", "routes"), ("nginx", "resolver"), ("edition",)),
+        yield violation(
+            "nginx.image",
+            f"must be of NGINX {version} or later, which follows the addresses behind `{name}`; or set "
+            "`nginx.resolver.follow` to false: NGINX then looks them up only once, when it starts",
+            set_to=FIRST_WITH_TLS,
+            depends_on=["nginx.routes", "nginx.resolver", "edition"],
+            echoed=[name],
         )
 
 
 def _resolver(settings: Settings) -> Iterator[RuleViolation]:
     resolver = settings.nginx.resolver
-    place: Place = ("nginx", "resolver")
     if resolver.addresses and not resolver.follow:
-        addresses: Place = (*place, "addresses")
         message = "is for names that are followed, and `nginx.resolver.follow` is false"
-        yield RuleViolation(ConfigError(addresses, message, remove_command(addresses)), ((*place, "follow"),))
+        yield violation("nginx.resolver.addresses", message, depends_on=["nginx.resolver.follow"])
     if "cluster_domain" in resolver.model_fields_set and not resolver.addresses:
-        domain: Place = (*place, "clusterDomain")
         message = "is for `nginx.resolver.addresses`: without those each pod reads the cluster's domain when it starts"
-        yield RuleViolation(
-            ConfigError(domain, message, remove_command(domain), json.dumps(resolver.cluster_domain)),
-            ((*place, "addresses"),),
-        )
+        yield violation("nginx.resolver.clusterDomain", message, depends_on=["nginx.resolver.addresses"])
 
 
 def _names(settings: Settings) -> Iterator[RuleViolation]:
@@ -88,17 +77,15 @@ def _names(settings: Settings) -> Iterator[RuleViolation]:
             continue
         service, namespace = upstream.host.lower().split(".")
         scheme = "https://" if upstream.tls else ""
-        yield RuleViolation(
-            ConfigError(
-                place,
-                f"may be the Service `{service}` of the namespace `{namespace}`, which is written "
-                f"{scheme}{service}.{namespace}.svc:{upstream.port}, or a host, which is written with a point at its "
-                f"end: NGINX looks up complete names only",
-                set_command(place, f"{scheme}{bracketed(upstream.host)}.:{upstream.port}"),
-                json.dumps(f"{scheme}{upstream.host}:{upstream.port}"),
-                (service, namespace, upstream.host),
-            ),
-            (("nginx", "resolver"),),
+        yield violation(
+            place,
+            f"may be the Service `{service}` of the namespace `{namespace}`, which is written "
+            f"{scheme}{service}.{namespace}.svc:{upstream.port}, or a host, which is written with a point at its "
+            f"end: NGINX looks up complete names only",
+            set_to=f"{scheme}{bracketed(upstream.host)}.:{upstream.port}",
+            depends_on=["nginx.resolver"],
+            echoed=[service, namespace, upstream.host],
+            shows=shown(f"{scheme}{upstream.host}:{upstream.port}"),
         )
 
 
@@ -107,9 +94,14 @@ def _itself(settings: Settings) -> Iterator[RuleViolation]:
     for place, upstream in _upstreams(settings):
         name = upstream.name(settings.namespace)
         if service_of(name, settings.namespace) == ("nginx", settings.namespace):
-            route, shown = place[:3], json.dumps(f"{name}:{upstream.port}")
-            message = "is the stack's own NGINX: requests would loop until none is answered"
-            yield RuleViolation(ConfigError(place, message, remove_command(route), shown, (name,)), (("namespace",),))
+            yield violation(
+                place,
+                "is the stack's own NGINX: requests would loop until none is answered",
+                fix=remove_command(place[:3]),
+                depends_on=["namespace"],
+                echoed=[name],
+                shows=shown(f"{name}:{upstream.port}"),
+            )
 
 
 def _upstream_tls(settings: Settings) -> Iterator[RuleViolation]:
@@ -131,13 +123,12 @@ def _pair(place: Place, upstream: Upstream) -> Iterator[RuleViolation]:
     place_of_key: Place = (*place, "clientKey")
     if certificate is not None and key is None:
         message = "is required beside `clientCertificate`"
-        yield RuleViolation(ConfigError(place_of_key, message, set_command(place_of_key, "", secret=True)))
+        yield violation(place_of_key, message, fix=set_command(place_of_key, "", secret=True))
     if key is not None and certificate is None:
-        message = "is the key of `clientCertificate`, which is not set"
-        yield RuleViolation(ConfigError(place_of_key, message, remove_command(place_of_key)))
+        yield violation(place_of_key, "is the key of `clientCertificate`, which is not set")
     if key is not None and certificate is not None and not belong_together(certificate, key.get_secret_value()):
         message = "must be the key of the first certificate in `clientCertificate`, and is the key of another one"
-        yield RuleViolation(ConfigError(place_of_key, message, set_command(place_of_key, "", secret=True), "[secret]"))
+        yield violation(place_of_key, message, fix=set_command(place_of_key, "", secret=True))
 
 
 def _attributes(settings: Settings) -> Iterator[RuleViolation]:
@@ -149,9 +140,8 @@ def _attributes(settings: Settings) -> Iterator[RuleViolation]:
     for group, attributes in groups:
         for name in attributes:
             if name in OF_THE_MODULE:
-                place: Place = (*group, name)
                 message = f"is set by the module itself, on every span: {OF_THE_MODULE[name]}"
-                yield RuleViolation(ConfigError(place, message, remove_command(place)))
+                yield violation((*group, name), message)
 
 
 PROXYING_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (

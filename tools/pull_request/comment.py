@@ -6,13 +6,11 @@ names the changes that they belong to.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
-import jinja2
-
+from components.documents.templates import Filters, jinja_environment
 from tools.errors import ToolError
 from tools.pull_request import markdown
 from tools.pull_request.changes import Action, Change, changes, short_name
@@ -274,25 +272,13 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - Markdown: the filters make text harmless
-    )
-    filters: dict[str, Callable[..., object]] = {
-        "code": markdown.code,
-        "fence": markdown.fence,
-        "shortened": markdown.shorten,
-        "danger": _danger,
-        "summary": _summary,
-        "named": _named,
-    }
-    # Its type lists the built-in filters.
-    cast("dict[str, object]", environment.filters).update(filters)
-    return environment
+_FILTERS: Filters = {
+    "code": markdown.code,
+    "fence": markdown.fence,
+    "shortened": markdown.shorten,
+    "danger": _danger,
+    "summary": _summary,
+    "named": _named,
+}
 
-
-_template = _environment().get_template("comment.md.j2")
+_template = jinja_environment(Path(__file__).parent, _FILTERS).get_template("comment.md.j2")
