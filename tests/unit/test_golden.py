@@ -64,7 +64,7 @@ def test_every_object_is_the_golden_one(case: str, run_program: Run, request: py
         for name, text in made.items():
             (folder / name).write_text(text)
     there = {path.name: path.read_text() for path in folder.glob("*.yaml") if path.name != "config.yaml"}
-    assert there == made, "`make golden` writes them anew; `git diff tests/golden` shows what that changes"
+    assert there == made, "`make golden` regenerates them; `git diff tests/golden` shows what that changes"
 
 
 @pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="not a checkout of git's, which knows the files")
