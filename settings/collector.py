@@ -25,18 +25,13 @@ from settings.types import (
     at_least,
     matching,
 )
-
-Distribution = Literal["core", "k8s", "contrib"]
+from settings.versions import SETS, CollectorRelease, Distribution, collector_release
+from settings.versions.support import dotted
 
 OTLP_HTTP_PORT = 4318
 """The port of OTLP over HTTP."""
 
-_VERSION = "0.126.0"
-DEFAULT_IMAGES: dict[Distribution, str] = {
-    "core": f"otel/opentelemetry-collector:{_VERSION}",
-    "k8s": f"otel/opentelemetry-collector-k8s:{_VERSION}",
-    "contrib": f"otel/opentelemetry-collector-contrib:{_VERSION}",
-}
+_SET = SETS["tutorial"]
 
 DEFAULT_REPLICAS = 2
 """One keeps running while the other is killed, evicted or replaced.
@@ -226,8 +221,8 @@ class CollectorSettings(Model):
     )
     image: Image | None = Field(
         default=None,
-        description=f"Image of the Collector. Unset: version {_VERSION} of the distribution.",
-        examples=[DEFAULT_IMAGES["core"]],
+        description=f"Image of the Collector. Unset: version {dotted(_SET.collector)} of the distribution.",
+        examples=[_SET.collector_image("core")],
     )
     replicas: Count | None = Field(
         default=None,
@@ -285,7 +280,12 @@ class CollectorSettings(Model):
     @property
     def pulled_image(self) -> str:
         """The image: `image`, or the distribution's."""
-        return self.image or DEFAULT_IMAGES[self.distribution]
+        return self.image or _SET.collector_image(self.distribution)
+
+    @property
+    def release(self) -> CollectorRelease:
+        """What the image's version can, and how it names its parts and counters."""
+        return collector_release(self.pulled_image, _SET.collector)
 
     @property
     def destinations(self) -> list[tuple[str, int]]:

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from settings.capabilities import FIRST_PLUS, FIRST_PLUS_WITH_ALL, PlusRelease, plus_release
 from settings.routes import SamplingRatio
 from settings.types import (
     IMAGE_REFERENCE,
@@ -21,6 +20,7 @@ from settings.types import (
     seconds,
     split_address,
 )
+from settings.versions.plus import FIRST, FIRST_WITH_ALL, PlusRelease, plus_release
 
 
 def _repository(name: str) -> str:
@@ -32,8 +32,8 @@ def _repository(name: str) -> str:
 
 def _release(release: str) -> str:
     matched = re.fullmatch(r"R([0-9]{2})", release)
-    if matched is None or int(matched[1]) < FIRST_PLUS:
-        raise ValueError(f"must be R{FIRST_PLUS} or a later release, such as R34: earlier ones take no license token")
+    if matched is None or int(matched[1]) < FIRST:
+        raise ValueError(f"must be R{FIRST} or a later release, such as R34: earlier ones take no license token")
     return release
 
 
@@ -128,7 +128,7 @@ class UsageReport(Model):
     interval: ReportInterval = Field(default="1h", description="Time between two reports.")
     proxy: HostAndPort | None = Field(
         default=None,
-        description=f"HTTP proxy on the way there; needs R{FIRST_PLUS_WITH_ALL} or later.",
+        description=f"HTTP proxy on the way there; needs R{FIRST_WITH_ALL} or later.",
         examples=["proxy.example:3128"],
     )
     ca_bundle: CertificateBundle | None = Field(

@@ -6,10 +6,10 @@ With the edition `oss` nothing is demanded: a stack may change its edition by `e
 import datetime
 from collections.abc import Iterator
 
-from settings.capabilities import FIRST_PLUS_WITH_ALL
 from settings.errors import RuleViolation, needs, repeated, set_command, violation
 from settings.license import GRACE, SOON, belong_together, certificate_end, license_end
 from settings.stack import Settings
+from settings.versions.plus import FIRST_WITH_ALL
 
 _LICENSE, _CERTIFICATE, _KEY = "nginxLicenseJwt", "nginxRepoCrt", "nginxRepoKey"
 _IMAGE, _REPOSITORY, _RELEASE = "plus.image", "plus.repository", "plus.release"
@@ -105,7 +105,7 @@ def _release(settings: Settings) -> Iterator[RuleViolation]:
         "nginx.resourceAttributes": bool(settings.nginx.resource_attributes) and not module.resource_attributes,
     }
     for place in (place for place, is_unsupported in unsupported.items() if is_unsupported):
-        first = f"R{FIRST_PLUS_WITH_ALL}"
+        first = f"R{FIRST_WITH_ALL}"
         yield needs(place, f"needs {first}, which is the first release to support it", _RELEASE, first)
 
 

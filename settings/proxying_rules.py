@@ -3,12 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 
-from settings.capabilities import FIRST_WITH_TLS, FOLLOWS_NAMES, follows_names
 from settings.errors import ConfigError, Place, RuleViolation, needs, remove_command, set_command
 from settings.license import belong_together
 from settings.stack import Settings
 from settings.types import bracketed
 from settings.upstreams import Upstream, service_of
+from settings.versions.nginx import FIRST_WITH_TLS, FOLLOWS_NAMES, follows_names, image_of
 
 OF_THE_MODULE = {
     "http.method": "beside it, `http.request.method` is free",
@@ -56,7 +56,7 @@ def _following(settings: Settings) -> Iterator[RuleViolation]:
                 image,
                 f"must be of NGINX {version} or later, which follows the addresses behind `{name}`; or set "
                 "`nginx.resolver.follow` to false: NGINX then looks them up only once, when it starts",
-                set_command(image, FIRST_WITH_TLS),
+                set_command(image, image_of(FIRST_WITH_TLS)),
                 json.dumps(settings.nginx.image),
                 (name,),
             ),

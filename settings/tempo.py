@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from settings.capabilities import TEMPO, dotted
 from settings.exposure import ServiceSettings
 from settings.general import Resources
 from settings.sizes import SPAN_BYTES
@@ -22,6 +21,11 @@ from settings.types import (
     TypeName,
     at_least,
 )
+from settings.versions import SETS, TempoRelease, tempo, tempo_release
+from settings.versions.support import dotted
+
+_SET = SETS["tutorial"]
+_LAST = max(version for version, release in tempo.TABLE.items() if not release.has_live_store)
 
 BLOCK = "500Mi"
 """`ingester.max_block_bytes` by default (Tempo 2.7 to 2.10, modules/ingester/config.go): the size of a full block."""
@@ -140,8 +144,8 @@ class TempoSettings(Model):
         description="Run a Tempo. `false` if `collector.exporters` names another backend.",
     )
     image: Image = Field(
-        default="grafana/tempo:2.7.2",
-        description=f"Image of Tempo, version {dotted(TEMPO.first)} to {dotted(TEMPO.last)}.",
+        default=_SET.tempo_image,
+        description=f"Image of Tempo, version {dotted(min(tempo.TABLE))} to {dotted(_LAST)}.",
     )
     replicas: Count = Field(
         default=1, description="Always 1: with local storage, each of several would have only a part of the traces."
@@ -168,3 +172,8 @@ class TempoSettings(Model):
     usage_report: bool = Field(
         default=False, description="Send Grafana Labs anonymous usage statistics. Tempo's own default is to send them."
     )
+
+    @property
+    def release(self) -> TempoRelease:
+        """What the image's version is."""
+        return tempo_release(self.image, _SET.tempo)

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from settings.capabilities import TEMPO, TEMPO_3, dotted, version_of
 from settings.errors import RuleViolation, needs, set_command, violation
 from settings.stack import Settings
 from settings.types import IMAGE_REFERENCE, seconds
+from settings.versions.support import dotted
+from settings.versions.tags import version_of
+from settings.versions.tempo import NAMES
 
 _ENABLED, _GATEWAY = "tempo.enabled", "tempo.gateway.image"
 _NEWEST_IMAGE = "grafana/tempo:2.10.8"
@@ -15,12 +17,12 @@ _NEWEST_IMAGE = "grafana/tempo:2.10.8"
 def _image(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects Tempo 3, of the images that Grafana publishes; an image of another registry is warned of."""
     image = settings.tempo.image
-    version = version_of(image, TEMPO.names)
+    version = version_of(image, NAMES)
     is_official = re.search(r"(^|/)grafana/tempo[:@]", image) is not None
-    if settings.tempo.enabled and is_official and version is not None and version >= TEMPO_3:
+    if settings.tempo.enabled and is_official and version is not None and settings.tempo.release.has_live_store:
         message = (
-            f"is Tempo {dotted(version)}, which does not start with the configuration that this program writes: Tempo "
-            f"3 has neither `ingester` nor `compactor`. Versions {dotted(TEMPO.first)} to {dotted(TEMPO.last)} start"
+            f"is Tempo {dotted(version[:2])}, which does not start with the configuration that this program writes: "
+            "Tempo 3 has neither `ingester` nor `compactor`. Versions 2.7 to 2.10 start"
         )
         yield violation("tempo.image", message, set_to=_NEWEST_IMAGE)
 

@@ -4,7 +4,6 @@ It sets only what differs from Tempo's defaults. The microservices mode and obje
 """
 
 from components.documents import Document
-from settings.capabilities import attribute_limit
 from settings.limits import burst, tempo_inside
 from settings.sizes import MIB, RECEIVER, TEMPO_RECEIVER
 from settings.tempo import TempoSettings
@@ -56,7 +55,7 @@ def tempo_document(settings: TempoSettings) -> Document:
                 }
             },
             # The default is 2048: Tempo cuts longer attributes without a word.
-            attribute_limit(settings.image): RECEIVER,
+            settings.release.attribute_limit: RECEIVER,
             # Without it the Collector takes a full Tempo for a permanent error, and drops the batch.
             "retry_after_on_resource_exhausted": "1s",
         },

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from settings.capabilities import has_module, module_of, nginx_version
 from settings.nginx_directives import Known
 from settings.stack import Settings
+from settings.versions.nginx import has_module, module_of, nginx_version
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import pytest
 
 from components.documents.collector import collector_document
 from components.documents.tempo import tempo_document
-from settings.capabilities import attribute_limit
 from settings.limit_table import hops
 from settings.limits import (
     batch_size,
@@ -171,7 +170,6 @@ def test_a_trace_that_is_allowed_can_be_read_within_tempo_s_memory() -> None:
     ],
 )
 def test_no_attribute_is_cut_whatever_tempo_calls_its_limit(image: str, key: str) -> None:
-    assert attribute_limit(image) == key
     assert tempo_document(Settings.model_validate({"tempo": {"image": image}}).tempo)["distributor"][key] == 16 * MIB
 
 
