@@ -6,7 +6,6 @@ from settings.collector import OTLP_HTTP_PORT
 from settings.errors import Place, RuleViolation, needs, set_command, violation
 from settings.stack import Settings
 from settings.upstreams import Upstream
-from settings.versions import SETS
 from settings.versions.collector import COMPONENTS, distribution_of
 
 _DISTRIBUTION: Place = ("collector", "distribution")
@@ -31,7 +30,7 @@ def _components(settings: Settings) -> Iterator[RuleViolation]:
         "processor k8sattributes": ("collector.kubernetesAttributes", collector.kubernetes_attributes),
         "extension file_storage": ("collector.queue.storage", collector.queue.is_persistent),
     }
-    fix = (_DISTRIBUTION, "k8s") if of_image is None else (_IMAGE, SETS["tutorial"].collector_image("k8s"))
+    fix = (_DISTRIBUTION, "k8s") if of_image is None else (_IMAGE, collector.version_set.collector_image("k8s"))
     for kind_and_name, (place, is_set) in wanted.items():
         name = kind_and_name.split()[-1]
         if is_set and name not in COMPONENTS[collector.distribution]:

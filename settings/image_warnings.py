@@ -42,12 +42,12 @@ def image_warnings(settings: Settings) -> Iterator[str]:
 
 def _images(settings: Settings) -> Iterator[_Image]:
     if settings.edition == "oss":
-        yield _Image(("nginx", "image"), "NGINX", settings.nginx.image, nginx.NAMES, nginx.TABLE)
+        yield _Image(("nginx", "image"), "NGINX", settings.nginx.pulled_image, nginx.NAMES, nginx.TABLE)
     if settings.collector.enabled:
         image = settings.collector.pulled_image
         yield _Image(("collector", "image"), "the Collector", image, collector.NAMES, collector.KNOWN)
     if settings.tempo.enabled:
-        yield _Image(("tempo", "image"), "Tempo", settings.tempo.image, tempo.NAMES, tempo.TABLE)
+        yield _Image(("tempo", "image"), "Tempo", settings.tempo.pulled_image, tempo.NAMES, tempo.TABLE)
 
 
 def _age(is_newer: bool) -> str:
@@ -57,4 +57,4 @@ def _age(is_newer: bool) -> str:
 def _plus_release(settings: Settings) -> int | None:
     if settings.edition != "plus":
         return None
-    return release_of(settings.plus.image or f"nginx-plus:{settings.plus.release}")
+    return release_of(settings.plus.image or f"nginx-plus:{settings.plus.chosen_release}")

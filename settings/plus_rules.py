@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from settings.errors import RuleViolation, needs, repeated, set_command, violation
 from settings.license import GRACE, SOON, belong_together, certificate_end, license_end
 from settings.stack import Settings
+from settings.versions import SETS
 from settings.versions.plus import FIRST_WITH_ALL
+from settings.versions.sets import DEFAULT
 
 _LICENSE, _CERTIFICATE, _KEY = "nginxLicenseJwt", "nginxRepoCrt", "nginxRepoKey"
 _IMAGE, _REPOSITORY, _RELEASE = "plus.image", "plus.repository", "plus.release"
@@ -54,7 +56,7 @@ def _image(settings: Settings) -> Iterator[RuleViolation]:
 
 def _cache(settings: Settings) -> Iterator[RuleViolation]:
     plus = settings.plus
-    if settings.builds_image and plus.cache == f"{plus.repository}:{plus.release}":
+    if settings.builds_image and plus.cache == f"{plus.repository}:{plus.chosen_release}":
         message = "is the image that `pulumi up` builds: its cache would replace it"
         example = f"{plus.repository}:cache"
         yield violation("plus.cache", message, set_to=example, depends_on=[_REPOSITORY, _RELEASE])
@@ -106,7 +108,8 @@ def _release(settings: Settings) -> Iterator[RuleViolation]:
     }
     for place in (place for place, is_unsupported in unsupported.items() if is_unsupported):
         first = f"R{FIRST_WITH_ALL}"
-        yield needs(place, f"needs {first}, which is the first release to support it", _RELEASE, first)
+        message = f"needs {first}, which is the first release to support it"
+        yield needs(place, message, _RELEASE, SETS[DEFAULT].plus)
 
 
 def _ratios(settings: Settings) -> Iterator[RuleViolation]:

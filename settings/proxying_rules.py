@@ -8,7 +8,9 @@ from settings.license import belong_together
 from settings.stack import Settings
 from settings.types import bracketed
 from settings.upstreams import Upstream, service_of
-from settings.versions.nginx import FIRST_WITH_TLS, FOLLOWS_NAMES, follows_names, image_of
+from settings.versions import SETS
+from settings.versions.nginx import FOLLOWS_NAMES, follows_names
+from settings.versions.sets import DEFAULT
 
 OF_THE_MODULE = {
     "http.method": "beside it, `http.request.method` is free",
@@ -47,7 +49,7 @@ def _following(settings: Settings) -> Iterator[RuleViolation]:
     """Refuses upstreams with names if the image's NGINX cannot follow names."""
     image: Place = ("nginx", "image")
     named = [upstream for _, upstream in _upstreams(settings) if upstream.has_name]
-    is_old = settings.edition == "oss" and follows_names(settings.nginx.image) is False
+    is_old = settings.edition == "oss" and follows_names(settings.nginx.pulled_image) is False
     if named and is_old and settings.nginx.resolver.follow:
         version = ".".join(map(str, FOLLOWS_NAMES))
         name = named[0].name(settings.namespace)
@@ -56,8 +58,8 @@ def _following(settings: Settings) -> Iterator[RuleViolation]:
                 image,
                 f"must be of NGINX {version} or later, which follows the addresses behind `{name}`; or set "
                 "`nginx.resolver.follow` to false: NGINX then looks them up only once, when it starts",
-                set_command(image, image_of(FIRST_WITH_TLS)),
-                json.dumps(settings.nginx.image),
+                set_command(image, SETS[DEFAULT].nginx_image),
+                json.dumps(settings.nginx.pulled_image),
                 (name,),
             ),
             (("nginx", "routes"), ("nginx", "resolver"), ("edition",)),

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from settings.errors import RuleViolation, needs, set_command, violation
 from settings.stack import Settings
 from settings.types import IMAGE_REFERENCE, seconds
+from settings.versions import SETS
+from settings.versions.sets import DEFAULT
 from settings.versions.support import dotted
 from settings.versions.tags import version_of
 from settings.versions.tempo import NAMES
@@ -16,7 +18,7 @@ _NEWEST_IMAGE = "grafana/tempo:2.10.8"
 
 def _image(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects Tempo 3, of the images that Grafana publishes; an image of another registry is warned of."""
-    image = settings.tempo.image
+    image = settings.tempo.pulled_image
     version = version_of(image, NAMES)
     is_official = re.search(r"(^|/)grafana/tempo[:@]", image) is not None
     if settings.tempo.enabled and is_official and version is not None and settings.tempo.release.has_live_store:
@@ -70,7 +72,7 @@ def _storage_class(settings: Settings) -> Iterator[RuleViolation]:
 
 def _gateway_is_open_source(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects NGINX Plus as the gateway, whose image is `nginx.image` if it has none of its own."""
-    own, shared = settings.tempo.gateway.image, settings.nginx.image
+    own, shared = settings.tempo.gateway.image, settings.nginx.pulled_image
     reason = "the gateway gets no license, without which NGINX Plus does not start"
     if not settings.tempo.enabled or not _is_plus(own or shared):
         return
@@ -78,7 +80,7 @@ def _gateway_is_open_source(settings: Settings) -> Iterator[RuleViolation]:
         yield violation(_GATEWAY, f"must be open-source NGINX: {reason}")
     else:
         message = f"is required, because `nginx.image` is NGINX Plus: {reason}"
-        image = type(settings.nginx)().image
+        image = SETS[DEFAULT].nginx_image
         yield violation(_GATEWAY, message, set_to=image, depends_on=["nginx.image"])
 
 

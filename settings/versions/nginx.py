@@ -45,8 +45,6 @@ MODULES: Mapping[Version, Module] = {
 """By first version of NGINX whose image has it. Images before the first have none."""
 
 FIRST_WITH_MODULE = min(MODULES)
-FIRST_WITH_TLS: Version = (1, 27, 4)
-FIRST_WITH_HEADERS: Version = (1, 27, 5)
 
 FOLLOWS_NAMES: Version = (1, 27, 3)
 """The first with `resolve` in `upstream`; from its change log."""
@@ -97,6 +95,20 @@ FLAWS = (
         "`map` with regular expressions, in a text that captures of another expression come before",
         (0, 9, 6),
         ((1, 31, 3), (1, 30, 4)),
+        _ADVISORIES,
+    ),
+    Flaw(
+        "CVE-2026-123007",
+        "HTTP/2 from clients: flow control",
+        (1, 9, 5),
+        ((1, 31, 9), (1, 30, 7)),
+        _ADVISORIES,
+    ),
+    Flaw(
+        "CVE-2026-123633",
+        "HTTP/2 from clients: use after free",
+        (1, 19, 7),
+        ((1, 31, 9), (1, 30, 7)),
         _ADVISORIES,
     ),
 )

@@ -27,11 +27,11 @@ class PlusRelease:
     flaws: tuple[Flaw, ...] = ()
     """Flaws by which a request may execute code, which no update of the release fixes."""
 
-    is_numbered: bool = False
-    """Whether its packages are in a folder of three numbers' scheme, `R37.0`, instead of `R36`."""
 
+# From F5's "NGINX Plus Releases" and the records of the CVEs. The folder of a release, such as R37.0, gets its fixes
+# (37.0.8.1 has those of HTTP/2), so a new build has them: `plus.rebuild`.
+_IN_HTTP_2 = tuple(flaw for flaw in FLAWS if flaw.cve in {"CVE-2026-123007", "CVE-2026-123633"})
 
-# From F5's "NGINX Plus Releases". R36 and R37 get fixes (R36 P4 to P8, PLS.37.0.0.1 to 37.0.4.1) under the same name.
 TABLE: Mapping[int, PlusRelease] = {
     33: PlusRelease(
         (1, 27, 2), BARE_MODULE, report_proxy=False, support=Support(date(2025, 8, 13), _PAGE), flaws=FLAWS
@@ -42,20 +42,24 @@ TABLE: Mapping[int, PlusRelease] = {
     35: PlusRelease(
         (1, 29, 0), WHOLE_MODULE, report_proxy=True, support=Support(date(2026, 5, 13), _PAGE), flaws=FLAWS
     ),
-    36: PlusRelease((1, 29, 3), WHOLE_MODULE, report_proxy=True, support=Support(None, _PAGE)),
-    37: PlusRelease(
-        (1, 29, 8), WHOLE_MODULE, report_proxy=True, support=Support(date(2029, 5, 13), _PAGE), is_numbered=True
+    # Its security updates ended with the release of R37.1, at the latest on the day of CVE-2026-93479, which it kept.
+    36: PlusRelease(
+        (1, 29, 3), WHOLE_MODULE, report_proxy=True, support=Support(date(2026, 10, 14), _PAGE), flaws=_IN_HTTP_2
     ),
+    37: PlusRelease((1, 29, 8), WHOLE_MODULE, report_proxy=True, support=Support(date(2029, 5, 13), _PAGE)),
 }
 FIRST, LAST = min(TABLE), max(TABLE)
 """The first release that takes a license token, and the last whose packages and module this program knows."""
 
+FIRST_WITH_MINOR = 37
+"""The first release whose packages are in a folder with two numbers: `R37.0`, F5's "Installing NGINX Plus LTS"."""
+
 FIRST_WITH_ALL = min(number for number, release in TABLE.items() if release.module == WHOLE_MODULE)
 """The first release whose module has every feature."""
 
-_LATER = PlusRelease(None, WHOLE_MODULE, report_proxy=True, support=Support(None, _PAGE), is_numbered=True)
+_LATER = PlusRelease(None, WHOLE_MODULE, report_proxy=True, support=Support(None, _PAGE))
 
 
 def plus_release(release: str) -> PlusRelease:
-    """Returns a release, such as `R34`, by its name. A later one than this program knows has every feature."""
-    return TABLE.get(int(release.removeprefix("R")), _LATER)
+    """Returns a release by its name, such as `R34` or `R37.0`. A later one than the table has every feature."""
+    return TABLE.get(int(release.removeprefix("R").split(".")[0]), _LATER)

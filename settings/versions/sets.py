@@ -17,6 +17,8 @@ class Set:
 
     nginx: Version
     plus: str
+    """The folder of NGINX Plus' packages, which names the release."""
+
     collector: Version
     tempo: Version
     collector_registry: str
@@ -41,10 +43,12 @@ class Set:
 CURRENT_COLLECTOR: Version = (0, 161, 0)
 """The newest that the lab builds with every component that the program uses."""
 
+DEFAULT: VersionSet = "current"
+
 SETS: Mapping[VersionSet, Set] = {
     "current": Set(
-        nginx=(1, 30, 4),
-        plus="R37",
+        nginx=(1, 30, 7),
+        plus="R37.0",
         collector=CURRENT_COLLECTOR,
         tempo=(2, 10, 8),
         # Docker Hub got no images of the Collector for a while after 0.123.1; GitHub's registry has had each release.

@@ -60,7 +60,7 @@ def test_the_image_is_built_only_where_it_is_wanted(run_program: Run) -> None:
     program = run_case("plus", run_program)
     ((image,),) = [program.resources["docker-build:index:Image"]]
     assert image.inputs["buildOnPreview"] is False  # pyright: ignore[reportUnknownMemberType]
-    assert program.outputs["nginxImage"].startswith("registry.example/team/nginx-plus:R34@sha256:")
+    assert program.outputs["nginxImage"].startswith("registry.example/team/nginx-plus:R37.0@sha256:")
 
 
 def test_with_oss_nothing_of_plus_is_deployed(run_program: Run) -> None:

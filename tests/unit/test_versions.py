@@ -4,12 +4,15 @@ import datetime
 
 import pytest
 
-from settings import CollectorSettings
+from settings import CollectorSettings, Settings
+from settings.nginx_directives import directives
+from settings.snippets.reader import reader_of
 from settings.versions import SETS, collector_release, nginx_release, plus_release, tempo_release
 from settings.versions.support import Version
 from settings.versions.tags import release_of
 
 TUTORIAL, CURRENT = SETS["tutorial"], SETS["current"]
+IN_HTTP_2 = {"CVE-2026-123007", "CVE-2026-123633"}
 DIGEST = f"@sha256:{'0' * 64}"
 
 
@@ -82,10 +85,10 @@ def test_a_tempo_s_image_tells_its_rules_or_the_set_does(image: str, limit: str,
 @pytest.mark.parametrize(
     ("image", "flaws"),
     [
-        (TUTORIAL.nginx_image, {"CVE-2026-42945", "CVE-2026-9256", "CVE-2026-42055", "CVE-2026-42533"}),
-        ("nginx:1.30.1-otel", {"CVE-2026-9256", "CVE-2026-42055", "CVE-2026-42533"}),
-        ("nginx:1.31.0-otel", {"CVE-2026-9256", "CVE-2026-42055", "CVE-2026-42533"}),
-        ("nginx:1.30.3-otel", {"CVE-2026-42533"}),
+        (TUTORIAL.nginx_image, IN_HTTP_2 | {"CVE-2026-42945", "CVE-2026-9256", "CVE-2026-42055", "CVE-2026-42533"}),
+        ("nginx:1.30.1-otel", IN_HTTP_2 | {"CVE-2026-9256", "CVE-2026-42055", "CVE-2026-42533"}),
+        ("nginx:1.31.0-otel", IN_HTTP_2 | {"CVE-2026-9256", "CVE-2026-42055", "CVE-2026-42533"}),
+        ("nginx:1.30.3-otel", IN_HTTP_2 | {"CVE-2026-42533"}),
         (CURRENT.nginx_image, set[str]()),
     ],
 )
@@ -99,6 +102,12 @@ def test_a_line_is_maintained_to_the_end_of_its_last_day() -> None:
     assert not support.has_ended(support.until)
     assert support.has_ended(support.until + datetime.timedelta(days=1))
     assert not nginx_release("nginx:1.30.4-otel", CURRENT.nginx).support.has_ended(datetime.date(2100, 1, 1))
+
+
+@pytest.mark.parametrize(("image", "is_refused"), [("nginx:1.29.5-otel", True), (CURRENT.nginx_image, False)])
+def test_open_source_nginx_has_sticky_since_it_has_it(image: str, *, is_refused: bool) -> None:
+    reader = reader_of(Settings.model_validate({"nginx": {"image": image}}))
+    assert bool(reader.lacks("sticky", directives()["sticky"])) == is_refused
 
 
 @pytest.mark.parametrize(
