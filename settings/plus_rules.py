@@ -3,9 +3,9 @@
 With the edition `oss` nothing is demanded: a stack may change its edition by `edition` alone.
 """
 
-import datetime
 from collections.abc import Iterator
 
+from settings.clock import today
 from settings.errors import RuleViolation, needs, repeated, set_command, violation
 from settings.license import GRACE, SOON, belong_together, certificate_end, license_end
 from settings.stack import Settings
@@ -21,26 +21,22 @@ def plus_warnings(settings: Settings) -> Iterator[str]:
     """Yields warnings of a license and a certificate that end soon."""
     if settings.edition != "plus":
         return
-    today = _today()
+    day = today()
     if settings.nginx_license_jwt:
         end = license_end(settings.nginx_license_jwt.get_secret_value())
         renew = f"Renew it: {set_command(_LICENSE, secret=True)}"
-        if end and end < today <= end + GRACE:
+        if end and end < day <= end + GRACE:
             expired = f"expired on {end}; after {end + GRACE} no new pod starts"
             yield f"{_LICENSE}: the license of NGINX Plus {expired}. {renew}"
-        elif end and end - SOON < today <= end:
+        elif end and end - SOON < day <= end:
             yield f"{_LICENSE}: the license of NGINX Plus is valid until {end}. {renew}"
     if settings.builds_image and settings.nginx_repo_crt:
         end = certificate_end(settings.nginx_repo_crt.get_secret_value())
-        if end - SOON < today:
+        if end - SOON < day:
             yield (
                 f"{_CERTIFICATE}: the certificate for NGINX Plus' packages is valid until {end}; the next build needs "
                 f"a new one: {set_command(_CERTIFICATE, secret=True)} and {set_command(_KEY, secret=True)}"
             )
-
-
-def _today() -> datetime.date:
-    return datetime.datetime.now(datetime.UTC).date()
 
 
 def _image(settings: Settings) -> Iterator[RuleViolation]:
@@ -80,7 +76,7 @@ def _license(settings: Settings) -> Iterator[RuleViolation]:
     if settings.edition != "plus" or settings.nginx_license_jwt is None:
         return
     end = license_end(settings.nginx_license_jwt.get_secret_value())
-    if end and end + GRACE < _today():
+    if end and end + GRACE < today():
         message = f"expired on {end}, and NGINX Plus starts for {GRACE.days} days after that; a new one is at my.f5.com"
         yield violation(_LICENSE, message, fix=set_command(_LICENSE, secret=True), depends_on=["edition"])
 

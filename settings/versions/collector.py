@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Literal
 
 from settings.types import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
-from settings.versions.support import Version
+from settings.versions.support import Support, Version, row_of
 from settings.versions.tags import version_of
 
 Distribution = Literal["core", "k8s", "contrib"]
@@ -29,6 +30,20 @@ KNOWN: Sequence[Version] = [(0, minor) for minor in range(126, 166)]
 """The versions whose documents and counters this program knows."""
 
 
+_RELEASED: Mapping[Version, date] = {
+    (0, 126): date(2025, 5, 12),
+    (0, 146): date(2026, 2, 18),
+    (0, 155): date(2026, 6, 24),
+    (0, 160): date(2026, 9, 2),
+}
+"""Days of some releases, from github.com/open-telemetry/opentelemetry-collector-releases. A release comes every two
+weeks, and one that is not here counts as old as the last one before it."""
+
+_OLD_AFTER = timedelta(days=182)
+"""Our choice, half a year: the project fixes the newest release alone, and one every two weeks is no rhythm for a
+stack."""
+
+
 @dataclass(frozen=True)
 class CollectorRelease:
     """What a version of the Collector can, and how it names its parts and counters.
@@ -38,6 +53,12 @@ class CollectorRelease:
     """
 
     version: Version
+
+    @property
+    def support(self) -> Support:
+        """How long it counts as maintained."""
+        released = row_of(_RELEASED, self.version)
+        return Support(released + _OLD_AFTER, "github.com/open-telemetry/opentelemetry-collector-releases/releases")
 
     @property
     def grpc_exporter(self) -> str:

@@ -1,7 +1,8 @@
 """What the program makes of typical configurations: one folder a case, one file a Kubernetes object.
 
-`config.yaml` is a case's configuration; the cases `dev`, `staging`, `prod` and `tutorial` have those of `Pulumi.<case>.yaml`, with
-the secrets that its comment asks for. The other files are written by `make golden`, with secrets masked;
+`config.yaml` is a case's configuration; the cases `dev`, `staging`, `prod` and `tutorial` have those of
+`Pulumi.<case>.yaml`, with the secrets that its comment asks for. The other files are written by `make golden`, with
+secrets masked;
 `tests/unit/test_golden.py` checks them against the program, and `tests/readers` has the deployed programs
 read them.
 """

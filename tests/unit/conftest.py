@@ -1,9 +1,11 @@
 """Runs the program under Pulumi's mocks, fresh for each test, and records every registration."""
 
 import asyncio
+import datetime
 import gc
 import runpy
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Collection, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -24,6 +26,17 @@ from tests.unit.fake_api import ApiOfObjects, FakeApi, serving
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
 """The key by which Pulumi marks a value as secret on the wire."""
+
+
+TODAY = datetime.date(2026, 11, 26)
+"""The day of the tests: the program warns of versions by it."""
+
+
+@pytest.fixture(autouse=True)
+def _day(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction] - pytest uses it
+    """Keeps the warnings from changing with the calendar."""
+    # `settings.load` is the function.
+    monkeypatch.setattr(sys.modules["settings.load"], "today", lambda: TODAY)
 
 
 @dataclass

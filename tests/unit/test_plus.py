@@ -99,7 +99,7 @@ def test_the_variables_of_plus_are_known_to_plus(run_program: Run) -> None:
 def warnings_on(day: datetime.date, monkeypatch: pytest.MonkeyPatch) -> str:
     """Returns the warnings of a day, with the configuration of the golden case."""
     said: list[str] = []
-    monkeypatch.setattr(plus_rules, "_today", lambda: day)
+    monkeypatch.setattr(plus_rules, "today", lambda: day)
     monkeypatch.setattr(pulumi.log, "warn", said.append)
     pulumi.runtime.set_all_config(
         {
