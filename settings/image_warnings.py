@@ -30,6 +30,12 @@ def image_warnings(settings: Settings) -> Iterator[str]:
                 f"program knows, which are {dotted(first)} to {dotted(last)}: it may refuse its configuration, or "
                 "count under other names. Check after `pulumi up`: python -m tools probe"
             )
+    version = version_of(settings.tempo.pulled_image, tempo.NAMES)
+    if settings.tempo.enabled and settings.tempo.release.is_one_way and version and version[:2] in tempo.TABLE:
+        yield (
+            f"tempo.image is Tempo {dotted(version)}: the document for Tempo 3 was not run on this program's "
+            "lab, and nothing leads back to Tempo 2. Check after `pulumi up`: python -m tools probe"
+        )
     release = _plus_release(settings)
     if release and not plus.FIRST <= release <= plus.LAST:
         key = "plus.image" if settings.plus.image else "plus.release"

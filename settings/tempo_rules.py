@@ -1,6 +1,5 @@
-"""Rules of Tempo: its image, its storage, its gateway, and whether spans reach it."""
+"""Rules of Tempo: its storage, its gateway, and whether spans reach it."""
 
-import re
 from collections.abc import Iterator
 
 from settings.errors import RuleViolation, needs, set_command, violation
@@ -8,25 +7,8 @@ from settings.stack import Settings
 from settings.types import IMAGE_REFERENCE, seconds
 from settings.versions import SETS
 from settings.versions.sets import DEFAULT
-from settings.versions.support import dotted
-from settings.versions.tags import version_of
-from settings.versions.tempo import NAMES
 
 _ENABLED, _GATEWAY = "tempo.enabled", "tempo.gateway.image"
-_NEWEST_IMAGE = "grafana/tempo:2.10.8"
-
-
-def _image(settings: Settings) -> Iterator[RuleViolation]:
-    """Rejects Tempo 3, of the images that Grafana publishes; an image of another registry is warned of."""
-    image = settings.tempo.pulled_image
-    version = version_of(image, NAMES)
-    is_official = re.search(r"(^|/)grafana/tempo[:@]", image) is not None
-    if settings.tempo.enabled and is_official and version is not None and settings.tempo.release.has_live_store:
-        message = (
-            f"is Tempo {dotted(version[:2])}, which does not start with the configuration that this program writes: "
-            "Tempo 3 has neither `ingester` nor `compactor`. Versions 2.7 to 2.10 start"
-        )
-        yield violation("tempo.image", message, set_to=_NEWEST_IMAGE)
 
 
 def _has_spans(settings: Settings) -> Iterator[RuleViolation]:
@@ -90,7 +72,6 @@ def _is_plus(image: str) -> bool:
 
 
 TEMPO_RULES = (
-    _image,
     _has_spans,
     _one_replica,
     _blocklist_poll,

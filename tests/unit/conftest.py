@@ -171,6 +171,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         node: Callable[[], str] | None = None,
         balancer: dict[str, str] | None = None,
         survey: Callable[..., Awaitable[Survey]] | None = None,
+        way_back: Callable[..., Awaitable[None]] | None = None,
         program: Program | None = None,
         found: Collection[tuple[str, int]] = (),
         main: Path = REPOSITORY / "__main__.py",
@@ -187,7 +188,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         def server(*_: object) -> str:
             return given.get("cluster", "https://192.0.2.1:6443")
 
-        async def surveyed_nothing(*_: object) -> Survey:
+        async def surveyed_nothing(*_: object, **__: object) -> Survey:
             return Survey()
 
         async def read_backends(services: Collection[tuple[str, str, int]], *_: object) -> dict[Any, Any]:
@@ -200,6 +201,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(identity, "read_server", server)
         monkeypatch.setattr(ownership, "survey", survey or surveyed_nothing)
         monkeypatch.setattr(checks, "preflight", found_nothing)
+        monkeypatch.setattr(checks, "check_way_back", way_back or surveyed_nothing)
         monkeypatch.setattr(Rollouts, "start", start_nothing)
         monkeypatch.setattr(backends, "read_backends", read_backends)
         # Mocks have no stack in which the SDK could run the program.

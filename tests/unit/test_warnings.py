@@ -187,6 +187,13 @@ def test_the_release_of_plus_that_a_set_has_is_told_too() -> None:
     )
 
 
+def test_tempo_3_is_taken_with_a_word_about_the_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert warnings_of(monkeypatch, tempo={"image": "grafana/tempo:3.0.3"}) == [
+        "tempo.image is Tempo 3.0.3: the document for Tempo 3 was not run on this program's lab, and nothing leads "
+        "back to Tempo 2. Check after `pulumi up`: python -m tools probe"
+    ]
+
+
 def test_what_is_maintained_depends_on_the_day_alone() -> None:
     current = Settings()
     assert list(version_warnings(current, TODAY)) == []
