@@ -102,14 +102,14 @@ FLAWS = (
         "HTTP/2 from clients: flow control",
         (1, 9, 5),
         ((1, 31, 9), (1, 30, 7)),
-        _ADVISORIES,
+        "cve.org/CVERecord?id=CVE-2026-123007",
     ),
     Flaw(
         "CVE-2026-123633",
         "HTTP/2 from clients: use after free",
         (1, 19, 7),
         ((1, 31, 9), (1, 30, 7)),
-        _ADVISORIES,
+        "cve.org/CVERecord?id=CVE-2026-123633",
     ),
 )
 """Flaws by which a request may execute code, by nginx.org's advisories and the texts of the CVEs."""
@@ -130,11 +130,6 @@ class NginxRelease:
     def flaws(self) -> tuple[Flaw, ...]:
         """Flaws by which a request may execute code."""
         return tuple(flaw for flaw in FLAWS if flaw.is_in(self.version))
-
-    @property
-    def keeps_upstreams(self) -> bool:
-        """Whether it keeps connections to upstreams, and speaks HTTP/1.1 with them, without being told to."""
-        return self.version >= KEEPS_UPSTREAMS
 
 
 def nginx_release(image: str, default: Version) -> NginxRelease:

@@ -26,9 +26,6 @@ class TempoRelease:
     `query_frontend.search.query_ingesters_until`; without it, a document with `live_store`.
     """
 
-    runs_on_lab: bool
-    """Whether the lab runs this document in a Tempo; else Tempo's own check of the document is all there is."""
-
     @property
     def is_one_way(self) -> bool:
         """Whether an earlier Tempo cannot read what this one has written: blocks and WAL have no way back."""
@@ -38,24 +35,14 @@ class TempoRelease:
 _POLICY = "grafana.com/docs/tempo/next/set-up-for-tracing/setup-tempo/recommended-versions"
 
 TABLE: Mapping[Version, TempoRelease] = {
-    (2, 7): TempoRelease(
-        Support(date(2025, 10, 31), _POLICY), "max_span_attr_byte", has_live_store=False, runs_on_lab=True
-    ),
+    (2, 7): TempoRelease(Support(date(2025, 10, 31), _POLICY), "max_span_attr_byte", has_live_store=False),
     # 2.8 renames the limit (grafana/tempo#4633) and changes the default HTTP port, which the document sets.
-    (2, 8): TempoRelease(
-        Support(date(2026, 3, 31), _POLICY), "max_attribute_bytes", has_live_store=False, runs_on_lab=True
-    ),
-    (2, 9): TempoRelease(
-        Support(date(2026, 12, 31), _POLICY), "max_attribute_bytes", has_live_store=False, runs_on_lab=False
-    ),
+    (2, 8): TempoRelease(Support(date(2026, 3, 31), _POLICY), "max_attribute_bytes", has_live_store=False),
+    (2, 9): TempoRelease(Support(date(2026, 12, 31), _POLICY), "max_attribute_bytes", has_live_store=False),
     # The last line of 2.x. It still takes `ingester` and `compactor`.
-    (2, 10): TempoRelease(
-        Support(date(2027, 4, 30), _POLICY), "max_attribute_bytes", has_live_store=False, runs_on_lab=False
-    ),
+    (2, 10): TempoRelease(Support(date(2027, 4, 30), _POLICY), "max_attribute_bytes", has_live_store=False),
     # "Migrate to Tempo 3.0", grafana.com/docs/tempo/v3.0.x/set-up-for-tracing/setup-tempo/migrate-to-3.
-    (3, 0): TempoRelease(
-        Support(date(2027, 2, 28), _POLICY), "max_attribute_bytes", has_live_store=True, runs_on_lab=False
-    ),
+    (3, 0): TempoRelease(Support(date(2027, 2, 28), _POLICY), "max_attribute_bytes", has_live_store=True),
 }
 """By first version of a line. 2.7.2, 2.8.4, 2.9.5, 2.10.8 and 3.0.3 were given this program's documents."""
 
