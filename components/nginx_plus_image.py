@@ -84,7 +84,7 @@ class NginxPlusImage(pulumi.ComponentResource):
             dockerfile=docker_build.DockerfileArgs(location=f"{FOLDER}/Dockerfile"),
             build_args={
                 "BASE_IMAGE": base_image,
-                "RELEASE": settings.release,
+                "RELEASE": settings.chosen_release,
                 "REPOSITORY": settings.packages.repository,
                 "KEYRING": settings.packages.signing_key,
                 "FINGERPRINTS": ",".join(settings.packages.fingerprints),
@@ -92,7 +92,7 @@ class NginxPlusImage(pulumi.ComponentResource):
             },
             secrets=pulumi.Output.secret(secrets),
             ignore_secrets_in_diff_calculation=["nginx-repo.crt", "nginx-repo.key"],
-            tags=[f"{settings.repository}:{settings.release}"],
+            tags=[f"{settings.repository}:{settings.chosen_release}"],
             platforms=[docker_build.Platform(settings.platform)],
             push=True,
             build_on_preview=False,

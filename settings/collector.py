@@ -25,18 +25,12 @@ from settings.types import (
     at_least,
     matching,
 )
-
-Distribution = Literal["core", "k8s", "contrib"]
+from settings.versioned import Versioned
+from settings.versions import SETS, CollectorRelease, Distribution, collector_release
+from settings.versions.sets import DEFAULT
 
 OTLP_HTTP_PORT = 4318
 """The port of OTLP over HTTP."""
-
-_VERSION = "0.126.0"
-DEFAULT_IMAGES: dict[Distribution, str] = {
-    "core": f"otel/opentelemetry-collector:{_VERSION}",
-    "k8s": f"otel/opentelemetry-collector-k8s:{_VERSION}",
-    "contrib": f"otel/opentelemetry-collector-contrib:{_VERSION}",
-}
 
 DEFAULT_REPLICAS = 2
 """One keeps running while the other is killed, evicted or replaced.
@@ -203,7 +197,7 @@ class CollectorResources(Resources):
     )
 
 
-class CollectorSettings(Model):
+class CollectorSettings(Versioned):
     """The OpenTelemetry Collector."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
@@ -226,8 +220,8 @@ class CollectorSettings(Model):
     )
     image: Image | None = Field(
         default=None,
-        description=f"Image of the Collector. Unset: version {_VERSION} of the distribution.",
-        examples=[DEFAULT_IMAGES["core"]],
+        description="Image of the Collector. Unset: the distribution's, of the set that `versions` names.",
+        examples=[SETS[DEFAULT].collector_image("core")],
     )
     replicas: Count | None = Field(
         default=None,
@@ -285,7 +279,12 @@ class CollectorSettings(Model):
     @property
     def pulled_image(self) -> str:
         """The image: `image`, or the distribution's."""
-        return self.image or DEFAULT_IMAGES[self.distribution]
+        return self.image or self.version_set.collector_image(self.distribution)
+
+    @property
+    def release(self) -> CollectorRelease:
+        """What the image's version can, and how it names its parts and counters."""
+        return collector_release(self.pulled_image, self.version_set.collector)
 
     @property
     def destinations(self) -> list[tuple[str, int]]:

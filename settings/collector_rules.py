@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from settings.capabilities import COMPONENTS, distribution_of
-from settings.collector import DEFAULT_IMAGES, OTLP_HTTP_PORT
+from settings.collector import OTLP_HTTP_PORT
 from settings.errors import Place, RuleViolation, needs, set_command, violation
 from settings.stack import Settings
 from settings.upstreams import Upstream
+from settings.versions.collector import COMPONENTS, distribution_of
 
 _DISTRIBUTION: Place = ("collector", "distribution")
 _IMAGE: Place = ("collector", "image")
@@ -30,7 +30,7 @@ def _components(settings: Settings) -> Iterator[RuleViolation]:
         "processor k8sattributes": ("collector.kubernetesAttributes", collector.kubernetes_attributes),
         "extension file_storage": ("collector.queue.storage", collector.queue.is_persistent),
     }
-    fix = (_DISTRIBUTION, "k8s") if of_image is None else (_IMAGE, DEFAULT_IMAGES["k8s"])
+    fix = (_DISTRIBUTION, "k8s") if of_image is None else (_IMAGE, collector.version_set.collector_image("k8s"))
     for kind_and_name, (place, is_set) in wanted.items():
         name = kind_and_name.split()[-1]
         if is_set and name not in COMPONENTS[collector.distribution]:

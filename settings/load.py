@@ -11,6 +11,7 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from settings.clock import today
 from settings.errors import PROJECT, ConfigError, Place, masked
 from settings.explain import explain
 from settings.exporter_rules import exporter_warnings
@@ -24,6 +25,7 @@ from settings.secret_rules import secrets_made_plain
 from settings.snippets.egress import egress_warnings
 from settings.snippets.warnings import snippet_warnings
 from settings.stack import Settings
+from settings.version_warnings import version_warnings
 
 
 class ClusterAccess(BaseModel):
@@ -57,6 +59,7 @@ def load() -> Settings:
         *plus_warnings(settings),
         *exporter_warnings(settings),
         *image_warnings(settings),
+        *version_warnings(settings, today()),
         *ignored_key_warnings(settings),
         *snippet_warnings(settings),
         *egress_warnings(settings),

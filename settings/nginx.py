@@ -33,6 +33,9 @@ from settings.types import (
     split_endpoint,
 )
 from settings.upstreams import Resolver, TrustedProxies, Upstream, UpstreamKeepalive
+from settings.versioned import Versioned
+from settings.versions import SETS, NginxRelease, nginx_release
+from settings.versions.sets import DEFAULT
 
 _INTERVAL = "500ms"
 
@@ -157,7 +160,7 @@ class NginxResources(Resources):
     )
 
 
-class NginxSettings(Model):
+class NginxSettings(Versioned):
     """NGINX with the OpenTelemetry module."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
@@ -169,9 +172,11 @@ class NginxSettings(Model):
         "servicetype": "did you mean `service.type`?",
     }
 
-    image: Image = Field(
-        default="nginx:1.27.4-otel",
-        description="Image with NGINX and ngx_otel_module. The tag `<version>-otel` of the official image has both.",
+    image: Image | None = Field(
+        default=None,
+        description="Image with NGINX and ngx_otel_module. The tag `<version>-otel` of the official image has both. "
+        "Unset: that of the set that `versions` names.",
+        examples=[SETS[DEFAULT].nginx_image],
     )
     replicas: Count = Field(
         default=1,
@@ -243,6 +248,16 @@ class NginxSettings(Model):
     extra_config: ExtraConfig = Field(
         default_factory=ExtraConfig, description="Directives for everything that has no key."
     )
+
+    @property
+    def pulled_image(self) -> str:
+        """The image of open-source NGINX: `image`, or the set's."""
+        return self.image or self.version_set.nginx_image
+
+    @property
+    def version(self) -> NginxRelease:
+        """What the image's version of open-source NGINX is."""
+        return nginx_release(self.pulled_image, self.version_set.nginx)
 
     def resolves_in_pod(self, upstream: Upstream) -> bool:
         """Tells whether each pod writes its own nameservers into an upstream, by an init container."""

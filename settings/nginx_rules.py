@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 
-from settings.capabilities import FIRST_WITH_HEADERS, FIRST_WITH_TLS, has_module, module_of
 from settings.errors import Place, RuleViolation, needs, path, repeated, violation
 from settings.stack import Settings
+from settings.versions import SETS
+from settings.versions.nginx import has_module, module_of
+from settings.versions.sets import DEFAULT
 
 _IMAGE: Place = ("nginx", "image")
+_WITH_ALL = SETS[DEFAULT].nginx_image
+"""An image whose module has every feature."""
+
 _ENDPOINT: Place = ("nginx", "exporter", "endpoint")
 
 
@@ -14,20 +19,20 @@ def _module(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects an image without the module, and keys that the module of the image does not support."""
     if settings.edition != "oss":
         return
-    if has_module(settings.nginx.image) is False:
+    if has_module(settings.nginx.pulled_image) is False:
         message = "has no OpenTelemetry module: take the official image with the tag <version>-otel, 1.25.3 or later"
-        yield violation(_IMAGE, message, set_to=FIRST_WITH_TLS)
+        yield violation(_IMAGE, message, set_to=_WITH_ALL)
         return
-    module, exporter = module_of(settings.nginx.image), settings.nginx.exporter
+    module, exporter = module_of(settings.nginx.pulled_image), settings.nginx.exporter
     if module is None:
         return
     unsupported = "which the OpenTelemetry module of `nginx.image` does not support"
     if exporter.headers and not module.headers:
-        yield needs("nginx.exporter.headers", f"needs `header`, {unsupported}", _IMAGE, FIRST_WITH_HEADERS)
+        yield needs("nginx.exporter.headers", f"needs `header`, {unsupported}", _IMAGE, _WITH_ALL)
     if settings.nginx.resource_attributes and not module.resource_attributes:
-        yield needs("nginx.resourceAttributes", f"needs `otel_resource_attr`, {unsupported}", _IMAGE, FIRST_WITH_TLS)
+        yield needs("nginx.resourceAttributes", f"needs `otel_resource_attr`, {unsupported}", _IMAGE, _WITH_ALL)
     if exporter.has_tls and not module.tls:
-        yield needs(_ENDPOINT, f"needs TLS, {unsupported}", _IMAGE, FIRST_WITH_TLS)
+        yield needs(_ENDPOINT, f"needs TLS, {unsupported}", _IMAGE, _WITH_ALL)
 
 
 def _endpoint_is_set(settings: Settings) -> Iterator[RuleViolation]:

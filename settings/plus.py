@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from settings.capabilities import FIRST_PLUS, FIRST_PLUS_WITH_ALL, PlusRelease, plus_release
 from settings.routes import SamplingRatio
 from settings.types import (
     IMAGE_REFERENCE,
@@ -14,6 +13,7 @@ from settings.types import (
     HostAndPort,
     Image,
     Model,
+    NearMissError,
     Text,
     TypeName,
     is_host,
@@ -21,6 +21,10 @@ from settings.types import (
     seconds,
     split_address,
 )
+from settings.versioned import Versioned
+from settings.versions import SETS, PlusRelease, plus_release
+from settings.versions.plus import FIRST, FIRST_WITH_ALL, FIRST_WITH_MINOR
+from settings.versions.sets import DEFAULT
 
 
 def _repository(name: str) -> str:
@@ -31,9 +35,14 @@ def _repository(name: str) -> str:
 
 
 def _release(release: str) -> str:
-    matched = re.fullmatch(r"R([0-9]{2})", release)
-    if matched is None or int(matched[1]) < FIRST_PLUS:
-        raise ValueError(f"must be R{FIRST_PLUS} or a later release, such as R34: earlier ones take no license token")
+    matched = re.fullmatch(r"R([0-9]{2})(\.[0-9]{1,2})?", release)
+    if matched is None or int(matched[1]) < FIRST:
+        current = SETS[DEFAULT].plus
+        raise ValueError(f"must be R{FIRST} or a later release, such as {current}: earlier ones take no license token")
+    number, minor = int(matched[1]), matched[2]
+    if (minor is None) == (number >= FIRST_WITH_MINOR):
+        name = f"R{number}" if minor else f"R{number}.0"
+        raise NearMissError(f"must be {name}: the packages' folder has that name from R{FIRST_WITH_MINOR}.0 on", name)
     return release
 
 
@@ -128,7 +137,7 @@ class UsageReport(Model):
     interval: ReportInterval = Field(default="1h", description="Time between two reports.")
     proxy: HostAndPort | None = Field(
         default=None,
-        description=f"HTTP proxy on the way there; needs R{FIRST_PLUS_WITH_ALL} or later.",
+        description=f"HTTP proxy on the way there; needs R{FIRST_WITH_ALL} or later.",
         examples=["proxy.example:3128"],
     )
     ca_bundle: CertificateBundle | None = Field(
@@ -143,20 +152,25 @@ class UsageReport(Model):
     )
 
 
-class PlusSettings(Model):
+class PlusSettings(Versioned):
     """NGINX Plus, for the edition `plus`."""
 
     image: Image | None = Field(
         default=None,
         description="Existing image of NGINX Plus with ngx_otel_module. Unset: `pulumi up` builds one.",
-        examples=["registry.example/nginx-plus:R34"],
+        examples=[f"registry.example/nginx-plus:{SETS[DEFAULT].plus}"],
     )
     repository: Repository | None = Field(
         default=None,
         description="Where `pulumi up` pushes the image that it builds; the release is its tag.",
         examples=["registry.example/team/nginx-plus"],
     )
-    release: Release = Field(default="R34", description="Release of NGINX Plus. A new value rebuilds the image.")
+    release: Release | None = Field(
+        default=None,
+        description="Release of NGINX Plus, by the folder of its packages: R37.0 is a release with long-term support. "
+        "A new value rebuilds the image. Unset: that of the set that `versions` names.",
+        examples=[SETS[DEFAULT].plus],
+    )
     rebuild: Text | None = Field(
         default=None,
         description="Any text, such as a date. A new value rebuilds the image, for updates of Debian and of the "
@@ -195,4 +209,9 @@ class PlusSettings(Model):
     @property
     def built_release(self) -> PlusRelease | None:
         """The release of the image that `pulumi up` builds; None if `image` names an existing one."""
-        return plus_release(self.release) if self.image is None else None
+        return plus_release(self.chosen_release) if self.image is None else None
+
+    @property
+    def chosen_release(self) -> str:
+        """The release by name: `release`, or the set's."""
+        return self.release or self.version_set.plus

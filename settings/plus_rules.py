@@ -3,13 +3,15 @@
 With the edition `oss` nothing is demanded: a stack may change its edition by `edition` alone.
 """
 
-import datetime
 from collections.abc import Iterator
 
-from settings.capabilities import FIRST_PLUS_WITH_ALL
+from settings.clock import today
 from settings.errors import RuleViolation, needs, repeated, set_command, violation
 from settings.license import GRACE, SOON, belong_together, certificate_end, license_end
 from settings.stack import Settings
+from settings.versions import SETS
+from settings.versions.plus import FIRST_WITH_ALL
+from settings.versions.sets import DEFAULT
 
 _LICENSE, _CERTIFICATE, _KEY = "nginxLicenseJwt", "nginxRepoCrt", "nginxRepoKey"
 _IMAGE, _REPOSITORY, _RELEASE = "plus.image", "plus.repository", "plus.release"
@@ -19,26 +21,22 @@ def plus_warnings(settings: Settings) -> Iterator[str]:
     """Yields warnings of a license and a certificate that end soon."""
     if settings.edition != "plus":
         return
-    today = _today()
+    day = today()
     if settings.nginx_license_jwt:
         end = license_end(settings.nginx_license_jwt.get_secret_value())
         renew = f"Renew it: {set_command(_LICENSE, secret=True)}"
-        if end and end < today <= end + GRACE:
+        if end and end < day <= end + GRACE:
             expired = f"expired on {end}; after {end + GRACE} no new pod starts"
             yield f"{_LICENSE}: the license of NGINX Plus {expired}. {renew}"
-        elif end and end - SOON < today <= end:
+        elif end and end - SOON < day <= end:
             yield f"{_LICENSE}: the license of NGINX Plus is valid until {end}. {renew}"
     if settings.builds_image and settings.nginx_repo_crt:
         end = certificate_end(settings.nginx_repo_crt.get_secret_value())
-        if end - SOON < today:
+        if end - SOON < day:
             yield (
                 f"{_CERTIFICATE}: the certificate for NGINX Plus' packages is valid until {end}; the next build needs "
                 f"a new one: {set_command(_CERTIFICATE, secret=True)} and {set_command(_KEY, secret=True)}"
             )
-
-
-def _today() -> datetime.date:
-    return datetime.datetime.now(datetime.UTC).date()
 
 
 def _image(settings: Settings) -> Iterator[RuleViolation]:
@@ -54,7 +52,7 @@ def _image(settings: Settings) -> Iterator[RuleViolation]:
 
 def _cache(settings: Settings) -> Iterator[RuleViolation]:
     plus = settings.plus
-    if settings.builds_image and plus.cache == f"{plus.repository}:{plus.release}":
+    if settings.builds_image and plus.cache == f"{plus.repository}:{plus.chosen_release}":
         message = "is the image that `pulumi up` builds: its cache would replace it"
         example = f"{plus.repository}:cache"
         yield violation("plus.cache", message, set_to=example, depends_on=[_REPOSITORY, _RELEASE])
@@ -78,7 +76,7 @@ def _license(settings: Settings) -> Iterator[RuleViolation]:
     if settings.edition != "plus" or settings.nginx_license_jwt is None:
         return
     end = license_end(settings.nginx_license_jwt.get_secret_value())
-    if end and end + GRACE < _today():
+    if end and end + GRACE < today():
         message = f"expired on {end}, and NGINX Plus starts for {GRACE.days} days after that; a new one is at my.f5.com"
         yield violation(_LICENSE, message, fix=set_command(_LICENSE, secret=True), depends_on=["edition"])
 
@@ -105,8 +103,9 @@ def _release(settings: Settings) -> Iterator[RuleViolation]:
         "nginx.resourceAttributes": bool(settings.nginx.resource_attributes) and not module.resource_attributes,
     }
     for place in (place for place, is_unsupported in unsupported.items() if is_unsupported):
-        first = f"R{FIRST_PLUS_WITH_ALL}"
-        yield needs(place, f"needs {first}, which is the first release to support it", _RELEASE, first)
+        first = f"R{FIRST_WITH_ALL}"
+        message = f"needs {first}, which is the first release to support it"
+        yield needs(place, message, _RELEASE, SETS[DEFAULT].plus)
 
 
 def _ratios(settings: Settings) -> Iterator[RuleViolation]:

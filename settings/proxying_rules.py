@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 
-from settings.capabilities import FIRST_WITH_TLS, FOLLOWS_NAMES, follows_names
 from settings.errors import Place, RuleViolation, needs, remove_command, set_command, shown, violation
 from settings.license import belong_together
 from settings.stack import Settings
 from settings.types import bracketed
 from settings.upstreams import Upstream, service_of
+from settings.versions import SETS
+from settings.versions.nginx import FOLLOWS_NAMES, follows_names
+from settings.versions.sets import DEFAULT
 
 OF_THE_MODULE = {
     "http.method": "beside it, `http.request.method` is free",
@@ -45,7 +47,7 @@ def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
 def _following(settings: Settings) -> Iterator[RuleViolation]:
     """Refuses upstreams with names if the image's NGINX cannot follow names."""
     named = [upstream for _, upstream in _upstreams(settings) if upstream.has_name]
-    is_old = settings.edition == "oss" and follows_names(settings.nginx.image) is False
+    is_old = settings.edition == "oss" and follows_names(settings.nginx.pulled_image) is False
     if named and is_old and settings.nginx.resolver.follow:
         version = ".".join(map(str, FOLLOWS_NAMES))
         name = named[0].name(settings.namespace)
@@ -53,7 +55,7 @@ def _following(settings: Settings) -> Iterator[RuleViolation]:
             "nginx.image",
             f"must be of NGINX {version} or later, which follows the addresses behind `{name}`; or set "
             "`nginx.resolver.follow` to false: NGINX then looks them up only once, when it starts",
-            set_to=FIRST_WITH_TLS,
+            set_to=SETS[DEFAULT].nginx_image,
             depends_on=["nginx.routes", "nginx.resolver", "edition"],
             echoed=[name],
         )

@@ -1,7 +1,8 @@
 """Writes the configuration's reference from the models; `make reference` runs it, and a test refuses a difference.
 
-Three files hold it: `docs/reference/configuration.md` (every key), `docs/reference/limits.md` (the sizes of each hop),
-and the `config:` block of `Pulumi.yaml`, in which Pulumi takes no more than the top-level keys.
+Four files hold it: `docs/reference/configuration.md` (every key), `docs/reference/limits.md` (the sizes of each hop),
+`docs/reference/versions.md` (what each version is), and the `config:` block of `Pulumi.yaml`, in which Pulumi takes no
+more than the top-level keys.
 """
 
 import re
@@ -20,6 +21,7 @@ from settings.schema import aliased, bare_type, is_model, item_type
 from settings.stack import Settings
 from settings.types import TypeName
 from settings.version import VERSION
+from settings.versions_page import versions_table
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = REPOSITORY / "docs" / "reference"
@@ -46,6 +48,14 @@ The largest message that each hop sends and the next one takes, with every key a
 (`settings/limits.py`) holds these numbers: the documents of the deployed programs are rendered from it, and the program
 refuses a configuration whose sizes do not fit each other, such as a larger `nginx.exporter.batchSize`, `spanAttributes`
 that make larger spans, an exporter that takes smaller messages, or a smaller memory limit.
+"""
+
+VERSIONS_HEAD = f"""\
+{GENERATED}# Versions
+
+What version {VERSION} of the program knows of the programs that it deploys. One table (`settings/versions/`) holds it.
+The documents are rendered by it, and each preview warns of versions that get no security fixes any more, or that have
+a flaw by which a request may execute code. [Upgrade](../how-to/upgrade.md) has the way on.
 """
 
 
@@ -156,6 +166,7 @@ def written() -> dict[Path, str]:
     return {
         PAGES / "configuration.md": configuration_page(),
         PAGES / "limits.md": f"{LIMITS_HEAD}\n{limits_table()}",
+        PAGES / "versions.md": f"{VERSIONS_HEAD}\n{versions_table()}",
         project: re.sub(r"^config:\n.*\Z", lambda _: block, project.read_text(), flags=re.DOTALL | re.MULTILINE),
     }
 

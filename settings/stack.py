@@ -32,6 +32,9 @@ from settings.types import (
     not_own,
     split_address,
 )
+from settings.versions import SETS, VersionSet
+from settings.versions.sets import DEFAULT, Set
+from settings.versions.support import dotted
 
 NAME_LABEL = "app.kubernetes.io/name"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
@@ -77,6 +80,13 @@ def _label_key(key: str) -> str:
     return not_own(key)
 
 
+def _listed(versions: Set) -> str:
+    return (
+        f"NGINX {dotted(versions.nginx)}, NGINX Plus {versions.plus}, Collector {dotted(versions.collector)}, "
+        f"Tempo {dotted(versions.tempo)}"
+    )
+
+
 class Settings(Model):
     """The whole configuration of a stack."""
 
@@ -87,6 +97,12 @@ class Settings(Model):
 
     edition: Literal["oss", "plus"] = Field(
         default="oss", description="oss: open-source NGINX, with the image `nginx.image`. plus: NGINX Plus, see `plus`."
+    )
+    versions: VersionSet = Field(
+        default=DEFAULT,
+        description="Versions of the images and of NGINX Plus that are not named themselves. current: those of this "
+        f"version of the program: {_listed(SETS['current'])}. tutorial: those of the tutorial, which get no security "
+        f"fixes: {_listed(SETS['tutorial'])}.",
     )
     namespace: LabelName = Field(
         default="tracing",
@@ -112,8 +128,8 @@ class Settings(Model):
     image_registry: RegistryPrefix | None = Field(
         default=None,
         description="Mirror, or pull-through cache, of every image. It replaces the registry in each image's name "
-        "(`<mirror>/grafana/tempo:2.7.2`, `<mirror>/library/nginx:1.27.4-otel`). An image that names the mirror's "
-        "registry stays unchanged.",
+        f"(`<mirror>/{SETS[DEFAULT].tempo_image}`, `<mirror>/library/{SETS[DEFAULT].nginx_image}`). An image that "
+        "names the mirror's registry stays unchanged.",
         examples=["registry.example/mirror"],
     )
     registry_address: RegistryAddress | None = Field(
@@ -163,6 +179,11 @@ class Settings(Model):
     collector: CollectorSettings = Field(default_factory=CollectorSettings, description="OpenTelemetry Collector.")
     tempo: TempoSettings = Field(default_factory=TempoSettings, description="Grafana Tempo.")
 
+    def model_post_init(self, _context: object, /) -> None:
+        """Gives the groups whose defaults depend on it the set of versions."""
+        for group in (self.nginx, self.collector, self.tempo, self.plus):
+            group.follow(self.versions)
+
     @property
     def builds_image(self) -> bool:
         """Whether `pulumi up` builds the image of NGINX."""
@@ -181,12 +202,12 @@ class Settings(Model):
         """
         named: dict[str, str] = {}
         if not self.builds_image:
-            named["nginx"] = self.plus.image if self.edition == "plus" and self.plus.image else self.nginx.image
+            named["nginx"] = self.plus.image if self.edition == "plus" and self.plus.image else self.nginx.pulled_image
         if self.collector.enabled:
             named["collector"] = self.collector.pulled_image
         if self.tempo.enabled:
-            named["tempo"] = self.tempo.image
-            named["gateway"] = self.tempo.gateway.image or self.nginx.image
+            named["tempo"] = self.tempo.pulled_image
+            named["gateway"] = self.tempo.gateway.image or self.nginx.pulled_image
         return {component: self.mirrored(image) for component, image in named.items()}
 
     def mirrored(self, image: str) -> str:

@@ -106,7 +106,8 @@ def _one_registry(settings: Settings) -> Iterator[RuleViolation]:
         yield violation(
             "registryUsername",
             f"is a user of which registry? The images are pulled from {', '.join(registries)}",
-            fix=set_command("registryAddress", registries[0]),
+            # GitHub's has the Collector's images alone, which need no login.
+            fix=set_command("registryAddress", min(registries, key=lambda registry: (registry == "ghcr.io", registry))),
             depends_on=["nginx.image", "plus", "collector.image", "tempo.image", "imageRegistry", "registryAddress"],
         )
 

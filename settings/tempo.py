@@ -5,7 +5,6 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from settings.capabilities import TEMPO, dotted
 from settings.exposure import ServiceSettings
 from settings.general import Resources
 from settings.sizes import SPAN_BYTES
@@ -22,6 +21,10 @@ from settings.types import (
     TypeName,
     at_least,
 )
+from settings.versioned import Versioned
+from settings.versions import SETS, TempoRelease, tempo, tempo_release
+from settings.versions.sets import DEFAULT
+from settings.versions.support import dotted
 
 BLOCK = "500Mi"
 """`ingester.max_block_bytes` by default (Tempo 2.7 to 2.10, modules/ingester/config.go): the size of a full block."""
@@ -114,12 +117,12 @@ class Gateway(Model):
     image: Image | None = Field(
         default=None,
         description="Image of open-source NGINX. Unset: `nginx.image`, also with the edition plus.",
-        examples=["nginx:1.27.4-otel"],
+        examples=[SETS[DEFAULT].nginx_image],
     )
     resources: GatewayResources = Field(default_factory=GatewayResources, description="Resources of the container.")
 
 
-class TempoSettings(Model):
+class TempoSettings(Versioned):
     """Grafana Tempo, monolithic, with its blocks on its own disk."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
@@ -139,9 +142,11 @@ class TempoSettings(Model):
         default=True,
         description="Run a Tempo. `false` if `collector.exporters` names another backend.",
     )
-    image: Image = Field(
-        default="grafana/tempo:2.7.2",
-        description=f"Image of Tempo, version {dotted(TEMPO.first)} to {dotted(TEMPO.last)}.",
+    image: Image | None = Field(
+        default=None,
+        examples=[SETS[DEFAULT].tempo_image],
+        description=f"Image of Tempo, version {dotted(min(tempo.TABLE))} to {dotted(max(tempo.TABLE))}. Unset: that of "
+        "the set that `versions` names. Tempo 3 is not run on the lab, and nothing leads back from it.",
     )
     replicas: Count = Field(
         default=1, description="Always 1: with local storage, each of several would have only a part of the traces."
@@ -168,3 +173,13 @@ class TempoSettings(Model):
     usage_report: bool = Field(
         default=False, description="Send Grafana Labs anonymous usage statistics. Tempo's own default is to send them."
     )
+
+    @property
+    def release(self) -> TempoRelease:
+        """What the image's version is."""
+        return tempo_release(self.pulled_image, self.version_set.tempo)
+
+    @property
+    def pulled_image(self) -> str:
+        """The image: `image`, or the set's."""
+        return self.image or self.version_set.tempo_image

@@ -1,28 +1,14 @@
-"""Rules of Tempo: its image, its storage, its gateway, and whether spans reach it."""
+"""Rules of Tempo: its storage, its gateway, and whether spans reach it."""
 
-import re
 from collections.abc import Iterator
 
-from settings.capabilities import TEMPO, TEMPO_3, dotted, version_of
 from settings.errors import RuleViolation, needs, set_command, violation
 from settings.stack import Settings
 from settings.types import IMAGE_REFERENCE, seconds
+from settings.versions import SETS
+from settings.versions.sets import DEFAULT
 
 _ENABLED, _GATEWAY = "tempo.enabled", "tempo.gateway.image"
-_NEWEST_IMAGE = "grafana/tempo:2.10.8"
-
-
-def _image(settings: Settings) -> Iterator[RuleViolation]:
-    """Rejects Tempo 3, of the images that Grafana publishes; an image of another registry is warned of."""
-    image = settings.tempo.image
-    version = version_of(image, TEMPO.names)
-    is_official = re.search(r"(^|/)grafana/tempo[:@]", image) is not None
-    if settings.tempo.enabled and is_official and version is not None and version >= TEMPO_3:
-        message = (
-            f"is Tempo {dotted(version)}, which does not start with the configuration that this program writes: Tempo "
-            f"3 has neither `ingester` nor `compactor`. Versions {dotted(TEMPO.first)} to {dotted(TEMPO.last)} start"
-        )
-        yield violation("tempo.image", message, set_to=_NEWEST_IMAGE)
 
 
 def _has_spans(settings: Settings) -> Iterator[RuleViolation]:
@@ -68,7 +54,7 @@ def _storage_class(settings: Settings) -> Iterator[RuleViolation]:
 
 def _gateway_is_open_source(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects NGINX Plus as the gateway, whose image is `nginx.image` if it has none of its own."""
-    own, shared = settings.tempo.gateway.image, settings.nginx.image
+    own, shared = settings.tempo.gateway.image, settings.nginx.pulled_image
     reason = "the gateway gets no license, without which NGINX Plus does not start"
     if not settings.tempo.enabled or not _is_plus(own or shared):
         return
@@ -76,7 +62,7 @@ def _gateway_is_open_source(settings: Settings) -> Iterator[RuleViolation]:
         yield violation(_GATEWAY, f"must be open-source NGINX: {reason}")
     else:
         message = f"is required, because `nginx.image` is NGINX Plus: {reason}"
-        image = type(settings.nginx)().image
+        image = SETS[DEFAULT].nginx_image
         yield violation(_GATEWAY, message, set_to=image, depends_on=["nginx.image"])
 
 
@@ -86,7 +72,6 @@ def _is_plus(image: str) -> bool:
 
 
 TEMPO_RULES = (
-    _image,
     _has_spans,
     _one_replica,
     _blocklist_poll,

@@ -1,13 +1,15 @@
-"""Builds tempo.yaml for a monolithic Tempo 2.7 with its blocks on its own disk.
+"""Builds tempo.yaml for a monolithic Tempo, 2.7 to 3.0, with its blocks on its own disk.
 
 It sets only what differs from Tempo's defaults. The microservices mode and object storage are not supported.
 """
 
+from dataclasses import dataclass
+
 from components.documents import Document
-from settings.capabilities import attribute_limit
 from settings.limits import burst, tempo_inside
 from settings.sizes import MIB, RECEIVER, TEMPO_RECEIVER
 from settings.tempo import TempoSettings
+from settings.types import seconds
 
 HTTP_PORT = 3200
 """The port on the pod's loopback address; the gateway is in front of it."""
@@ -25,11 +27,19 @@ leaves out the block (`tempodb/encoding/vparquet4/wal_block.go`). For searches t
 Such a trace is found by its ID alone, until it is in a block of the backend with the right range.
 """
 
+_LONGEST_LIVE = 30
+"""`live_store.max_trace_live` by default, in seconds."""
+
 
 def tempo_document(settings: TempoSettings) -> Document:
-    """Returns the configuration by which Tempo keeps every trace and shows it within a second or two."""
+    """Returns the configuration by which Tempo keeps every trace and shows it within a second or two.
+
+    The parts that Tempo 3 replaced are those of the image's version: `_ingester` or `_live_store`.
+    """
     inside = tempo_inside(settings.ingestion.bytes_per_trace)
     messages = {"max_recv_msg_size": inside, "max_send_msg_size": inside}
+    parts = _live_store if settings.release.has_live_store else _ingester
+    replaced = parts(settings, messages)
     return {
         # Its HTTP port has operational routes (/shutdown, /flush, …) beside the API; its gRPC port (9095) takes queries
         # and spans for Tempo's own parts. Neither asks for a password, and every part is in this one process.
@@ -56,43 +66,27 @@ def tempo_document(settings: TempoSettings) -> Document:
                 }
             },
             # The default is 2048: Tempo cuts longer attributes without a word.
-            attribute_limit(settings.image): RECEIVER,
-            # Without it the Collector takes a full Tempo for a permanent error, and drops the batch.
+            settings.release.attribute_limit: RECEIVER,
+            # Without it the Collector takes a full Tempo 2 for a permanent error, and drops the batch.
             "retry_after_on_resource_exhausted": "1s",
         },
-        "ingester_client": {"grpc_client_config": dict(messages), "remote_timeout": "30s"},
-        "ingester": {
-            "lifecycler": {
-                # /ready answers 503 that long after a start; the default costs every rollout 15 s.
-                "min_ready_duration": "1s",
-                # An ingester takes spans that long after it told the distributor that it leaves. Without it, it refuses
-                # spans on their way with a code that is final to the Collector, which drops them (grafana/tempo#4493).
-                "final_sleep": "2s",
-            },
-            "trace_idle_period": settings.flush.trace_idle_period,
-            "flush_check_period": settings.flush.check_period,
-            "max_block_duration": settings.flush.max_block_duration,
-            "complete_block_timeout": settings.flush.complete_block_timeout,
-            # A Tempo that ends may write its live traces before it refuses more (`stopping` in
-            # `modules/ingester/ingester.go`). The lab's Tempo is newer than 2.7.2 and writes once more without this.
-            "flush_all_on_shutdown": True,
-        },
+        **replaced.writers,
         "storage": {
             "trace": {
                 "backend": "local",
                 "blocklist_poll": settings.flush.blocklist_poll,
                 "local": {"path": f"{DATA}/blocks"},
-                "wal": {"path": f"{DATA}/wal", "ingestion_time_range_slack": LATENESS},
+                "wal": replaced.wal,
             }
         },
-        # A search of an older time asks the backend's blocks alone, which late spans reach once they are flushed.
-        # A search may cover the whole retention: the default is 168 h, and 3 h for metrics. 0 means no limit.
         "query_frontend": {
-            "search": {"query_ingesters_until": LATENESS, "max_duration": "0s"},
+            **replaced.cutoff,
+            # A search may cover the whole retention: the default is 168 h, and 3 h for metrics. 0 means no limit.
+            "search": {**replaced.search, "max_duration": "0s"},
             "metrics": {"max_duration": "0s"},
         },
         "querier": {"frontend_worker": {"grpc_client_config": dict(messages)}},
-        "compactor": {"compaction": {"block_retention": settings.retention}},
+        **replaced.compaction,
         "overrides": {
             "defaults": {
                 "ingestion": {
@@ -107,3 +101,90 @@ def tempo_document(settings: TempoSettings) -> Document:
         },
         "usage_report": {"reporting_enabled": settings.usage_report},
     }
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The parts of the document that Tempo 3 replaced."""
+
+    writers: Document
+    """What takes spans from the distributor, and its client."""
+
+    wal: Document
+    cutoff: Document
+    """How much of the newest time a query leaves out."""
+
+    search: Document
+    compaction: Document
+
+
+def _ingester(settings: TempoSettings, messages: Document) -> _Parts:
+    """Returns the parts of Tempo 2."""
+    flush = settings.flush
+    return _Parts(
+        writers={
+            "ingester_client": {"grpc_client_config": dict(messages), "remote_timeout": "30s"},
+            "ingester": {
+                "lifecycler": {
+                    # /ready answers 503 that long after a start; the default costs every rollout 15 s.
+                    "min_ready_duration": "1s",
+                    # An ingester takes spans that long after it told the distributor that it leaves. Without it, it
+                    # refuses spans on their way with a code that is final to the Collector, which drops them
+                    # (grafana/tempo#4493).
+                    "final_sleep": "2s",
+                },
+                "trace_idle_period": flush.trace_idle_period,
+                "flush_check_period": flush.check_period,
+                "max_block_duration": flush.max_block_duration,
+                "complete_block_timeout": flush.complete_block_timeout,
+                # A Tempo that ends may write its live traces before it refuses more (`stopping` in
+                # `modules/ingester/ingester.go`). The lab's Tempo is newer than 2.7.2 and writes once more without it.
+                "flush_all_on_shutdown": True,
+            },
+        },
+        wal={"path": f"{DATA}/wal", "ingestion_time_range_slack": LATENESS},
+        cutoff={},
+        # A search of an older time asks the backend's blocks alone, which late spans reach once they are flushed.
+        search={"query_ingesters_until": LATENESS},
+        compaction={"compactor": {"compaction": {"block_retention": settings.retention}}},
+    )
+
+
+def _live_store(settings: TempoSettings, messages: Document) -> _Parts:
+    """Returns the parts of Tempo 3, from Grafana's "Configure Tempo" of 3.0. Not run on the lab.
+
+    Every folder that it writes to is on the volume. A time that is older than `query_backend_after`, 15 minutes by
+    default, is asked of the blocks alone: there is no `query_ingesters_until` any more.
+    """
+    flush, retention = settings.flush, {"block_retention": settings.retention}
+    idle = flush.trace_idle_period
+    return _Parts(
+        writers={
+            "live_store_client": {"grpc_client_config": dict(messages), "remote_timeout": "30s"},
+            "live_store": {
+                "max_trace_idle": idle,
+                # Tempo refuses one that is shorter than `max_trace_idle`; 30s is its default.
+                "max_trace_live": idle if seconds(idle) > _LONGEST_LIVE else f"{_LONGEST_LIVE}s",
+                # The default is 250 MB, beyond which Tempo drops spans that it has answered success for. 0: no limit.
+                "max_live_traces_bytes": 0,
+                "flush_check_period": flush.check_period,
+                "max_block_duration": flush.max_block_duration,
+                "complete_block_timeout": flush.complete_block_timeout,
+                # By default, a live store that lags refuses every search.
+                "fail_on_high_lag": False,
+                "shutdown_marker_dir": f"{DATA}/live-store/shutdown-marker",
+                "wal": {"path": f"{DATA}/live-store/traces", "ingestion_time_range_slack": LATENESS},
+            },
+        },
+        wal={"path": f"{DATA}/wal"},
+        # The default is 30 s: a search leaves out that much of the newest time.
+        cutoff={"query_end_cutoff": "0s"},
+        search={},
+        compaction={
+            "backend_scheduler": {
+                "local_work_path": f"{DATA}/scheduler",
+                "provider": {"compaction": {"compaction": dict(retention)}},
+            },
+            "backend_worker": {"compaction": dict(retention)},
+        },
+    )

@@ -39,7 +39,7 @@ def files(written: Snippets) -> Iterator[RuleViolation]:
     """Refuses files that the pod cannot write, and those that a known image does not have."""
     # Nothing is known of the files of other images.
     is_official = written.reader.modules is not None
-    image = "the image of NGINX Plus" if written.reader.plus else written.settings.nginx.image
+    image = "the image of NGINX Plus" if written.reader.plus else written.settings.nginx.pulled_image
     for snippet in written.snippets:
         for directive in flat(snippet.directives):
             if directive.arguments:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from settings.capabilities import has_module, module_of, nginx_version
 from settings.nginx_directives import Known
 from settings.stack import Settings
+from settings.versions.nginx import has_module, module_of, nginx_version
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Reader:
 
     def lacks(self, name: str, known: Known) -> str | None:
         """Returns why this NGINX does not have a directive of the table; none if it has it, or might."""
-        if known.origin == "plus" and not self.plus:
+        opened = _OPENED.get(name)
+        if known.origin == "plus" and not self.plus and not (opened and self.version and self.version >= opened):
             return "is a directive of NGINX Plus, and `edition` is oss"
         first = _FIRST_LATER if known.origin == "later" else _FIRST.get(name)
         if first and self.version and self.version < first:
@@ -42,7 +43,7 @@ def reader_of(settings: Settings) -> Reader:
         modules = frozenset[str]() if settings.plus.image is None else None
         release = settings.plus.built_release
         return Reader(True, release.nginx if release else None, modules)
-    image = settings.nginx.image
+    image = settings.nginx.pulled_image
     if not has_module(image) and module_of(image) is None:
         return Reader(False, None, None)
     return Reader(False, nginx_version(image), frozenset(MODULE_FILES))
@@ -59,8 +60,11 @@ MODULE_FILES = {
 Source: nginxinc/docker-nginx, whose image the `-otel` images are made from.
 """
 
-_AFTER_THE_TABLE = (1, 30)
-"""The first version whose directives F5's table lacks."""
+_AFTER_THE_TABLE = (1, 31)
+"""The first version whose directives F5's table lacks. It has those of 1.29.8, which 1.30 was made from."""
+
+_OPENED = {"sticky": (1, 29, 6)}
+"""Directives of NGINX Plus that open-source NGINX has too since a version; from its change log."""
 
 _FIRST_LATER = (1, 29, 0)
 """The first version with the directives that the table calls `later`: those after NGINX 1.28."""

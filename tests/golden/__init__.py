@@ -1,7 +1,8 @@
 """What the program makes of typical configurations: one folder a case, one file a Kubernetes object.
 
-`config.yaml` is a case's configuration; the cases `dev`, `staging` and `prod` have those of `Pulumi.<case>.yaml`, with
-the secrets that its comment asks for. The other files are written by `make golden`, with secrets masked;
+`config.yaml` is a case's configuration; the cases `dev`, `staging`, `prod` and `tutorial` have those of
+`Pulumi.<case>.yaml`, with the secrets that its comment asks for. The other files are written by `make golden`, with
+secrets masked;
 `tests/unit/test_golden.py` checks them against the program, and `tests/readers` has the deployed programs
 read them.
 """
@@ -19,17 +20,20 @@ from settings import Settings
 FOLDER = Path(__file__).parent
 MASK = "[secret]"
 ENVIRONMENTS = ("dev", "staging", "prod")
-"""The stacks whose files are in the top folder, in the order in which they are deployed."""
+"""The example stacks, in the order in which they are deployed."""
+
+STACK_FILES = (*ENVIRONMENTS, "tutorial")
+"""The stacks whose files are in the top folder."""
 
 
 def cases() -> list[str]:
     """The names of the cases."""
-    return sorted({path.parent.name for path in FOLDER.glob("*/config.yaml")} | set(ENVIRONMENTS))
+    return sorted({path.parent.name for path in FOLDER.glob("*/config.yaml")} | set(STACK_FILES))
 
 
 def configuration(case: str) -> dict[str, Any]:
     """A case's configuration, by its keys."""
-    if case in ENVIRONMENTS:
+    if case in STACK_FILES:
         text = (REPOSITORY / f"Pulumi.{case}.yaml").read_text()
         examples = configuration("plus") if secrets_to_add(text) else {}
         return of_stack_file(text) | {key: examples[key] for key in secrets_to_add(text)}

@@ -28,7 +28,7 @@ from components.documents.nginx import (
 from components.documents.nginx import FOLDER as NGINX_FOLDER
 from lab.build.targets import COLLECTOR, CROSSPLANE, NGINX, NGINX_PLUS, TEMPO
 from settings import Settings
-from settings.capabilities import attribute_limit
+from settings.versions import SETS, tempo_release
 from tests import golden
 from tests.module.upstream import resolved
 from tools.measure.configurations.documents import LAB_TEMPO
@@ -150,7 +150,8 @@ def test_the_collector_refuses_what_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", [case for case in CASES if documents(case, "tempo")])
 def test_tempo_reads_its_document(case: str, tmp_path: Path) -> None:
     # The lab's Tempo is a commit after 2.7, which the golden stacks have: it has renamed this key since.
-    renamed = documents(case, "tempo")["tempo.yaml"].replace("max_span_attr_byte", attribute_limit(LAB_TEMPO))
+    limit = tempo_release(LAB_TEMPO, SETS["tutorial"].tempo).attribute_limit
+    renamed = documents(case, "tempo")["tempo.yaml"].replace("max_span_attr_byte", limit)
     (tmp_path / "tempo.yaml").write_text(renamed)
     checked = run(TEMPO.folder / "tempo", f"-config.file={tmp_path}/tempo.yaml", "-config.verify=true")
     assert (checked.returncode, "level=warn" in checked.stderr) == (0, False), checked.stderr

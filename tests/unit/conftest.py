@@ -1,9 +1,11 @@
 """Runs the program under Pulumi's mocks, fresh for each test, and records every registration."""
 
 import asyncio
+import datetime
 import gc
 import runpy
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Collection, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -24,6 +26,17 @@ from tests.unit.fake_api import ApiOfObjects, FakeApi, serving
 
 SECRET_MARK = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the name of the mark
 """The key by which Pulumi marks a value as secret on the wire."""
+
+
+TODAY = datetime.date(2026, 11, 26)
+"""The day of the tests: the program warns of versions by it."""
+
+
+@pytest.fixture(autouse=True)
+def _day(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction] - pytest uses it
+    """Keeps the warnings from changing with the calendar."""
+    # `settings.load` is the function.
+    monkeypatch.setattr(sys.modules["settings.load"], "today", lambda: TODAY)
 
 
 @dataclass
@@ -158,6 +171,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         node: Callable[[], str] | None = None,
         balancer: dict[str, str] | None = None,
         survey: Callable[..., Awaitable[Survey]] | None = None,
+        way_back: Callable[..., Awaitable[None]] | None = None,
         program: Program | None = None,
         found: Collection[tuple[str, int]] = (),
         main: Path = REPOSITORY / "__main__.py",
@@ -174,7 +188,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         def server(*_: object) -> str:
             return given.get("cluster", "https://192.0.2.1:6443")
 
-        async def surveyed_nothing(*_: object) -> Survey:
+        async def surveyed_nothing(*_: object, **__: object) -> Survey:
             return Survey()
 
         async def read_backends(services: Collection[tuple[str, str, int]], *_: object) -> dict[Any, Any]:
@@ -187,6 +201,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(identity, "read_server", server)
         monkeypatch.setattr(ownership, "survey", survey or surveyed_nothing)
         monkeypatch.setattr(checks, "preflight", found_nothing)
+        monkeypatch.setattr(checks, "check_way_back", way_back or surveyed_nothing)
         monkeypatch.setattr(Rollouts, "start", start_nothing)
         monkeypatch.setattr(backends, "read_backends", read_backends)
         # Mocks have no stack in which the SDK could run the program.

@@ -236,6 +236,7 @@ def test_there_are_at_least_sixty_cases_none_of_them_twice() -> None:
 def test_errors_of_values_and_of_rules_are_reported_together() -> None:
     configuration: dict[str, Any] = {
         "namespace": "Tracing",
+        "versions": "tutorial",
         "nginx": {"replica": 2, "exporter": {"headers": {"api-key": "canary-header"}}},
         "collector": {"sampling": {"tail": {}}, "batch": {"timeout": "5"}},
         "tempo": {"retention": "1m"},

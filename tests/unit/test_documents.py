@@ -110,6 +110,52 @@ def test_tempo_has_no_silent_limit_of_live_traces_and_tells_the_collector_to_ret
     assert document["usage_report"]["reporting_enabled"] is False
 
 
+TEMPO_3_REFUSES = {"ingester", "ingester_client", "compactor", "metrics_generator_client"}
+
+
+@pytest.mark.parametrize("image", ["grafana/tempo:2.7.2", "grafana/tempo:2.8.4", "grafana/tempo:2.10.8"])
+def test_the_documents_of_tempo_2_differ_in_the_name_of_a_limit_alone(image: str) -> None:
+    release = TempoSettings.model_validate({"image": image}).release
+    document, current = tempo(image=image), tempo()
+    assert document["distributor"].pop(release.attribute_limit) == current["distributor"].pop("max_attribute_bytes")
+    assert document == current
+    assert "live_store" not in document
+
+
+def test_tempo_3_gets_a_document_of_its_own() -> None:
+    document = tempo(image="grafana/tempo:3.0.3", retention="72h")
+    assert not TEMPO_3_REFUSES & document.keys()
+    assert document["live_store"] == {
+        "max_trace_idle": "500ms",
+        "max_trace_live": "30s",
+        "max_live_traces_bytes": 0,
+        "flush_check_period": "500ms",
+        "max_block_duration": "30m",
+        "complete_block_timeout": "15m",
+        "fail_on_high_lag": False,
+        "shutdown_marker_dir": "/var/tempo/live-store/shutdown-marker",
+        "wal": {"path": "/var/tempo/live-store/traces", "ingestion_time_range_slack": "24h"},
+    }
+    assert document["backend_scheduler"] == {
+        "local_work_path": "/var/tempo/scheduler",
+        "provider": {"compaction": {"compaction": {"block_retention": "72h"}}},
+    }
+    assert document["backend_worker"] == {"compaction": {"block_retention": "72h"}}
+    assert document["query_frontend"] == {
+        "query_end_cutoff": "0s",
+        "search": {"max_duration": "0s"},
+        "metrics": {"max_duration": "0s"},
+    }
+    assert document["storage"]["trace"]["wal"] == {"path": "/var/tempo/wal"}
+    assert document["overrides"] == tempo()["overrides"]
+
+
+def test_tempo_3_keeps_no_trace_longer_idle_than_live() -> None:
+    # Tempo 3 refuses `max_trace_idle` above `max_trace_live`.
+    live = tempo(image="grafana/tempo:3.0.3", flush={"traceIdlePeriod": "1m"})["live_store"]
+    assert (live["max_trace_idle"], live["max_trace_live"]) == ("1m", "1m")
+
+
 def test_tempo_s_receiver_is_reachable_from_other_pods() -> None:
     assert tempo()["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] == "0.0.0.0:4317"
 

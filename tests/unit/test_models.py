@@ -79,7 +79,13 @@ def test_nginx_s_model_tells_what_it_connects_to() -> None:
 
 @pytest.mark.parametrize(
     ("release", "nginx", "has_all"),
-    [("R33", (1, 27, 2), False), ("R34", (1, 27, 4), True), ("R36", (1, 29, 3), True), ("R99", None, True)],
+    [
+        ("R33", (1, 27, 2), False),
+        ("R34", (1, 27, 4), True),
+        ("R36", (1, 29, 3), True),
+        ("R37.0", (1, 29, 8), True),
+        ("R99.1", None, True),
+    ],
 )
 def test_a_release_of_plus_has_its_features(release: str, nginx: tuple[int, ...] | None, *, has_all: bool) -> None:
     built = settings.PlusSettings.model_validate({"release": release}).built_release

@@ -7,6 +7,7 @@ import pytest
 
 from components.cluster.kubeconfig import ClusterUnreachableError
 from components.cluster.nodes import NodeAddressError
+from settings.versions import SETS
 from tests.unit.conftest import Run
 
 
@@ -18,7 +19,7 @@ def test_the_outputs_name_the_urls_the_ports_and_what_runs(run_program: Run) -> 
         "tempoNodePort": 31000,
         "namespace": "tracing",
         "edition": "oss",
-        "nginxImage": "nginx:1.27.4-otel",
+        "nginxImage": SETS["current"].nginx_image,
     }
 
 

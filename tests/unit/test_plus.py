@@ -60,7 +60,7 @@ def test_the_image_is_built_only_where_it_is_wanted(run_program: Run) -> None:
     program = run_case("plus", run_program)
     ((image,),) = [program.resources["docker-build:index:Image"]]
     assert image.inputs["buildOnPreview"] is False  # pyright: ignore[reportUnknownMemberType]
-    assert program.outputs["nginxImage"].startswith("registry.example/team/nginx-plus:R34@sha256:")
+    assert program.outputs["nginxImage"].startswith("registry.example/team/nginx-plus:R37.0@sha256:")
 
 
 def test_with_oss_nothing_of_plus_is_deployed(run_program: Run) -> None:
@@ -99,7 +99,7 @@ def test_the_variables_of_plus_are_known_to_plus(run_program: Run) -> None:
 def warnings_on(day: datetime.date, monkeypatch: pytest.MonkeyPatch) -> str:
     """Returns the warnings of a day, with the configuration of the golden case."""
     said: list[str] = []
-    monkeypatch.setattr(plus_rules, "_today", lambda: day)
+    monkeypatch.setattr(plus_rules, "today", lambda: day)
     monkeypatch.setattr(pulumi.log, "warn", said.append)
     pulumi.runtime.set_all_config(
         {

@@ -54,7 +54,7 @@ def test_the_dockerfile_s_defaults_are_those_of_the_settings(build: Inputs) -> N
     plus = PlusSettings()
     assert defaults == {
         "BASE_IMAGE": plus.base_image,
-        "RELEASE": plus.release,
+        "RELEASE": plus.chosen_release,
         "REPOSITORY": plus.packages.repository,
         "KEYRING": plus.packages.signing_key,
         "FINGERPRINTS": ",".join(plus.packages.fingerprints),

@@ -131,7 +131,7 @@ def test_the_pods_that_are_tried_have_the_containers_of_the_stack_s() -> None:
     given = settings(nginx={"routes": [{"path": "/", "upstream": {"service": "shop", "port": 80}}]})
     checked(given, **{"POST /api/v1/namespaces/shared/pods": judged})
     tempo, gateway = tried["tempo-"]["containers"]
-    assert (tempo["image"], gateway["image"]) == (given.tempo.image, given.nginx.image)
+    assert (tempo["image"], gateway["image"]) == (given.tempo.pulled_image, given.nginx.pulled_image)
     assert gateway["resources"] == {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "128Mi"}}
     (resolve,) = tried["nginx-"]["initContainers"]
     assert (resolve["name"], resolve["resources"]) == ("resolve", tried["nginx-"]["containers"][0]["resources"])

@@ -24,13 +24,49 @@ def configure(**values: Any) -> None:
     set_all_config({f"nginx-tracing:{key}": value for key, value in text.items()}, [])
 
 
-def test_without_configuration_there_are_the_baseline_s_versions() -> None:
-    configure()
+RELEASES = "ghcr.io/open-telemetry/opentelemetry-collector-releases"
+"""The folder of the Collector's images."""
+
+
+@pytest.mark.parametrize(
+    ("versions", "images", "release"),
+    [
+        (
+            {},
+            {
+                "nginx": "nginx:1.30.7-otel",
+                "collector": f"{RELEASES}/opentelemetry-collector:0.161.0",
+                "tempo": "grafana/tempo:2.10.8",
+                "gateway": "nginx:1.30.7-otel",
+            },
+            "R37.0",
+        ),
+        (
+            {"versions": "tutorial"},
+            {
+                "nginx": "nginx:1.27.4-otel",
+                "collector": "otel/opentelemetry-collector:0.126.0",
+                "tempo": "grafana/tempo:2.7.2",
+                "gateway": "nginx:1.27.4-otel",
+            },
+            "R34",
+        ),
+    ],
+)
+def test_a_set_of_versions_has_its_images(versions: dict[str, Any], images: dict[str, str], release: str) -> None:
+    configure(**versions)
     loaded = settings.load()
-    assert (loaded.edition, loaded.namespace, loaded.node_address) == ("oss", "tracing", None)
-    assert loaded.nginx.image == "nginx:1.27.4-otel"
-    assert loaded.images()["collector"] == "otel/opentelemetry-collector:0.126.0"
-    assert loaded.tempo.image == "grafana/tempo:2.7.2"
+    assert loaded.images() == images
+    assert loaded.plus.chosen_release == release
+
+
+def test_an_image_that_is_named_wins_over_the_set() -> None:
+    configure(versions="tutorial", tempo={"image": "grafana/tempo:2.9.5"}, plus={"release": "R36"})
+    loaded = settings.load()
+    assert loaded.images()["tempo"] == "grafana/tempo:2.9.5"
+    assert loaded.images()["nginx"] == "nginx:1.27.4-otel"
+    assert loaded.plus.chosen_release == "R36"
+    assert loaded.collector.release.version == (0, 126, 0)
 
 
 def test_a_key_that_is_encrypted_and_stays_no_secret_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +233,7 @@ def test_a_part_of_the_resources_leaves_the_component_s_own_defaults_for_the_res
     ],
 )
 def test_a_mirror_takes_the_place_of_an_image_s_registry(image: str, mirrored: str) -> None:
-    configure(nginx={"image": image}, imageRegistry="mirror.example/a")
+    configure(nginx={"image": image}, imageRegistry="mirror.example/a", versions="tutorial")
     loaded = settings.load()
     assert loaded.images()["nginx"] == mirrored
     assert loaded.images()["tempo"] == "mirror.example/a/grafana/tempo:2.7.2"
@@ -207,9 +243,9 @@ def test_a_mirror_takes_the_place_of_an_image_s_registry(image: str, mirrored: s
 @pytest.mark.parametrize(
     ("distribution", "image"),
     [
-        ("core", "otel/opentelemetry-collector:0.126.0"),
-        ("k8s", "otel/opentelemetry-collector-k8s:0.126.0"),
-        ("contrib", "otel/opentelemetry-collector-contrib:0.126.0"),
+        ("core", f"{RELEASES}/opentelemetry-collector:0.161.0"),
+        ("k8s", f"{RELEASES}/opentelemetry-collector-k8s:0.161.0"),
+        ("contrib", f"{RELEASES}/opentelemetry-collector-contrib:0.161.0"),
     ],
 )
 def test_a_distribution_of_the_collector_has_its_own_image(distribution: str, image: str) -> None:
@@ -218,7 +254,7 @@ def test_a_distribution_of_the_collector_has_its_own_image(distribution: str, im
 
 
 def test_docker_hub_has_one_name_whatever_an_image_calls_it() -> None:
-    configure(nginx={"image": "docker.io/library/nginx:1.27.5-otel"})
+    configure(nginx={"image": "docker.io/library/nginx:1.27.5-otel"}, versions="tutorial")
     assert settings.load().registries() == {"https://index.docker.io/v1/"}
 
 
@@ -230,7 +266,7 @@ def test_docker_hub_has_one_name_whatever_an_image_calls_it() -> None:
         # A user of one is not sent to the other.
         (
             {"edition": "plus", "plus": {"repository": "registry.example/a"}},
-            {"registry.example", "https://index.docker.io/v1/"},
+            {"registry.example", "ghcr.io", "https://index.docker.io/v1/"},
         ),
         (
             {"edition": "plus", "plus": {"repository": "registry.example/a"}, "imageRegistry": "mirror.example"},

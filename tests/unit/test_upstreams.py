@@ -3,8 +3,8 @@
 import pytest
 
 from settings import NginxSettings
-from settings.capabilities import follows_names
 from settings.upstreams import full_name, service_of
+from settings.versions.nginx import follows_names
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pulumi.runtime import set_all_config
 
 import settings
+from settings import Settings
+from settings.version_warnings import version_warnings
 from tests import golden
+from tests.unit.conftest import TODAY
 from tests.unit.test_bad_input import run_config_command
 
 
@@ -87,7 +90,7 @@ def test_a_version_that_the_program_does_not_know_is_told(
     [
         {},
         {"tempo": {"image": "grafana/tempo:2.10.1"}},
-        {"tempo": {"image": "grafana/tempo:2.8.4"}},
+        {"tempo": {"image": "grafana/tempo:2.9.5"}},
         {"tempo": {"image": f"grafana/tempo{DIGEST}"}},
         {"tempo": {"image": "grafana/tempo:main-87c2dc3"}},
         {"tempo": {"image": "localhost:5000/lab/tempo:v1.5.1-0.20250529124718-87c2dc380cec"}},
@@ -95,7 +98,7 @@ def test_a_version_that_the_program_does_not_know_is_told(
         {"collector": {"image": "otel/opentelemetry-collector:0.165.2"}},
         {"collector": {"image": f"otel/opentelemetry-collector{DIGEST}"}},
         {"collector": {"image": "registry.example/otelcol:3.1.0"}},
-        {"nginx": {"image": "nginx:1.31.4-otel"}},
+        {"nginx": {"image": "nginx:1.31.9-otel"}},
         {"nginx": {"image": "nginx:stable-otel"}},
         {"nginx": {"image": f"registry.example/nginx{DIGEST}"}},
         {"nginx": {"image": "registry.example/web:9.9.9"}},
@@ -106,6 +109,99 @@ def test_of_versions_that_are_known_and_of_those_that_cannot_be_known_nothing_is
     monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]
 ) -> None:
     assert warnings_of(monkeypatch, **values) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "warnings"),
+    [
+        (
+            {"versions": "tutorial"},
+            [
+                "versions: NGINX 1.27.4 has had no security fixes since 2025-06-24, and has known flaws by which a "
+                "request may execute code (CVE-2026-42945, CVE-2026-9256, CVE-2026-42055, CVE-2026-42533, "
+                "CVE-2026-123007, CVE-2026-123633). Move on: pulumi config rm versions",
+                "versions: the Collector 0.126.0 has had no security fixes since 2025-11-10. "
+                "Move on: pulumi config rm versions",
+                "versions: Tempo 2.7.2 has had no security fixes since 2025-10-31. Move on: pulumi config rm versions",
+            ],
+        ),
+        (
+            {"nginx": {"image": "nginx:1.30.4-alpine-otel"}},
+            [
+                "nginx.image: NGINX 1.30.4 has known flaws by which a request may execute code (CVE-2026-123007, "
+                "CVE-2026-123633). Move on: pulumi config set --path nginx.image nginx:1.30.7-alpine-otel"
+            ],
+        ),
+        (
+            {"nginx": {"image": "nginx:1.31.4-otel"}},
+            [
+                "nginx.image: NGINX 1.31.4 has known flaws by which a request may execute code (CVE-2026-123007, "
+                "CVE-2026-123633). Move on: pulumi config set --path nginx.image nginx:1.31.9-otel"
+            ],
+        ),
+        (
+            {"tempo": {"image": f"mirror.example/grafana/tempo:2.8.4{DIGEST}"}},
+            [
+                "tempo.image: Tempo 2.8.4 has had no security fixes since 2026-03-31. Once your registry has it: "
+                "pulumi config set --path tempo.image mirror.example/grafana/tempo:2.10.8"
+            ],
+        ),
+        (
+            {"tempo": {"gateway": {"image": "nginx:1.28.3"}}},
+            [
+                "tempo.gateway.image: NGINX 1.28.3 has had no security fixes since 2026-04-14, and has known flaws by "
+                "which a request may execute code (CVE-2026-42945, CVE-2026-9256, CVE-2026-42055, CVE-2026-42533, "
+                "CVE-2026-123007, CVE-2026-123633). Move on: pulumi config set --path tempo.gateway.image nginx:1.30.7"
+            ],
+        ),
+        (
+            {"edition": "plus", "plus": {"image": "registry.example/nginx-plus:R36"}},
+            [
+                "plus.image: NGINX Plus R36 has had no security fixes since 2026-10-14, and has known flaws by which a "
+                "request may execute code (CVE-2026-123007, CVE-2026-123633). Name an image of R37.0"
+            ],
+        ),
+    ],
+)
+def test_a_version_that_has_had_its_day_is_told_once_with_the_command_that_moves_on(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], warnings: list[str]
+) -> None:
+    if values.get("edition") == "plus":
+        values |= {"nginxLicenseJwt": golden.configuration("plus")["nginxLicenseJwt"]}
+    assert warnings_of(monkeypatch, **values) == warnings
+
+
+def test_the_release_of_plus_that_a_set_has_is_told_too() -> None:
+    plus = golden.configuration("plus") | {"versions": "tutorial"}
+    plus["plus"] = {"repository": "registry.example/a"}
+    (plus_line, *others) = version_warnings(Settings.model_validate(plus), TODAY)
+    assert others
+    assert plus_line.startswith("versions: NGINX 1.27.4")
+    assert any(
+        line.startswith("versions: NGINX Plus R34 has had no security fixes since 2025-12-01") for line in others
+    )
+    plus["plus"]["release"] = "R35"
+    assert any(
+        line.startswith("plus.release: NGINX Plus R35") and line.endswith("pulumi config set --path plus.release R37.0")
+        for line in version_warnings(Settings.model_validate(plus), TODAY)
+    )
+
+
+def test_tempo_3_is_taken_with_a_word_about_the_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert warnings_of(monkeypatch, tempo={"image": "grafana/tempo:3.0.3"}) == [
+        "tempo.image is Tempo 3.0.3: the document for Tempo 3 was not run on this program's lab, and nothing leads "
+        "back to Tempo 2. Check after `pulumi up`: python -m tools probe"
+    ]
+
+
+def test_what_is_maintained_depends_on_the_day_alone() -> None:
+    current = Settings()
+    assert list(version_warnings(current, TODAY)) == []
+    (collector, tempo) = version_warnings(current, datetime.date(2027, 5, 1))
+    assert collector.startswith("versions: the Collector 0.161.0 has had no security fixes since 2027-03-03")
+    assert tempo == (
+        "versions: Tempo 2.10.8 has had no security fixes since 2027-04-30. A newer nginx-tracing has a newer one"
+    )
 
 
 def exporting(endpoint: str, **exporter: Any) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def step(workflow: str, job: str, name: str) -> dict[str, Any]:
 def test_each_environment_is_previewed_commented_deployed_and_looked_at_for_drift() -> None:
     environments = list(golden.ENVIRONMENTS)
     files = {path.name for path in REPOSITORY.glob("Pulumi.*.yaml")} - {"Pulumi.quickstart.yaml"}
-    assert files == {f"Pulumi.{name}.yaml" for name in environments}
+    assert files == {f"Pulumi.{name}.yaml" for name in [*environments, "tutorial"]}
     for workflow, job in (("preview", "preview"), ("deploy", "preview"), ("drift", "drift")):
         assert jobs(workflow)[job]["strategy"]["matrix"]["environment"] == environments
     assert f"in {' '.join(environments)};" in step("preview", "comment", "Write the comment")["run"]

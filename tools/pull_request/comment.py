@@ -15,12 +15,12 @@ from tools.errors import ToolError
 from tools.pull_request import markdown
 from tools.pull_request.changes import Action, Change, changes, short_name
 from tools.pull_request.preview_result import Diagnostic, Environment
+from tools.pull_request.upgrades import Upgrade, upgrades
 
 MARKER = "<!-- nginx-tracing preview -->"
 """The first line, by which a workflow finds the comment that it wrote earlier."""
 LIMIT = 65_536 - 1_536
-"""Characters: GitHub's limit for a comment, less a margin of our choice for line ends that count twice and for text
-that a workflow adds."""
+"""Characters: GitHub's limit for a comment, less a margin of our choice for double line ends and a workflow's text."""
 SUMMARY_LIMIT = 300_000
 """Characters: at three bytes each they stay below the MiB that GitHub allows a step to add to a run's summary."""
 
@@ -70,6 +70,7 @@ class _Section:
     advice: str = ""
     violations: Sequence[_Violation] = ()
     dangers: Sequence[Change] = ()
+    upgrades: Sequence[Upgrade] = ()
     details: Sequence[Change] = ()
     left_out: Sequence[Change] = ()
     unseen: str = ""
@@ -184,6 +185,7 @@ def _section(environment: Environment) -> _Section:
         advice=_advice(environment, is_unexplained=bool(failure) and not causes and not is_refused),
         violations=violations,
         dangers=dangers,
+        upgrades=upgrades(result),
         details=[change for change in found if change.details],
         unseen="\n\n".join(unseen),
         warnings="\n\n".join(warnings),

@@ -326,3 +326,84 @@ def test_even_a_comment_of_dangers_alone_is_short_enough(tmp_path: Path, count: 
         for number in re.findall(r"^> - …and (\d+) more: `pulumi preview --diff` has them\.$", text, re.MULTILINE)
     ]
     assert listed + sum(more) == 4 * (count // 16 * 16)
+
+
+def workload(kind: str, **images: str) -> Object:
+    """A workload's inputs, by its containers' images."""
+    containers = [{"name": name.replace("_", "-"), "image": image} for name, image in images.items()]
+    return {"kind": kind, "spec": {"template": {"spec": {"containers": containers}}}}
+
+
+def versions_of(text: str) -> list[str]:
+    """The list of versions."""
+    _, _, rest = text.partition("**Versions**\n\n")
+    return [line.removeprefix("- ") for line in rest.partition("\n\n")[0].splitlines()]
+
+
+def test_an_upgrade_names_each_program_s_versions_and_what_its_pods_do(tmp_path: Path) -> None:
+    steps = [
+        step(
+            "update",
+            "Deployment",
+            old=workload("Deployment", nginx="nginx:1.27.4-otel"),
+            new=workload("Deployment", nginx="nginx:1.30.7-otel"),
+        ),
+        step(
+            "update",
+            "Deployment",
+            old=workload("Deployment", otel_collector="otel/opentelemetry-collector:0.126.0"),
+            new=workload("Deployment", otel_collector="ghcr.io/a/opentelemetry-collector:0.161.0@sha256:" + "0" * 64),
+        ),
+        step(
+            "update",
+            "StatefulSet",
+            old=workload("StatefulSet", tempo="grafana/tempo:2.7.2", gateway="nginx:1.27.4-otel"),
+            new=workload("StatefulSet", tempo="grafana/tempo:2.10.8", gateway="nginx:1.30.7-otel"),
+        ),
+    ]
+    assert versions_of(rendered(tmp_path, preview(*steps))) == [
+        "NGINX `1.27.4` → `1.30.7`: pods roll.",
+        "the Collector `0.126.0` → `0.161.0`: pods roll.",
+        "Tempo `2.7.2` → `2.10.8`: pods are replaced one after the other.",
+        "NGINX, Tempo's gateway `1.27.4` → `1.30.7`: pods are replaced one after the other.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("2.10.8", "3.0.3", " **There is no way back: Tempo 2 does not read what Tempo 3 has written.**"),
+        (
+            "3.0.3",
+            "2.10.8",
+            " **Tempo 2 does not read what Tempo 3 has written: the traces on a volume are lost to it.**",
+        ),
+        ("3.0.2", "3.0.3", ""),
+    ],
+)
+def test_a_change_to_tempo_3_and_back_says_that_its_format_is_one_way(
+    before: str, after: str, said: str, tmp_path: Path
+) -> None:
+    old, new = (workload("Deployment", tempo=f"grafana/tempo:{version}") for version in (before, after))
+    text = rendered(tmp_path, preview(step("update", "Deployment", old=old, new=new)))
+    assert versions_of(text) == [f"Tempo `{before}` → `{after}`: pods roll.{said}"]
+
+
+def test_the_release_of_plus_that_is_built_is_named_before_its_image_exists(tmp_path: Path) -> None:
+    plus = step(
+        "update",
+        "Deployment",
+        old=workload("Deployment", nginx="registry.example/nginx-plus:R34@sha256:" + "0" * 64),
+        new=workload("Deployment", nginx=UNKNOWN),
+    )
+    image = step("update", "Image", old={"buildArgs": {"RELEASE": "R34"}}, new={"buildArgs": {"RELEASE": "R37.0"}})
+    text = rendered(tmp_path, preview(image, plus))
+    assert versions_of(text) == ["NGINX `Plus R34` → `Plus R37.0`: pods roll."]
+    assert versions_of(rendered(tmp_path, preview(plus))) == ["NGINX `Plus R34` → `known after deployment`: pods roll."]
+
+
+def test_a_change_without_another_image_has_no_list_of_versions(tmp_path: Path) -> None:
+    same = workload("Deployment", nginx="nginx:1.30.7-otel")
+    assert "**Versions**" not in rendered(tmp_path, preview(step("update", "Deployment", old=same, new=same)))
+    created = preview(step("create", "Deployment", new=same))
+    assert "**Versions**" not in rendered(tmp_path, created)

@@ -1,0 +1,47 @@
+"""Refuses the way back from Tempo 3, which the configuration alone does not show."""
+
+import pulumi
+
+from components.cluster.api import Api
+from components.cluster.api_objects import listed
+from components.cluster.kubeconfig import ApiUnavailableError
+from components.cluster.refusal import kubectl_options
+from components.plan.labels import TEMPO
+from components.plan.objects import CLAIM, STATEFUL_SET, claim_name
+from settings import Settings
+from settings.errors import remove_command, set_command
+from settings.versions import tempo_release
+
+
+async def check_way_back(settings: Settings, api: Api, *, context: str | None) -> None:
+    """Stops the program if a Tempo 2 would get the volume of a Tempo 3.
+
+    Grafana's "Migrate to Tempo 3.0": there is no downgrade. Without a volume there is nothing to go back with.
+
+    Args:
+        settings: the configuration.
+        api: the API server. If it does not answer, or does not tell, other checks say so.
+        context: the kubeconfig's context, for commands; none for the current one.
+
+    Raises:
+        pulumi.RunError: Tempo 3 runs on the volume.
+    """
+    tempo = settings.tempo
+    if not tempo.enabled or tempo.persistence.size is None or tempo.release.is_one_way:
+        return
+    try:
+        answer = await api.get(f"{STATEFUL_SET.path(settings.namespace)}/{TEMPO}")
+    except ApiUnavailableError:
+        return
+    containers = listed(answer.body, "spec", "template", "spec", "containers") if answer.is_ok else []
+    running = next((str(item.get("image")) for item in containers if item.get("name") == TEMPO), None)
+    if running is None or not tempo_release(running, tempo.version_set.tempo).is_one_way:
+        return
+    claim = f"{CLAIM.singular}/{claim_name('data', TEMPO, 0)}"
+    raise pulumi.RunError(
+        f"{running} runs in the namespace {settings.namespace}, and {tempo.pulled_image} would get its volume; nothing "
+        "was changed. Tempo 3's blocks and document have no way back: Tempo 2 would not read the traces.\n"
+        f"  Keep Tempo 3: {set_command('tempo.image', running)}\n"
+        f"  Or give the traces up: {remove_command('tempo.persistence')} && pulumi up, then kubectl delete {claim} "
+        f"--namespace {settings.namespace}{kubectl_options(context)}, and set tempo.persistence again"
+    )

@@ -1,0 +1,141 @@
+"""Warns of versions that get no security fixes any more, or have a flaw by which a request may execute code."""
+
+import datetime
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from settings.errors import Place, path, remove_command, set_command
+from settings.stack import Settings
+from settings.types import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
+from settings.versions import SETS, collector, nginx, tempo
+from settings.versions.plus import FIRST, plus_release
+from settings.versions.sets import DEFAULT
+from settings.versions.support import Flaw, Support, Version, dotted
+from settings.versions.tags import release_of, version_of
+
+_CURRENT = SETS[DEFAULT]
+
+_NO_NEWER = "A newer nginx-tracing has a newer one"
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A version that the stack runs."""
+
+    place: Place
+    """The key that decides it: that of the image, or `versions`."""
+
+    title: str
+    support: Support
+    flaws: tuple[Flaw, ...]
+    way_on: str
+    """What to do."""
+
+
+def version_warnings(settings: Settings, today: datetime.date) -> Iterator[str]:
+    """Yields one line for each program whose version has had its day.
+
+    Args:
+        settings: the configuration.
+        today: the day that decides what is maintained.
+    """
+    for running in (*_nginx(settings), *_plus(settings), *_collector(settings), *_tempo(settings)):
+        reasons: list[str] = []
+        if running.support.has_ended(today):
+            reasons.append(f"has had no security fixes since {running.support.until}")
+        if running.flaws:
+            cves = ", ".join(flaw.cve for flaw in running.flaws)
+            reasons.append(f"has known flaws by which a request may execute code ({cves})")
+        if reasons:
+            yield f"{path(running.place)}: {running.title} {', and '.join(reasons)}. {running.way_on}"
+
+
+def _nginx(settings: Settings) -> Iterator[_Running]:
+    own, gateway = settings.nginx.image, settings.tempo.gateway.image
+    images: dict[Place, str] = {}
+    if settings.edition == "oss":
+        images[("nginx", "image") if own else ("versions",)] = settings.nginx.pulled_image
+    if settings.tempo.enabled and (gateway or settings.edition == "plus"):
+        place = ("tempo", "gateway", "image") if gateway else ("nginx", "image") if own else ("versions",)
+        images.setdefault(place, gateway or settings.nginx.pulled_image)
+    for place, image in images.items():
+        version = _known(image, nginx.NAMES, nginx.TABLE)
+        if version:
+            release = nginx.NginxRelease(version)
+            fixes = [fix for flaw in release.flaws for fix in flaw.fixed if fix[:2] == version[:2]]
+            # A line that is newer than the current version's has the fixes in a later version of its own.
+            target = max(fixes) if fixes and version > _CURRENT.nginx else _CURRENT.nginx
+            way_on = _way_on(place, image, version, target)
+            yield _Running(place, f"NGINX {dotted(version)}", release.support, release.flaws, way_on)
+
+
+def _plus(settings: Settings) -> Iterator[_Running]:
+    plus = settings.plus
+    name = plus.image or f"nginx-plus:{plus.chosen_release}"
+    number = release_of(name) if settings.edition == "plus" else None
+    if number is None or number < FIRST:
+        return
+    release = plus_release(f"R{number}")
+    if plus.image:
+        place: Place = ("plus", "image")
+        way_on = f"Name an image of {_CURRENT.plus}"
+    elif plus.release:
+        place, way_on = ("plus", "release"), f"Move on: {set_command('plus.release', _CURRENT.plus)}"
+    else:
+        place, way_on = ("versions",), _of_set(settings)
+    yield _Running(place, f"NGINX Plus R{number}", release.support, release.flaws, way_on)
+
+
+def _collector(settings: Settings) -> Iterator[_Running]:
+    own, image = settings.collector.image, settings.collector.pulled_image
+    version = _known(image, collector.NAMES, collector.KNOWN) if settings.collector.enabled else None
+    if version:
+        place: Place = ("collector", "image") if own else ("versions",)
+        way_on = _way_on(place, image, version, _CURRENT.collector)
+        release = settings.collector.release
+        yield _Running(place, f"the Collector {dotted(version)}", release.support, (), way_on)
+
+
+def _tempo(settings: Settings) -> Iterator[_Running]:
+    own, image = settings.tempo.image, settings.tempo.pulled_image
+    version = _known(image, tempo.NAMES, tempo.TABLE) if settings.tempo.enabled else None
+    if version:
+        place: Place = ("tempo", "image") if own else ("versions",)
+        way_on = _way_on(place, image, version, _CURRENT.tempo)
+        yield _Running(place, f"Tempo {dotted(version)}", settings.tempo.release.support, (), way_on)
+
+
+def _known(image: str, names: Collection[str], lines: Collection[Version]) -> Version | None:
+    """Returns the version of an image; None if the tag shows none, or one before the table, which is warned of too."""
+    version = version_of(image, names)
+    return version if version and version >= min(lines) else None
+
+
+def _way_on(place: Place, image: str, version: Version, current: Version) -> str:
+    """Returns the command that leads to the current version, if that is a newer one."""
+    if version >= current:
+        return _NO_NEWER
+    if place == ("versions",):
+        return f"Move on: {remove_command(place)}"
+    command = set_command(place, _moved(image, version, current))
+    return f"Move on: {command}" if _is_public(image) else f"Once your registry has it: {command}"
+
+
+def _of_set(settings: Settings) -> str:
+    return f"Move on: {remove_command('versions')}" if settings.versions != DEFAULT else _NO_NEWER
+
+
+def _moved(image: str, version: Version, current: Version) -> str:
+    """Returns an image with another version in its tag, and without a digest, which is that of the old one."""
+    name, _, tag = image.split("@", maxsplit=1)[0].rpartition(":")
+    return f"{name}:{tag.replace(dotted(version), dotted(current), 1)}"
+
+
+def _is_public(image: str) -> bool:
+    """Tells whether the makers of the program publish the image themselves, so that the current version is there."""
+    matched = IMAGE_REFERENCE.fullmatch(image)
+    if matched is None or matched["host"] not in DOCKER_HUB_HOSTS | {"ghcr.io"}:
+        return False
+    official = r"(library/)?nginx|nginxinc/nginx-unprivileged|grafana/tempo"
+    return collector.distribution_of(image) is not None or re.fullmatch(official, matched["name"]) is not None

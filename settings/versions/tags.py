@@ -1,0 +1,49 @@
+"""Reads versions from the names and tags of images.
+
+If there is a digest beside the tag, nodes pull the digest, and the tag is assumed to describe it.
+"""
+
+import re
+from collections.abc import Collection
+
+from settings.types import IMAGE_REFERENCE
+from settings.versions.support import Version
+
+_PSEUDO_VERSION = re.compile(r"v?\d+\.\d+\.\d+.*-0\.(\d{8})\d{6}-[0-9a-f]{12}")
+"""Go's pseudo-version: the name of a commit between versions, with its date, whatever its first numbers are."""
+
+
+def version_of(image: str, names: Collection[str]) -> Version | None:
+    """Returns the version in an image's tag, of two or three numbers.
+
+    Args:
+        image: the reference of an image.
+        names: last parts of the names of the program's images. An image of another registry with such a name is taken
+            for a copy.
+
+    Returns:
+        The version; None for an image of another name, without a tag, or with another tag.
+    """
+    tag = _tag(image, names)
+    if tag is None or _PSEUDO_VERSION.fullmatch(tag):
+        return None
+    version = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?!\d)", tag)
+    return tuple(int(number) for number in version.groups() if number is not None) if version else None
+
+
+def commit_day(image: str, names: Collection[str]) -> str | None:
+    """Returns the day (YYYYMMDD) of the commit that an image's tag names as Go's pseudo-version; None for another."""
+    commit = _PSEUDO_VERSION.fullmatch(_tag(image, names) or "")
+    return commit[1] if commit else None
+
+
+def release_of(image: str) -> int | None:
+    """Returns the release of NGINX Plus in an image's tag, `R34`, `r34-…` or `37.0.4`; None if there is none."""
+    matched = IMAGE_REFERENCE.fullmatch(image)
+    release = re.match(r"(?:[Rr]|(?=\d{2}\.))(\d{2})(?!\d)", (matched["tag"] if matched else None) or "")
+    return int(release[1]) if release else None
+
+
+def _tag(image: str, names: Collection[str]) -> str | None:
+    matched = IMAGE_REFERENCE.fullmatch(image)
+    return matched["tag"] if matched and matched["name"].split("/")[-1] in names else None

@@ -1,0 +1,71 @@
+"""Tests of the refusal of Tempo 2 on the volume of a Tempo 3."""
+
+import asyncio
+from typing import Any
+
+import pulumi
+import pytest
+
+from components.cluster.api import Api
+from components.cluster.way_back import check_way_back
+from settings import Settings
+from tests.unit.conftest import Run, Serve
+from tests.unit.fake_api import NOWHERE, FakeApi, kubeconfig, refused
+
+PATH = "/apis/apps/v1/namespaces/tracing/statefulsets/tempo"
+
+
+def running(*images: str) -> dict[str, Any]:
+    containers = [{"name": name, "image": image} for name, image in zip(("gateway", "tempo"), images, strict=True)]
+    return {"kind": "StatefulSet", "spec": {"template": {"spec": {"containers": containers}}}}
+
+
+def check(server: str, **tempo: Any) -> None:
+    async def ask() -> None:
+        async with Api(server, None) as api:
+            await check_way_back(Settings.model_validate({"tempo": tempo}), api, context="prod")
+
+    asyncio.run(ask())
+
+
+def test_tempo_2_does_not_get_the_volume_of_a_tempo_3(serve: Serve) -> None:
+    server = serve(FakeApi({f"GET {PATH}": (200, running("nginx:1.30.7-otel", "mirror.example/grafana/tempo:3.0.3"))}))
+    with pytest.raises(pulumi.RunError) as refusal:
+        check(server.kubeconfig, persistence={"size": "10Gi"})
+    assert str(refusal.value) == (
+        "mirror.example/grafana/tempo:3.0.3 runs in the namespace tracing, and grafana/tempo:2.10.8 would get its "
+        "volume; nothing was changed. Tempo 3's blocks and document have no way back: Tempo 2 would not read the "
+        "traces.\n"
+        "  Keep Tempo 3: pulumi config set --path tempo.image mirror.example/grafana/tempo:3.0.3\n"
+        "  Or give the traces up: pulumi config rm --path tempo.persistence && pulumi up, then kubectl delete "
+        "persistentvolumeclaim/data-tempo-0 --namespace tracing --context prod, and set tempo.persistence again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "tempo"),
+    [
+        ((200, running("nginx:1.30.7-otel", "grafana/tempo:2.7.2")), {"persistence": {"size": "10Gi"}}),
+        ((200, running("nginx:1.30.7-otel", "grafana/tempo:3.0.3")), {}),
+        (
+            (200, running("nginx:1.30.7-otel", "grafana/tempo:3.0.3")),
+            {"persistence": {"size": "10Gi"}, "image": "grafana/tempo:3.0.4"},
+        ),
+        (refused(404, "not found"), {"persistence": {"size": "10Gi"}}),
+        (refused(403, "forbidden"), {"persistence": {"size": "10Gi"}}),
+    ],
+)
+def test_every_other_change_of_tempo_s_version_is_taken(answer: Any, tempo: dict[str, Any], serve: Serve) -> None:
+    check(serve(FakeApi({f"GET {PATH}": answer})).kubeconfig, **tempo)
+
+
+def test_the_program_asks_before_it_registers_anything(run_program: Run) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise pulumi.RunError("no way back")
+
+    with pytest.raises(pulumi.RunError, match="no way back"):
+        run_program(way_back=refuse)
+
+
+def test_a_cluster_that_does_not_answer_is_the_business_of_other_checks() -> None:
+    check(kubeconfig(NOWHERE), persistence={"size": "10Gi"})
