@@ -31,7 +31,7 @@ class Series(NamedTuple):
         Other exporters get the same spans once more, so their numbers are kept apart.
         """
         exporter = self.label("exporter")
-        return None if exporter == TO_TEMPO else exporter
+        return None if exporter in TO_TEMPO else exporter
 
 
 Samples = dict[Series, float]

@@ -1,7 +1,9 @@
 """Names the counters of each hop, and the texts that hops write into their logs."""
 
 from components.documents import collector, tempo_gateway
+from settings.versions.collector import KNOWN, CollectorRelease
 
+_RELEASES = [CollectorRelease(version) for version in KNOWN]
 COLLECTOR_METRICS_PORT = collector.METRICS_PORT
 # The port of the gateway in Tempo's pod: Tempo's own port is open to the pod alone.
 TEMPO_METRICS_PORT = tempo_gateway.INSIDE_PORT
@@ -13,8 +15,8 @@ ENQUEUE_FAILED = "otelcol_exporter_enqueue_failed_spans"
 QUEUE_SIZE = "otelcol_exporter_queue_size"
 RECEIVED = "tempo_distributor_spans_received_total"
 DISCARDED = "tempo_discarded_spans_total"
-TO_TEMPO = "otlp/tempo"
-"""The Collector's exporter to the stack's own Tempo."""
+TO_TEMPO = frozenset(f"{release.grpc_exporter}/tempo" for release in _RELEASES)
+"""Names of the Collector's exporter to the stack's own Tempo, by version."""
 # Gauges: the value after the run counts, not the difference. In exports, not in spans; exports under way are included.
 GAUGES = {QUEUE_SIZE}
 # In the order of a span's way.
