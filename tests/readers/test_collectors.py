@@ -35,7 +35,7 @@ def address(receiver: Receiver) -> str:
 
 
 @pytest.mark.parametrize("end", [SIGKILL, SIGTERM])
-@pytest.mark.parametrize(("first", "second"), [(OLD, OLD), (OLD, NEW), (NEW, NEW)])
+@pytest.mark.parametrize(("first", "second"), [(OLD, OLD), (OLD, NEW), (NEW, NEW)], ids=("old", "upgrade", "new"))
 def test_what_waits_on_the_volume_is_sent_by_the_next_collector(
     tmp_path: Path, tempo: Receiver, first: str, second: str, end: Signals
 ) -> None:
@@ -73,6 +73,8 @@ def test_the_probe_knows_the_counters_of_each_version(
         wait_for("the counter of sent spans", lambda: collector.counted(names.SENT) == 7)
         page = collector.counters()
         assert collector.counted(names.ACCEPTED) == 7
+        limiter = f"{collector.settings.release.memory_limiter_counters}accepted_spans"
+        assert collector.counted(limiter) == 7
     exporters = re.findall(rf'^{names.SENT}\{{.*exporter="([^"]+)"', page, re.MULTILINE)
     assert set(exporters) <= names.TO_TEMPO
     # An alert divides them, which Prometheus does for series whose labels are the same.

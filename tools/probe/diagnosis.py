@@ -147,10 +147,12 @@ def _collector(measured: Measured) -> list[Finding]:
     count = collector.counters
     findings: list[Finding] = []
     if refused := count[names.REFUSED]:
-        why = (
-            f"it refused {spans(refused)}, which NGINX does not send again: its memory limit is reached "
-            "(memory_limiter), or a processor or the exporter's queue rejects them."
-        )
+        limited = min(count[names.LIMITED], refused)
+        because = [
+            f"{many(limited, 'span')} because its memory limit is reached (memory_limiter)" if limited else "",
+            f"{many(refused - limited, 'span')} because a queue or its volume is full" if refused > limited else "",
+        ]
+        why = f"it refused {spans(refused)}, which NGINX does not send again: {' and '.join(filter(None, because))}."
         findings.append(Finding(hop=Hop.COLLECTOR, why=why))
     if failed := count[names.SEND_FAILED] + count[names.ENQUEUE_FAILED]:
         why = f"the Collector dropped {spans(failed)} that it could not send to Tempo; {log_of(measured)}."

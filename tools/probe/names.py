@@ -9,6 +9,10 @@ COLLECTOR_METRICS_PORT = collector.METRICS_PORT
 TEMPO_METRICS_PORT = tempo_gateway.INSIDE_PORT
 ACCEPTED = "otelcol_receiver_accepted_spans"
 REFUSED = "otelcol_receiver_refused_spans"
+LIMITED = f"{_RELEASES[-1].memory_limiter_counters}refused_spans"
+"""Those of the refused spans that the memory limiter refused. The others found a queue or its volume full."""
+RENAMED = {f"{release.memory_limiter_counters}refused_spans": LIMITED for release in _RELEASES}
+"""Counters that versions call differently: the newest name, by every name."""
 SENT = "otelcol_exporter_sent_spans"
 SEND_FAILED = "otelcol_exporter_send_failed_spans"
 ENQUEUE_FAILED = "otelcol_exporter_enqueue_failed_spans"
@@ -20,7 +24,7 @@ TO_TEMPO = frozenset(f"{release.grpc_exporter}/tempo" for release in _RELEASES)
 # Gauges: the value after the run counts, not the difference. In exports, not in spans; exports under way are included.
 GAUGES = {QUEUE_SIZE}
 # In the order of a span's way.
-COLLECTOR_METRICS = (ACCEPTED, REFUSED, SENT, SEND_FAILED, ENQUEUE_FAILED, QUEUE_SIZE)
+COLLECTOR_METRICS = (ACCEPTED, REFUSED, LIMITED, SENT, SEND_FAILED, ENQUEUE_FAILED, QUEUE_SIZE)
 TEMPO_METRICS = (RECEIVED, DISCARDED)
 
 LOGGED = "requests_in_access_log"

@@ -6,7 +6,7 @@ from components.documents.collector import collector_document
 from settings import CollectorSettings
 from settings.limits import Exports
 from tools.probe.metrics import Samples, Series, parse_metrics, total
-from tools.probe.names import ACCEPTED, DISCARDED, QUEUE_SIZE, SEND_FAILED, TO_TEMPO
+from tools.probe.names import ACCEPTED, DISCARDED, LIMITED, QUEUE_SIZE, SEND_FAILED, TO_TEMPO
 from tools.probe.readings import Reading, difference
 from tools.probe.result import Hop, percentile
 
@@ -111,6 +111,12 @@ def test_the_exporter_to_the_stack_s_tempo_is_told_from_others(minor: int, name:
     settings = CollectorSettings.model_validate(given)
     document = collector_document(settings, backend="tempo:4317", namespace="tracing", exports=Exports(512, 25_600))
     assert TO_TEMPO & document["exporters"].keys() == {f"{name}/tempo"}
+
+
+@pytest.mark.parametrize("name", ["otelcol_processor_refused_spans", "otelcol_processor_memory_limiter_refused_spans"])
+def test_what_the_memory_limiter_refused_is_read_whatever_the_version_calls_it(name: str) -> None:
+    page = f'{name}{{processor="memory_limiter"}} 3\n'
+    assert total(parse_metrics(page, {LIMITED}), LIMITED) == 3
 
 
 def test_what_tempo_discarded_is_told_by_reason_and_an_exporter_by_its_name_where_they_counted() -> None:
