@@ -145,8 +145,8 @@ def _through_the_collector(settings: Settings) -> Iterator[Hop]:
         "spans that no backend takes yet",
         f"{_size(stored_bytes(collector, queues=1))} on a volume of {collector.queue.size}; before Collector 0.130 as "
         "many exports of ordinary spans as it holds",
-        "the Collector refuses more: `otelcol_receiver_refused_spans`; before 0.130 larger spans fill the volume "
-        "before the count",
+        "the Collector refuses more: `otelcol_receiver_refused_spans`; exports of fewer than ten spans, and before "
+        "0.130 larger spans, fill the volume before the count",
         "`sending_queue.sizer: bytes`; before 0.130 a persistent queue counts exports alone",
     )
     yield Hop(

@@ -78,7 +78,11 @@ COLLECTOR_BASE = 64 * MIB
 """Memory of an idle Collector: about 55 MiB."""
 
 STORED_SPAN = 1 * KIB
-"""An ordinary span in the Collector's volume, with what bbolt adds."""
+"""An ordinary span in the Collector's volume, with what bbolt adds.
+
+Measured with Collector 0.160: the file took 1.04 times the bytes of spans in exports of 50 or more, 1.25 times those in
+exports of 12, 1.5 times those in exports of 6, and 2.6 times those of single spans.
+"""
 
 BATCH_SIZE = 2048
 """`collector.batch.size` by default."""
