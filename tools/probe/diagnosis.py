@@ -61,8 +61,8 @@ def losses(measured: Measured) -> list[Finding]:
     - NGINX's log with the spans that the Collector accepted. NGINX logs a trace ID also for a request that is not
       sampled and so has no span; the Collector accepts spans of other services; and the log may be off.
     - The spans that the Collector accepted with those that it sent. Sampling drops spans by design, and the queue's
-      size is in exports, not in spans. A span that the Collector itself loses is counted as refused, send_failed or
-      enqueue_failed.
+      size is in bytes or exports, not in spans. A span that the Collector itself loses is counted as refused,
+      send_failed or enqueue_failed.
     """
     nginx, collector, tempo = measured.hops
     exports = [] if nginx.unreadable else _exports(nginx)

@@ -21,7 +21,8 @@ RECEIVED = "tempo_distributor_spans_received_total"
 DISCARDED = "tempo_discarded_spans_total"
 TO_TEMPO = frozenset(f"{release.grpc_exporter}/tempo" for release in _RELEASES)
 """Names of the Collector's exporter to the stack's own Tempo, by version."""
-# Gauges: the value after the run counts, not the difference. In exports, not in spans; exports under way are included.
+# Gauges: the value after the run counts, not the difference. In bytes; on a volume, before Collector 0.130, in exports.
+# What is under way is included.
 GAUGES = {QUEUE_SIZE}
 # In the order of a span's way.
 COLLECTOR_METRICS = (ACCEPTED, REFUSED, LIMITED, SENT, SEND_FAILED, ENQUEUE_FAILED, QUEUE_SIZE)
