@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from settings.exporters import ExporterProxy, OtlpExporter
 from settings.general import Resources
-from settings.sizes import BATCH_SIZE, DEFAULT_ENTRIES, DEFAULT_TAIL_ENTRIES, MIB, QUEUE_VOLUME, RECEIVER, SPAN_BYTES
+from settings.sizes import BATCH_SIZE, DEFAULT_ENTRIES, DEFAULT_STORED_SPANS, MIB, QUEUE_VOLUME, RECEIVER, SPAN_BYTES
 from settings.types import (
     Bytes,
     Count,
@@ -63,7 +63,7 @@ TraceRatio = Annotated[Ratio, AfterValidator(_countable)]
 
 
 class Batch(Model):
-    """How the Collector gathers spans: for Tempo from a queue in memory, and for every backend behind tail sampling.
+    """How the Collector gathers spans: for Tempo from its queue, and for every backend behind tail sampling.
 
     Other backends get each export unchanged: two joined ones could be larger than they take.
     """
@@ -103,12 +103,11 @@ class Queue(Model):
     )
     size: _Volume = Field(
         default=QUEUE_VOLUME,
-        description=f"Size of the volume, with `persistent`; at least {_LEAST_VOLUME}. The queue counts exports, and "
-        f"assumes that each is a full one of ordinary spans: {QUEUE_VOLUME} hold {DEFAULT_ENTRIES} of NGINX's by "
-        "default, of which each of its workers makes two a second, or more under load. Behind tail sampling it holds "
-        f"{DEFAULT_TAIL_ENTRIES} batches, full or not: a longer `collector.batch.timeout` makes fewer. Several "
-        "exporters share them. Larger spans fill the volume earlier: then the Collector refuses spans, and counts "
-        "them.",
+        description=f"Size of the volume, with `persistent`; at least {_LEAST_VOLUME}. {QUEUE_VOLUME} hold "
+        f"{DEFAULT_STORED_SPANS} ordinary spans, or fewer larger ones; several exporters share them. Beyond that the "
+        "Collector refuses spans, and counts them. Before 0.130 it counts exports, and assumes that each is a full one "
+        f"of ordinary spans: {QUEUE_VOLUME} hold {DEFAULT_ENTRIES} of NGINX's by default, of which each of its workers "
+        "makes two a second, or more under load.",
     )
     storage_class: SubdomainName | None = Field(
         default=None,
@@ -268,8 +267,9 @@ class CollectorSettings(Versioned):
 
     @property
     def gathers_in_queue(self) -> bool:
-        """Whether the queue for Tempo gathers spans. A persistent queue of Collector 0.126 cannot."""
-        return not self.queue.is_persistent and self.sampling.tail is None
+        """Whether the queue for Tempo gathers spans. A persistent one cannot before Collector 0.138."""
+        is_able = not self.queue.is_persistent or self.release.batches_persistent_queue
+        return is_able and self.sampling.tail is None
 
     @property
     def gathers(self) -> bool:

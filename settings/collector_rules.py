@@ -68,7 +68,10 @@ def _memory_limiter(settings: Settings) -> Iterator[RuleViolation]:
 def _batch(settings: Settings) -> Iterator[RuleViolation]:
     collector = settings.collector
     if not collector.gathers and "batch" in collector.model_fields_set:
-        message = "is for a queue in memory or tail sampling: a persistent queue keeps each export unchanged"
+        message = (
+            "is for a queue in memory or tail sampling: before Collector 0.138 a persistent queue keeps each export "
+            "unchanged"
+        )
         yield violation("collector.batch", message, depends_on=["collector.queue.storage"])
 
 

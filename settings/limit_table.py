@@ -11,6 +11,7 @@ from settings.limits import (
     nginx_memory,
     queue_bytes,
     receiver,
+    stored_bytes,
     tempo_inside,
 )
 from settings.sizes import (
@@ -142,14 +143,16 @@ def _through_the_collector(settings: Settings) -> Iterator[Hop]:
     yield Hop(
         "Collector: a persistent queue",
         "spans that no backend takes yet",
-        f"the volume: as many exports of ordinary spans as {collector.queue.size} hold",
-        "the Collector refuses more: `otelcol_receiver_refused_spans`; larger spans fill the volume before the count",
-        "`sending_queue.queue_size` counts exports alone (Collector 0.126)",
+        f"{_size(stored_bytes(collector, queues=1))} on a volume of {collector.queue.size}; before Collector 0.130 as "
+        "many exports of ordinary spans as it holds",
+        "the Collector refuses more: `otelcol_receiver_refused_spans`; exports of fewer than ten spans, and before "
+        "0.130 larger spans, fill the volume before the count",
+        "`sending_queue.sizer: bytes`; before 0.130 a persistent queue counts exports alone",
     )
     yield Hop(
         "Collector → Tempo",
         f"{_size(batch_bytes(collector) + receiver(collector))}: a batch that is nearly full, and one message more; "
-        f"with a persistent queue {_size(receiver(collector))}, an unchanged message",
+        f"with a persistent queue before Collector 0.138 {_size(receiver(collector))}, an unchanged message",
         _size(TEMPO_RECEIVER),
         "impossible, except behind tail sampling, whose batches count spans alone, with giant spans: "
         "`otelcol_exporter_send_failed_spans`",

@@ -127,9 +127,22 @@ def queue_bytes(collector: CollectorSettings) -> int:
 
 
 def queue_entries(collector: CollectorSettings, exports: Exports, queues: int) -> int:
-    """Returns the entries of each persistent queue: together the queues fill the volume with full ordinary exports."""
+    """Returns the entries of each persistent queue that is measured in them, as before Collector 0.130.
+
+    Together the queues fill the volume with full exports of ordinary spans.
+    """
     spans = tail_batch(collector, exports) if collector.sampling.tail else exports.spans
     return max(1, int(amount(collector.queue.size)) // (spans * STORED_SPAN * queues))
+
+
+def stored_bytes(collector: CollectorSettings, queues: int) -> int:
+    """Returns the size of each persistent queue in bytes of spans: together the queues fill the volume.
+
+    The largest message fits each queue, even if the queues then outgrow the volume: one without room for it would
+    refuse it for ever.
+    """
+    spans = int(amount(collector.queue.size)) // (STORED_SPAN * queues)
+    return max(receiver(collector), spans * SPAN_BYTES)
 
 
 def collector_memory(collector: CollectorSettings) -> int:

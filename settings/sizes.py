@@ -78,7 +78,11 @@ COLLECTOR_BASE = 64 * MIB
 """Memory of an idle Collector: about 55 MiB."""
 
 STORED_SPAN = 1 * KIB
-"""An ordinary span in the Collector's volume, with what bbolt adds."""
+"""An ordinary span in the Collector's volume, with what bbolt adds.
+
+Measured with Collector 0.160: the file took 1.04 times the bytes of spans in exports of 50 or more, 1.25 times those in
+exports of 12, 1.5 times those in exports of 6, and 2.6 times those of single spans.
+"""
 
 BATCH_SIZE = 2048
 """`collector.batch.size` by default."""
@@ -108,8 +112,8 @@ _DEFAULT_SPAN = SPAN_FRAME + len("/") + 3 * HEAD_BUFFER
 DEFAULT_BATCH = (int(amount(NGINX_MEMORY)) - NGINX_BASE) // (WORKERS * BATCH_COUNT * span_memory(_DEFAULT_SPAN))
 """Spans of a full export of NGINX by default: as many as `NGINX_MEMORY` holds in full buffers of the largest spans."""
 
-DEFAULT_ENTRIES = int(amount(QUEUE_VOLUME)) // (DEFAULT_BATCH * STORED_SPAN)
-"""Exports of NGINX that a persistent queue holds by default."""
+DEFAULT_STORED_SPANS = int(amount(QUEUE_VOLUME)) // STORED_SPAN
+"""Ordinary spans that a persistent queue holds by default."""
 
-DEFAULT_TAIL_ENTRIES = int(amount(QUEUE_VOLUME)) // (BATCH_SIZE * STORED_SPAN)
-"""Batches that a persistent queue behind tail sampling holds by default."""
+DEFAULT_ENTRIES = int(amount(QUEUE_VOLUME)) // (DEFAULT_BATCH * STORED_SPAN)
+"""Exports of NGINX that a persistent queue holds by default, before Collector 0.130."""

@@ -8,9 +8,10 @@ from components.documents import Document
 from settings.collector import OTLP_HTTP_PORT, CollectorSettings, Cors, TailSampling, percent
 from settings.exporters import ExporterProxy, OtlpExporter
 from settings.headers import in_lower_case
-from settings.limits import Exports, batch_bytes, queue_bytes, queue_entries, receiver, tail_batch
+from settings.limits import Exports, batch_bytes, queue_bytes, queue_entries, receiver, stored_bytes, tail_batch
 from settings.sizes import MIB
 from settings.types import is_service, seconds
+from settings.versions.collector import KNOWN, CollectorRelease
 
 OTLP_PORT = 4317
 METRICS_PORT = 8888
@@ -49,6 +50,7 @@ def collector_document(
     processors = _processors(settings, namespace, exports)
     exporters: Document = {}
     queues = len(settings.exporters) + (backend is not None)
+    names = _names(settings)
     if backend is not None:
         tempo: Document = {
             "endpoint": backend,
@@ -58,16 +60,20 @@ def collector_document(
             "timeout": _TIMEOUT,
         } | _kept_until_taken(settings, exports, queues)
         if settings.gathers_in_queue:
-            # In bytes: a batch is at most `min_size` and one message. `max_size` is not set: Collector 0.126 loops for
-            # ever on a single span that is larger (`split` in exporterhelper's `traces_batch.go`).
+            # In bytes, as the queue: a batch is at most `min_size` and one message. `max_size` is not set: Collector
+            # 0.126 loops for ever on a single span that is larger, and 0.160 drops all that are gathered with it
+            # (`split` in exporterhelper's `traces_batch.go`).
             tempo["sending_queue"]["batch"] = {
                 "flush_timeout": settings.batch.timeout,
                 "min_size": batch_bytes(settings),
             }
-        exporters["otlp/tempo"] = tempo
+        exporters[f"{names.grpc_exporter}/tempo"] = tempo
     for name, exporter in settings.exporters.items():
-        kind = "otlp" if exporter.protocol == "grpc" else "otlphttp"
+        kind = names.grpc_exporter if exporter.protocol == "grpc" else names.http_exporter
         kept = _kept_until_taken(settings, exports, queues)
+        if settings.release.batches_by_default:
+            # Joined, two messages may be larger than the receiver takes.
+            kept["sending_queue"]["batch"] = {"enabled": False}
         exporters[f"{kind}/{name}"] = _exporter(name, exporter) | {"timeout": _TIMEOUT} | kept
     extensions: Document = {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}}
     if settings.queue.is_persistent:
@@ -85,6 +91,16 @@ def collector_document(
             },
         },
     }
+
+
+def _names(settings: CollectorSettings) -> CollectorRelease:
+    """Returns the release after whose names the exporters are called.
+
+    The name of a persistent queue's file has the exporter's type in it (`GetClient` in filestorage's `extension.go`).
+    With its new name an exporter would leave behind what waits in the file of its old one, so it keeps the old one,
+    which is an alias of the new.
+    """
+    return CollectorRelease(KNOWN[0]) if settings.queue.is_persistent else settings.release
 
 
 def secret_files(exporters: Mapping[str, OtlpExporter]) -> dict[str, str]:
@@ -177,7 +193,7 @@ def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -
         processors["probabilistic_sampler"] = {"sampling_percentage": percent(settings.sampling.ratio)}
     if settings.kubernetes_attributes:
         # Before anything that mixes spans of several connections: it finds the pod by the connection.
-        processors["k8sattributes"] = _kubernetes_attributes(namespace)
+        processors[settings.release.kubernetes_attributes] = _kubernetes_attributes(namespace)
     if settings.sampling.tail is not None:
         processors["tail_sampling"] = _tail_sampling(settings.sampling.tail)
     if settings.sampling.tail is not None:
@@ -188,7 +204,7 @@ def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -
             "send_batch_size": size,
             "send_batch_max_size": size,
         }
-    elif settings.gathers_in_queue:
+    elif not settings.queue.is_persistent:
         # Gathers nothing (0) and splits: one push of 100 000 spans, each of its own trace, took Tempo 15 s and 2.6 GB.
         # Not before a persistent queue: a crash would lose spans here after their sender got its answer.
         processors["batch"] = {
@@ -254,11 +270,12 @@ def _kept_until_taken(settings: CollectorSettings, exports: Exports, queues: int
         exports: the exports that NGINX sends.
         queues: the number of queues on the volume, one for each exporter.
     """
-    # The default is 1000 requests, which fill in minutes. In bytes, the bound is memory.
+    # The default is 1000 requests, which fill in minutes. In bytes, the bound is memory, or the volume.
     queue: Document = {"sizer": "bytes", "queue_size": queue_bytes(settings)}
     if settings.queue.is_persistent:
-        # Collector 0.126 can measure it by the number of entries alone.
         queue = {"queue_size": queue_entries(settings, exports, queues), "storage": "file_storage"}
+        if settings.release.sizes_persistent_queue:
+            queue |= {"sizer": "bytes", "queue_size": stored_bytes(settings, queues)}
     return {
         # The default is 300 s, after which the Collector drops the batch. 0 is for ever.
         "retry_on_failure": {"initial_interval": "1s", "max_interval": "10s", "max_elapsed_time": "0s"},

@@ -26,6 +26,8 @@ EXPORTER = f'exporter="otlp/tempo",{POD}'
 REASON = f'{NAMESPACE},reason="trace_too_large"'
 NGINX_RUNS = {'nginx_connections{namespace="tracing",pod="nginx-0",state="active"}': "3x2000"}
 SENT = f"otelcol_exporter_sent_spans{{{EXPORTER}}}"
+SENT_BY_0_144 = SENT.replace("otlp/", "otlp_grpc/")
+"""The same counter from Collector 0.144 on, unless the queue is on a volume."""
 RECEIVED = 'tempo_distributor_spans_received_total{namespace="tracing",pod="tempo-0"}'
 UP = f"up{{{POD}}}"
 
@@ -129,6 +131,18 @@ STORIES = {
     "Tempo's counter stands still while spans are sent": Story(
         {SENT: "0+100x40", RECEIVED: "7x40"}, {25: f'{{alertname="SpansDoNotArrive",{NAMESPACE}}}'}
     ),
+    "a tenth of what Collector 0.144 sends does not arrive": Story(
+        {SENT_BY_0_144: "0+100x40", RECEIVED: "0+90x40"}, {25: f'{{alertname="SpansDoNotArrive",{NAMESPACE}}}'}
+    ),
+    "a tenth of what an old and a new Collector send does not arrive": Story(
+        {SENT: "0+50x40", SENT_BY_0_144.replace("-0", "-1"): "0+50x40", RECEIVED: "0+90x40"},
+        {25: f'{{alertname="SpansDoNotArrive",{NAMESPACE}}}'},
+    ),
+    "an old Collector makes way for a new one": Story(
+        {SENT: "0+100x30 stale", SENT_BY_0_144.replace("-0", "-1"): "_x29 0+100x40", RECEIVED: "0+100x70"},
+        {},
+        range(70),
+    ),
     "Tempo is replaced, with a minute's spans that were never read": Story(
         {SENT: "0+100x60", RECEIVED: "0+100x18 stale", RECEIVED.replace("-0", "-1"): "_x21 100+100x60"}, {}, range(60)
     ),
@@ -140,6 +154,11 @@ STORIES = {
     ),
     "spans are sent once, and Tempo has no counter": Story(
         {SENT: "_x10 5000x60"}, dict.fromkeys((15, 19), f'{{alertname="TempoCountsNoSpans",{NAMESPACE}}}'), (14, 20, 60)
+    ),
+    "Collector 0.144 sends spans, and Tempo has no counter": Story(
+        {SENT_BY_0_144: "0+100x60"},
+        dict.fromkeys((10, 30, 60), f'{{alertname="TempoCountsNoSpans",{NAMESPACE}}}'),
+        (0, 5),
     ),
     "spans are sent, and only another namespace's Tempo has a counter": Story(
         {SENT: "0+100x60", RECEIVED.replace("tracing", "other"): "0+100x60"},
@@ -158,6 +177,8 @@ STORIES = {
         {
             SENT.replace("otlp/tempo", "otlp/vendor"): "0+100x60",
             SENT.replace("otlp/tempo", "otlphttp/tempo-cloud"): "_x10 5000x60",
+            SENT.replace("otlp/tempo", "otlp_grpc/tempo-cloud"): "0+100x60",
+            SENT.replace("otlp/tempo", "otlp_http/tempo"): "0+100x60",
         },
         {},
         range(60),

@@ -1,18 +1,13 @@
-"""Tests exporters, proxy and CORS of the real Collector on loopback, with documents of the program."""
+"""Tests exporters, proxy and CORS of the lab's Collectors on loopback, with documents of the program."""
 
 import base64
 import contextlib
 import datetime
-import os
-import secrets
 import socket
-import subprocess
 import threading
-import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import grpc
 import httpx
@@ -20,96 +15,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from components.documents import dump
-from components.documents.collector import (
-    ANYWHERE,
-    FOLDER,
-    HEALTH_PORT,
-    OTLP_HTTP_PORT,
-    OTLP_PORT,
-    SECRETS_FOLDER,
-    certificate_files,
-    collector_document,
-    not_proxied,
-    proxy_url,
-    secret_files,
-)
-from lab.build.targets import COLLECTOR
-from settings import CollectorSettings
-from settings.limits import Exports
-from tests.otlp import Receiver, free_port
+from tests.otlp import Receiver
+from tests.readers.collectors import running
 from tests.waiting import wait_for
-from tools.probe.exporter_errors import told_by
 
 pytestmark = pytest.mark.usefixtures("programs")
 
 SERVER = "otlp.internal.example"
-
-
-@dataclass
-class Running:
-    """Holds a Collector that runs."""
-
-    grpc_port: int
-    http_port: int
-    log: Path
-
-    def send(self) -> None:
-        """Sends one span, which the Collector accepts."""
-        request = ExportTraceServiceRequest()
-        span = request.resource_spans.add().scope_spans.add().spans.add()
-        span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
-        span.name, span.end_time_unix_nano = "span", time.time_ns()
-        with grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
-            stub: Any = TraceServiceStub(channel)
-            stub.Export(request, timeout=10, wait_for_ready=True)
-
-    def told(self, exporter: str) -> str | None:
-        """Returns what the probe reads about an exporter from the Collector's log."""
-        found = [told for line in self.log.read_text().splitlines() if (told := told_by(line))]
-        return dict(found).get(exporter)
-
-
-@contextlib.contextmanager
-def collector(folder: Path, **configured: Any) -> Generator[Running]:
-    """Runs the lab's Collector with the document, the files and the variables that a configuration gives it."""
-    settings = CollectorSettings.model_validate(configured)
-    document = collector_document(settings, backend=None, namespace="tracing", exports=Exports(512, 25_600))
-    (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
-    reader["pull"]["exporter"]["prometheus"] |= {"host": "127.0.0.1", "port": free_port()}
-    ports = {port: free_port() for port in (OTLP_PORT, OTLP_HTTP_PORT, HEALTH_PORT)}
-    text = dump(document)
-    for port, free in ports.items():
-        text = text.replace(f"{ANYWHERE}:{port}\n", f"127.0.0.1:{free}\n")
-    for old in (f"{SECRETS_FOLDER}/", f"{FOLDER}/"):
-        text = text.replace(old, f"{folder}/")
-    files = {"config.yaml": text} | certificate_files(settings.exporters) | secret_files(settings.exporters)
-    for name, content in files.items():
-        (folder / name).write_text(content)
-    variables: dict[str, str] = {}
-    if settings.proxy:
-        url = proxy_url(settings.proxy)
-        variables = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": not_proxied(settings)}
-    log = folder / "log"
-    command = [COLLECTOR.folder / "otelcol", f"--config={folder}/config.yaml"]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        health = f"http://127.0.0.1:{ports[HEALTH_PORT]}/"
-        wait_for(f"the Collector; it says {log.read_text()[-500:]}", lambda: _answers(health))
-        yield Running(ports[OTLP_PORT], ports[OTLP_HTTP_PORT], log)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, trust_env=False).status_code == 200
-    return False
 
 
 @dataclass
@@ -158,7 +71,7 @@ def demanding(authority: Authority) -> Generator[Receiver]:
 
 
 def test_a_receiver_that_demands_a_client_certificate_gets_spans(
-    tmp_path: Path, authority: Authority, demanding: Receiver
+    image: str, tmp_path: Path, authority: Authority, demanding: Receiver
 ) -> None:
     certificate, key = authority.certificate("client")
     tls = {
@@ -168,8 +81,8 @@ def test_a_receiver_that_demands_a_client_certificate_gets_spans(
         "serverName": SERVER,
     }
     exporter = {"endpoint": f"127.0.0.1:{demanding.port}", "tls": tls, "headers": {"X-Scope-OrgID": "team-$a"}}
-    with collector(tmp_path, exporters={"mine": exporter}) as running:
-        running.send()
+    with running(image, tmp_path, exporters={"mine": exporter}) as collector:
+        collector.send()
         assert demanding.one().name == "span"
     assert demanding.metadata[0]["x-scope-orgid"] == "team-$a"
 
@@ -182,24 +95,24 @@ def test_a_receiver_that_demands_a_client_certificate_gets_spans(
         (("caBundle",), "collector.exporters.mine.tls.caBundle"),
     ],
 )
-def test_what_a_connection_with_tls_lacks_is_told(
-    tmp_path: Path, authority: Authority, demanding: Receiver, left_out: tuple[str, ...], told: str
+def test_what_a_connection_with_tls_lacks_is_told(  # noqa: PLR0917 - fixtures
+    image: str, tmp_path: Path, authority: Authority, demanding: Receiver, left_out: tuple[str, ...], told: str
 ) -> None:
     certificate, key = authority.certificate("client")
     tls = {"caBundle": authority.bundle, "clientCertificate": certificate, "clientKey": key, "serverName": SERVER}
     tls = {name: value for name, value in tls.items() if name not in left_out}
     exporter = {"endpoint": f"127.0.0.1:{demanding.port}", "tls": tls}
-    with collector(tmp_path, exporters={"mine": exporter}) as running:
-        running.send()
-        assert told in wait_for("an error", lambda: running.told("otlp/mine"))
+    with running(image, tmp_path, exporters={"mine": exporter}) as collector:
+        collector.send()
+        assert told in wait_for("an error", lambda: collector.told("mine"))
     assert not demanding.spans
 
 
-def test_a_receiver_in_plain_text_is_told_with_the_command_that_turns_tls_off(tmp_path: Path) -> None:
+def test_a_receiver_in_plain_text_is_told_with_the_command_that_turns_tls_off(image: str, tmp_path: Path) -> None:
     receiver = Receiver()
-    with collector(tmp_path, exporters={"mine": {"endpoint": f"127.0.0.1:{receiver.port}"}}) as running:
-        running.send()
-        said = wait_for("an error", lambda: running.told("otlp/mine"))
+    with running(image, tmp_path, exporters={"mine": {"endpoint": f"127.0.0.1:{receiver.port}"}}) as collector:
+        collector.send()
+        said = wait_for("an error", lambda: collector.told("mine"))
     receiver.stop()
     assert "pulumi config set --path collector.exporters.mine.tls.enabled false" in said
 
@@ -248,7 +161,7 @@ def _copied(source: socket.socket, target: socket.socket) -> None:
         target.close()
 
 
-def test_spans_go_through_a_proxy_with_a_login_and_those_for_the_cluster_past_it(tmp_path: Path) -> None:
+def test_spans_go_through_a_proxy_with_a_login_and_those_for_the_cluster_past_it(image: str, tmp_path: Path) -> None:
     receiver = Receiver()
     proxy = Proxy(receiver.port, "collector@example:p:ss/%")
     plain = {"tls": {"enabled": False}}
@@ -258,23 +171,23 @@ def test_spans_go_through_a_proxy_with_a_login_and_those_for_the_cluster_past_it
         "excluded": {"endpoint": "traces.corp.example:4317"} | plain,
     }
     login = {"username": "collector@example", "password": "p:ss/%", "exclude": ["corp.example"]}
-    with collector(tmp_path, exporters=exporters, proxy={"url": proxy.url} | login) as running:
-        running.send()
+    with running(image, tmp_path, exporters=exporters, proxy={"url": proxy.url} | login) as collector:
+        collector.send()
         assert receiver.one().name == "span"
-        for past in ("otlp/inside", "otlp/excluded"):
-            wait_for(f"an error of {past}", lambda past=past: running.told(past))
+        for past in ("inside", "excluded"):
+            wait_for(f"an error of {past}", lambda past=past: collector.told(past))
     proxy.close()
     receiver.stop()
     assert {line.split()[1] for line in proxy.asked} == {"otlp.vendor.example:4317"}
 
 
-def test_a_proxy_that_refuses_the_login_is_told(tmp_path: Path) -> None:
+def test_a_proxy_that_refuses_the_login_is_told(image: str, tmp_path: Path) -> None:
     proxy = Proxy(9, "another:login")
     exporters = {"vendor": {"endpoint": "otlp.vendor.example:4317", "tls": {"enabled": False}}}
     configured = {"url": proxy.url, "username": "collector", "password": "canary-password"}
-    with collector(tmp_path, exporters=exporters, proxy=configured) as running:
-        running.send()
-        said = wait_for("an error", lambda: running.told("otlp/vendor"))
+    with running(image, tmp_path, exporters=exporters, proxy=configured) as collector:
+        collector.send()
+        said = wait_for("an error", lambda: collector.told("vendor"))
     proxy.close()
     assert "`collector.proxy`" in said
     assert "canary" not in said
@@ -289,13 +202,15 @@ def test_a_proxy_that_refuses_the_login_is_told(tmp_path: Path) -> None:
         ("http://shop.example", False),
     ],
 )
-def test_scripts_of_the_named_pages_alone_may_send_spans(tmp_path: Path, origin: str, allowed: bool) -> None:
+def test_scripts_of_the_named_pages_alone_may_send_spans(
+    image: str, tmp_path: Path, origin: str, allowed: bool
+) -> None:
     cors = {"allowedOrigins": ["https://shop.example", "https://*.shop.example:8443"], "allowedHeaders": ["x-client"]}
     receivers = {"http": True, "cors": cors}
     exporters = {"mine": {"endpoint": "127.0.0.1:9", "tls": {"enabled": False}}}
-    with collector(tmp_path, receivers=receivers, exporters=exporters) as running:
+    with running(image, tmp_path, receivers=receivers, exporters=exporters) as collector:
         asked = httpx.options(
-            f"http://127.0.0.1:{running.http_port}/v1/traces",
+            f"http://127.0.0.1:{collector.http_port}/v1/traces",
             headers={
                 "origin": origin,
                 "access-control-request-method": "POST",

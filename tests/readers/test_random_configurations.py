@@ -3,7 +3,7 @@
 import pytest
 
 from tools.measure.configurations.check import check
-from tools.measure.configurations.documents import Document
+from tools.measure.configurations.documents import LAB_COLLECTORS, Document
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -20,12 +20,13 @@ def test_every_document_of_an_accepted_configuration_is_read_by_its_program() ->
 
 
 @pytest.mark.parametrize(
-    ("program", "file", "text"),
+    "wrong",
     [
-        ("nginx", "nginx.conf", "events {}\nhttp { gzip maybe; }\n"),
-        ("collector", "config.yaml", "receivers: 1\n"),
-        ("tempo", "tempo.yaml", "ingestion: {}\n"),
+        Document("nginx", (("nginx.conf", "events {}\nhttp { gzip maybe; }\n"),)),
+        *(Document("collector", (("config.yaml", "receivers: 1\n"),), collector=image) for image in LAB_COLLECTORS),
+        Document("tempo", (("tempo.yaml", "ingestion: {}\n"),)),
     ],
+    ids=lambda document: document.program,
 )
-def test_a_document_that_its_program_does_not_read_is_told(program: str, file: str, text: str) -> None:
-    assert Document(program, ((file, text),)).error()
+def test_a_document_that_its_program_does_not_read_is_told(wrong: Document) -> None:
+    assert wrong.error()

@@ -21,6 +21,11 @@ from settings.limits import Exports
 from tests import golden
 
 
+def image(minor: int) -> str:
+    """Returns the image of a version of the Collector."""
+    return f"registry.example/opentelemetry-collector:0.{minor}.0"
+
+
 def collector(backend: str | None = "tempo:4317", **changed: Any) -> Document:
     settings = CollectorSettings.model_validate(changed)
     return collector_document(settings, backend=backend, namespace="tracing", exports=Exports(512, 25_600))
@@ -62,16 +67,33 @@ def test_the_collector_uses_every_component_that_it_declares_and_declares_all_th
 
 
 def test_the_collector_never_gives_up_a_batch_that_the_backend_may_take_later() -> None:
-    exporter = collector()["exporters"]["otlp/tempo"]
+    (exporter,) = collector()["exporters"].values()
     assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"
     assert exporter["endpoint"] == "tempo:4317"
 
 
-def test_a_persistent_queue_holds_an_export_before_anything_gathers_it() -> None:
-    document = collector(queue={"storage": "persistent", "size": "1Gi"}, distribution="k8s")
+IN_ENTRIES: Document = {"queue_size": 2**30 // (512 * 1024)}
+IN_BYTES: Document = {"queue_size": 750 * 2**20, "sizer": "bytes"}
+
+
+@pytest.mark.parametrize(
+    ("minor", "measured", "gathered"),
+    [
+        (126, IN_ENTRIES, {}),
+        (129, IN_ENTRIES, {}),
+        (130, IN_BYTES, {}),
+        (137, IN_BYTES, {}),
+        (138, IN_BYTES, {"batch": {"flush_timeout": "500ms", "min_size": 2048 * 750}}),
+        (160, IN_BYTES, {"batch": {"flush_timeout": "500ms", "min_size": 2048 * 750}}),
+    ],
+)
+def test_a_persistent_queue_holds_an_export_before_anything_gathers_it(
+    minor: int, measured: Document, gathered: Document
+) -> None:
+    document = collector(queue={"storage": "persistent", "size": "1Gi"}, distribution="k8s", image=image(minor))
     assert document["service"]["pipelines"]["traces"]["processors"] == ["memory_limiter"]
     queue = document["exporters"]["otlp/tempo"]["sending_queue"]
-    assert queue == {"storage": "file_storage", "queue_size": 2**30 // (512 * 1024)}
+    assert queue == {"storage": "file_storage"} | measured | gathered
     assert document["receivers"]["otlp"]["protocols"]["grpc"]["max_recv_msg_size_mib"] == 16
     assert document["extensions"]["file_storage"] == {"directory": "/var/lib/otelcol"}
     assert "file_storage" in document["service"]["extensions"]
@@ -83,6 +105,7 @@ def test_single_traces_of_tail_sampling_are_gathered_before_a_persistent_queue()
         distribution="k8s",
         sampling={"tail": {"errors": True}},
         batch={"size": 1024},
+        image=image(126),
     )
     assert document["service"]["pipelines"]["traces"]["processors"] == ["memory_limiter", "tail_sampling", "batch"]
     assert document["exporters"]["otlp/tempo"]["sending_queue"]["queue_size"] == 2**30 // (1024 * 1024)
@@ -92,9 +115,18 @@ def test_single_traces_of_tail_sampling_are_gathered_before_a_persistent_queue()
 def test_the_volume_is_shared_by_the_queues_of_all_exporters(backend: str | None) -> None:
     exporters = {"vendor": {"endpoint": "otlp.vendor.example:4317"}}
     settings = {"queue": {"storage": "persistent", "size": "1Gi"}, "distribution": "k8s", "exporters": exporters}
-    document = collector(backend=backend, **settings)
-    sizes = [exporter["sending_queue"]["queue_size"] for exporter in document["exporters"].values()]
-    assert sizes == [2**30 // (512 * 1024) // len(sizes)] * (2 if backend else 1)
+    for minor, whole in ((126, IN_ENTRIES["queue_size"]), (160, IN_BYTES["queue_size"])):
+        document = collector(backend=backend, **settings, image=image(minor))
+        sizes = [exporter["sending_queue"]["queue_size"] for exporter in document["exporters"].values()]
+        assert sizes == [whole // len(sizes)] * (2 if backend else 1)
+
+
+def test_the_largest_message_fits_each_of_many_queues_on_a_small_volume() -> None:
+    exporters = {f"vendor-{number}": {"endpoint": "a:1", "maxMessageSize": "64Mi"} for number in range(30)}
+    queue = {"storage": "persistent", "size": "256Mi"}
+    document = collector(distribution="k8s", queue=queue, exporters=exporters, image=image(160))
+    message = document["receivers"]["otlp"]["protocols"]["grpc"]["max_recv_msg_size_mib"] * 2**20
+    assert all(exporter["sending_queue"]["queue_size"] >= message for exporter in document["exporters"].values())
 
 
 def test_connections_age_where_another_replica_could_take_them() -> None:
@@ -168,7 +200,6 @@ def test_every_exporter_of_the_collector_has_a_queue_of_its_own_and_keeps_what_i
         }
     )
     exporters = document["exporters"]
-    assert list(exporters) == ["otlp/tempo", "otlp/a", "otlphttp/b"]
     assert [exporter["endpoint"] for exporter in exporters.values()] == [
         "tempo:4317",
         "a.example:4317",
@@ -179,15 +210,44 @@ def test_every_exporter_of_the_collector_has_a_queue_of_its_own_and_keeps_what_i
         # In bytes: what the memory limiter leaves of 500 MiB.
         assert exporter["sending_queue"]["sizer"] == "bytes"
         assert exporter["sending_queue"]["queue_size"] == 300 * 2**20
-    assert exporters["otlp/a"]["headers"] == {"api-key": "${file:/etc/otelcol-secrets/a.api-key}"}
-    assert "tls" not in exporters["otlp/a"], "the default is TLS with the image's authorities"
+    _, to_a, _ = exporters.values()
+    assert to_a["headers"] == {"api-key": "${file:/etc/otelcol-secrets/a.api-key}"}
+    assert "tls" not in to_a, "the default is TLS with the image's authorities"
 
 
-def test_the_collector_looks_up_the_pod_before_spans_of_connections_are_mixed() -> None:
-    processors = list(
-        collector(distribution="k8s", kubernetesAttributes=True, sampling={"tail": {"ratio": "0.1"}})["processors"]
+@pytest.mark.parametrize(
+    ("minor", "storage", "names"),
+    [
+        (143, "memory", ["otlp/tempo", "otlp/a", "otlphttp/b"]),
+        (144, "memory", ["otlp_grpc/tempo", "otlp_grpc/a", "otlp_http/b"]),
+        # Its file on the volume is called after the exporter.
+        (160, "persistent", ["otlp/tempo", "otlp/a", "otlphttp/b"]),
+    ],
+)
+def test_exporters_have_the_names_of_the_version_unless_a_volume_has_their_old_ones(
+    minor: int, storage: str, names: list[str]
+) -> None:
+    exporters = {"a": {"endpoint": "a:1"}, "b": {"endpoint": "http://b.example:4318", "protocol": "http"}}
+    document = collector(distribution="k8s", queue={"storage": storage}, exporters=exporters, image=image(minor))
+    assert list(document["exporters"]) == names
+    assert document["service"]["pipelines"]["traces"]["exporters"] == names
+
+
+def test_exporters_to_other_backends_never_join_messages() -> None:
+    exporters = {"vendor": {"endpoint": "a:1"}}
+    of_170, of_171 = (
+        collector(exporters=exporters, image=image(minor))["exporters"]["otlp_grpc/vendor"]["sending_queue"]
+        for minor in (170, 171)
     )
-    assert processors == ["memory_limiter", "k8sattributes", "tail_sampling", "batch"]
+    assert "batch" not in of_170
+    assert of_171["batch"] == {"enabled": False}, "from 0.171 on exporters gather by default"
+
+
+@pytest.mark.parametrize(("minor", "name"), [(145, "k8sattributes"), (146, "k8s_attributes")])
+def test_the_collector_looks_up_the_pod_before_spans_of_connections_are_mixed(minor: int, name: str) -> None:
+    tail = {"tail": {"ratio": "0.1"}}
+    document = collector(distribution="k8s", kubernetesAttributes=True, sampling=tail, image=image(minor))
+    assert list(document["processors"]) == ["memory_limiter", name, "tail_sampling", "batch"]
 
 
 def test_a_dollar_in_a_secret_header_means_nothing_to_the_collector() -> None:
@@ -199,14 +259,12 @@ def test_a_dollar_in_a_secret_header_means_nothing_to_the_collector() -> None:
 
 def test_headers_are_sent_in_lower_case_and_configured_in_any() -> None:
     exporters = {"a": {"endpoint": "a:1", "headers": {"X-Scope-OrgID": "team-a"}}}
-    document = collector(exporters=exporters)
-    assert document["exporters"]["otlp/a"]["headers"] == {
-        "x-scope-orgid": "${file:/etc/otelcol-secrets/a.x-scope-orgid}"
-    }
+    (exporter,) = collector(backend=None, exporters=exporters)["exporters"].values()
+    assert exporter["headers"] == {"x-scope-orgid": "${file:/etc/otelcol-secrets/a.x-scope-orgid}"}
     settings = CollectorSettings.model_validate({"exporters": exporters})
     assert secret_files(settings.exporters) == {"a.x-scope-orgid": "team-a"}
-    exporter = NginxSettings.model_validate({"exporter": {"headers": {"X-Scope-OrgID": "team-a"}}}).exporter
-    assert 'header "x-scope-orgid" "team-a";' in exporter_conf(exporter, endpoint="a:1")
+    nginx = NginxSettings.model_validate({"exporter": {"headers": {"X-Scope-OrgID": "team-a"}}})
+    assert 'header "x-scope-orgid" "team-a";' in exporter_conf(nginx.exporter, endpoint="a:1")
 
 
 def test_no_header_has_the_file_of_a_client_key() -> None:

@@ -15,10 +15,11 @@ from settings.limits import (
     queue_entries,
     receiver,
     sized,
+    stored_bytes,
     tempo_memory,
 )
 from settings.rules import violations_of
-from settings.sizes import DEFAULT_BATCH, DEFAULT_ENTRIES, DEFAULT_TAIL_ENTRIES, KIB, MIB
+from settings.sizes import DEFAULT_BATCH, DEFAULT_ENTRIES, DEFAULT_STORED_SPANS, KIB, MIB, SPAN_BYTES
 from settings.spans import largest_span
 from settings.stack import Settings
 from settings.types import amount
@@ -34,7 +35,18 @@ CONFIGURATIONS: list[dict[str, Any]] = [
     {"collector": {"exporters": {"vendor": VENDOR}}},
     {"collector": {"exporters": {"vendor": VENDOR | {"maxMessageSize": "1Mi"}}}},
     {"collector": {"exporters": {"vendor": VENDOR | {"maxMessageSize": "1Gi"}}, "batch": {"size": 5000}}},
-    {"collector": {"distribution": "k8s", "queue": {"storage": "persistent"}, "exporters": {"vendor": VENDOR}}},
+    *(
+        {
+            "collector": {
+                "image": image,
+                "distribution": "k8s",
+                "queue": {"storage": storage},
+                "exporters": {"v": VENDOR},
+            }
+        }
+        for image in ("otelcol:0.126.0", "otelcol:0.160.0")
+        for storage in ("memory", "persistent")
+    ),
     {"collector": {"distribution": "k8s", "sampling": {"tail": {}}, "exporters": {"vendor": VENDOR}}},
     {"collector": {"receivers": {"http": True, "namespaces": ["shop"]}}},
     {"tempo": {"ingestion": {"bytesPerSecond": 1_000_000, "bytesPerTrace": 114_000_000}, "retention": "87600h"}},
@@ -54,15 +66,15 @@ def test_what_a_hop_sends_at_most_the_next_one_takes(configuration: dict[str, An
     assert sent.spans * sent.largest_span < message
     assert protocols.get("http", {}).get("max_request_body_size", message) == message
 
-    to_tempo = message + collector["exporters"]["otlp/tempo"]["sending_queue"].get("batch", {}).get("min_size", 0)
+    queues = {name.split("/")[1]: exporter["sending_queue"] for name, exporter in collector["exporters"].items()}
+    to_tempo = message + queues["tempo"].get("batch", {}).get("min_size", 0)
     gathered = collector["processors"].get("batch", {}).get("send_batch_size", 0) * sent.largest_span
     pushed = max(to_tempo, gathered)
     assert pushed <= tempo["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["max_recv_msg_size_mib"] * MIB
     for name, exporter in settings.collector.exporters.items():
         assert max(message, gathered) <= amount(exporter.max_message_size)
-        assert "batch" not in collector["exporters"][f"otlp/{name}"]["sending_queue"], "joined, two may not fit"
-    for exporter in collector["exporters"].values():
-        assert exporter["sending_queue"].get("sizer") != "bytes" or exporter["sending_queue"]["queue_size"] >= message
+        assert "batch" not in queues[name], "joined, two may not fit"
+    assert all(queue.get("sizer") != "bytes" or queue["queue_size"] >= message for queue in queues.values())
 
     limits = tempo["overrides"]["defaults"]
     assert pushed <= limits["ingestion"]["burst_size_bytes"]
@@ -87,8 +99,7 @@ def test_the_numbers_in_the_descriptions_are_those_of_the_defaults() -> None:
     settings = Settings()
     assert batch_size(settings) == DEFAULT_BATCH
     assert queue_entries(settings.collector, exports(settings), queues=1) == DEFAULT_ENTRIES
-    tail = Settings.model_validate({"collector": {"sampling": {"tail": {}}}})
-    assert queue_entries(tail.collector, exports(tail), queues=1) == DEFAULT_TAIL_ENTRIES
+    assert stored_bytes(settings.collector, queues=1) == DEFAULT_STORED_SPANS * SPAN_BYTES
 
 
 def test_the_defaults_hold_a_receiver_that_hangs_for_half_a_minute() -> None:

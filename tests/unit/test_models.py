@@ -42,7 +42,8 @@ def test_an_error_shows_the_value_of_its_place(place: str, value: str | None) ->
     [
         ({}, False, True, True),
         ({"sampling": {"tail": {}}}, False, False, True),
-        ({"queue": {"storage": "persistent"}}, True, False, False),
+        ({"queue": {"storage": "persistent"}, "image": "otelcol:0.137.0"}, True, False, False),
+        ({"queue": {"storage": "persistent"}, "image": "otelcol:0.138.0"}, True, True, True),
         ({"queue": {"storage": "persistent"}, "sampling": {"tail": {}}}, True, False, True),
     ],
 )

@@ -61,8 +61,8 @@ def losses(measured: Measured) -> list[Finding]:
     - NGINX's log with the spans that the Collector accepted. NGINX logs a trace ID also for a request that is not
       sampled and so has no span; the Collector accepts spans of other services; and the log may be off.
     - The spans that the Collector accepted with those that it sent. Sampling drops spans by design, and the queue's
-      size is in exports, not in spans. A span that the Collector itself loses is counted as refused, send_failed or
-      enqueue_failed.
+      size is in bytes or exports, not in spans. A span that the Collector itself loses is counted as refused,
+      send_failed or enqueue_failed.
     """
     nginx, collector, tempo = measured.hops
     exports = [] if nginx.unreadable else _exports(nginx)
@@ -147,10 +147,12 @@ def _collector(measured: Measured) -> list[Finding]:
     count = collector.counters
     findings: list[Finding] = []
     if refused := count[names.REFUSED]:
-        why = (
-            f"it refused {spans(refused)}, which NGINX does not send again: its memory limit is reached "
-            "(memory_limiter), or a processor or the exporter's queue rejects them."
-        )
+        limited = min(count[names.LIMITED], refused)
+        because = [
+            f"{many(limited, 'span')} because its memory limit is reached (memory_limiter)" if limited else "",
+            f"{many(refused - limited, 'span')} because a queue or its volume is full" if refused > limited else "",
+        ]
+        why = f"it refused {spans(refused)}, which NGINX does not send again: {' and '.join(filter(None, because))}."
         findings.append(Finding(hop=Hop.COLLECTOR, why=why))
     if failed := count[names.SEND_FAILED] + count[names.ENQUEUE_FAILED]:
         why = f"the Collector dropped {spans(failed)} that it could not send to Tempo; {log_of(measured)}."

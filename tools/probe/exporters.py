@@ -1,5 +1,7 @@
 """Names the Collector's exporters that lose or hold spans on the way to backends other than the stack's Tempo."""
 
+from collections.abc import Collection
+
 from tools.probe import names
 from tools.probe.counters import Measured
 from tools.probe.result import Finding, Hop
@@ -17,7 +19,7 @@ def other_exporters(measured: Measured) -> list[Finding]:
         if dropped := send_failed + enqueue_failed:
             why = (
                 f"the Collector dropped {spans(dropped)} that it could not send with {exporter}; "
-                f"{log_of(measured, exporter)}."
+                f"{log_of(measured, {exporter})}."
             )
             findings.append(Finding(hop=Hop.COLLECTOR_TO_EXPORTER, why=why))
         # An export that waits may just be under way. It is stalled if one waited at the start, too, or if the log has
@@ -26,12 +28,13 @@ def other_exporters(measured: Measured) -> list[Finding]:
         if waiting and not counted.get(names.SENT) and is_stalled:
             why = (
                 f"the Collector still holds spans that it could not send with {exporter} "
-                f"(otelcol_exporter_queue_size {waiting:.0f}); it retries; {log_of(measured, exporter)}."
+                f"(otelcol_exporter_queue_size {waiting:.0f}); it retries; {log_of(measured, {exporter})}."
             )
             findings.append(Finding(hop=Hop.COLLECTOR_TO_EXPORTER, why=why))
     return findings
 
 
-def log_of(measured: Measured, exporter: str = names.TO_TEMPO) -> str:
-    """Returns the error of an exporter in the Collectors' logs, explained."""
-    return measured.exporter_errors.get(exporter, "its log says why")
+def log_of(measured: Measured, exporters: Collection[str] = names.TO_TEMPO) -> str:
+    """Returns the error of an exporter, by any of its names, in the Collectors' logs, explained."""
+    errors = (error for exporter, error in measured.exporter_errors.items() if exporter in exporters)
+    return next(errors, "its log says why")

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from tools.probe.names import TO_TEMPO
+from tools.probe.names import RENAMED, TO_TEMPO
 
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
 _LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
@@ -31,7 +31,7 @@ class Series(NamedTuple):
         Other exporters get the same spans once more, so their numbers are kept apart.
         """
         exporter = self.label("exporter")
-        return None if exporter == TO_TEMPO else exporter
+        return None if exporter in TO_TEMPO else exporter
 
 
 Samples = dict[Series, float]
@@ -52,11 +52,11 @@ def total(samples: Mapping[Series, float], name: str) -> float:
 
 
 def _parsed(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Yields each sample of a page: its name, its labels and its value."""
+    """Yields each sample of a page: its name, the newest if versions differ, its labels and its value."""
     for line in text.splitlines():
         if match := _SAMPLE.match(line):
             labels = {key: _ESCAPE.sub(_unescaped, value) for key, value in _LABEL.findall(match["labels"] or "")}
-            yield match["name"], labels, float(match["value"])
+            yield RENAMED.get(match["name"], match["name"]), labels, float(match["value"])
 
 
 def _unescaped(escape: re.Match[str]) -> str:

@@ -1,24 +1,31 @@
 """Names the counters of each hop, and the texts that hops write into their logs."""
 
 from components.documents import collector, tempo_gateway
+from settings.versions.collector import KNOWN, CollectorRelease
 
+_RELEASES = [CollectorRelease(version) for version in KNOWN]
 COLLECTOR_METRICS_PORT = collector.METRICS_PORT
 # The port of the gateway in Tempo's pod: Tempo's own port is open to the pod alone.
 TEMPO_METRICS_PORT = tempo_gateway.INSIDE_PORT
 ACCEPTED = "otelcol_receiver_accepted_spans"
 REFUSED = "otelcol_receiver_refused_spans"
+LIMITED = f"{_RELEASES[-1].memory_limiter_counters}refused_spans"
+"""Those of the refused spans that the memory limiter refused. The others found a queue or its volume full."""
+RENAMED = {f"{release.memory_limiter_counters}refused_spans": LIMITED for release in _RELEASES}
+"""Counters that versions call differently: the newest name, by every name."""
 SENT = "otelcol_exporter_sent_spans"
 SEND_FAILED = "otelcol_exporter_send_failed_spans"
 ENQUEUE_FAILED = "otelcol_exporter_enqueue_failed_spans"
 QUEUE_SIZE = "otelcol_exporter_queue_size"
 RECEIVED = "tempo_distributor_spans_received_total"
 DISCARDED = "tempo_discarded_spans_total"
-TO_TEMPO = "otlp/tempo"
-"""The Collector's exporter to the stack's own Tempo."""
-# Gauges: the value after the run counts, not the difference. In exports, not in spans; exports under way are included.
+TO_TEMPO = frozenset(f"{release.grpc_exporter}/tempo" for release in _RELEASES)
+"""Names of the Collector's exporter to the stack's own Tempo, by version."""
+# Gauges: the value after the run counts, not the difference. In bytes; on a volume, before Collector 0.130, in exports.
+# What is under way is included.
 GAUGES = {QUEUE_SIZE}
 # In the order of a span's way.
-COLLECTOR_METRICS = (ACCEPTED, REFUSED, SENT, SEND_FAILED, ENQUEUE_FAILED, QUEUE_SIZE)
+COLLECTOR_METRICS = (ACCEPTED, REFUSED, LIMITED, SENT, SEND_FAILED, ENQUEUE_FAILED, QUEUE_SIZE)
 TEMPO_METRICS = (RECEIVED, DISCARDED)
 
 LOGGED = "requests_in_access_log"

@@ -169,6 +169,7 @@ SHORT = {
     names.FAILURE_LINES: "failed exports",
     names.ACCEPTED: "accepted",
     names.REFUSED: "refused",
+    names.LIMITED: "for lack of memory",
     names.SENT: "sent",
     names.SEND_FAILED: "send failed",
     names.ENQUEUE_FAILED: "enqueue failed",

@@ -74,7 +74,7 @@ class FakeStack:
 
     lose: dict[int, str] = field(default_factory=dict[int, str])
     """Number of a request, from 0, to where its span gets lost: unanswered, unlogged, unsent, dropped, export,
-    refused, held, queue, collector, elsewhere, discarded, forgotten."""
+    refused, limited, held, queue, collector, elsewhere, discarded, forgotten."""
     nginx_status: int = 200
     searchable: bool = True
     visible_after_seconds: float = 0.0
@@ -161,8 +161,9 @@ class FakeStack:
             self.log.append("2026/01/01 00:00:00 [notice] 7#7: OTel dropped records: 3")
         elif place == "export":
             self.log.append("2026/01/01 00:00:00 [error] 7#7: OTel export failure: connection refused")
-        elif place == "refused":
+        elif place in ("refused", "limited"):
             self._count("otelcol_receiver_refused_spans")
+            self._count("otelcol_processor_refused_spans", place == "limited")
         elif place not in ("unlogged", "unsent"):
             self._count("otelcol_receiver_accepted_spans")
             if place == "held":

@@ -6,7 +6,7 @@ from components.documents.collector import collector_document
 from settings import CollectorSettings
 from settings.limits import Exports
 from tools.probe.metrics import Samples, Series, parse_metrics, total
-from tools.probe.names import ACCEPTED, DISCARDED, QUEUE_SIZE, SEND_FAILED, TO_TEMPO
+from tools.probe.names import ACCEPTED, DISCARDED, LIMITED, QUEUE_SIZE, SEND_FAILED, TO_TEMPO
 from tools.probe.readings import Reading, difference
 from tools.probe.result import Hop, percentile
 
@@ -99,16 +99,24 @@ def test_a_queue_that_became_shorter_is_no_restart() -> None:
     assert changed(before, {"a": page(11.0, 1.0)}) == (1, [])
 
 
-def test_the_exporter_to_the_stack_s_tempo_is_told_from_others() -> None:
-    page = 'sent{exporter="otlp/tempo",service="a"} 3\nsent{exporter="otlp/vendor",service="a"} 4\n'
+@pytest.mark.parametrize(("minor", "name"), [(126, "otlp"), (143, "otlp"), (144, "otlp_grpc"), (165, "otlp_grpc")])
+def test_the_exporter_to_the_stack_s_tempo_is_told_from_others(minor: int, name: str) -> None:
+    page = f'sent{{exporter="{name}/tempo",service="a"}} 3\nsent{{exporter="{name}/vendor",service="a"}} 4\n'
     samples = parse_metrics(page, {"sent"})
     assert total(samples, "sent") == 3
     assert difference(Hop.COLLECTOR, ("sent",), Reading({"a": {}}), Reading({"a": samples})).exporters == {
-        "otlp/vendor": {"sent": 4}
+        f"{name}/vendor": {"sent": 4}
     }
-    settings = CollectorSettings.model_validate({"exporters": {"vendor": {"endpoint": "a:1"}}})
+    given = {"exporters": {"vendor": {"endpoint": "a:1"}}, "image": f"otelcol:0.{minor}.0"}
+    settings = CollectorSettings.model_validate(given)
     document = collector_document(settings, backend="tempo:4317", namespace="tracing", exports=Exports(512, 25_600))
-    assert TO_TEMPO in document["exporters"]
+    assert TO_TEMPO & document["exporters"].keys() == {f"{name}/tempo"}
+
+
+@pytest.mark.parametrize("name", ["otelcol_processor_refused_spans", "otelcol_processor_memory_limiter_refused_spans"])
+def test_what_the_memory_limiter_refused_is_read_whatever_the_version_calls_it(name: str) -> None:
+    page = f'{name}{{processor="memory_limiter"}} 3\n'
+    assert total(parse_metrics(page, {LIMITED}), LIMITED) == 3
 
 
 def test_what_tempo_discarded_is_told_by_reason_and_an_exporter_by_its_name_where_they_counted() -> None:

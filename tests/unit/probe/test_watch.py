@@ -95,7 +95,7 @@ def test_logged_requests_are_counted_if_they_were_traced_and_are_no_loss_without
 def measured(*, waiting_at_start: float = 0, waiting: float = 0, sent: float = 0, received: float = 0) -> Measured:
     """An interval in which 100 spans were accepted."""
     collector = {names.ACCEPTED: 100.0, names.REFUSED: 0.0, names.SENT: sent, names.SEND_FAILED: 0.0}
-    collector |= {names.ENQUEUE_FAILED: 0.0, names.QUEUE_SIZE: waiting}
+    collector |= {names.ENQUEUE_FAILED: 0.0, names.LIMITED: 0.0, names.QUEUE_SIZE: waiting}
     hops = [
         HopCounters(hop=Hop.NGINX, counters={names.LOGGED: 1000, names.DROPPED_LINES: 0, names.FAILURE_LINES: 0}),
         HopCounters(hop=Hop.COLLECTOR, counters=collector),

@@ -36,15 +36,18 @@ from components.documents.nginx import (
 )
 from components.documents.nginx import FOLDER as NGINX_FOLDER
 from components.documents.tempo import tempo_document
-from lab.build.targets import COLLECTOR, NGINX, NGINX_PLUS, TEMPO
+from lab.build.targets import COLLECTORS, NGINX, NGINX_PLUS, TEMPO
 from lab.paths import REPOSITORY
+from lab.stack import STACK_FILES
 from settings import Settings
 from settings.limits import exports
 from settings.snippets.reader import reader_of
 
-LAB_TEMPO = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())["config"]["nginx-tracing:tempo"][
-    "image"
-]
+_STACKS = {name: yaml.safe_load((REPOSITORY / file).read_text())["config"] for name, file in STACK_FILES.items()}
+LAB_TEMPO = _STACKS["current"]["nginx-tracing:tempo"]["image"]
+LAB_COLLECTORS = {stack["nginx-tracing:collector"]["image"]: COLLECTORS[name] for name, stack in _STACKS.items()}
+"""The lab's builds of the Collector, by their images, whose tags tell the version."""
+
 NAMESPACE = "tracing"
 BACKEND = "tempo.tracing.svc:4317"
 
@@ -70,6 +73,9 @@ class Document:
     is_known: bool = True
     """Whether this program knows the image that reads it. Files and modules of other images cannot be known."""
 
+    collector: str = ""
+    """The Collector's image that it is for: one of `LAB_COLLECTORS`."""
+
     def error(self) -> str:
         """Has its program read it. Returns the error, or an empty text."""
         with tempfile.TemporaryDirectory() as name:
@@ -82,20 +88,26 @@ class Document:
 def documents(settings: Settings) -> Iterator[Document]:
     """Writes the documents of a configuration."""
     yield _nginx(settings)
+    # The other documents are for the lab's images, whatever the configuration names: versions differ in names of keys.
     if settings.collector.enabled:
-        document = collector_document(
-            settings.collector,
-            backend=BACKEND if settings.tempo.enabled else None,
-            namespace=NAMESPACE,
-            exports=exports(settings),
-        )
-        text = _moved(dump(document), dict.fromkeys((SECRETS_FOLDER, COLLECTOR_FOLDER, QUEUE_FOLDER), "FOLDER"))
-        others = certificate_files(settings.collector.exporters) | secret_files(settings.collector.exporters)
-        yield Document("collector", (("config.yaml", text), *others.items()))
+        yield from (collector_file(settings, image) for image in LAB_COLLECTORS)
     if settings.tempo.enabled:
-        # The document is for the lab's Tempo, whatever image the configuration names: versions differ in a key's name.
         tempo = settings.tempo.model_copy(update={"image": LAB_TEMPO})
         yield Document("tempo", (("tempo.yaml", dump(tempo_document(tempo))),))
+
+
+def collector_file(settings: Settings, image: str) -> Document:
+    """Writes the Collector's document for one of `LAB_COLLECTORS`."""
+    collector = settings.collector.model_copy(update={"image": image})
+    document = collector_document(
+        collector,
+        backend=BACKEND if settings.tempo.enabled else None,
+        namespace=NAMESPACE,
+        exports=exports(settings),
+    )
+    text = _moved(dump(document), dict.fromkeys((SECRETS_FOLDER, COLLECTOR_FOLDER, QUEUE_FOLDER), "FOLDER"))
+    others = certificate_files(collector.exporters) | secret_files(collector.exporters)
+    return Document("collector", (("config.yaml", text), *others.items()), collector=image)
 
 
 def _nginx(settings: Settings) -> Document:
@@ -158,11 +170,12 @@ def _nginx_error(document: Document, folder: Path) -> str:
     return "" if code == 0 or any(reason in error for reason in unknowable) else error
 
 
-def _collector_error(_: Document, folder: Path) -> str:
+def _collector_error(document: Document, folder: Path) -> str:
     # Only a pod knows its cluster by these variables.
     environment = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "443", "GOMEMLIMIT": "400MiB"}
+    build = LAB_COLLECTORS[document.collector]
     code, output = _run(
-        COLLECTOR.folder / "otelcol", "validate", f"--config={folder}/config.yaml", environment=environment
+        build.folder / build.name, "validate", f"--config={folder}/config.yaml", environment=environment
     )
     return output if code else ""
 

@@ -1,0 +1,139 @@
+"""Runs the lab's Collectors on loopback, with documents of the program."""
+
+import contextlib
+import os
+import re
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
+
+from components.documents import dump
+from components.documents.collector import (
+    ANYWHERE,
+    FOLDER,
+    HEALTH_PORT,
+    OTLP_HTTP_PORT,
+    OTLP_PORT,
+    QUEUE_FOLDER,
+    SECRETS_FOLDER,
+    certificate_files,
+    collector_document,
+    not_proxied,
+    proxy_url,
+    secret_files,
+)
+from settings import CollectorSettings
+from settings.limits import Exports
+from tests.otlp import free_port
+from tests.waiting import wait_for
+from tools.measure.configurations.documents import LAB_COLLECTORS
+from tools.probe.exporter_errors import told_by
+
+
+def version_of(image: str) -> str:
+    """Returns the version in the image of one of the lab's Collectors: the name of its tests."""
+    return image.rpartition(":")[2]
+
+
+@dataclass
+class Running:
+    """Holds a Collector that runs."""
+
+    process: subprocess.Popen[bytes]
+    settings: CollectorSettings
+    grpc_port: int
+    http_port: int
+    metrics_port: int
+    log: Path
+
+    def send(self, spans: int = 1) -> None:
+        """Sends spans in one message, which the Collector accepts."""
+        request = ExportTraceServiceRequest()
+        scope = request.resource_spans.add().scope_spans.add()
+        for _ in range(spans):
+            span = scope.spans.add()
+            span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
+            span.name, span.end_time_unix_nano = "span", time.time_ns()
+        with grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
+            stub: Any = TraceServiceStub(channel)
+            stub.Export(request, timeout=10, wait_for_ready=True)
+
+    def told(self, exporter: str) -> str | None:
+        """Returns what the probe reads about an exporter, by its name without the type, from the Collector's log."""
+        found = [told for line in self.log.read_text().splitlines() if (told := told_by(line))]
+        return {name.partition("/")[2]: error for name, error in found}.get(exporter)
+
+    def counters(self) -> str:
+        """Returns the page of the Collector's counters."""
+        return httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", trust_env=False).text
+
+    def counted(self, counter: str) -> float:
+        """Returns a counter, summed over its labels."""
+        values = re.findall(rf"^{counter}(?:\{{.*\}})? (\S+)$", self.counters(), re.MULTILINE)
+        return sum(map(float, values))
+
+    def end(self, how: signal.Signals) -> None:
+        """Ends the Collector by a signal."""
+        self.process.send_signal(how)
+        self.process.wait(30)
+
+
+@contextlib.contextmanager
+def running(image: str, folder: Path, *, backend: str | None = None, **configured: Any) -> Generator[Running]:
+    """Runs one of the lab's Collectors with the document, the files and the variables of a configuration.
+
+    Args:
+        image: one of `LAB_COLLECTORS`.
+        folder: a folder for its files. The queue's volume is in it, and is kept for the next Collector.
+        backend: `host:port` of the stack's own Tempo; none if it has none.
+        configured: the keys of `collector`.
+    """
+    settings = CollectorSettings.model_validate({"image": image} | configured)
+    document = collector_document(settings, backend=backend, namespace="tracing", exports=Exports(512, 25_600))
+    (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
+    metrics_port = free_port()
+    reader["pull"]["exporter"]["prometheus"] |= {"host": "127.0.0.1", "port": metrics_port}
+    ports = {port: free_port() for port in (OTLP_PORT, OTLP_HTTP_PORT, HEALTH_PORT)}
+    text = dump(document)
+    for port, free in ports.items():
+        text = text.replace(f"{ANYWHERE}:{port}\n", f"127.0.0.1:{free}\n")
+    for old in (f"{SECRETS_FOLDER}/", f"{FOLDER}/"):
+        text = text.replace(old, f"{folder}/")
+    volume = folder / "volume"
+    volume.mkdir(exist_ok=True)
+    text = text.replace(QUEUE_FOLDER, str(volume))
+    files = {"config.yaml": text} | certificate_files(settings.exporters) | secret_files(settings.exporters)
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    variables: dict[str, str] = {}
+    if settings.proxy:
+        url = proxy_url(settings.proxy)
+        variables = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": not_proxied(settings)}
+    build = LAB_COLLECTORS[image]
+    log = folder / "log"
+    command = [build.folder / build.name, f"--config={folder}/config.yaml"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        health = f"http://127.0.0.1:{ports[HEALTH_PORT]}/"
+        wait_for(f"the Collector; it says {log.read_text()[-500:]}", lambda: _answers(health))
+        yield Running(process, settings, ports[OTLP_PORT], ports[OTLP_HTTP_PORT], metrics_port, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(url, trust_env=False).status_code == 200
+    return False

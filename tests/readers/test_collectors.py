@@ -1,0 +1,83 @@
+"""Tests the lab's Collectors on loopback: what a persistent queue keeps, and how each version names its counters."""
+
+import re
+from collections.abc import Generator
+from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+from typing import Any
+
+import pytest
+
+from tests.otlp import Receiver
+from tests.readers.collectors import running
+from tests.waiting import wait_for
+from tools.measure.configurations.documents import LAB_COLLECTORS
+from tools.probe import names
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+OLD, NEW = sorted(LAB_COLLECTORS)
+PERSISTENT: dict[str, Any] = {"distribution": "k8s", "queue": {"storage": "persistent"}}
+EXPORTS, SPANS = 40, 50
+
+
+@pytest.fixture
+def tempo() -> Generator[Receiver]:
+    """Runs a receiver in Tempo's place."""
+    receiver = Receiver()
+    yield receiver
+    receiver.stop()
+
+
+def address(receiver: Receiver) -> str:
+    """Returns a receiver's address."""
+    return f"127.0.0.1:{receiver.port}"
+
+
+@pytest.mark.parametrize("end", [SIGKILL, SIGTERM])
+@pytest.mark.parametrize(("first", "second"), [(OLD, OLD), (OLD, NEW), (NEW, NEW)], ids=("old", "upgrade", "new"))
+def test_what_waits_on_the_volume_is_sent_by_the_next_collector(
+    tmp_path: Path, tempo: Receiver, first: str, second: str, end: Signals
+) -> None:
+    tempo.stop()
+    with running(first, tmp_path, backend=address(tempo), **PERSISTENT) as collector:
+        for _ in range(EXPORTS):
+            collector.send(SPANS)
+        collector.end(end)
+    tempo.start()
+    with running(second, tmp_path, backend=address(tempo), **PERSISTENT):
+        found = tempo.many(EXPORTS * SPANS)
+    assert len({span.span_id for span in found}) == EXPORTS * SPANS
+    # 2000 of these short spans are a fraction of a batch. The ten exports that were under way come in a second one.
+    assert (len(tempo.batches) == EXPORTS) if second == OLD else (len(tempo.batches) <= 3)
+
+
+def test_a_span_that_a_killed_collector_was_gathering_is_on_the_volume(tmp_path: Path, tempo: Receiver) -> None:
+    gathering = PERSISTENT | {"batch": {"timeout": "10m"}}
+    with running(NEW, tmp_path, backend=address(tempo), **gathering) as collector:
+        collector.send()
+        collector.end(SIGKILL)
+    assert not tempo.spans
+    with running(NEW, tmp_path, backend=address(tempo), **PERSISTENT):
+        assert tempo.one().name == "span"
+
+
+@pytest.mark.parametrize("storage", ["memory", "persistent"])
+def test_the_probe_knows_the_counters_of_each_version(
+    image: str, tmp_path: Path, tempo: Receiver, storage: str
+) -> None:
+    queue = {"distribution": "k8s", "queue": {"storage": storage}}
+    with running(image, tmp_path, backend=address(tempo), **queue) as collector:
+        collector.send(7)
+        tempo.many(7)
+        wait_for("the counter of sent spans", lambda: collector.counted(names.SENT) == 7)
+        page = collector.counters()
+        assert collector.counted(names.ACCEPTED) == 7
+        limiter = f"{collector.settings.release.memory_limiter_counters}accepted_spans"
+        assert collector.counted(limiter) == 7
+    exporters = re.findall(rf'^{names.SENT}\{{.*exporter="([^"]+)"', page, re.MULTILINE)
+    assert set(exporters) <= names.TO_TEMPO
+    # An alert divides them, which Prometheus does for series whose labels are the same.
+    gauges = [f"otelcol_exporter_queue_{of}" for of in ("size", "capacity")]
+    size, capacity = (re.findall(rf"^{gauge}(\{{.*\}}) ", page, re.MULTILINE) for gauge in gauges)
+    assert size == capacity != []
