@@ -3,10 +3,11 @@
 import argparse
 import sys
 
-from lab.build import images
+from lab import stack
 from lab.build.builder import build
-from lab.build.targets import CLUSTER_TARGETS, OSS_STACK_TARGETS
+from lab.build.targets import CLUSTER_TARGETS, COLLECTORS, OSS_STACK_TARGETS
 from lab.cluster import host, lifecycle
+from lab.cluster.version import kubernetes
 from lab.errors import LabError
 from lab.paths import BIN, CACHE, KUBECONFIG, REPOSITORY
 from lab.progress import Progress
@@ -16,14 +17,14 @@ def up() -> None:
     """Builds what is missing, starts the cluster, and prints how to use it and how to stop it."""
     progress = Progress()
     host.require_root("lab-up")
+    versions = stack.chosen_versions()
     if lifecycle.is_running():
-        progress.say("The lab is already running.")
+        progress.say(f"The lab is already running: {kubernetes().what}.")
     host.install_packages(progress)
-    build([*CLUSTER_TARGETS, *OSS_STACK_TARGETS], progress)
+    build([kubernetes(), *CLUSTER_TARGETS, *OSS_STACK_TARGETS, COLLECTORS[versions]], progress)
     if not lifecycle.is_running():
         lifecycle.start(progress)
-    images.push(images.oss_stack_images(), progress)
-    lifecycle.pull(images.oss_stack_images(), progress)
+    stack.provide_images(progress, versions)
     print(f"export KUBECONFIG={KUBECONFIG}")
     # Pulumi's Python language host takes the interpreter from PATH.
     print(f'export PATH="{BIN}:{REPOSITORY}/.venv/bin:$PATH"')

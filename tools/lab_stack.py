@@ -18,6 +18,7 @@ import yaml
 
 from lab.errors import LabError
 from lab.paths import BIN, KUBECONFIG
+from lab.stack import stack_configuration
 from tools.errors import ToolError
 from tools.paths import REPOSITORY
 from tools.pulumi_cli import PulumiCli, local_backend
@@ -108,7 +109,7 @@ def lay_out(folder: Path, name: str, namespace: str) -> dict[str, str]:
         else:
             shutil.copyfile(source, folder / entry)
     (folder / ".venv").symlink_to(sys.prefix)
-    document = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())
+    document = yaml.safe_load(stack_configuration())
     document["config"]["nginx-tracing:namespace"] = namespace
     (folder / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump(document))
     backend = folder / "backend"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.build.target import Target, compiler_version
-from lab.build.targets import DOCKER_BUILD_PROVIDER, KUBERNETES, KUBERNETES_PROVIDER, LANGUAGE_HOST, PULUMI
+from lab.build.targets import DOCKER_BUILD_PROVIDER, KUBERNETES_PROVIDER, KUBERNETES_VERSIONS, LANGUAGE_HOST, PULUMI
 from lab.errors import LabError
 from lab.paths import BIN, CACHE
 from lab.progress import Progress, Step, minutes
@@ -141,7 +141,7 @@ def _link_programs(targets: Sequence[Target]) -> None:
         LANGUAGE_HOST: ["pulumi-language-python", "pulumi-language-python-exec"],
         KUBERNETES_PROVIDER: ["pulumi-resource-kubernetes"],
         DOCKER_BUILD_PROVIDER: ["pulumi-resource-docker-build"],
-        KUBERNETES: ["kubectl"],
+        **{kubernetes: ["kubectl"] for kubernetes in KUBERNETES_VERSIONS.values()},
     }
     for target, names in programs.items():
         for name in names if target in targets else []:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.build.target import Target
-from lab.build.targets import COLLECTOR, COREDNS, NGINX, TEMPO
+from lab.build.targets import COLLECTORS, COREDNS, NGINX, TEMPO
 from lab.cluster.network import REGISTRY_PORT
 from lab.errors import LabError
 from lab.paths import CACHE, MODULES
@@ -93,9 +93,10 @@ def coredns_image() -> Image:
     return Image(f"lab/coredns:{_go_version(COREDNS)}", ("/coredns",), {"/coredns": COREDNS.folder / "coredns"})
 
 
-def oss_stack_images() -> list[Image]:
-    """Returns the images that `Pulumi.lab.yaml` deploys."""
+def oss_stack_images(versions: str = "current") -> list[Image]:
+    """Returns the images of a set of versions, which its stack file deploys: see `lab.stack`."""
     certificates = {str(CERTIFICATES): CERTIFICATES}
+    collector = COLLECTORS[versions]
     return [
         Image(
             f"lab/tempo:{_go_version(TEMPO)}",
@@ -104,9 +105,9 @@ def oss_stack_images() -> list[Image]:
             folders=("/tmp", "/var/tempo"),
         ),
         Image(
-            "lab/otelcol:0.126.0",
+            f"lab/otelcol:{_collector_version(collector)}",
             ("/otelcol",),
-            {"/otelcol": COLLECTOR.folder / "otelcol", **certificates},
+            {"/otelcol": collector.folder / collector.name, **certificates},
         ),
         _nginx_image(certificates),
     ]
@@ -162,6 +163,12 @@ def _go_version(target: Target) -> str:
     """Returns the version of the one module that the target's go.mod requires by name."""
     required = re.findall(r"^require \S+ (v\S+)$", (MODULES / target.name / "go.mod").read_text(), re.MULTILINE)
     return str(required[0])
+
+
+def _collector_version(target: Target) -> str:
+    """Returns the version of the Collector's core, by which the program knows what the Collector can."""
+    (version,) = re.findall(r"/collector/otelcol v(\S+)$", (MODULES / target.name / "go.mod").read_text(), re.MULTILINE)
+    return str(version)
 
 
 def push(images: list[Image], progress: Progress) -> None:

@@ -21,6 +21,13 @@ KUBERNETES = go_target(
         "kubectl",
     ),
 )
+KUBERNETES_1_36 = go_target(
+    "kubernetes-1.36",
+    "Kubernetes 1.36.3, etcd 3.6.8 and kubectl",
+    470,
+    stamp="k8s.io/component-base/version.gitVersion=v1.36.3",
+    links=("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"),
+)
 KUBERNETES_PROVIDER = go_target(
     "pulumi-resource-kubernetes",
     "Pulumi's Kubernetes provider 4.25.0",
@@ -46,6 +53,7 @@ LANGUAGE_HOST = go_target(
 )
 TEMPO = go_target("tempo", "Grafana Tempo (a commit after 2.7.2)", 157, package="github.com/grafana/tempo/cmd/tempo")
 COLLECTOR = go_target("otelcol", "the OpenTelemetry Collector 0.126.0", 139)
+CURRENT_COLLECTOR = go_target("otelcol-0.160", "the OpenTelemetry Collector 0.160.0", 200)
 COREDNS = go_target("coredns", "CoreDNS 1.11.3", 98, package="github.com/coredns/coredns")
 KUBE_ROUTER = go_target(
     "kube-router",
@@ -79,7 +87,13 @@ ACTIONLINT = go_target(
     package="github.com/rhysd/actionlint/cmd/actionlint",
 )
 
-CLUSTER_TARGETS = (KUBERNETES, COREDNS, KUBE_ROUTER, REGISTRY)
-OSS_STACK_TARGETS = (PULUMI, LANGUAGE_HOST, KUBERNETES_PROVIDER, DOCKER_BUILD_PROVIDER, TEMPO, COLLECTOR, NGINX)
+KUBERNETES_VERSIONS = {"1.32": KUBERNETES, "1.36": KUBERNETES_1_36}
+"""By version. The lab runs the first one unless it is asked for another: `lab.cluster.version`."""
+
+COLLECTORS = {"current": CURRENT_COLLECTOR, "tutorial": COLLECTOR}
+"""By set of versions. No other program differs here: the lab can build one NGINX and one Tempo."""
+
+CLUSTER_TARGETS = (COREDNS, KUBE_ROUTER, REGISTRY)
+OSS_STACK_TARGETS = (PULUMI, LANGUAGE_HOST, KUBERNETES_PROVIDER, DOCKER_BUILD_PROVIDER, TEMPO, NGINX)
 TEST_TARGETS = (NGINX_PLUS, BUILDKIT, PROMTOOL, VEGETA, CROSSPLANE, ACTIONLINT)
 """Targets that only tests and measurements use: they build what they need."""

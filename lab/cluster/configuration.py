@@ -130,6 +130,8 @@ def _kubelet() -> dict[str, Any]:
         # The node's network namespace may not reach the machine's own resolver.
         "resolvConf": str(STATE / "resolv.conf"),
         "failSwapOn": False,
+        # From 1.35 on kubelet refuses cgroup v1 by default.
+        "failCgroupV1": False,
         "volumePluginDir": str(STATE / "volume-plugins"),
         "podLogsDir": str(STATE / "pod-logs"),
         # Absolute sizes: a percentage of a developer's disk says nothing about the space that the lab needs.

@@ -12,8 +12,7 @@ from pathlib import Path
 import httpx
 
 from lab.build import images
-from lab.build.targets import KUBERNETES
-from lab.cluster import configuration, host, node, volumes
+from lab.cluster import configuration, host, node, version, volumes
 from lab.cluster.network import HOST_INTERFACE, NODE_NAME
 from lab.errors import LabError
 from lab.paths import KUBECONFIG, NODE_LOGS, REPOSITORY, STATE
@@ -56,6 +55,7 @@ def start(progress: Progress) -> None:
     _clear_the_way()
     host.require_free_port()
     host.require_free_address()
+    version.keep()
     configuration.write_all()
     volumes.make_folders()
     NODE_LOGS.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def start(progress: Progress) -> None:
 
 
 def _until_ready(progress: Progress, alive: Callable[[], None]) -> None:
-    with progress.step("start Kubernetes") as step:
+    with progress.step(f"start {version.kubernetes().what}") as step:
         step.detail("registry")
         _wait("the image registry", _registry_answers, alive)
         images.push([images.pause_image(), images.coredns_image()], progress)
@@ -230,7 +230,7 @@ def _registry_answers() -> bool:
 
 def kubectl_command(*arguments: str) -> list[str]:
     """Returns the command that runs kubectl against the lab."""
-    return [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments]
+    return [str(version.kubernetes().folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments]
 
 
 def kubectl(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from lab.build.targets import KUBE_ROUTER, KUBERNETES, REGISTRY
+from lab.build.targets import KUBE_ROUTER, REGISTRY
 from lab.cluster.configuration import CGROUP, PKI
 from lab.cluster.network import (
     API_PORT,
@@ -27,6 +27,7 @@ from lab.cluster.network import (
     PREFIX_LENGTH,
     SERVICE_RANGE,
 )
+from lab.cluster.version import kubernetes as kubernetes_target
 from lab.cluster.volumes import SMALL_MEBIBYTES, small_folders
 from lab.paths import NODE_LOGS, STATE
 
@@ -62,7 +63,7 @@ Running = tuple[Program, subprocess.Popen[bytes]]
 
 def programs() -> list[Program]:
     """Returns the programs of the node, in the order of their start. Each one waits for what it needs by itself."""
-    kubernetes = KUBERNETES.folder
+    kubernetes = kubernetes_target().folder
     registry = [str(REGISTRY.folder / "registry"), "serve", str(STATE / "registry.yaml")]
     return [
         # Two registries on one storage: the machine pushes images and the node pulls them, both as localhost:5000.

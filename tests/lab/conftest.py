@@ -20,10 +20,9 @@ import httpx
 import pytest
 import yaml
 
-from lab.build.targets import KUBERNETES
 from lab.cluster import lifecycle
-from lab.cluster.lifecycle import in_pod, kubectl
-from lab.paths import KUBECONFIG, REPOSITORY
+from lab.cluster.lifecycle import in_pod, kubectl, kubectl_command
+from lab.paths import REPOSITORY
 from lab.progress import Progress
 from tests.otlp import free_port
 from tests.processes import LAB_IS_OURS, LAB_IS_READY, LAB_TESTS_ENDED, Shared
@@ -134,8 +133,8 @@ def stack(lab: None, namespace: str, tmp_path_factory: pytest.TempPathFactory) -
 def forwarded(namespace: str, target: str, port: int) -> Generator[int]:
     """Forwards a port of this machine to one of a pod or a Service, as a person does with `kubectl`."""
     local = free_port()
-    command = [str(KUBERNETES.folder / "kubectl"), f"--kubeconfig={KUBECONFIG}", f"--namespace={namespace}"]
-    process = subprocess.Popen([*command, "port-forward", target, f"{local}:{port}"], stdout=subprocess.DEVNULL)
+    command = kubectl_command(f"--namespace={namespace}", "port-forward", target, f"{local}:{port}")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_for("the forwarded port", lambda: _is_taken(local))
         yield local

@@ -18,13 +18,15 @@ from typing import Any
 import pytest
 
 from lab.build.builder import build
-from lab.build.targets import CLUSTER_TARGETS, OSS_STACK_TARGETS
+from lab.build.targets import CLUSTER_TARGETS, COLLECTORS, OSS_STACK_TARGETS
 from lab.cluster import lifecycle
 from lab.cluster.configuration import CGROUP
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.node import cgroup_roots
+from lab.cluster.version import kubernetes
 from lab.paths import REPOSITORY, STATE
 from lab.progress import Progress
+from lab.stack import chosen_versions
 from tests.lab.checkout import Checkout, up_again_and_probe
 from tests.processes import LAB_TESTS_ENDED, Shared
 from tools.measure.updates.foreign import snapshot
@@ -51,7 +53,7 @@ def _built(_no_lab_but_ours: None, shared: Shared, request: pytest.FixtureReques
     with capture.global_and_fixture_disabled():
         progress = Progress()
         shared.install(progress)
-        build([*CLUSTER_TARGETS, *OSS_STACK_TARGETS], progress)
+        build([kubernetes(), *CLUSTER_TARGETS, *OSS_STACK_TARGETS, COLLECTORS[chosen_versions()]], progress)
 
 
 def run(command: str) -> subprocess.CompletedProcess[str]:

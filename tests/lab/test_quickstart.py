@@ -14,6 +14,7 @@ import yaml
 from lab.cluster import lifecycle
 from lab.cluster.lifecycle import kubectl
 from lab.paths import BIN, KUBECONFIG, REPOSITORY
+from lab.stack import stack_file
 from tests.lab.checkout import Checkout, up_again_and_probe
 from tests.lab.conftest import LITTLE_CPU, remove_namespaces
 
@@ -29,7 +30,7 @@ def checkout(lab: None, tmp_path: Path) -> Generator[Checkout]:
     path = f"{BIN}:{Path(REPOSITORY, '.venv', 'bin')}"
     made = Checkout.copy(tmp_path / "checkout", KUBECONFIG=str(kubeconfig))
     made = Checkout(made.folder, {**made.environment, "PATH": f"{path}:{made.environment['PATH']}"})
-    document = yaml.safe_load((made.folder / "lab" / "Pulumi.lab.yaml").read_text())
+    document = yaml.safe_load((made.folder / stack_file()).read_text())
     document["config"]["nginx-tracing:namespace"] = NAMESPACE
     for component in ("nginx", "collector", "tempo"):
         document["config"][f"nginx-tracing:{component}"]["resources"] = {"cpu": LITTLE_CPU}

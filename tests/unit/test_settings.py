@@ -9,6 +9,7 @@ from pulumi.runtime import set_all_config
 
 import settings
 from lab.paths import REPOSITORY
+from lab.stack import STACK_FILES
 from settings import reference
 from settings.errors import repeated
 from tests import golden
@@ -88,7 +89,7 @@ def test_the_reference_has_every_key_with_its_type_and_meaning() -> None:
 
 
 def test_the_example_stacks_are_valid() -> None:
-    for file in ("Pulumi.dev.yaml", "lab/Pulumi.lab.yaml"):
+    for file in ("Pulumi.dev.yaml", *STACK_FILES.values()):
         configure(**golden.of_stack_file((REPOSITORY / file).read_text()))
         settings.load()
 

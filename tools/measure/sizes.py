@@ -10,9 +10,8 @@ import grpc
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from lab.build.targets import KUBERNETES
+from lab.cluster.lifecycle import kubectl_command
 from lab.errors import LabError
-from lab.paths import KUBECONFIG
 from tools.lab_stack import Stack
 from tools.measure.results import Number, Result
 
@@ -97,14 +96,7 @@ def _collector(stack: Stack) -> Generator[str]:
     Raises:
         LabError: kubectl ended before it listened.
     """
-    command = [
-        str(KUBERNETES.folder / "kubectl"),
-        f"--kubeconfig={KUBECONFIG}",
-        f"--namespace={stack.namespace}",
-        "port-forward",
-        "service/otel-collector",
-        ":4317",
-    ]
+    command = kubectl_command(f"--namespace={stack.namespace}", "port-forward", "service/otel-collector", ":4317")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             # Forwarding from 127.0.0.1:40123 -> 4317

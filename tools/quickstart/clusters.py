@@ -14,6 +14,7 @@ import yaml
 
 from lab.cluster.lifecycle import is_running as lab_is_running
 from lab.paths import KUBECONFIG as LAB_KUBECONFIG
+from lab.stack import stack_file
 from tools.errors import ToolError
 from tools.paths import REPOSITORY
 from tools.quickstart.cli import provide_cli
@@ -197,7 +198,7 @@ def _lab() -> Cluster:
     return Cluster(
         "lab",
         "the embedded lab",
-        "lab/Pulumi.lab.yaml",
+        stack_file(),
         environment={"KUBECONFIG": exports["KUBECONFIG"]},
         path=exports["PATH"].strip('"').removesuffix(":$PATH"),
     )

@@ -113,7 +113,8 @@ def test_a_missing_compiler_is_named_with_what_to_install(monkeypatch: pytest.Mo
 
 
 def test_every_go_target_has_its_checksums_committed() -> None:
-    for each in (*targets.CLUSTER_TARGETS, *targets.OSS_STACK_TARGETS, *targets.TEST_TARGETS):
+    by_version = (*targets.KUBERNETES_VERSIONS.values(), *targets.COLLECTORS.values())
+    for each in (*by_version, *targets.CLUSTER_TARGETS, *targets.OSS_STACK_TARGETS, *targets.TEST_TARGETS):
         if each.compiler == "go":
             listed = subprocess.run(
                 ["git", "ls-files", "go.sum"], check=True, cwd=each.source, capture_output=True, text=True

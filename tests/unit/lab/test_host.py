@@ -8,6 +8,7 @@ from lab.build import images
 from lab.cluster import host
 from lab.errors import LabError
 from lab.paths import REPOSITORY
+from lab.stack import STACK_FILES
 
 
 def test_without_root_the_message_names_sudo_and_the_way_around(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,9 +32,10 @@ def _no_libraries(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[r
     monkeypatch.setattr(images, "_shared_libraries", none)
 
 
-def test_the_stack_file_names_the_images_that_the_lab_pushes() -> None:
-    stack_file = (REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text()
-    for image in images.oss_stack_images():
+@pytest.mark.parametrize("versions", STACK_FILES)
+def test_the_stack_file_of_a_set_names_the_images_that_the_lab_pushes(versions: str) -> None:
+    stack_file = (REPOSITORY / STACK_FILES[versions]).read_text()
+    for image in images.oss_stack_images(versions):
         assert f"image: {image.reference}\n" in stack_file
 
 

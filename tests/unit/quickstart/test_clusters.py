@@ -44,7 +44,10 @@ def test_the_lab_s_kubeconfig_is_no_cluster_of_the_caller_s(programs: Path, monk
     monkeypatch.setenv("KUBECONFIG", str(clusters.LAB_KUBECONFIG))
     program(programs, "lab", "echo export KUBECONFIG=/lab/kubeconfig; echo 'export PATH=\"/lab/bin:$PATH\"'")
     monkeypatch.setattr(sys, "executable", str(programs / "lab"))
-    assert clusters.acquire().source == "lab"
+    taken = clusters.acquire()
+    assert (taken.source, taken.stack_file) == ("lab", "lab/Pulumi.lab.yaml")
+    monkeypatch.setenv("LAB_VERSIONS", "tutorial")
+    assert clusters.acquire().stack_file == "lab/Pulumi.lab-tutorial.yaml"
 
 
 def test_another_cluster_than_before_asks_for_make_down_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import yaml
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import NODE_ADDRESS
 from lab.errors import LabError
-from lab.paths import REPOSITORY
+from lab.stack import stack_configuration
 from lab.waiting import wait_until
 from tools.measure.faults.inject import LIMIT_SECONDS, must
 from tools.measure.traces import missing
@@ -29,7 +29,7 @@ def manifests() -> list[dict[str, Any]]:
 
 def on_the_lab() -> list[dict[str, Any]]:
     """Returns the objects with the lab's images. NGINX runs as root, as the official image does, because of port 80."""
-    configured = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())["config"]
+    configured = yaml.safe_load(stack_configuration())["config"]
     of_lab = {
         "nginx": configured["nginx-tracing:nginx"]["image"],
         "otel-collector": configured["nginx-tracing:collector"]["image"],
