@@ -37,8 +37,9 @@ drift: $(READY) ## name what was changed in the cluster since the last `pulumi u
 test: lint ## lint, then unit tests, the NGINX module, real readers and the stack on the lab; WORKERS=0: one by one
 	$(PYTEST) -m "not deep"
 
-test-all: lint ## all that `make test` runs, and the tests that are only deeper
-	$(PYTEST)
+test-all: lint ## all that `make test` runs, the deeper tests, and all tests of the lab on Kubernetes 1.36 too
+	LAB_KUBERNETES=1.32 $(PYTEST)
+	LAB_KUBERNETES=1.36 $(PYTEST) tests/lab
 
 mutants: $(READY) ## break the program in one place at a time, and name the breakages that no unit test notices
 	@$(BIN)/python -m tests.mutants $(ARGS)
