@@ -48,7 +48,9 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m lab",
         description="Starts the embedded cluster, building what is missing, or removes it. Needs Linux and root.",
-        epilog="Exit code: 0 done; 1 it failed, and the message says how to fix that; 130 interrupted.",
+        epilog="LAB_KUBERNETES=1.36 chooses that version of Kubernetes instead of 1.32, and LAB_VERSIONS=tutorial the "
+        "images of that set of versions. "
+        "Exit code: 0 done; 1 it failed, and the message says how to fix that; 130 interrupted.",
     )
     made.add_argument("command", choices=sorted(COMMANDS), help="start it, or remove all of it but the cache")
     return made

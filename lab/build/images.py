@@ -19,7 +19,7 @@ from lab.build.target import Target
 from lab.build.targets import COLLECTORS, COREDNS, NGINX, TEMPO
 from lab.cluster.network import REGISTRY_PORT
 from lab.errors import LabError
-from lab.paths import CACHE, MODULES
+from lab.paths import CACHE
 from lab.progress import Progress
 
 REGISTRY_ADDRESS = f"localhost:{REGISTRY_PORT}"
@@ -90,7 +90,11 @@ def pause_image() -> Image:
 
 def coredns_image() -> Image:
     """Returns the image of the cluster's DNS."""
-    return Image(f"lab/coredns:{_go_version(COREDNS)}", ("/coredns",), {"/coredns": COREDNS.folder / "coredns"})
+    return Image(
+        f"lab/coredns:{_version(COREDNS, 'github.com/coredns/coredns')}",
+        ("/coredns",),
+        {"/coredns": COREDNS.folder / "coredns"},
+    )
 
 
 def oss_stack_images(versions: str = "current") -> list[Image]:
@@ -99,13 +103,13 @@ def oss_stack_images(versions: str = "current") -> list[Image]:
     collector = COLLECTORS[versions]
     return [
         Image(
-            f"lab/tempo:{_go_version(TEMPO)}",
+            f"lab/tempo:{_version(TEMPO, 'github.com/grafana/tempo')}",
             ("/tempo",),
             {"/tempo": TEMPO.folder / "tempo", **certificates},
             folders=("/tmp", "/var/tempo"),
         ),
         Image(
-            f"lab/otelcol:{_collector_version(collector)}",
+            f"lab/otelcol:{_version(collector, 'go.opentelemetry.io/collector/otelcol').removeprefix('v')}",
             ("/otelcol",),
             {"/otelcol": collector.folder / collector.name, **certificates},
         ),
@@ -159,15 +163,11 @@ def _catatonit_version() -> str:
     return matched[1]
 
 
-def _go_version(target: Target) -> str:
-    """Returns the version of the one module that the target's go.mod requires by name."""
-    required = re.findall(r"^require \S+ (v\S+)$", (MODULES / target.name / "go.mod").read_text(), re.MULTILINE)
-    return str(required[0])
-
-
-def _collector_version(target: Target) -> str:
-    """Returns the version of the Collector's core, by which the program knows what the Collector can."""
-    (version,) = re.findall(r"/collector/otelcol v(\S+)$", (MODULES / target.name / "go.mod").read_text(), re.MULTILINE)
+def _version(target: Target, module: str) -> str:
+    """Returns the version of a module that the target's go.mod requires."""
+    (version,) = re.findall(
+        rf"^(?:require |\t){re.escape(module)} (v\S+)$", (target.source / "go.mod").read_text(), re.MULTILINE
+    )
     return str(version)
 
 

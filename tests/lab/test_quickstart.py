@@ -1,5 +1,7 @@
 """Tests `make up`, a second `make up`, `make probe` and `make down` on a cluster of the caller's own, which stays.
 
+Each set of versions goes through it, so this builds the Collector that `make up` does not.
+
 The cluster is the lab under another name: a copy of its kubeconfig. `test_lab.py` has the same commands on the lab,
 which `make up` starts and `make down` removes.
 """
@@ -7,30 +9,39 @@ which `make up` starts and `make down` removes.
 import shutil
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from lab.build.builder import build
+from lab.build.targets import COLLECTORS
 from lab.cluster import lifecycle
 from lab.cluster.lifecycle import kubectl
 from lab.paths import BIN, KUBECONFIG, REPOSITORY
-from lab.stack import stack_file
+from lab.progress import Progress
+from lab.stack import STACK_FILES, provide_images
 from tests.lab.checkout import Checkout, up_again_and_probe
 from tests.lab.conftest import LITTLE_CPU, remove_namespaces
 
 NAMESPACE = "tracing-quickstart"
 
 
-@pytest.fixture
-def checkout(lab: None, tmp_path: Path) -> Generator[Checkout]:
-    """Yields a copy of the checkout whose dev stack has the lab's images and a namespace of this test."""
+@pytest.fixture(params=STACK_FILES)
+def checkout(lab: None, request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Checkout]:
+    """Yields a copy of the checkout whose dev stack has the lab's images of a set and a namespace of this test."""
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        progress = Progress()
+        build([COLLECTORS[request.param]], progress)
+        provide_images(progress, request.param)
     remove_namespaces(NAMESPACE, wait=True)
     kubeconfig = tmp_path / "kubeconfig"
     shutil.copyfile(KUBECONFIG, kubeconfig)
     path = f"{BIN}:{Path(REPOSITORY, '.venv', 'bin')}"
     made = Checkout.copy(tmp_path / "checkout", KUBECONFIG=str(kubeconfig))
     made = Checkout(made.folder, {**made.environment, "PATH": f"{path}:{made.environment['PATH']}"})
-    document = yaml.safe_load((made.folder / stack_file()).read_text())
+    document = yaml.safe_load((made.folder / STACK_FILES[request.param]).read_text())
     document["config"]["nginx-tracing:namespace"] = NAMESPACE
     for component in ("nginx", "collector", "tempo"):
         document["config"][f"nginx-tracing:{component}"]["resources"] = {"cpu": LITTLE_CPU}

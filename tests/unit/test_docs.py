@@ -31,7 +31,7 @@ CHANGELOG = REPOSITORY / "CHANGELOG.md"
 CURRENT = [page for page in pages() if page != CHANGELOG]
 """The pages of this version alone: the changelog names commands and keys that there were."""
 
-VARIABLES = {"ARGS", "PYTHON", "STACK", "KUBECONFIG", "CONTEXT"}
+VARIABLES = {"ARGS", "PYTHON", "STACK", "KUBECONFIG", "CONTEXT", "LAB_KUBERNETES", "LAB_VERSIONS"}
 """What may stand before or after a Make target: its own variables, and those of the environment that it reads."""
 
 PASSED_ON = ("pulumi", "preview")
