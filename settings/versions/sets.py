@@ -40,7 +40,7 @@ class Set:
         return f"{self.collector_registry}/opentelemetry-collector{suffix}:{dotted(self.collector)}"
 
 
-CURRENT_COLLECTOR: Version = (0, 161, 0)
+CURRENT_COLLECTOR: Version = (0, 160, 0)
 """The newest that the lab builds with every component that the program uses."""
 
 DEFAULT: VersionSet = "current"

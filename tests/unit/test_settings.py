@@ -36,7 +36,7 @@ RELEASES = "ghcr.io/open-telemetry/opentelemetry-collector-releases"
             {},
             {
                 "nginx": "nginx:1.30.7-otel",
-                "collector": f"{RELEASES}/opentelemetry-collector:0.161.0",
+                "collector": f"{RELEASES}/opentelemetry-collector:0.160.0",
                 "tempo": "grafana/tempo:2.10.8",
                 "gateway": "nginx:1.30.7-otel",
             },
@@ -244,9 +244,9 @@ def test_a_mirror_takes_the_place_of_an_image_s_registry(image: str, mirrored: s
 @pytest.mark.parametrize(
     ("distribution", "image"),
     [
-        ("core", f"{RELEASES}/opentelemetry-collector:0.161.0"),
-        ("k8s", f"{RELEASES}/opentelemetry-collector-k8s:0.161.0"),
-        ("contrib", f"{RELEASES}/opentelemetry-collector-contrib:0.161.0"),
+        ("core", f"{RELEASES}/opentelemetry-collector:0.160.0"),
+        ("k8s", f"{RELEASES}/opentelemetry-collector-k8s:0.160.0"),
+        ("contrib", f"{RELEASES}/opentelemetry-collector-contrib:0.160.0"),
     ],
 )
 def test_a_distribution_of_the_collector_has_its_own_image(distribution: str, image: str) -> None:

@@ -198,7 +198,7 @@ def test_what_is_maintained_depends_on_the_day_alone() -> None:
     current = Settings()
     assert list(version_warnings(current, TODAY)) == []
     (collector, tempo) = version_warnings(current, datetime.date(2027, 5, 1))
-    assert collector.startswith("versions: the Collector 0.161.0 has had no security fixes since 2027-03-03")
+    assert collector.startswith("versions: the Collector 0.160.0 has had no security fixes since 2027-03-03")
     assert tempo == (
         "versions: Tempo 2.10.8 has had no security fixes since 2027-04-30. A newer nginx-tracing has a newer one"
     )

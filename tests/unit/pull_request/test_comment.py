@@ -352,7 +352,7 @@ def test_an_upgrade_names_each_program_s_versions_and_what_its_pods_do(tmp_path:
             "update",
             "Deployment",
             old=workload("Deployment", otel_collector="otel/opentelemetry-collector:0.126.0"),
-            new=workload("Deployment", otel_collector="ghcr.io/a/opentelemetry-collector:0.161.0@sha256:" + "0" * 64),
+            new=workload("Deployment", otel_collector="ghcr.io/a/opentelemetry-collector:0.160.0@sha256:" + "0" * 64),
         ),
         step(
             "update",
@@ -363,7 +363,7 @@ def test_an_upgrade_names_each_program_s_versions_and_what_its_pods_do(tmp_path:
     ]
     assert versions_of(rendered(tmp_path, preview(*steps))) == [
         "NGINX `1.27.4` → `1.30.7`: pods roll.",
-        "the Collector `0.126.0` → `0.161.0`: pods roll.",
+        "the Collector `0.126.0` → `0.160.0`: pods roll.",
         "Tempo `2.7.2` → `2.10.8`: pods are replaced one after the other.",
         "NGINX, Tempo's gateway `1.27.4` → `1.30.7`: pods are replaced one after the other.",
     ]
