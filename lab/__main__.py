@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from lab.build import images
+from lab.build import images, on_demand
 from lab.build.builder import build
-from lab.build.targets import CLUSTER_TARGETS, OSS_STACK_TARGETS
+from lab.build.targets import CLUSTER_TARGETS, DOCKER_BUILD_PROVIDER, OSS_STACK_TARGETS
 from lab.cluster import host, lifecycle
 from lab.errors import LabError
 from lab.paths import BIN, CACHE, KUBECONFIG, REPOSITORY
@@ -20,6 +20,7 @@ def up() -> None:
         progress.say("The lab is already running.")
     host.install_packages(progress)
     build([*CLUSTER_TARGETS, *OSS_STACK_TARGETS], progress)
+    on_demand.provide(DOCKER_BUILD_PROVIDER)
     if not lifecycle.is_running():
         lifecycle.start(progress)
     images.push(images.oss_stack_images(), progress)

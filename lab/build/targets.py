@@ -46,7 +46,8 @@ LANGUAGE_HOST = go_target(
 )
 TEMPO = go_target("tempo", "Grafana Tempo (a commit after 2.7.2)", 157, package="github.com/grafana/tempo/cmd/tempo")
 COLLECTOR = go_target("otelcol", "the OpenTelemetry Collector 0.126.0", 139)
-COREDNS = go_target("coredns", "CoreDNS 1.11.3", 98, package="github.com/coredns/coredns")
+# Of one Go module with Kubernetes: it uses the same versions of 80 libraries then, which Go compiles once.
+COREDNS = go_target("coredns", "CoreDNS 1.11.3", 98, module="kubernetes", package="github.com/coredns/coredns")
 KUBE_ROUTER = go_target(
     "kube-router",
     "kube-router 2.1.0, which enforces NetworkPolicies",
@@ -80,6 +81,11 @@ ACTIONLINT = go_target(
 )
 
 CLUSTER_TARGETS = (KUBERNETES, COREDNS, KUBE_ROUTER, REGISTRY)
-OSS_STACK_TARGETS = (PULUMI, LANGUAGE_HOST, KUBERNETES_PROVIDER, DOCKER_BUILD_PROVIDER, TEMPO, COLLECTOR, NGINX)
+OSS_STACK_TARGETS = (PULUMI, LANGUAGE_HOST, KUBERNETES_PROVIDER, TEMPO, COLLECTOR, NGINX)
+ON_DEMAND_TARGETS = (DOCKER_BUILD_PROVIDER,)
+"""Targets that are built when they are first started."""
+
 TEST_TARGETS = (NGINX_PLUS, BUILDKIT, PROMTOOL, VEGETA, CROSSPLANE, ACTIONLINT)
 """Targets that only tests and measurements use: they build what they need."""
+
+ALL_TARGETS = (*CLUSTER_TARGETS, *OSS_STACK_TARGETS, *ON_DEMAND_TARGETS, *TEST_TARGETS)

@@ -1,5 +1,5 @@
 //go:build tools
 
-package tools
+package main
 
 import _ "github.com/coredns/coredns"
