@@ -19,7 +19,7 @@ from lab.build.target import Target
 from lab.build.targets import COLLECTOR, COREDNS, NGINX, TEMPO
 from lab.cluster.network import REGISTRY_PORT
 from lab.errors import LabError
-from lab.paths import CACHE, MODULES
+from lab.paths import CACHE
 from lab.progress import Progress
 
 REGISTRY_ADDRESS = f"localhost:{REGISTRY_PORT}"
@@ -90,7 +90,11 @@ def pause_image() -> Image:
 
 def coredns_image() -> Image:
     """Returns the image of the cluster's DNS."""
-    return Image(f"lab/coredns:{_go_version(COREDNS)}", ("/coredns",), {"/coredns": COREDNS.folder / "coredns"})
+    return Image(
+        f"lab/coredns:{_version(COREDNS, 'github.com/coredns/coredns')}",
+        ("/coredns",),
+        {"/coredns": COREDNS.folder / "coredns"},
+    )
 
 
 def oss_stack_images() -> list[Image]:
@@ -98,7 +102,7 @@ def oss_stack_images() -> list[Image]:
     certificates = {str(CERTIFICATES): CERTIFICATES}
     return [
         Image(
-            f"lab/tempo:{_go_version(TEMPO)}",
+            f"lab/tempo:{_version(TEMPO, 'github.com/grafana/tempo')}",
             ("/tempo",),
             {"/tempo": TEMPO.folder / "tempo", **certificates},
             folders=("/tmp", "/var/tempo"),
@@ -158,10 +162,12 @@ def _catatonit_version() -> str:
     return matched[1]
 
 
-def _go_version(target: Target) -> str:
-    """Returns the version of the one module that the target's go.mod requires by name."""
-    required = re.findall(r"^require \S+ (v\S+)$", (MODULES / target.name / "go.mod").read_text(), re.MULTILINE)
-    return str(required[0])
+def _version(target: Target, module: str) -> str:
+    """Returns the version of a module that the target's go.mod requires."""
+    (version,) = re.findall(
+        rf"^(?:require |\t){re.escape(module)} (v\S+)$", (target.source / "go.mod").read_text(), re.MULTILINE
+    )
+    return str(version)
 
 
 def push(images: list[Image], progress: Progress) -> None:

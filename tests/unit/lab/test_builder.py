@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.build import builder, on_demand, target, targets
+from lab.build import builder, images, on_demand, target, targets
 from lab.build.target import Run, Target
 from lab.errors import LabError
 from lab.progress import Progress
@@ -195,3 +195,7 @@ def test_a_program_takes_the_place_of_its_build_and_of_the_script(
     assert (cache / "bin" / demanded.name).read_text() == "built"
     on_demand.provide(demanded)
     assert (cache / "bin" / demanded.name).read_text() == "built", "a second `make up` keeps what is built"
+
+
+def test_coredns_image_is_named_after_its_version_in_the_go_mod_of_kubernetes() -> None:
+    assert images.coredns_image().name == "lab/coredns:v1.11.3"
