@@ -1,6 +1,7 @@
 """Tests what a person sees of a build: a failure names the target and its log, a second call builds nothing."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from lab.build import builder, images, on_demand, target, targets
 from lab.build.target import Run, Target
 from lab.errors import LabError
+from lab.paths import REPOSITORY
 from lab.progress import Progress
 
 
@@ -154,7 +156,7 @@ def test_go_gets_the_settings_that_make_it_faster(monkeypatch: pytest.MonkeyPatc
 
     targets.COREDNS.make(run, tmp_path)
     ((command, environment),) = ran
-    assert command[-4:] == ["-s -w", "-o", str(tmp_path / "coredns"), "github.com/coredns/coredns"]
+    assert command[-4:] == ["-s -w", "-o", str(tmp_path / "coredns"), "./coredns"]
     assert "-gcflags=all=-dwarf=false" in command
     assert environment["GOGC"] == "400"
 
@@ -199,3 +201,10 @@ def test_a_program_takes_the_place_of_its_build_and_of_the_script(
 
 def test_coredns_image_is_named_after_its_version_in_the_go_mod_of_kubernetes() -> None:
     assert images.coredns_image().name == "lab/coredns:v1.11.3"
+
+
+def test_coredns_has_the_plugins_of_the_lab_s_corefile_and_no_other() -> None:
+    manifest = (REPOSITORY / "lab" / "cluster" / "manifests" / "coredns.yaml").read_text()
+    program = (targets.COREDNS.source / "coredns" / "main.go").read_text()
+    used = re.findall(r"^ {8}([a-z]+)\b", manifest[manifest.index("Corefile:") :].partition("\n---")[0], re.MULTILINE)
+    assert re.findall(r"coredns/plugin/([a-z]+)", program) == sorted(used)
