@@ -4,8 +4,8 @@ Versions are in each target's go.mod or Cargo.toml and nowhere else, except thos
 
 The usual seconds were measured one after the other on two idle cores, when targets still had debugging information and
 whole SDKs. Those of Go programs are scaled since by CPU seconds (`GOCACHE=$(mktemp -d) time go build -p 2 …`): by
-230/618 for the Kubernetes provider and by 73/84, which the settings in `lab.build.go` save, for the others. CoreDNS took
-7 CPU seconds after Kubernetes, and the registry 32.
+230/618 for the Kubernetes provider and by 73/84, which the settings in `lab.build.go` save, for the others. CoreDNS
+took 7 CPU seconds after Kubernetes, and the registry 32.
 """
 
 from lab.build.go import go_target
