@@ -80,7 +80,7 @@ def _build_missing(missing: Sequence[Target], progress: Progress) -> None:
                 failures.append(str(failure))
 
     # Cargo's and Go's own locks keep two builds apart where they share a folder. Go compiles a package twice that two
-    # builds need at the same time; targets have little more than the standard library in common, 14 of 400 MB of source.
+    # builds need at the same time; few targets share more than the standard library, 14 of 400 MB of source.
     with progress.plan(list(steps.values())), ThreadPoolExecutor(max_workers=at_a_time) as workers:
         for future in [workers.submit(one, target) for target in queue]:
             future.result()
