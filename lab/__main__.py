@@ -4,8 +4,9 @@ import argparse
 import sys
 
 from lab import stack
+from lab.build import on_demand
 from lab.build.builder import build
-from lab.build.targets import CLUSTER_TARGETS, COLLECTORS, OSS_STACK_TARGETS
+from lab.build.targets import CLUSTER_TARGETS, COLLECTORS, DOCKER_BUILD_PROVIDER, OSS_STACK_TARGETS
 from lab.cluster import host, lifecycle
 from lab.cluster.version import kubernetes
 from lab.errors import LabError
@@ -22,6 +23,7 @@ def up() -> None:
         progress.say(f"The lab is already running: {kubernetes().what}.")
     host.install_packages(progress)
     build([kubernetes(), *CLUSTER_TARGETS, *OSS_STACK_TARGETS, COLLECTORS[versions]], progress)
+    on_demand.provide(DOCKER_BUILD_PROVIDER)
     if not lifecycle.is_running():
         lifecycle.start(progress)
     stack.provide_images(progress, versions)

@@ -14,20 +14,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.build.target import Target, compiler_version
-from lab.build.targets import DOCKER_BUILD_PROVIDER, KUBERNETES_PROVIDER, KUBERNETES_VERSIONS, LANGUAGE_HOST, PULUMI
+from lab.build.targets import (
+    ALL_TARGETS,
+    DOCKER_BUILD_PROVIDER,
+    KUBERNETES_PROVIDER,
+    KUBERNETES_VERSIONS,
+    LANGUAGE_HOST,
+    PULUMI,
+)
 from lab.errors import LabError
 from lab.paths import BIN, CACHE
 from lab.progress import Progress, Step, minutes
 
 GIBIBYTE = 2**30
-MEMORY_OF_A_BUILD = 6 * GIBIBYTE
-"""The Kubernetes provider's compiler and linker took some 5 GiB together (measured)."""
+MEMORY_OF_A_BUILD = 4 * GIBIBYTE
+"""Twice what the largest process takes: Kubernetes' linker, 2.0 GB (measured with `/usr/bin/time -f %M go build`)."""
 
 DISK_OF_A_COLD_BUILD = 30 * GIBIBYTE
 """Go's module and build caches of all targets take 25 GB, the built programs 1 GB (measured)."""
-
-SECONDS_OF_A_COLD_BUILD = 1600
-"""The times of all cold builds together. The disk that a part needs is taken to grow with its time."""
 
 LOG_LINES_SHOWN = 15
 """Our choice: the compilers' last error, with what is around it."""
@@ -49,7 +53,7 @@ def build(targets: Sequence[Target], progress: Progress) -> None:
         if missing:
             _require_disk(missing)
             _build_missing(missing, progress)
-    _link_programs(targets)
+    link_programs(targets)
 
 
 def _build_missing(missing: Sequence[Target], progress: Progress) -> None:
@@ -75,7 +79,8 @@ def _build_missing(missing: Sequence[Target], progress: Progress) -> None:
                 stop.set()
                 failures.append(str(failure))
 
-    # Cargo's and Go's own locks keep two builds apart where they share a folder.
+    # Cargo's and Go's own locks keep two builds apart where they share a folder. Go compiles a package twice that two
+    # builds need at the same time; few targets share more than the standard library, 14 of 400 MB of source.
     with progress.plan(list(steps.values())), ThreadPoolExecutor(max_workers=at_a_time) as workers:
         for future in [workers.submit(one, target) for target in queue]:
             future.result()
@@ -133,8 +138,8 @@ def _build_one(target: Target, step: Step) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _link_programs(targets: Sequence[Target]) -> None:
-    """Keeps the links in `BIN` pointing at the targets as they are now."""
+def link_programs(targets: Sequence[Target]) -> None:
+    """Keeps the links in `BIN` pointing at the targets as they are now; all of these are built."""
     BIN.mkdir(parents=True, exist_ok=True)
     programs = {
         PULUMI: ["pulumi"],
@@ -158,8 +163,8 @@ def _parallel_builds() -> int:
 
 
 def _require_disk(missing: Sequence[Target]) -> None:
-    share = min(1.0, sum(target.usual_seconds for target in missing) / SECONDS_OF_A_COLD_BUILD)
-    needed = int(DISK_OF_A_COLD_BUILD * share)
+    # The disk that a part needs is taken to grow with its time.
+    needed = int(DISK_OF_A_COLD_BUILD * min(1.0, _seconds(missing) / _seconds(ALL_TARGETS)))
     folders = {CACHE} | {Path(folder) for folder in _go_caches()}
     for folder in folders:
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -170,6 +175,10 @@ def _require_disk(missing: Sequence[Target]) -> None:
                 f"{', '.join(target.name for target in missing)} needs up to {needed / GIBIBYTE:.0f} GiB.\n"
                 "Free some space, or name a cache on another disk: NGINX_TRACING_CACHE, GOCACHE and GOMODCACHE."
             )
+
+
+def _seconds(targets: Sequence[Target]) -> int:
+    return sum(target.usual_seconds for target in targets)
 
 
 def _go_caches() -> list[str]:

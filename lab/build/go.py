@@ -11,6 +11,15 @@ from lab.paths import MODULES
 
 GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
 
+COMPILER = "-gcflags=all=-dwarf=false"
+"""No debugging information, which the linker would drop (`-s -w`): it takes a tenth of the compilers' CPU time.
+
+It changes no machine code. All targets have the same setting: Go keeps compiled packages by their settings.
+"""
+
+FASTER = {"GOGC": "400"}
+"""Less garbage collection in the compilers themselves. What they make is the same, so it is no part of a recipe."""
+
 
 def module_folder(source: Path, module: str) -> Path:
     """Returns the folder with a Go module's source, and fetches the module if it is not there.
@@ -35,6 +44,7 @@ def go_target(
     what: str,
     usual_seconds: int,
     *,
+    module: str = "",
     package: str = ".",
     stamp: str = "",
     links: tuple[str, ...] = (),
@@ -44,9 +54,10 @@ def go_target(
     """Returns the target of a Go program.
 
     Args:
-        name: the name of the target, of its folder in `lab/build/modules` and of the program.
+        name: the name of the target and of the program.
         what: its name for people.
         usual_seconds: the time of a cold build on two idle cores.
+        module: the folder in `lab/build/modules`, if it has another name than the target.
         package: the main package.
         stamp: a linker's `-X` setting, for programs that must know their version.
         links: other names that the program is called by.
@@ -54,28 +65,29 @@ def go_target(
         embeds: (module, file) pairs that are laid beside the source before it is compiled.
     """
     linker = "-s -w" + (f" -X {stamp}" if stamp else "")
-    source = MODULES / name
+    source = MODULES / (module or name)
 
     def make(run: Run, target: Path) -> None:
-        for module, file in embeds:
-            shutil.copyfile(module_folder(source, module) / file, source / Path(file).name)
+        for holder, file in embeds:
+            shutil.copyfile(module_folder(source, holder) / file, source / Path(file).name)
         build = [
             "go",
             "build",
             "-trimpath",
             "-buildvcs=false",
+            COMPILER,
             "-ldflags",
             linker,
             "-o",
             str(target / name),
             package,
         ]
-        run(build, cwd=source, env=GO_ENVIRONMENT)
+        run(build, cwd=source, env=GO_ENVIRONMENT | FASTER)
         for link in links:
             (target / link).symlink_to(name)
-        for module, file in copies:
-            copied = shutil.copyfile(module_folder(source, module) / file, target / Path(file).name)
+        for holder, file in copies:
+            copied = shutil.copyfile(module_folder(source, holder) / file, target / Path(file).name)
             Path(copied).chmod(0o755)
 
-    recipe = repr((package, linker, links, copies, embeds, sorted(GO_ENVIRONMENT.items())))
+    recipe = repr((package, COMPILER, linker, links, copies, embeds, sorted(GO_ENVIRONMENT.items())))
     return Target(name, what, usual_seconds, source, "go", recipe, make)

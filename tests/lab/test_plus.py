@@ -28,7 +28,7 @@ import pytest
 
 from lab.build import images
 from lab.build.builder import build
-from lab.build.targets import BUILDKIT, NGINX_PLUS, VEGETA
+from lab.build.targets import BUILDKIT, DOCKER_BUILD_PROVIDER, NGINX_PLUS, VEGETA
 from lab.cluster import host
 from lab.cluster.certificates import Authority
 from lab.cluster.lifecycle import in_node, kubectl
@@ -106,7 +106,7 @@ def plant(
     with capture.global_and_fixture_disabled():
         progress = Progress()
         shared.install(progress, host.PLUS_PACKAGES)
-        build([NGINX_PLUS, BUILDKIT, VEGETA], progress)
+        build([NGINX_PLUS, BUILDKIT, DOCKER_BUILD_PROVIDER, VEGETA], progress)
         images.push([debian_image(progress)], progress)
     folder = tmp_path_factory.mktemp("plus")
     certificates = folder / "certificates"

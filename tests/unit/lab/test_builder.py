@@ -1,15 +1,19 @@
 """Tests what a person sees of a build: a failure names the target and its log, a second call builds nothing."""
 
+import os
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lab.build import builder, target, targets
+from lab.build import builder, images, on_demand, target, targets
 from lab.build.target import Run, Target
 from lab.errors import LabError
+from lab.paths import REPOSITORY
 from lab.progress import Progress
 
 
@@ -25,6 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setattr(builder, "CACHE", folder)
     monkeypatch.setattr(builder, "BIN", folder / "bin")
+    monkeypatch.setattr(on_demand, "BIN", folder / "bin")
     monkeypatch.setattr(target, "CACHE", folder)
     monkeypatch.setattr(builder, "compiler_version", _always("1"))
     monkeypatch.setattr(target, "compiler_version", _always("1"))
@@ -113,8 +118,7 @@ def test_a_missing_compiler_is_named_with_what_to_install(monkeypatch: pytest.Mo
 
 
 def test_every_go_target_has_its_checksums_committed() -> None:
-    by_version = (*targets.KUBERNETES_VERSIONS.values(), *targets.COLLECTORS.values())
-    for each in (*by_version, *targets.CLUSTER_TARGETS, *targets.OSS_STACK_TARGETS, *targets.TEST_TARGETS):
+    for each in targets.ALL_TARGETS:
         if each.compiler == "go":
             listed = subprocess.run(
                 ["git", "ls-files", "go.sum"], check=True, cwd=each.source, capture_output=True, text=True
@@ -131,3 +135,76 @@ def test_a_build_tells_how_long_it_will_take_by_this_machine_s_own_times(
     builder.build([thing(source, name="known"), thing(source, name="new")], Progress())
     # A target without a time here takes its usual second twice as long beside another one.
     assert "2 to build, 2 at a time, about 2.5 min; logs in" in capsys.readouterr().err
+
+
+def test_a_build_of_everything_asks_for_the_whole_disk_space(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder, "ALL_TARGETS", (thing(source), thing(source, name="other")))
+    little = shutil.disk_usage("/")._replace(free=2**20)
+    monkeypatch.setattr(shutil, "disk_usage", _always(little))
+    with pytest.raises(LabError, match=r"building thing, other needs up to 30 GiB"):
+        builder.build(builder.ALL_TARGETS, Progress())
+    with pytest.raises(LabError, match=r"building thing needs up to 15 GiB"):
+        builder.build([thing(source)], Progress())
+
+
+def test_go_gets_the_settings_that_make_it_faster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ran: list[tuple[list[str], dict[str, str]]] = []
+
+    def run(command: list[str], cwd: Path, env: dict[str, str]) -> None:
+        assert cwd == targets.KUBERNETES.source
+        ran.append((command, env))
+
+    targets.COREDNS.make(run, tmp_path)
+    ((command, environment),) = ran
+    assert command[-4:] == ["-s -w", "-o", str(tmp_path / "coredns"), "./coredns"]
+    assert "-gcflags=all=-dwarf=false" in command
+    assert environment["GOGC"] == "400"
+
+
+def test_a_stack_without_images_to_build_needs_no_docker_build_provider() -> None:
+    assert targets.DOCKER_BUILD_PROVIDER not in (*targets.CLUSTER_TARGETS, *targets.OSS_STACK_TARGETS)
+
+
+def test_a_program_of_a_target_that_is_not_built_builds_it_first_wherever_it_is_started(
+    tmp_path: Path, cache: Path
+) -> None:
+    on_demand.provide(targets.DOCKER_BUILD_PROVIDER)
+    program = cache / "bin" / "pulumi-resource-docker-build"
+    # Without Go on PATH, the build ends at its first step.
+    cargo = tmp_path / "cargo"
+    cargo.write_text("#!/bin/sh\necho cargo 1.85.0\n")
+    cargo.chmod(0o755)
+    environment = {"PATH": str(tmp_path), "NGINX_TRACING_CACHE": str(cache)}
+    ended = subprocess.run([program, "127.0.0.1:1"], check=False, cwd=tmp_path, env=environment, capture_output=True)
+    assert ended.returncode == 1
+    assert ended.stdout == b"", "Pulumi reads the provider's port from there"
+    assert ended.stderr.startswith(b"error: `go` was not found.")
+
+
+def test_a_program_takes_the_place_of_its_build_and_of_the_script(
+    source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demanded = thing(source, name="pulumi-resource-docker-build")
+    monkeypatch.setattr(on_demand, "ON_DEMAND_TARGETS", (demanded,))
+    monkeypatch.setattr(builder, "DOCKER_BUILD_PROVIDER", demanded)
+    monkeypatch.setattr(sys, "argv", ["on_demand", demanded.name, "127.0.0.1:1"])
+    became: list[tuple[Path, list[str]]] = []
+    monkeypatch.setattr(os, "execv", lambda *call: became.append(call))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    on_demand.provide(demanded)
+    assert not (cache / "bin" / demanded.name).is_symlink()
+    on_demand.main()
+    assert became == [(demanded.folder / demanded.name, [demanded.name, "127.0.0.1:1"])]
+    assert (cache / "bin" / demanded.name).read_text() == "built"
+    on_demand.provide(demanded)
+    assert (cache / "bin" / demanded.name).read_text() == "built", "a second `make up` keeps what is built"
+
+
+def test_coredns_image_is_named_after_its_version_in_the_go_mod_of_kubernetes() -> None:
+    assert images.coredns_image().name == "lab/coredns:v1.11.3"
+
+
+def test_coredns_has_the_plugins_of_the_lab_s_corefile_and_no_other() -> None:
+    manifest = (REPOSITORY / "lab" / "cluster" / "manifests" / "coredns.yaml").read_text()
+    program = (targets.COREDNS.source / "coredns" / "main.go").read_text()
+    used = re.findall(r"^ {8}([a-z]+)\b", manifest[manifest.index("Corefile:") :].partition("\n---")[0], re.MULTILINE)
+    assert re.findall(r"coredns/plugin/([a-z]+)", program) == sorted(used)
