@@ -56,14 +56,14 @@ class Running:
     metrics_port: int
     log: Path
 
-    def send(self, spans: int = 1) -> None:
-        """Sends spans in one message, which the Collector accepts."""
+    def send(self, spans: int = 1, text: str = "") -> None:
+        """Sends spans in one message, which the Collector accepts. Each span has the text."""
         request = ExportTraceServiceRequest()
         scope = request.resource_spans.add().scope_spans.add()
         for _ in range(spans):
             span = scope.spans.add()
             span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
-            span.name, span.end_time_unix_nano = "span", time.time_ns()
+            span.name, span.end_time_unix_nano, span.trace_state = "span", time.time_ns(), text
         with grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
             stub: Any = TraceServiceStub(channel)
             stub.Export(request, timeout=10, wait_for_ready=True)

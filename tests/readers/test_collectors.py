@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from settings.sizes import SPAN_BYTES, STORED_SPAN
 from tests.otlp import Receiver
 from tests.readers.collectors import running
 from tests.waiting import wait_for
@@ -62,6 +63,19 @@ def test_a_span_that_a_killed_collector_was_gathering_is_on_the_volume(tmp_path:
         assert tempo.one().name == "span"
 
 
+@pytest.mark.parametrize("spans", [12, 100])
+def test_a_queue_takes_no_more_of_the_volume_than_it_counts(tmp_path: Path, tempo: Receiver, spans: int) -> None:
+    tempo.stop()
+    with running(NEW, tmp_path, backend=address(tempo), **PERSISTENT) as collector:
+        for _ in range(2400 // spans):
+            collector.send(spans, text="x" * (SPAN_BYTES - 50))
+        counted = collector.counted(names.QUEUE_SIZE)
+        (file,) = (tmp_path / "volume").iterdir()
+        taken = file.stat().st_blocks * 512
+    assert counted > 2400 * (SPAN_BYTES - 50)
+    assert taken < counted * STORED_SPAN / SPAN_BYTES
+
+
 @pytest.mark.parametrize("storage", ["memory", "persistent"])
 def test_the_probe_knows_the_counters_of_each_version(
     image: str, tmp_path: Path, tempo: Receiver, storage: str
@@ -81,3 +95,6 @@ def test_the_probe_knows_the_counters_of_each_version(
     gauges = [f"otelcol_exporter_queue_{of}" for of in ("size", "capacity")]
     size, capacity = (re.findall(rf"^{gauge}(\{{.*\}}) ", page, re.MULTILINE) for gauge in gauges)
     assert size == capacity != []
+    # With a volume the exporter keeps its old name, of which the newer Collector warns.
+    is_old_name = image == NEW and storage == "persistent"
+    assert ("deprecated" in collector.log.read_text()) == is_old_name

@@ -29,8 +29,8 @@ class _Known:
     """The error and what to do; `{at}` is the exporter's place in the configuration."""
 
 
-# The texts are those of Collector 0.126, gRPC 1.72 and Go 1.24; each was caused once on purpose: see the test. More
-# specific texts come first.
+# The texts are those of Collector 0.126 with gRPC 1.72 and of Collector 0.160 with gRPC 1.83. Each was caused once on
+# purpose: see the test. More specific texts come first.
 _PLAIN = "the receiver speaks plain text, and the Collector TLS: `pulumi config set --path {at}.tls.enabled false`"
 _WRONG_PROTOCOL = "gRPC is sent to a port for HTTP, or to a proxy: use the port for OTLP/gRPC, usually 4317, or " + (
     "`protocol: http` with a URL"
@@ -73,7 +73,7 @@ _TABLE = (
         "nothing listens there: is it the host and the port? OTLP/gRPC is usually 4317, OTLP/HTTP 4318",
     ),
     _Known(
-        r"no such host|server misbehaving|produced zero addresses",
+        r"no such host|server misbehaving|produced zero addresses|no children to pick from",
         "the name is unknown: a Service of another namespace is <name>.<namespace>.svc",
     ),
     _Known(r"connect: (no route to host|network is unreachable)", "the cluster has no route to it"),

@@ -93,6 +93,8 @@ def line_of(exporter: str, error: str, how: str = "Exporting failed. Will retry 
         ),
         ("rpc error: code = Unavailable desc = write tcp 1->2: write: broken pipe", "clientCertificate"),
         ("rpc error: code = Unavailable desc = name resolver error: produced zero addresses", "the name is unknown"),
+        # Of Collector 0.160, whose gRPC picks among the addresses of a name.
+        ("rpc error: code = Unavailable desc = no children to pick from", "the name is unknown"),
         (
             _UNAVAILABLE.format(
                 "transport: authentication handshake failed: remote error: tls: protocol version not supported"
@@ -147,8 +149,9 @@ def test_what_a_receiver_answers_is_never_shown_because_it_may_repeat_a_secret(c
 
 @pytest.mark.parametrize("error", ["error reading server preface: EOF", "dial tcp 1: connect: connection refused"])
 def test_of_the_stack_s_own_tempo_no_key_is_named_because_it_has_none(error: str) -> None:
-    told = told_by(line_of("otlp/tempo", _UNAVAILABLE.format(error)))
-    assert told == ("otlp/tempo", f"“{error.rpartition('1: ')[2]}”")
+    for exporter in ("otlp/tempo", "otlp_grpc/tempo"):
+        told = told_by(line_of(exporter, _UNAVAILABLE.format(error)))
+        assert told == (exporter, f"“{error.rpartition('1: ')[2]}”")
 
 
 def test_of_what_spans_were_dropped_for_is_told_as_well() -> None:
