@@ -86,6 +86,17 @@ def test_a_version_that_the_program_does_not_know_is_told(
 
 
 @pytest.mark.parametrize(
+    ("image", "nearest"),
+    [("2.6.1", "2.7"), ("2.11.0", "2.10"), ("3.4.0", "3.0"), ("4.0.0", "3.0")],
+)
+def test_an_unknown_version_gets_the_configuration_of_the_nearest_known_one_before_it(
+    monkeypatch: pytest.MonkeyPatch, image: str, nearest: str
+) -> None:
+    (warning,) = warnings_of(monkeypatch, tempo={"image": f"grafana/tempo:{image}"})
+    assert f"which are 2.7 to 3.0: it gets the configuration of {nearest}, and may refuse it" in warning
+
+
+@pytest.mark.parametrize(
     "values",
     [
         {},
