@@ -30,7 +30,7 @@ class PlusRelease:
 
 # From F5's "NGINX Plus Releases" and the records of the CVEs. The folder of a release, such as R37.0, gets its fixes
 # (37.0.8.1 has those of HTTP/2), so a new build has them: `plus.rebuild`.
-_IN_HTTP_2 = tuple(flaw for flaw in FLAWS if flaw.cve in {"CVE-2026-123007", "CVE-2026-123633"})
+_IN_HTTP_2 = tuple(flaw for flaw in FLAWS if flaw.cve == "CVE-2026-123007")
 
 TABLE: Mapping[int, PlusRelease] = {
     33: PlusRelease(

@@ -12,7 +12,7 @@ from settings.versions.support import Version
 from settings.versions.tags import release_of
 
 TUTORIAL, CURRENT = SETS["tutorial"], SETS["current"]
-IN_HTTP_2 = {"CVE-2026-123007", "CVE-2026-123633"}
+IN_HTTP_2 = {"CVE-2026-123007"}
 DIGEST = f"@sha256:{'0' * 64}"
 
 
