@@ -1,7 +1,7 @@
 """Holds what NGINX Plus is, by release."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from settings.versions.nginx import BARE_MODULE, FLAWS, WHOLE_MODULE, Module
@@ -62,4 +62,7 @@ _LATER = PlusRelease(None, WHOLE_MODULE, report_proxy=True, support=Support(None
 
 def plus_release(release: str) -> PlusRelease:
     """Returns a release by its name, such as `R34` or `R37.0`. A later one than the table has every feature."""
-    return TABLE.get(int(release.removeprefix("R").split(".")[0]), _LATER)
+    number, _, minor = release.removeprefix("R").partition(".")
+    found = TABLE.get(int(number), _LATER)
+    # R37.1 and so on are continuous releases, each of which ends with the next one, on a day that is not announced.
+    return replace(found, support=Support(None, _PAGE)) if minor not in {"", "0"} else found
