@@ -25,10 +25,12 @@ def image_warnings(settings: Settings) -> Iterator[str]:
     for image in _images(settings):
         version, first, last = version_of(image.image, image.names), min(image.known), max(image.known)
         if version is not None and version[:2] not in image.known:
+            nearest = max((line for line in image.known if line <= version), default=first)
             yield (
                 f"{path(image.place)} is {_age(version > first)} than the versions of {image.program} that this "
-                f"program knows, which are {dotted(first)} to {dotted(last)}: it may refuse its configuration, or "
-                "count under other names. Check after `pulumi up`: python -m tools probe"
+                f"program knows, which are {dotted(first)} to {dotted(last)}: it gets the configuration of "
+                f"{dotted(nearest)}, and may refuse it, or count under other names. Check after `pulumi up`: "
+                "python -m tools probe"
             )
     version = version_of(settings.tempo.pulled_image, tempo.NAMES)
     if settings.tempo.enabled and settings.tempo.release.is_one_way and version and version[:2] in tempo.TABLE:
@@ -41,8 +43,8 @@ def image_warnings(settings: Settings) -> Iterator[str]:
         key = "plus.image" if settings.plus.image else "plus.release"
         yield (
             f"{key} is {_age(release > plus.LAST)} than the releases of NGINX Plus that this program knows, which are "
-            f"R{plus.FIRST} to R{plus.LAST}: it may refuse its configuration. Check after `pulumi up`: "
-            "python -m tools probe"
+            f"R{plus.FIRST} to R{plus.LAST}: it gets the configuration of the nearest, and may refuse it. Check after "
+            "`pulumi up`: python -m tools probe"
         )
 
 

@@ -34,7 +34,7 @@ from settings.types import (
 )
 from settings.upstreams import Resolver, TrustedProxies, Upstream, UpstreamKeepalive
 from settings.versioned import Versioned
-from settings.versions import SETS, NginxRelease, nginx_release
+from settings.versions import SETS
 from settings.versions.sets import DEFAULT
 
 _INTERVAL = "500ms"
@@ -253,11 +253,6 @@ class NginxSettings(Versioned):
     def pulled_image(self) -> str:
         """The image of open-source NGINX: `image`, or the set's."""
         return self.image or self.version_set.nginx_image
-
-    @property
-    def version(self) -> NginxRelease:
-        """What the image's version of open-source NGINX is."""
-        return nginx_release(self.pulled_image, self.version_set.nginx)
 
     def resolves_in_pod(self, upstream: Upstream) -> bool:
         """Tells whether each pod writes its own nameservers into an upstream, by an init container."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from settings.errors import Place, path, remove_command, set_command
 from settings.stack import Settings
 from settings.types import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
-from settings.versions import SETS, collector, nginx, tempo
+from settings.versions import SETS, collector, nginx, nginx_release, tempo
 from settings.versions.plus import FIRST, plus_release
 from settings.versions.sets import DEFAULT
 from settings.versions.support import Flaw, Support, Version, dotted
@@ -62,7 +62,7 @@ def _nginx(settings: Settings) -> Iterator[_Running]:
     for place, image in images.items():
         version = _known(image, nginx.NAMES, nginx.TABLE)
         if version:
-            release = nginx.NginxRelease(version)
+            release = nginx_release(image, settings.nginx.version_set.nginx)
             fixes = [fix for flaw in release.flaws for fix in flaw.fixed if fix[:2] == version[:2]]
             # A line that is newer than the current version's has the fixes in a later version of its own.
             target = max(fixes) if fixes and version > _CURRENT.nginx else _CURRENT.nginx

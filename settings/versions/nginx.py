@@ -104,13 +104,6 @@ FLAWS = (
         ((1, 31, 9), (1, 30, 7)),
         "cve.org/CVERecord?id=CVE-2026-123007",
     ),
-    Flaw(
-        "CVE-2026-123633",
-        "HTTP/2 from clients: use after free",
-        (1, 19, 7),
-        ((1, 31, 9), (1, 30, 7)),
-        "cve.org/CVERecord?id=CVE-2026-123633",
-    ),
 )
 """Flaws by which a request may execute code, by nginx.org's advisories and the texts of the CVEs."""
 

@@ -1,7 +1,7 @@
 """Holds what NGINX Plus is, by release."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from settings.versions.nginx import BARE_MODULE, FLAWS, WHOLE_MODULE, Module
@@ -30,7 +30,7 @@ class PlusRelease:
 
 # From F5's "NGINX Plus Releases" and the records of the CVEs. The folder of a release, such as R37.0, gets its fixes
 # (37.0.8.1 has those of HTTP/2), so a new build has them: `plus.rebuild`.
-_IN_HTTP_2 = tuple(flaw for flaw in FLAWS if flaw.cve in {"CVE-2026-123007", "CVE-2026-123633"})
+_IN_HTTP_2 = tuple(flaw for flaw in FLAWS if flaw.cve == "CVE-2026-123007")
 
 TABLE: Mapping[int, PlusRelease] = {
     33: PlusRelease(
@@ -62,4 +62,7 @@ _LATER = PlusRelease(None, WHOLE_MODULE, report_proxy=True, support=Support(None
 
 def plus_release(release: str) -> PlusRelease:
     """Returns a release by its name, such as `R34` or `R37.0`. A later one than the table has every feature."""
-    return TABLE.get(int(release.removeprefix("R").split(".")[0]), _LATER)
+    number, _, minor = release.removeprefix("R").partition(".")
+    found = TABLE.get(int(number), _LATER)
+    # R37.1 and so on are continuous releases, each of which ends with the next one, on a day that is not announced.
+    return replace(found, support=Support(None, _PAGE)) if minor not in {"", "0"} else found

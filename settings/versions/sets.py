@@ -47,6 +47,7 @@ DEFAULT: VersionSet = "current"
 
 SETS: Mapping[VersionSet, Set] = {
     "current": Set(
+        # nginx.org has nginx-module-otel 1.30.7+0.1.2. The versions before it have CVE-2026-123007.
         nginx=(1, 30, 7),
         plus="R37.0",
         collector=CURRENT_COLLECTOR,

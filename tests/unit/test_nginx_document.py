@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from components.documents.nginx import nginx_conf, upstreams_conf
+from components.documents.tempo_gateway import gateway_conf
 from settings import NginxSettings
+from settings.nginx_directives import directives
 from settings.nginx_syntax import quoted, snippet
+from settings.nginx_tree import Directive, parse
 from settings.plus import PlusSettings
 
 
@@ -210,3 +213,34 @@ def test_directives_that_are_whole_are_taken(text: str) -> None:
 def test_directives_that_reach_beyond_their_block_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must "):
         snippet(text)
+
+
+@pytest.mark.parametrize("image", ["nginx:1.27.4-otel", "nginx:1.29.7-otel", "nginx:1.30.7-otel"])
+@pytest.mark.parametrize("own", ["", "proxy_http_version 1.0;"])
+def test_connections_to_upstreams_do_not_depend_on_nginx_s_defaults(image: str, own: str) -> None:
+    route = {"path": "/", "upstream": {"service": "web", "port": 80}, "extraConfig": own}
+    text = conf(image=image, routes=[route]) + upstreams(image=image, routes=[route])
+    (routed,) = (item for item in all_of(text) if item.name == "location" and item.arguments == ("/",))
+    assert [item.arguments for item in routed.inside if item.name == "proxy_http_version"] == [(own[-4:-1] or "1.1",)]
+    connection = [item.arguments for item in routed.inside if item.arguments[:1] == ("Connection",)]
+    assert connection == [("Connection", "$passed_connection")]
+    (upstream,) = (item for item in all_of(text) if item.name == "upstream")
+    assert [item.arguments for item in upstream.inside if item.name == "keepalive"] == [("32",)]
+    assert [item.arguments for item in upstream.inside if item.name == "keepalive_timeout"] == [("1s",)]
+
+
+@pytest.mark.parametrize("image", ["nginx:1.27.4-otel", "nginx:1.30.7-otel"])
+def test_no_directive_that_nginx_takes_once_is_there_twice(image: str) -> None:
+    routes = [{"path": "/", "upstream": {"service": "web", "port": 80}}, {"path": "/a", "upstream": "192.0.2.1:80"}]
+    document = (
+        conf(image=image, routes=routes) + upstreams(image=image, routes=routes) + gateway_conf(has_password=True)
+    )
+    for block in all_of(document):
+        names = [
+            item.name for item in block.inside if item.name in directives() and not directives()[item.name].repeated
+        ]
+        assert sorted(set(names)) == sorted(names), block.name
+
+
+def all_of(text: str) -> list[Directive]:
+    return [item for directive in parse(text) for item in (directive, *directive.all_inside())]

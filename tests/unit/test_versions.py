@@ -12,7 +12,7 @@ from settings.versions.support import Version
 from settings.versions.tags import release_of
 
 TUTORIAL, CURRENT = SETS["tutorial"], SETS["current"]
-IN_HTTP_2 = {"CVE-2026-123007", "CVE-2026-123633"}
+IN_HTTP_2 = {"CVE-2026-123007"}
 DIGEST = f"@sha256:{'0' * 64}"
 
 
@@ -128,3 +128,5 @@ def test_the_current_release_of_plus_gets_security_updates_and_the_tutorial_s_do
     assert not plus_release(CURRENT.plus).support.has_ended(today)
     assert plus_release(TUTORIAL.plus).support.has_ended(today)
     assert plus_release(TUTORIAL.plus).flaws
+    assert plus_release("R37.0").support.until
+    assert plus_release("R37.1").support.until is None, "a continuous release ends with the next one"

@@ -41,6 +41,7 @@ from lab.paths import REPOSITORY
 from lab.stack import STACK_FILES
 from settings import Settings
 from settings.limits import exports
+from settings.nginx_directives import directives
 from settings.snippets.reader import reader_of
 
 _STACKS = {name: yaml.safe_load((REPOSITORY / file).read_text())["config"] for name, file in STACK_FILES.items()}
@@ -56,6 +57,9 @@ CANNOT_BE_KNOWN = ("host not found", "SSL_", "cannot load", "could not build")
 
 OF_THE_IMAGE = ("unknown directive", 'unknown "', "open()")
 """NGINX's errors about directives and variables of modules, and about files."""
+
+LATER = tuple(f'unknown directive "{name}"' for name, known in directives().items() if known.origin == "later")
+"""The lab's NGINX 1.28 refuses the directives that the default image's NGINX has."""
 
 OF_PLUS = ('invalid parameter "slow_start=', 'invalid parameter "route=', 'invalid parameter "service=', '"drain"')
 """The stand-in for NGINX Plus is the open-source NGINX, which refuses the parameters that Plus adds to `server`."""
@@ -165,6 +169,7 @@ def _nginx_error(document: Document, folder: Path) -> str:
     unknowable = (
         *CANNOT_BE_KNOWN,
         *(() if document.is_known else OF_THE_IMAGE),
+        *LATER,
         *(OF_PLUS if document.is_plus else ()),
     )
     return "" if code == 0 or any(reason in error for reason in unknowable) else error
