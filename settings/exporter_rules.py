@@ -134,6 +134,22 @@ def _tls(settings: Settings) -> Iterator[RuleViolation]:
             yield violation((*place, "tls", name), "is for a connection with TLS, which is off")
 
 
+def _tls_by_default(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects TLS that nobody chose, to where receivers usually have none: no span would arrive.
+
+    It is what people report most of exporters: "first record does not look like a TLS handshake"
+    (open-telemetry/opentelemetry-helm-charts#87).
+    """
+    for place, exporter in exporters(settings):
+        if exporter.is_probably_plain:
+            tls = (*place, "tls", "enabled")
+            message = (
+                "is in a cluster or a private network, where receivers usually speak plain text, and exporters use TLS "
+                f"by default: say which. If it has TLS: {set_command(tls, value=True)}"
+            )
+            yield violation((*place, "endpoint"), message, fix=set_command(tls, value=False), depends_on=[tls])
+
+
 def _client_certificate(place: Place, tls: ExporterTls) -> Iterator[RuleViolation]:
     """Rejects a certificate without its key, a key without its certificate, and a pair that does not match."""
     certificate, key = (*place, "clientCertificate"), (*place, "clientKey")
@@ -167,20 +183,9 @@ def _proxy(settings: Settings) -> Iterator[RuleViolation]:
 def exporter_warnings(settings: Settings) -> Iterator[str]:
     """Yields warnings of exporters that are accepted and probably not meant."""
     for place, exporter in exporters(settings):
-        if exporter.is_probably_plain:
-            yield _tls_by_default(place, exporter)
         yield from _short_name(settings, place, exporter)
         if exporter.tls.client_certificate:
             yield from _ends_soon(place, certificate_end(exporter.tls.client_certificate))
-
-
-def _tls_by_default(place: Place, exporter: OtlpExporter) -> str:
-    tls = (*place, "tls", "enabled")
-    return (
-        f"{path(place)} sends to {exporter.address[0]} with TLS, because {path(tls)} is true by default. Receivers in "
-        f"a cluster or a private network usually speak plain text: then nothing arrives. For plain text: "
-        f"{set_command(tls, value=False)}. If the receiver has TLS: {set_command(tls, value=True)}"
-    )
 
 
 def _short_name(settings: Settings, place: Place, exporter: OtlpExporter) -> Iterator[str]:
@@ -210,6 +215,7 @@ EXPORTER_RULES = (
     _need_the_collector,
     _own_services,
     _schemes,
+    _tls_by_default,
     _tls,
     _proxy,
 )

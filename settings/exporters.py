@@ -21,11 +21,11 @@ from settings.types import (
     Proxy,
     Text,
     amount,
-    is_of_namespace,
     is_private,
     is_service,
     split_endpoint,
 )
+from settings.upstreams import service_of
 
 
 def _message(size: str) -> str:
@@ -112,7 +112,7 @@ class OtlpExporter(Model):
     def is_probably_plain(self) -> bool:
         """Whether TLS is on by default alone, and the receiver is in a cluster or a private network."""
         host, port = self.address
-        is_near = is_private(host) or is_service(host) or (is_of_namespace(host) and port != 443)
+        is_near = is_private(host) or is_service(host) or (service_of(host, "") is not None and port != 443)
         is_secured = not self.tls.enabled or bool(self.tls.model_fields_set) or self.scheme == "https://"
         return is_near and not is_secured
 

@@ -16,8 +16,16 @@ HOST_NAME_LENGTH = 253
 _NAME_PART = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST_NAME = rf"{_NAME_PART}(\.{_NAME_PART})*\.?"
 
-_PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
-"""Addresses of private networks: RFC 1918, and RFC 4193 for IPv6."""
+_PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+        *("100.64.0.0/10", "198.18.0.0/15", "127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10"),
+    )
+)
+"""Addresses that no public host has: RFC 1918 and RFC 4193, then those of RFC 6890 for providers' own networks (clusters
+give 100.64.0.0/10 to pods too), for tests, for a host itself and for its link.
+"""
 
 
 def is_address(text: str) -> bool:

@@ -113,50 +113,6 @@ def exporting(endpoint: str, **exporter: Any) -> dict[str, Any]:
     return {"exporters": {"mine": {"endpoint": endpoint} | exporter}}
 
 
-@pytest.mark.parametrize(
-    "endpoint",
-    [
-        "10.96.0.12:4317",
-        "172.31.255.1:4317",
-        "192.168.1.20:4317",
-        "[fd00::1]:4317",
-        "otel.office.local:4317",
-        "collector-0.collector.shop.svc:4317",
-        "tempo-distributor.tempo.svc.cluster.local:4317",
-        "tempo-distributor.tempo.svc:4317",
-        "tempo-distributor.monitoring:4317",
-        "Tempo.Monitoring.SVC:4317",
-        "tempo.monitoring.svc.cluster.local.:4317",
-        "tempo:4317",
-    ],
-)
-def test_tls_by_default_to_a_cluster_or_a_private_network_is_told_with_its_key_and_both_commands(
-    monkeypatch: pytest.MonkeyPatch, endpoint: str
-) -> None:
-    (warning,) = warnings_of(monkeypatch, collector=exporting(endpoint))
-    assert "with TLS, because collector.exporters.mine.tls.enabled is true by default" in warning
-    for enabled in ("false", "true"):
-        assert f"pulumi config set --path collector.exporters.mine.tls.enabled {enabled}" in warning
-        assert warnings_of(monkeypatch, collector=exporting(endpoint, tls={"enabled": enabled == "true"})) == []
-
-
-@pytest.mark.parametrize(
-    "endpoint",
-    [
-        "otlp.vendor.example:4317",
-        "vendor.com:4317",
-        "vendor.io:443",
-        "https://tempo.monitoring.svc:4317",
-        "https://10.96.0.12:4317",
-        "192.0.2.1:4317",
-        "172.32.0.1:4317",
-        "[2001:db8::1]:4317",
-    ],
-)
-def test_tls_by_default_to_others_is_what_is_meant(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
-    assert warnings_of(monkeypatch, collector=exporting(endpoint)) == []
-
-
 ELSEWHERE = {"exporter": {"endpoint": "otlp.vendor.example:4317"}}
 
 
