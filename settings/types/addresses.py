@@ -23,7 +23,7 @@ _PRIVATE = tuple(
         *("100.64.0.0/10", "198.18.0.0/15", "127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10"),
     )
 )
-"""Addresses that no public host has: RFC 1918 and RFC 4193, then those of RFC 6890 for providers' own networks (clusters
+"""Addresses that no public host has: RFC 1918 and RFC 4193, then those of RFC 6890 for providers' own networks (clouds
 give 100.64.0.0/10 to pods too), for tests, for a host itself and for its link.
 """
 
