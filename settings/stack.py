@@ -132,7 +132,7 @@ class Settings(Model):
         description="Password of Tempo's API, for the user `tempo`. Unset: every client that reaches it may read.",
     )
     nginx_license_jwt: License | None = Field(
-        default=None, description="License of NGINX Plus: the text of license.jwt, without white space around it."
+        default=None, description="License of NGINX Plus: the text of license.jwt."
     )
     nginx_repo_crt: RepositoryCertificate | None = Field(
         default=None, description="Certificate for NGINX Plus' packages: the text of nginx-repo.crt."
