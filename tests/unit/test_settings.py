@@ -12,6 +12,7 @@ from lab.paths import REPOSITORY
 from settings import reference
 from settings.errors import repeated
 from tests import golden
+from tests.unit.test_bad_input import refusal
 from tools.__main__ import VERBS
 from tools.reference import PARSERS, written
 
@@ -244,3 +245,16 @@ def test_the_registry_of_the_login_is_known_or_asked_for(values: dict[str, Any],
 
 def test_each_repetition_is_named_with_the_first_of_its_kind() -> None:
     assert list(repeated(["a", "b", "a", "c", "a", "b"])) == [(2, 0), (4, 0), (5, 1)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"labels": {"istio-injection": "disabled", "sidecar.istio.io/inject": "false"}},
+        {"labels": {"istio-injection": "enabled"}, "networkPolicies": False},
+        {"annotations": {"linkerd.io/inject": "enabled"}, "networkPolicies": False, "createNamespace": False},
+    ],
+    ids=str,
+)
+def test_pods_may_stay_out_of_a_mesh_or_join_it_without_network_policies(values: dict[str, Any]) -> None:
+    assert refusal(values, []) == ""
