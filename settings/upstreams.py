@@ -17,6 +17,7 @@ from settings.types import (
     NearMissError,
     Port,
     TypeName,
+    bracketed,
     is_address,
     is_host,
     matching,
@@ -90,6 +91,11 @@ class Upstream(Model):
         if not isinstance(value, str):
             return value
         split = _address_of_url(value) if re.match(r"https?://", value) else split_address(value)
+        if split is None and is_host(value):
+            message = f"{_UPSTREAM}: the port is missing. That of http://host is 80, and of https://host 443"
+            raise NearMissError(message, f"http://{bracketed(value)}")
+        if split is None and re.match(r"grpcs?://", value):
+            raise ValueError(f"{_UPSTREAM}: gRPC has no key; write `grpc_pass` in the route's `extraConfig`")
         if split is None:
             raise ValueError(_UPSTREAM)
         scheme = re.match(r"https?://", value)

@@ -119,9 +119,22 @@ def _host_and_port(text: str) -> str:
 HostAndPort = Annotated[str, AfterValidator(_host_and_port), TypeName("host:port")]
 
 
+OTLP_PORT = 4317
+"""The port of OTLP over gRPC, by its specification."""
+
+
+def _without_port(text: str, expected: str) -> ValueError:
+    """Returns the error of an endpoint, which offers OTLP's own port if nothing but a port is missing."""
+    host = re.sub(r"^https?://", "", text)
+    if not is_host(host):
+        return ValueError(expected)
+    scheme = text.removesuffix(host)
+    return NearMissError(f"{expected}: the port is missing", f"{scheme}{bracketed(host)}:{OTLP_PORT}")
+
+
 def _endpoint(text: str) -> str:
     if split_address(re.sub(r"^https?://", "", text)) is None:
-        raise ValueError("must be host:port, http://host:port or https://host:port")
+        raise _without_port(text, "must be host:port, http://host:port or https://host:port")
     return text
 
 
@@ -133,7 +146,7 @@ def _otlp_endpoint(text: str) -> str:
     if split_address(text) is None and (
         matched is None or (split_address(matched[1]) is None and not is_host(matched[1]))
     ):
-        raise ValueError("must be host:port, or http://host[:port][/path] or https://host[:port][/path]")
+        raise _without_port(text, "must be host:port, or http://host[:port][/path] or https://host[:port][/path]")
     if re.search(r"/v1/traces/?$", text):
         message = "must be without /v1/traces, which the Collector adds"
         if "@" in text:
