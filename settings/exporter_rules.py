@@ -10,7 +10,7 @@ from settings.exporters import ExporterTls, OtlpExporter
 from settings.headers import SET_BY_GRPC
 from settings.license import SOON, belong_together, certificate_end
 from settings.stack import Settings
-from settings.types import is_of_namespace, split_address
+from settings.types import OTLP_HTTP_PORT, OTLP_PORT, is_of_namespace, split_address, split_endpoint
 from settings.upstreams import service_of
 
 _EXPORTERS: Place = ("collector", "exporters")
@@ -182,10 +182,22 @@ def _proxy(settings: Settings) -> Iterator[RuleViolation]:
 
 def exporter_warnings(settings: Settings) -> Iterator[str]:
     """Yields warnings of exporters that are accepted and probably not meant."""
+    yield from _other_protocol(settings)
     for place, exporter in exporters(settings):
         yield from _short_name(settings, place, exporter)
         if exporter.tls.client_certificate:
             yield from _ends_soon(place, certificate_end(exporter.tls.client_certificate))
+
+
+def _other_protocol(settings: Settings) -> Iterator[str]:
+    """Yields warnings of ports that OTLP's specification gives to the other protocol."""
+    sent = [((*place, "endpoint"), exporter.protocol, exporter.address[1]) for place, exporter in exporters(settings)]
+    if endpoint := settings.nginx.exporter.endpoint:
+        sent.append((("nginx", "exporter", "endpoint"), "grpc", split_endpoint(endpoint)[1]))
+    for place, protocol, port in sent:
+        if port == {"grpc": OTLP_HTTP_PORT, "http": OTLP_PORT}[protocol]:
+            ours, theirs = ("gRPC", "HTTP") if protocol == "grpc" else ("HTTP", "gRPC")
+            yield f"{path(place)} gets OTLP over {ours} at the port {port}, which is OTLP's own for {theirs}"
 
 
 def _short_name(settings: Settings, place: Place, exporter: OtlpExporter) -> Iterator[str]:

@@ -17,6 +17,7 @@ from settings.exporter_rules import exporter_warnings
 from settings.ignored_keys import ignored_key_warnings
 from settings.image_warnings import image_warnings
 from settings.limits import sized
+from settings.mirror_warnings import mirror_warnings
 from settings.plus_rules import plus_warnings
 from settings.rules import violations_of
 from settings.schema import aliased, bare_type, is_model, item_type
@@ -57,6 +58,7 @@ def load() -> Settings:
         *plus_warnings(settings),
         *exporter_warnings(settings),
         *image_warnings(settings),
+        *mirror_warnings(settings),
         *ignored_key_warnings(settings),
         *snippet_warnings(settings),
         *egress_warnings(settings),

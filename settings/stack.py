@@ -174,8 +174,8 @@ class Settings(Model):
         if self.tempo.enabled:
             yield "tempo", self.tempo.service, self.tempo.node_port
 
-    def images(self) -> dict[str, str]:
-        """Returns the image of each component of the stack as nodes pull it, by the component's key.
+    def named_images(self) -> dict[str, str]:
+        """Returns the image of each component of the stack as it is configured, by the component's key.
 
         NGINX Plus is left out if `pulumi up` builds its image.
         """
@@ -187,7 +187,11 @@ class Settings(Model):
         if self.tempo.enabled:
             named["tempo"] = self.tempo.image
             named["gateway"] = self.tempo.gateway.image or self.nginx.image
-        return {component: self.mirrored(image) for component, image in named.items()}
+        return named
+
+    def images(self) -> dict[str, str]:
+        """Returns the images as nodes pull them: from the mirror, if there is one."""
+        return {component: self.mirrored(image) for component, image in self.named_images().items()}
 
     def mirrored(self, image: str) -> str:
         """Returns an image as nodes pull it: from the mirror, if there is one.

@@ -108,9 +108,45 @@ def test_of_versions_that_are_known_and_of_those_that_cannot_be_known_nothing_is
     assert warnings_of(monkeypatch, **values) == []
 
 
+CONTRIB = "open-telemetry/opentelemetry-collector-releases/opentelemetry-collector-contrib:0.126.0"
+
+
+def test_an_image_that_a_cache_of_docker_hub_does_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    mirrored: dict[str, Any] = {"imageRegistry": "harbor.example/hub", "tempo": {"image": "grafana/tempo:2.8.4"}}
+    collector = {"image": f"ghcr.io/{CONTRIB}", "distribution": "contrib"}
+    (warning,) = warnings_of(monkeypatch, **mirrored, collector=collector)
+    assert warning.startswith(f"collector.image is of ghcr.io, and nodes pull it as harbor.example/hub/{CONTRIB}, ")
+    command = warning.split("has it: ")[1]
+    assert command == f"pulumi config set --path collector.image 'harbor.example/<folder>/{CONTRIB}'"
+    # It names the mirror's registry itself.
+    collector["image"] = f"harbor.example/ghcr/{CONTRIB}"
+    assert warnings_of(monkeypatch, **mirrored, collector=collector) == []
+
+
+def test_one_registry_has_one_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = {
+        "nginx": {"image": "registry.example/nginx:1.28.0-otel"},
+        "collector": {"image": "registry.example/otel/opentelemetry-collector:0.126.0"},
+        "tempo": {"image": "registry.example/grafana/tempo:2.8.4"},
+    }
+    assert warnings_of(monkeypatch, imageRegistry="harbor.example/all", **images) == []
+
+
 def exporting(endpoint: str, **exporter: Any) -> dict[str, Any]:
     """A configuration with one exporter."""
     return {"exporters": {"mine": {"endpoint": endpoint} | exporter}}
+
+
+def test_the_port_of_the_other_protocol_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    (warning,) = warnings_of(monkeypatch, collector=exporting("otlp.vendor.example:4318"))
+    assert warning == (
+        "collector.exporters.mine.endpoint gets OTLP over gRPC at the port 4318, which is OTLP's own for HTTP"
+    )
+    (warning,) = warnings_of(monkeypatch, collector=exporting("https://otlp.vendor.example:4317", protocol="http"))
+    assert warning.endswith("gets OTLP over HTTP at the port 4317, which is OTLP's own for gRPC")
+    past = {"collector": {"enabled": False}, "tempo": {"enabled": False}}
+    (warning,) = warnings_of(monkeypatch, nginx={"exporter": {"endpoint": "collector.example:4318"}}, **past)
+    assert warning.startswith("nginx.exporter.endpoint gets OTLP over gRPC at the port 4318")
 
 
 ELSEWHERE = {"exporter": {"endpoint": "otlp.vendor.example:4317"}}
