@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from settings.errors import path
 from settings.nginx_directives import ANSWERS, directives, listen_address
 from settings.nginx_tree import Directive
+from settings.routes import Route
 from settings.snippets.model import Snippet, Snippets, flat, snippets_of
 from settings.snippets.ours import HTTP_PORT
 from settings.stack import Settings
@@ -20,6 +21,7 @@ def snippet_warnings(settings: Settings) -> Iterator[str]:
     yield from _untraced(written.snippets)
     yield from _unresolved(written)
     yield from _unanswered(written.snippets)
+    yield from _led_elsewhere(written)
     for snippet in written.snippets:
         for directive in flat(snippet.directives):
             if directive.name == "listen" and _is_out_of_reach(directive):
@@ -81,6 +83,41 @@ def _unanswered(snippets: list[Snippet]) -> Iterator[str]:
                     f"{_at(snippet, each)} has no answer of its own, such as `proxy_pass`, and inherits none from its "
                     "route: NGINX answers 404"
                 )
+
+
+def _led_elsewhere(written: Snippets) -> Iterator[str]:
+    """Warns of paths that lead from a traced route to one that is not, or back: the first route decides.
+
+    The module looks at no request that NGINX redirected internally (`onRequestStart`).
+    """
+    routes = written.settings.nginx.routes
+    for snippet in written.snippets:
+        for each in flat(snippet.directives) if snippet.route else ():
+            uri = _led_to(each)
+            target = _route_of(uri, routes) if uri else None
+            if target and snippet.route and target.traced != snippet.route.traced:
+                makes = "make spans" if snippet.route.traced else "make no span"
+                yield (
+                    f"{_at(snippet, each)} leads to {uri}, whose route has another `traced`: these requests {makes}, "
+                    "as the module decides by their first route"
+                )
+
+
+def _led_to(each: Directive) -> str | None:
+    """Returns the path to which a directive redirects internally; None if only a request tells it."""
+    last = ""
+    if each.name == "try_files":
+        last = each.arguments[-1]
+    elif each.name == "rewrite" and each.arguments[2:] in {(), ("last",)}:
+        last = each.arguments[1]
+    return last.split("?")[0] if last.startswith("/") and "$" not in last else None
+
+
+def _route_of(uri: str, routes: list[Route]) -> Route | None:
+    """Returns the route that NGINX chooses for a path, if a snippet has no location for it."""
+    exact = (route for route in routes if route.match == "exact" and route.path == uri)
+    around = [route for route in routes if route.match == "prefix" and uri.startswith(route.path)]
+    return next(exact, max(around, key=lambda route: len(route.path), default=None))
 
 
 def _is_out_of_reach(listen: Directive) -> bool:

@@ -220,6 +220,34 @@ def test_a_location_in_a_route_that_answers_nothing_is_warned_of() -> None:
     assert warned(routes=[PROXIED | {"extraConfig": "location /a { location /a/b { return 204; } }"}]) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "leads_to"),
+    [
+        ("try_files $uri /quiet;", "/quiet"),
+        ("try_files $uri /quiet?a=b;", "/quiet"),
+        ("rewrite ^/app/old /hidden/new last;", "/hidden/new"),
+        ("rewrite ^/app/old /hidden/new;", "/hidden/new"),
+        ("rewrite ^/app/old /hidden/new break;", None),
+        ("rewrite ^/app/(.*) /hidden/$1 last;", None),
+        ("try_files $uri /quiet/more;", None),
+        ("try_files $uri =404;", None),
+    ],
+)
+def test_a_path_that_leads_to_a_route_with_another_traced_is_warned_of(text: str, leads_to: str | None) -> None:
+    routes: list[dict[str, Any]] = [
+        {"path": "/", "root": "/srv"},
+        {"path": "/app/", "root": "/srv", "extraConfig": text},
+        {"path": "/quiet", "match": "exact", "return": {"status": 200}, "traced": False},
+        {"path": "/hidden/", "return": {"status": 200}, "traced": False},
+    ]
+    said = warned(routes=routes)
+    told = f"leads to {leads_to}, whose route has another `traced`: these requests make spans"
+    assert [told in line for line in said] == ([True] if leads_to else [])
+    for route in routes:
+        route["traced"] = not route.get("traced", True)
+    assert ["these requests make no span" in line for line in warned(routes=routes)] == ([True] if leads_to else [])
+
+
 def test_directives_that_are_not_known_are_warned_of_where_the_image_is_not_known() -> None:
     nginx = {"image": "registry.example/nginx:1", "extraConfig": {"http": "gzip on;\nbrotli on;"}}
     assert list(snippet_warnings(Settings.model_validate({"nginx": nginx}))) == [
