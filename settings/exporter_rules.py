@@ -135,7 +135,7 @@ def _tls(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def _tls_by_default(settings: Settings) -> Iterator[RuleViolation]:
-    """Rejects TLS that nobody chose, to where receivers usually have none: no span would arrive.
+    """Rejects TLS that is on by default alone, to where receivers usually have none: no span would arrive.
 
     It is what people report most of exporters: "first record does not look like a TLS handshake"
     (open-telemetry/opentelemetry-helm-charts#87).
@@ -189,12 +189,23 @@ def exporter_warnings(settings: Settings) -> Iterator[str]:
             yield from _ends_soon(place, certificate_end(exporter.tls.client_certificate))
 
 
+_OTHERS_PORTS = {
+    3200: "Tempo's API",
+    9411: "Zipkin's own protocol",
+    14250: "Jaeger's own protocol",
+    14268: "Jaeger's own protocol",
+}
+"""Ports of receivers that speak no OTLP there, by their documentation."""
+
+
 def _other_protocol(settings: Settings) -> Iterator[str]:
     """Yields warnings of ports that OTLP's specification gives to the other protocol."""
     sent = [((*place, "endpoint"), exporter.protocol, exporter.address[1]) for place, exporter in exporters(settings)]
     if endpoint := settings.nginx.exporter.endpoint:
         sent.append((("nginx", "exporter", "endpoint"), "grpc", split_endpoint(endpoint)[1]))
     for place, protocol, port in sent:
+        if port in _OTHERS_PORTS:
+            yield f"{path(place)} gets OTLP at the port {port}, which is that of {_OTHERS_PORTS[port]}"
         if port == {"grpc": OTLP_HTTP_PORT, "http": OTLP_PORT}[protocol]:
             ours, theirs = ("gRPC", "HTTP") if protocol == "grpc" else ("HTTP", "gRPC")
             yield f"{path(place)} gets OTLP over {ours} at the port {port}, which is OTLP's own for {theirs}"

@@ -79,8 +79,21 @@ class ExporterTls(Model):
     )
 
 
+_LOGIN_HEADER = "a login is a header: `headers.authorization`, such as `Basic …` in base64 or `Bearer …`"
+_SAME_FOR_ALL = (
+    "the program sets the same for all exporters, with `collector.queue`: it repeats until a receiver takes it"
+)
+
+
 class OtlpExporter(Model):
     """A receiver that gets all spans. Each has its own queue, so one that is away does not delay the others."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("auth", "basicauth", "bearertoken", "token", "apikey", "username", "password"), _LOGIN_HEADER),
+        **dict.fromkeys(("sendingqueue", "queue", "retry", "retryonfailure", "timeout"), _SAME_FOR_ALL),
+        "compression": "the Collector compresses what it sends to others, with gzip",
+        "insecure": "`tls.enabled: false` turns TLS off",
+    }
 
     endpoint: OtlpEndpoint = Field(
         description="host:port for gRPC; for HTTP the URL without /v1/traces.", examples=["otlp.vendor.example:4317"]

@@ -62,7 +62,7 @@ def _authorities_need_tls(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def _plain_to_tls(settings: Settings) -> Iterator[RuleViolation]:
-    """Rejects plain text that nobody chose, to a port on which receivers speak TLS: no span would arrive."""
+    """Rejects plain text by default alone, to a port on which receivers speak TLS: no span would arrive."""
     endpoint = settings.nginx.exporter.endpoint
     if endpoint and "://" not in endpoint and split_endpoint(endpoint)[1] in HTTPS_PORTS:
         message = (

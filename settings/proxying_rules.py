@@ -128,7 +128,7 @@ def _upstream_tls(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def _plain_to_https(settings: Settings) -> Iterator[RuleViolation]:
-    """Refuses plain HTTP that nobody chose, to a port on which servers speak HTTPS: each request would get an error."""
+    """Refuses plain HTTP by default alone, to a port on which servers speak HTTPS: each request would get an error."""
     for place, upstream in _upstreams(settings):
         if not upstream.is_probably_https:
             continue

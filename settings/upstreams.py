@@ -88,6 +88,10 @@ class Upstream(Model):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            raise ValueError(
+                "must be one: for several take a Service, or an `upstream` block in `nginx.extraConfig.http`"
+            )
         if not isinstance(value, str):
             return value
         split = _address_of_url(value) if re.match(r"https?://", value) else split_address(value)

@@ -258,3 +258,25 @@ def test_each_repetition_is_named_with_the_first_of_its_kind() -> None:
 )
 def test_pods_may_stay_out_of_a_mesh_or_join_it_without_network_policies(values: dict[str, Any]) -> None:
     assert refusal(values, []) == ""
+
+
+_BALANCED = {"type": "LoadBalancer", "annotations": {"loadbalancer.openstack.org/proxy-protocol": "true"}}
+
+
+@pytest.mark.parametrize(
+    "nginx",
+    [
+        {"service": _BALANCED, "trustedProxies": {"addresses": ["10.0.0.0/8"], "protocol": "proxyProtocol"}},
+        {"service": _BALANCED, "extraConfig": {"server": "listen 8080 backlog=511 proxy_protocol;"}},
+        {"service": _BALANCED | {"annotations": {"loadbalancer.openstack.org/proxy-protocol": "false"}}},
+        {"service": _BALANCED | {"type": "ClusterIP"}},
+    ],
+    ids=str,
+)
+def test_a_load_balancer_may_use_the_proxy_protocol_if_nginx_takes_it(nginx: dict[str, Any]) -> None:
+    assert refusal({"nginx": nginx}, []) == ""
+
+
+@pytest.mark.parametrize("path", ["/Products(1)/", "/things:batch", "/a+b/", "/a,b;c=d/", "/~user/", "/a.b*c/"])
+def test_a_path_may_have_the_letters_that_urls_have(path: str) -> None:
+    assert refusal({"nginx": {"routes": [{"path": path, "return": {"status": 200}}]}}, []) == ""

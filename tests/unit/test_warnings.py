@@ -149,6 +149,12 @@ def test_the_port_of_the_other_protocol_is_told(monkeypatch: pytest.MonkeyPatch)
     assert warning.startswith("nginx.exporter.endpoint gets OTLP over gRPC at the port 4318")
 
 
+@pytest.mark.parametrize(("port", "whose"), [(3200, "Tempo's API"), (9411, "Zipkin's"), (14250, "Jaeger's")])
+def test_a_port_of_another_protocol_than_otlp_is_told(monkeypatch: pytest.MonkeyPatch, port: int, whose: str) -> None:
+    (warning,) = warnings_of(monkeypatch, collector=exporting(f"traces.vendor.example:{port}"))
+    assert f"gets OTLP at the port {port}, which is that of {whose}" in warning
+
+
 ELSEWHERE = {"exporter": {"endpoint": "otlp.vendor.example:4317"}}
 
 
