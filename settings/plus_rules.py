@@ -6,7 +6,7 @@ With the edition `oss` nothing is demanded: a stack may change its edition by `e
 import datetime
 from collections.abc import Iterator
 
-from settings.capabilities import FIRST_PLUS_WITH_ALL
+from settings.capabilities import FIRST_PLUS_WITH_ALL, has_module
 from settings.errors import RuleViolation, needs, repeated, set_command, violation
 from settings.license import GRACE, SOON, belong_together, certificate_end, license_end
 from settings.stack import Settings
@@ -50,6 +50,14 @@ def _image(settings: Settings) -> Iterator[RuleViolation]:
         message = f"is required with the edition plus: `pulumi up` pushes the image there. Or set `{_IMAGE}`"
     example = "registry.example/team/nginx-plus" if plus.image is None else None
     yield violation(_REPOSITORY, message, set_to=example, depends_on=["edition", _IMAGE])
+
+
+def _open_source(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects an official image of open-source NGINX, which does not start with the directives of NGINX Plus."""
+    image = settings.plus.image
+    if settings.edition == "plus" and image and has_module(image) is not None:
+        message = "is open-source NGINX, which knows no `mgmt`: name an image of NGINX Plus, or set `edition` to oss"
+        yield violation(_IMAGE, message, fix=set_command("edition", "oss"), depends_on=["edition"])
 
 
 def _cache(settings: Settings) -> Iterator[RuleViolation]:
@@ -116,6 +124,7 @@ def _ratios(settings: Settings) -> Iterator[RuleViolation]:
 
 PLUS_RULES = (
     _image,
+    _open_source,
     _cache,
     _secrets,
     _license,
