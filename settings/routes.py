@@ -27,7 +27,7 @@ def _path(path: str) -> str:
     if path.endswith("*"):
         shorter = path.rstrip("*")
         raise NearMissError(f"must not end in `*`: a path is the beginning of all below it: {shorter}", shorter)
-    if re.search(r"\.\*|\(/\||\[[^\]]+-[^\]]+\]|[\^|\\]|/:\w|\{\w+\}", path):
+    if re.search(r"\.\*|\(/\||\[[^\]]+-[^\]]+\]|[\^|\\]|/:\w|/\{\w+\}(/|$)", path):
         raise ValueError(
             "is no pattern, whose letters NGINX would compare as they are: write its beginning, or a `location` with a "
             "regular expression in `nginx.extraConfig.server`"

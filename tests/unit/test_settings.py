@@ -277,6 +277,6 @@ def test_a_load_balancer_may_use_the_proxy_protocol_if_nginx_takes_it(nginx: dic
     assert refusal({"nginx": nginx}, []) == ""
 
 
-@pytest.mark.parametrize("path", ["/Products(1)/", "/things:batch", "/a+b/", "/a,b;c=d/", "/~user/", "/a.b*c/"])
+@pytest.mark.parametrize("path", ["/Products(1)/", "/things:batch", "/a+b/", "/a,b;c=d/", "/~user/", "/a.b*c/", "/{a};b/"])
 def test_a_path_may_have_the_letters_that_urls_have(path: str) -> None:
     assert refusal({"nginx": {"routes": [{"path": path, "return": {"status": 200}}]}}, []) == ""
