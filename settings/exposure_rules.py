@@ -87,6 +87,21 @@ def _takes_proxy_protocol(settings: Settings) -> bool:
     return is_listened_for or (proxies is not None and proxies.protocol == "proxyProtocol")
 
 
+def _tls_ports(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects TLS of a load balancer at ports that NGINX's Service does not have, so that it would have none.
+
+    Such annotations are `service.beta.kubernetes.io/aws-load-balancer-ssl-ports` and `do-loadbalancer-tls-ports`.
+    """
+    service = settings.nginx.service
+    for name, value in service.annotations.items():
+        ports = {port.strip() for port in value.split(",")}
+        is_listed = re.search(r"-(ssl|tls|https)-ports$", name) is not None
+        if service.type == "LoadBalancer" and is_listed and not ports & {"80", "http", "*"}:
+            place: Place = ("nginx", "service", "annotations", name)
+            message = "must name the port 80, called `http`: NGINX's Service has no other, and would get no TLS"
+            yield violation(place, message, set_to="80")
+
+
 def _password_needs_tempo(settings: Settings) -> Iterator[RuleViolation]:
     if settings.tempo_password and not settings.tempo.enabled:
         message = "is for the stack's own Tempo, and `tempo.enabled` is false"
@@ -99,5 +114,6 @@ EXPOSURE_RULES = (
     _addresses_need_an_outside,
     _namespaces_alone_need_no_outside,
     _proxy_protocol,
+    _tls_ports,
     _password_needs_tempo,
 )

@@ -270,13 +270,16 @@ _BALANCED = {"type": "LoadBalancer", "annotations": {"loadbalancer.openstack.org
         {"service": _BALANCED, "extraConfig": {"server": "listen 8080 backlog=511 proxy_protocol;"}},
         {"service": _BALANCED | {"annotations": {"loadbalancer.openstack.org/proxy-protocol": "false"}}},
         {"service": _BALANCED | {"type": "ClusterIP"}},
+        {"service": _BALANCED | {"annotations": {"service.beta.kubernetes.io/aws-load-balancer-ssl-ports": "443, 80"}}},
     ],
     ids=str,
 )
-def test_a_load_balancer_may_use_the_proxy_protocol_if_nginx_takes_it(nginx: dict[str, Any]) -> None:
+def test_a_load_balancer_may_use_the_proxy_protocol_and_tls_if_nginx_s_service_fits(nginx: dict[str, Any]) -> None:
     assert refusal({"nginx": nginx}, []) == ""
 
 
-@pytest.mark.parametrize("path", ["/Products(1)/", "/things:batch", "/a+b/", "/a,b;c=d/", "/~user/", "/a.b*c/", "/{a};b/"])
+@pytest.mark.parametrize(
+    "path", ["/Products(1)/", "/things:batch", "/a+b/", "/a,b;c=d/", "/~user/", "/a.b*c/", "/{a};b/"]
+)
 def test_a_path_may_have_the_letters_that_urls_have(path: str) -> None:
     assert refusal({"nginx": {"routes": [{"path": path, "return": {"status": 200}}]}}, []) == ""
