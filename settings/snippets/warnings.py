@@ -10,6 +10,7 @@ from settings.routes import Route
 from settings.snippets.model import Snippet, Snippets, flat, snippets_of
 from settings.snippets.ours import HTTP_PORT
 from settings.stack import Settings
+from settings.upstreams import HTTPS_PORTS
 
 _ANSWER_TOO = {"root", "alias", "try_files", "rewrite", "include", "deny", "dav_methods", "autoindex"}
 """Directives that may answer a request, besides those that answer all."""
@@ -29,6 +30,8 @@ def snippet_warnings(settings: Settings) -> Iterator[str]:
                     f"{_at(snippet, directive)} has a port that neither NGINX's Service nor the network policies open: "
                     f"clients reach {HTTP_PORT} alone"
                 )
+            if directive.name in {"proxy_pass", "grpc_pass"} and (port := _plain_to_https(directive.arguments[0])):
+                yield f"{_at(snippet, directive)} speaks plain text to the port {port}, on which servers speak HTTPS"
             if not written.reader.is_known and directive.name not in directives():
                 yield (
                     f"{_at(snippet, directive)} is not known to this program; if the image's NGINX does not know it "
@@ -118,6 +121,12 @@ def _route_of(uri: str, routes: list[Route]) -> Route | None:
     exact = (route for route in routes if route.match == "exact" and route.path == uri)
     around = [route for route in routes if route.match == "prefix" and uri.startswith(route.path)]
     return next(exact, max(around, key=lambda route: len(route.path), default=None))
+
+
+def _plain_to_https(url: str) -> int | None:
+    """Returns the port of a URL without TLS that is one of HTTPS; None for any other."""
+    found = re.match(r"(?:http|grpc)://[^/]*:(\d{1,5})(?:/|$)", url, re.I)
+    return int(found[1]) if found and int(found[1]) in HTTPS_PORTS else None
 
 
 def _is_out_of_reach(listen: Directive) -> bool:

@@ -180,6 +180,17 @@ def test_a_path_that_the_server_changes_is_warned_of_since_its_requests_make_no_
     assert warned(routes=[PROXIED | {"extraConfig": "rewrite ^/e /f last;"}]) == []
 
 
+def test_plain_text_to_a_port_of_https_is_warned_of() -> None:
+    text = "location /a { proxy_pass http://a.example:443/b; }\nlocation /c { grpc_pass grpc://192.0.2.1:8443; }"
+    said = warned(extraConfig={"server": text})
+    assert said == [
+        f"`{name}` in line {line} speaks plain text to the port {port}, on which servers speak HTTPS"
+        for name, line, port in (("proxy_pass", 1, 443), ("grpc_pass", 2, 8443))
+    ]
+    text = "location /a { proxy_pass https://a.example:443; }\nlocation /c { proxy_pass http://a.example:80/x:443; }"
+    assert warned(extraConfig={"server": text}) == []
+
+
 def test_a_name_that_nothing_looks_up_is_warned_of() -> None:
     route = {"path": "/", "extraConfig": "set $to web.shop.svc.cluster.local;\nproxy_pass http://$to:8080;"}
     (said,) = warned(routes=[route])
