@@ -10,7 +10,6 @@ from settings.exporters import ExporterProxy, OtlpExporter
 from settings.general import Resources
 from settings.sizes import BATCH_SIZE, DEFAULT_ENTRIES, DEFAULT_TAIL_ENTRIES, MIB, QUEUE_VOLUME, RECEIVER, SPAN_BYTES
 from settings.types import (
-    OTLP_HTTP_PORT,
     Bytes,
     Count,
     Duration,
@@ -28,6 +27,9 @@ from settings.types import (
 )
 
 Distribution = Literal["core", "k8s", "contrib"]
+
+OTLP_HTTP_PORT = 4318
+"""The port of OTLP over HTTP."""
 
 _VERSION = "0.126.0"
 DEFAULT_IMAGES: dict[Distribution, str] = {

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from settings.capabilities import COMPONENTS, distribution_of
-from settings.collector import DEFAULT_IMAGES
+from settings.collector import DEFAULT_IMAGES, OTLP_HTTP_PORT
 from settings.errors import Place, RuleViolation, needs, set_command, violation
 from settings.stack import Settings
-from settings.types import OTLP_HTTP_PORT
 from settings.upstreams import Upstream
 
 _DISTRIBUTION: Place = ("collector", "distribution")

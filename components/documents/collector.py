@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from components.documents import Document
-from settings.collector import CollectorSettings, Cors, TailSampling, percent
+from settings.collector import OTLP_HTTP_PORT, CollectorSettings, Cors, TailSampling, percent
 from settings.exporters import ExporterProxy, OtlpExporter
 from settings.headers import in_lower_case
 from settings.limits import Exports, batch_bytes, queue_bytes, queue_entries, receiver, tail_batch
 from settings.sizes import MIB
-from settings.types import OTLP_HTTP_PORT, OTLP_PORT, is_service, seconds
+from settings.types import is_service, seconds
 
+OTLP_PORT = 4317
 METRICS_PORT = 8888
 HEALTH_PORT = 13133
 

@@ -8,12 +8,12 @@ from settings.capabilities import attribute_limit
 from settings.limits import burst, tempo_inside
 from settings.sizes import MIB, RECEIVER, TEMPO_RECEIVER
 from settings.tempo import TempoSettings
-from settings.types import OTLP_PORT
 
 HTTP_PORT = 3200
 """The port on the pod's loopback address; the gateway is in front of it."""
 
 LOOPBACK = "127.0.0.1"
+OTLP_PORT = 4317
 DATA = "/var/tempo"
 """The one writable folder: the WAL and the blocks."""
 

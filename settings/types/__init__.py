@@ -6,7 +6,6 @@ Each type carries the name under which the configuration reference lists it.
 from settings.types.addresses import (
     HOST_NAME,
     HOST_NAME_LENGTH,
-    OTLP_HTTP_PORT,
     OTLP_PORT,
     Endpoint,
     Host,
@@ -66,7 +65,6 @@ __all__ = [
     "HOST_NAME",
     "HOST_NAME_LENGTH",
     "IMAGE_REFERENCE",
-    "OTLP_HTTP_PORT",
     "OTLP_PORT",
     "OWN_PREFIX",
     "AnnotationKey",

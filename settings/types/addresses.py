@@ -119,8 +119,8 @@ def _host_and_port(text: str) -> str:
 HostAndPort = Annotated[str, AfterValidator(_host_and_port), TypeName("host:port")]
 
 
-OTLP_PORT, OTLP_HTTP_PORT = 4317, 4318
-"""The ports of OTLP over gRPC and over HTTP, by its specification."""
+OTLP_PORT = 4317
+"""The port of OTLP over gRPC, by its specification."""
 
 
 def _without_port(text: str, expected: str) -> ValueError:
