@@ -1,4 +1,4 @@
-"""Refuses upstreams that NGINX would reach in the wrong way: plain HTTP to HTTPS, or HTTPS that it cannot check."""
+"""Refuses plain text that NGINX would speak to ports of HTTPS, and HTTPS whose certificate it could not check."""
 
 import json
 import re
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from settings.capabilities import has_module
 from settings.errors import ConfigError, Place, RuleViolation, remove_command, set_command, violation
 from settings.stack import Settings
-from settings.types import bracketed, is_address, is_service
-from settings.upstreams import Upstream
+from settings.types import bracketed, is_address, is_service, split_endpoint
+from settings.upstreams import HTTPS_PORTS, Upstream
 
 
 def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
@@ -34,6 +34,17 @@ def _plain_to_https(settings: Settings) -> Iterator[RuleViolation]:
         message = f"has {what}: write {choice} before it"
         shown, at = json.dumps(address), set_command(place, f"{scheme}://{address}")
         yield RuleViolation(ConfigError(place, message, at, shown, (address,)))
+
+
+def _plain_to_tls(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects plain text by default alone, to a port on which receivers speak TLS: no span would arrive."""
+    endpoint = settings.nginx.exporter.endpoint
+    if endpoint and "://" not in endpoint and split_endpoint(endpoint)[1] in HTTPS_PORTS:
+        message = (
+            f"has the port {split_endpoint(endpoint)[1]}, on which receivers speak TLS, and the module speaks plain "
+            "text to it by default: write https:// or http:// before it"
+        )
+        yield violation("nginx.exporter.endpoint", message, set_to=f"https://{endpoint}", echoed=[endpoint])
 
 
 def _without_authority(settings: Settings) -> Iterator[RuleViolation]:
@@ -64,4 +75,8 @@ def _without_authority(settings: Settings) -> Iterator[RuleViolation]:
             yield violation(bundle, message, fix=fix, depends_on=[("nginx", "image"), place], echoed=[name])
 
 
-HTTPS_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (_plain_to_https, _without_authority)
+HTTPS_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+    _plain_to_https,
+    _plain_to_tls,
+    _without_authority,
+)

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from settings.capabilities import FIRST_WITH_HEADERS, FIRST_WITH_TLS, has_module, module_of
 from settings.errors import Place, RuleViolation, needs, path, repeated, violation
 from settings.stack import Settings
-from settings.types import split_endpoint
-from settings.upstreams import HTTPS_PORTS
 
 _IMAGE: Place = ("nginx", "image")
 _ENDPOINT: Place = ("nginx", "exporter", "endpoint")
@@ -61,17 +59,6 @@ def _authorities_need_tls(settings: Settings) -> Iterator[RuleViolation]:
         yield violation("nginx.exporter.caBundle", message, depends_on=[_ENDPOINT])
 
 
-def _plain_to_tls(settings: Settings) -> Iterator[RuleViolation]:
-    """Rejects plain text by default alone, to a port on which receivers speak TLS: no span would arrive."""
-    endpoint = settings.nginx.exporter.endpoint
-    if endpoint and "://" not in endpoint and split_endpoint(endpoint)[1] in HTTPS_PORTS:
-        message = (
-            f"has the port {split_endpoint(endpoint)[1]}, on which receivers speak TLS, and the module speaks plain "
-            "text to it by default: write https:// or http:// before it"
-        )
-        yield violation(_ENDPOINT, message, set_to=f"https://{endpoint}", echoed=[endpoint])
-
-
 def _autoscaling(settings: Settings) -> Iterator[RuleViolation]:
     nginx = settings.nginx
     if nginx.autoscaling and nginx.autoscaling.max_replicas < nginx.replicas:
@@ -97,7 +84,6 @@ NGINX_RULES = (
     _endpoint_is_set,
     _one_receiver,
     _authorities_need_tls,
-    _plain_to_tls,
     _autoscaling,
     _service_name,
     _server_names,
