@@ -54,7 +54,11 @@ async def main() -> pulumi.Inputs:
         backends=stack.backends.nginx,
     )
     deny_all(stack, after=[policy for part in (tempo, collector, nginx) if part for policy in part.policies])
-    tell_how_to_check(after=[part.pods for part in (collector, nginx) if part], has_tempo=tempo is not None)
+    tell_how_to_check(
+        after=[part.pods for part in (collector, nginx) if part],
+        has_tempo=tempo is not None,
+        asks_cluster=stack.asks_cluster,
+    )
     outputs: dict[str, pulumi.Input[str] | pulumi.Input[int] | None] = {
         "nginxUrl": nginx.url,
         "nginxNodePort": nginx.node_port,

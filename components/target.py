@@ -10,6 +10,7 @@ from components.cluster.checks import ask_cluster
 from components.cluster.identity import check_cluster
 from components.cluster.nodes import rendered_host
 from settings import ClusterAccess, Settings
+from settings.upstreams import service_of
 
 if TYPE_CHECKING:
     from components.kubernetes.stack import StackContext
@@ -31,6 +32,7 @@ async def stack_in_cluster(settings: Settings, access: ClusterAccess) -> "StackC
 
         has_node_ports = any(service.type == "NodePort" for _, service, _ in settings.exposed())
         host = rendered_host(settings.node_address, is_needed=has_node_ports)
+        _warn_of_unread_services(settings)
         return stack_context(settings, host, asks_cluster=False)
     check_cluster(settings.cluster, kubeconfig=access.kubeconfig, context=access.context)
     # Pulumi's Kubernetes SDK takes 0.7 s to import. A thread imports it while the API server answers.
@@ -58,3 +60,15 @@ async def stack_in_cluster(settings: Settings, access: ClusterAccess) -> "StackC
     return stack_context(
         settings, answers.host, findings=answers.findings, backends=answers.backends, rollouts=rollouts
     )
+
+
+def _warn_of_unread_services(settings: Settings) -> None:
+    """Warns of Services that no cluster is asked about, since policies open their namespace's pods alone for them."""
+    hosts = [host for host, _ in settings.nginx.destinations(settings.namespace)]
+    services = dict.fromkeys(host for host in hosts if service_of(host, settings.namespace))
+    if settings.network_policies and services:
+        pulumi.log.warn(
+            f"no cluster is asked about {', '.join(services)}: network policies let NGINX connect to pods of their "
+            "namespaces. If a Service has no selector, or is of the type ExternalName, add its addresses to "
+            "`nginx.egress`"
+        )

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import SecretStr
 
+from settings.collector import OTLP_HTTP_PORT
 from settings.errors import Place, RuleViolation, path, remove_command, repeated, set_command, violation
 from settings.exporters import ExporterTls, OtlpExporter
 from settings.headers import SET_BY_GRPC
 from settings.license import SOON, belong_together, certificate_end
 from settings.stack import Settings
-from settings.types import is_of_namespace, split_address
+from settings.types import OTLP_PORT, is_of_namespace, split_address, split_endpoint
 from settings.upstreams import service_of
 
 _EXPORTERS: Place = ("collector", "exporters")
@@ -134,6 +135,22 @@ def _tls(settings: Settings) -> Iterator[RuleViolation]:
             yield violation((*place, "tls", name), "is for a connection with TLS, which is off")
 
 
+def _tls_by_default(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects TLS that is on by default alone, to where receivers usually have none: no span would arrive.
+
+    It is what people report most of exporters: "first record does not look like a TLS handshake"
+    (open-telemetry/opentelemetry-helm-charts#87).
+    """
+    for place, exporter in exporters(settings):
+        if exporter.is_probably_plain:
+            tls = (*place, "tls", "enabled")
+            message = (
+                "is in a cluster or a private network, where receivers usually speak plain text, and exporters use TLS "
+                f"by default: say which. If it has TLS: {set_command(tls, value=True)}"
+            )
+            yield violation((*place, "endpoint"), message, fix=set_command(tls, value=False), depends_on=[tls])
+
+
 def _client_certificate(place: Place, tls: ExporterTls) -> Iterator[RuleViolation]:
     """Rejects a certificate without its key, a key without its certificate, and a pair that does not match."""
     certificate, key = (*place, "clientCertificate"), (*place, "clientKey")
@@ -166,21 +183,33 @@ def _proxy(settings: Settings) -> Iterator[RuleViolation]:
 
 def exporter_warnings(settings: Settings) -> Iterator[str]:
     """Yields warnings of exporters that are accepted and probably not meant."""
+    yield from _other_protocol(settings)
     for place, exporter in exporters(settings):
-        if exporter.is_probably_plain:
-            yield _tls_by_default(place, exporter)
         yield from _short_name(settings, place, exporter)
         if exporter.tls.client_certificate:
             yield from _ends_soon(place, certificate_end(exporter.tls.client_certificate))
 
 
-def _tls_by_default(place: Place, exporter: OtlpExporter) -> str:
-    tls = (*place, "tls", "enabled")
-    return (
-        f"{path(place)} sends to {exporter.address[0]} with TLS, because {path(tls)} is true by default. Receivers in "
-        f"a cluster or a private network usually speak plain text: then nothing arrives. For plain text: "
-        f"{set_command(tls, value=False)}. If the receiver has TLS: {set_command(tls, value=True)}"
-    )
+_OTHERS_PORTS = {
+    3200: "Tempo's API",
+    9411: "Zipkin's own protocol",
+    14250: "Jaeger's own protocol",
+    14268: "Jaeger's own protocol",
+}
+"""Ports of receivers that speak no OTLP there, by their documentation."""
+
+
+def _other_protocol(settings: Settings) -> Iterator[str]:
+    """Yields warnings of ports that OTLP's specification gives to the other protocol."""
+    sent = [((*place, "endpoint"), exporter.protocol, exporter.address[1]) for place, exporter in exporters(settings)]
+    if endpoint := settings.nginx.exporter.endpoint:
+        sent.append((("nginx", "exporter", "endpoint"), "grpc", split_endpoint(endpoint)[1]))
+    for place, protocol, port in sent:
+        if port in _OTHERS_PORTS:
+            yield f"{path(place)} gets OTLP at the port {port}, which is that of {_OTHERS_PORTS[port]}"
+        if port == {"grpc": OTLP_HTTP_PORT, "http": OTLP_PORT}[protocol]:
+            ours, theirs = ("gRPC", "HTTP") if protocol == "grpc" else ("HTTP", "gRPC")
+            yield f"{path(place)} gets OTLP over {ours} at the port {port}, which is OTLP's own for {theirs}"
 
 
 def _short_name(settings: Settings, place: Place, exporter: OtlpExporter) -> Iterator[str]:
@@ -210,6 +239,7 @@ EXPORTER_RULES = (
     _need_the_collector,
     _own_services,
     _schemes,
+    _tls_by_default,
     _tls,
     _proxy,
 )

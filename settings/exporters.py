@@ -21,11 +21,11 @@ from settings.types import (
     Proxy,
     Text,
     amount,
-    is_of_namespace,
     is_private,
     is_service,
     split_endpoint,
 )
+from settings.upstreams import service_of
 
 
 def _message(size: str) -> str:
@@ -79,8 +79,21 @@ class ExporterTls(Model):
     )
 
 
+_LOGIN_HEADER = "a login is a header: `headers.authorization`, such as `Basic …` in base64 or `Bearer …`"
+_SAME_FOR_ALL = (
+    "the program sets the same for all exporters, with `collector.queue`: it repeats until a receiver takes it"
+)
+
+
 class OtlpExporter(Model):
     """A receiver that gets all spans. Each has its own queue, so one that is away does not delay the others."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("auth", "basicauth", "bearertoken", "token", "apikey", "username", "password"), _LOGIN_HEADER),
+        **dict.fromkeys(("sendingqueue", "queue", "retry", "retryonfailure", "timeout"), _SAME_FOR_ALL),
+        "compression": "the Collector compresses what it sends to others, with gzip",
+        "insecure": "`tls.enabled: false` turns TLS off",
+    }
 
     endpoint: OtlpEndpoint = Field(
         description="host:port for gRPC; for HTTP the URL without /v1/traces.", examples=["otlp.vendor.example:4317"]
@@ -112,7 +125,7 @@ class OtlpExporter(Model):
     def is_probably_plain(self) -> bool:
         """Whether TLS is on by default alone, and the receiver is in a cluster or a private network."""
         host, port = self.address
-        is_near = is_private(host) or is_service(host) or (is_of_namespace(host) and port != 443)
+        is_near = is_private(host) or is_service(host) or (service_of(host, "") is not None and port != 443)
         is_secured = not self.tls.enabled or bool(self.tls.model_fields_set) or self.scheme == "https://"
         return is_near and not is_secured
 

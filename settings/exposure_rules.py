@@ -1,8 +1,9 @@
 """Rules of the keys under `service`, and of Tempo's password."""
 
+import re
 from collections.abc import Iterator
 
-from settings.errors import RuleViolation, needs, set_command, violation
+from settings.errors import Place, RuleViolation, needs, set_command, violation
 from settings.stack import Settings
 
 _POLICIES, _PASSWORD = "networkPolicies", "tempoPassword"
@@ -51,6 +52,56 @@ def _namespaces_alone_need_no_outside(settings: Settings) -> Iterator[RuleViolat
             yield violation(f"{place}.allowedNamespaces", message, fix=fix, depends_on=[place])
 
 
+def _proxy_protocol(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects a load balancer whose connections begin with the PROXY protocol, which a receiver takes for a request.
+
+    Clouds name their annotations alike: `service.beta.kubernetes.io/aws-load-balancer-proxy-protocol`,
+    `load-balancer.hetzner.cloud/uses-proxyprotocol`, `loadbalancer.openstack.org/proxy-protocol`.
+    """
+    for component, service, _ in settings.exposed():
+        if service.type != "LoadBalancer" or (component == "nginx" and _takes_proxy_protocol(settings)):
+            continue
+        for name, value in service.annotations.items():
+            if not _has_proxy_protocol(name, value):
+                continue
+            place: Place = (component, "service", "annotations", name)
+            message = "makes connections begin with the PROXY protocol, "
+            if component == "nginx":
+                message += (
+                    "which NGINX takes with `nginx.trustedProxies` alone: its `addresses`, and `proxyProtocol` as "
+                )
+                message += "its `protocol`"
+            else:
+                message += "which Tempo's API does not take"
+            yield violation(place, message, depends_on=["nginx.trustedProxies", "nginx.extraConfig"])
+
+
+def _has_proxy_protocol(name: str, value: str) -> bool:
+    is_named = "proxyprotocol" in re.sub("[-_]", "", name).lower()
+    return (is_named and value.lower() not in {"", "false", "none", "off"}) or "proxy_protocol_v2.enabled=true" in value
+
+
+def _takes_proxy_protocol(settings: Settings) -> bool:
+    proxies, server = settings.nginx.trusted_proxies, settings.nginx.extra_config.server
+    is_listened_for = re.search(r"\blisten\s[^;]*\bproxy_protocol\b", server) is not None
+    return is_listened_for or (proxies is not None and proxies.protocol == "proxyProtocol")
+
+
+def _tls_ports(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects TLS of a load balancer at ports that NGINX's Service does not have, so that it would have none.
+
+    Such annotations are `service.beta.kubernetes.io/aws-load-balancer-ssl-ports` and `do-loadbalancer-tls-ports`.
+    """
+    service = settings.nginx.service
+    for name, value in service.annotations.items():
+        ports = {port.strip() for port in value.split(",")}
+        is_listed = re.search(r"-(ssl|tls|https)-ports$", name) is not None
+        if service.type == "LoadBalancer" and is_listed and not ports & {"80", "http", "*"}:
+            place: Place = ("nginx", "service", "annotations", name)
+            message = "must name the port 80, called `http`: NGINX's Service has no other, and would get no TLS"
+            yield violation(place, message, set_to="80")
+
+
 def _password_needs_tempo(settings: Settings) -> Iterator[RuleViolation]:
     if settings.tempo_password and not settings.tempo.enabled:
         message = "is for the stack's own Tempo, and `tempo.enabled` is false"
@@ -62,5 +113,7 @@ EXPOSURE_RULES = (
     _restriction_needs_policies,
     _addresses_need_an_outside,
     _namespaces_alone_need_no_outside,
+    _proxy_protocol,
+    _tls_ports,
     _password_needs_tempo,
 )

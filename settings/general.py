@@ -1,6 +1,7 @@
 """Settings that all components share: resources, scheduling and monitoring."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,6 +42,11 @@ class TopologySpread(Model):
 class Scheduling(Model):
     """Where the pods of all components run."""
 
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("affinity", "nodeaffinity", "podantiaffinity"),
+        "`nodeSelector` chooses nodes, `topologySpread` spreads pods over them",
+    )
+
     node_selector: dict[MetadataKey, LabelValue] = Field(
         default_factory=dict[str, str], description="Labels of the nodes that the pods may run on."
     )
@@ -71,6 +77,11 @@ class Monitoring(Model):
 
 class Resources(Model):
     """Requests and limits of a container."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "requests": "requests are `cpu` and `memory`",
+        "limits": "limits are `cpuLimit` and `memoryLimit`",
+    }
 
     cpu: Cpu = Field(default="100m", description="CPU request.")
     cpu_limit: Annotated[Cpu | None, TypeName("cores")] = Field(

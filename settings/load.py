@@ -18,6 +18,7 @@ from settings.exporter_rules import exporter_warnings
 from settings.ignored_keys import ignored_key_warnings
 from settings.image_warnings import image_warnings
 from settings.limits import sized
+from settings.mirror_warnings import mirror_warnings
 from settings.plus_rules import plus_warnings
 from settings.rules import violations_of
 from settings.schema import aliased, bare_type, is_model, item_type
@@ -60,6 +61,7 @@ def load() -> Settings:
         *exporter_warnings(settings),
         *image_warnings(settings),
         *version_warnings(settings, today()),
+        *mirror_warnings(settings),
         *ignored_key_warnings(settings),
         *snippet_warnings(settings),
         *egress_warnings(settings),

@@ -123,6 +123,8 @@ class Shutdown(Model):
 class Autoscaling(Model):
     """A HorizontalPodAutoscaler. Needs metrics-server, or another source of the pods' CPU use."""
 
+    elsewhere: ClassVar[Mapping[str, str]] = {"minreplicas": "`nginx.replicas` is the smallest number of pods"}
+
     max_replicas: Count = Field(description="Largest number of pods; `nginx.replicas` is the smallest.", examples=[10])
     # Our choice: above 100 a pod uses more CPU than it requests, which it may on a node with CPU to spare.
     cpu: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
@@ -170,6 +172,9 @@ class NginxSettings(Versioned):
             "`service.annotations` configure",
         ),
         "servicetype": "did you mean `service.type`?",
+        **dict.fromkeys(
+            ("poddisruptionbudget", "pdb"), "from two `replicas` on, there is one that lets one pod at a time go"
+        ),
     }
 
     image: Image | None = Field(

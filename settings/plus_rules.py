@@ -10,6 +10,7 @@ from settings.errors import RuleViolation, needs, repeated, set_command, violati
 from settings.license import GRACE, SOON, belong_together, certificate_end, license_end
 from settings.stack import Settings
 from settings.versions import SETS
+from settings.versions.nginx import has_module
 from settings.versions.plus import FIRST_WITH_ALL
 from settings.versions.sets import DEFAULT
 
@@ -48,6 +49,14 @@ def _image(settings: Settings) -> Iterator[RuleViolation]:
         message = f"is required with the edition plus: `pulumi up` pushes the image there. Or set `{_IMAGE}`"
     example = "registry.example/team/nginx-plus" if plus.image is None else None
     yield violation(_REPOSITORY, message, set_to=example, depends_on=["edition", _IMAGE])
+
+
+def _open_source(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects an official image of open-source NGINX, which does not start with the directives of NGINX Plus."""
+    image = settings.plus.image
+    if settings.edition == "plus" and image and has_module(image) is not None:
+        message = "is open-source NGINX, which knows no `mgmt`: name an image of NGINX Plus, or set `edition` to oss"
+        yield violation(_IMAGE, message, fix=set_command("edition", "oss"), depends_on=["edition"])
 
 
 def _cache(settings: Settings) -> Iterator[RuleViolation]:
@@ -115,6 +124,7 @@ def _ratios(settings: Settings) -> Iterator[RuleViolation]:
 
 PLUS_RULES = (
     _image,
+    _open_source,
     _cache,
     _secrets,
     _license,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from settings.nginx_syntax import snippet
-from settings.types import Lines, LiteralText, Model, Ratio, TemplateText, TypeName
+from settings.types import Lines, LiteralText, Model, NearMissError, Ratio, TemplateText, TypeName
 from settings.upstreams import Upstream
 
 TraceContext = Literal["propagate", "extract", "inject", "ignore"]
@@ -24,6 +24,14 @@ def _path(path: str) -> str:
         raise ValueError("must begin with `/`: for this path alone set `match` to exact")
     if not path.startswith("/"):
         raise ValueError("must begin with `/`")
+    if path.endswith("*"):
+        shorter = path.rstrip("*")
+        raise NearMissError(f"must not end in `*`: a path is the beginning of all below it: {shorter}", shorter)
+    if re.search(r"\.\*|\(/\||\[[^\]]+-[^\]]+\]|[\^|\\]|/:\w|/\{\w+\}(/|$)", path):
+        raise ValueError(
+            "is no pattern, whose letters NGINX would compare as they are: write its beginning, or a `location` with a "
+            "regular expression in `nginx.extraConfig.server`"
+        )
     # NGINX decodes and cleans the path of a request before it compares.
     if re.search(r"%[0-9a-fA-F]{2}", path):
         raise ValueError("must be written decoded: NGINX decodes the path of a request before it compares")

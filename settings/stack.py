@@ -148,7 +148,7 @@ class Settings(Model):
         description="Password of Tempo's API, for the user `tempo`. Unset: every client that reaches it may read.",
     )
     nginx_license_jwt: License | None = Field(
-        default=None, description="License of NGINX Plus: the text of license.jwt, without white space around it."
+        default=None, description="License of NGINX Plus: the text of license.jwt."
     )
     nginx_repo_crt: RepositoryCertificate | None = Field(
         default=None, description="Certificate for NGINX Plus' packages: the text of nginx-repo.crt."
@@ -195,8 +195,8 @@ class Settings(Model):
         if self.tempo.enabled:
             yield "tempo", self.tempo.service, self.tempo.node_port
 
-    def images(self) -> dict[str, str]:
-        """Returns the image of each component of the stack as nodes pull it, by the component's key.
+    def named_images(self) -> dict[str, str]:
+        """Returns the image of each component of the stack as it is configured, by the component's key.
 
         NGINX Plus is left out if `pulumi up` builds its image.
         """
@@ -208,7 +208,11 @@ class Settings(Model):
         if self.tempo.enabled:
             named["tempo"] = self.tempo.pulled_image
             named["gateway"] = self.tempo.gateway.image or self.nginx.pulled_image
-        return {component: self.mirrored(image) for component, image in named.items()}
+        return named
+
+    def images(self) -> dict[str, str]:
+        """Returns the images as nodes pull them: from the mirror, if there is one."""
+        return {component: self.mirrored(image) for component, image in self.named_images().items()}
 
     def mirrored(self, image: str) -> str:
         """Returns an image as nodes pull it: from the mirror, if there is one.

@@ -89,6 +89,41 @@ def _topology_spread(settings: Settings) -> Iterator[RuleViolation]:
         yield violation((*place, "topologyKey"), message, fix=remove_command(place))
 
 
+_MESHES = frozenset(
+    {
+        "istio-injection",
+        "istio.io/rev",
+        "istio.io/dataplane-mode",
+        "sidecar.istio.io/inject",
+        "linkerd.io/inject",
+        "kuma.io/sidecar-injection",
+        "consul.hashicorp.com/connect-inject",
+    }
+)
+"""Labels and annotations by which service meshes take pods, by their documentation."""
+
+_NO_MESH = frozenset({"disabled", "false", "none"})
+
+
+def _mesh(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects what brings the pods into a service mesh that they cannot join: they would not become Ready."""
+    given: list[tuple[Place, str]] = [(("labels", name), value) for name, value in settings.labels.items()]
+    given += [(("annotations", name), value) for name, value in settings.annotations.items()]
+    for place, value in given:
+        if place[1] not in _MESHES or value in _NO_MESH:
+            continue
+        if settings.network_policies:
+            message = (
+                "brings the pods into a service mesh, and the network policies keep them from its control plane: "
+                f"{set_command('networkPolicies', value=False)}. The namespace is *restricted* besides, and takes "
+                "sidecars only if the mesh has its CNI plugin (istio/istio#35894)"
+            )
+            yield violation(place, message, depends_on=["networkPolicies"])
+        elif place == ("labels", "istio-injection") and not settings.create_namespace:
+            message = "is a label of namespaces, and the stack labels none that exists: label it yourself"
+            yield violation(place, message, depends_on=["createNamespace"])
+
+
 def _registry(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects half of a login."""
     username, password = "registryUsername", "registryPassword"
@@ -118,6 +153,7 @@ STACK_RULES = (
     _resources,
     _tolerations,
     _topology_spread,
+    _mesh,
     _registry,
     _one_registry,
 )

@@ -133,6 +133,12 @@ class TempoSettings(Versioned):
             "own, name it in `collector.exporters`, and set `tempo.enabled` to false",
         ),
         **dict.fromkeys(
+            ("metricsgenerator", "multitenancy", "multitenancyenabled", "multitenant"),
+            "this Tempo has neither tenants nor a metrics generator; run a Tempo of your own for them, name it in "
+            "`collector.exporters`, and set `tempo.enabled` to false",
+        ),
+        **dict.fromkeys(("ingress", "host"), "an ingress of your own leads to the Service `tempo`; see `service.type`"),
+        **dict.fromkeys(
             ("overrides", "config", "extraconfig", "ingester", "compactor", "distributor", "queryfrontend"),
             "the program makes Tempo's document from these keys",
         ),

@@ -17,6 +17,7 @@ from settings.types import (
     NearMissError,
     Port,
     TypeName,
+    bracketed,
     is_address,
     is_host,
     matching,
@@ -26,6 +27,9 @@ from settings.types import (
 
 CLUSTER_DOMAIN = "cluster.local"
 """Kubernetes' own default."""
+
+HTTPS_PORTS = frozenset({443, 6443, 8443})
+"""Ports of HTTPS: IANA's `https` and `pcsync-https`, and that of Kubernetes' API server."""
 
 # Last labels of names that are not namespaces: the first top-level domains, and names that RFC 2606 reserves.
 _DOMAINS = frozenset({"com", "net", "org", "edu", "gov", "mil", "int", "info", "io", "example", "test", "invalid"})
@@ -84,12 +88,22 @@ class Upstream(Model):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            raise ValueError(
+                "must be one: for several take a Service, or an `upstream` block in `nginx.extraConfig.http`"
+            )
         if not isinstance(value, str):
             return value
         split = _address_of_url(value) if re.match(r"https?://", value) else split_address(value)
+        if split is None and is_host(value):
+            message = f"{_UPSTREAM}: the port is missing. That of http://host is 80, and of https://host 443"
+            raise NearMissError(message, f"http://{bracketed(value)}")
+        if split is None and re.match(r"grpcs?://", value):
+            raise ValueError(f"{_UPSTREAM}: gRPC has no key; write `grpc_pass` in the route's `extraConfig`")
         if split is None:
             raise ValueError(_UPSTREAM)
-        return {"host": split[0], "port": split[1], "tls": value.startswith("https://")}
+        scheme = re.match(r"https?://", value)
+        return {"host": split[0], "port": split[1]} | ({"tls": scheme[0] == "https://"} if scheme else {})
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "Upstream":
@@ -116,6 +130,11 @@ class Upstream(Model):
         """Tells whether its addresses come from DNS."""
         # `localhost` is in the pod's own hosts file.
         return self.host is None or not (is_address(self.host) or self.host.lower() == "localhost")
+
+    @property
+    def is_probably_https(self) -> bool:
+        """Tells whether its port is one of HTTPS, and neither a scheme nor `tls` says what NGINX speaks."""
+        return self.port in HTTPS_PORTS and "tls" not in self.model_fields_set
 
     @property
     def is_ambiguous(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from settings.errors import RuleViolation
 from settings.proxying_rules import OF_THE_MODULE
 from settings.snippets.model import Finding, Snippet, Snippets, flat
+from settings.stack import Settings
 
 _KEYS = {"otel_exporter": "nginx.exporter", "otel_service_name": "nginx.serviceName"}
 """Directives that the program writes and NGINX takes once."""
@@ -18,6 +19,7 @@ def configured_by_keys(written: Snippets) -> Iterator[RuleViolation]:
         yield from map(snippet.violation, _written_by_the_program(snippet))
         yield from map(snippet.violation, _attributes(snippet))
         yield from map(snippet.violation, _of_untraced(snippet))
+        yield from map(snippet.violation, _said_twice(snippet, written.settings))
 
 
 def _written_by_the_program(snippet: Snippet) -> Iterator[Finding]:
@@ -25,6 +27,32 @@ def _written_by_the_program(snippet: Snippet) -> Iterator[Finding]:
         key = _KEYS.get(directive.name)
         if key and snippet.context == "h":
             yield Finding(directive, f"is what the program writes: set `{key}` instead")
+
+
+def _said_twice(snippet: Snippet, settings: Settings) -> Iterator[Finding]:
+    """Refuses directives that would leave a key without effect that says something else.
+
+    A ratio is no condition, and a second name is one more name to NGINX.
+    """
+    for directive in snippet.directives:
+        sampled = _sampled_by(snippet, settings)
+        if directive.name == "otel_trace" and sampled:
+            message = (
+                f"takes the place of `{sampled}`, which is set: NGINX would not sample. Leave one of them: "
+                "`traced: false` is for routes, and `split_clients` with a `map` samples by conditions"
+            )
+            yield Finding(directive, message)
+        if directive.name == "server_name" and snippet.context == "s" and settings.nginx.server_name:
+            yield Finding(directive, "takes the place of `nginx.serverName`, which is set: name all hosts there")
+
+
+def _sampled_by(snippet: Snippet, settings: Settings) -> str | None:
+    """Returns the key that sets the sampling of a snippet's block; None if none is set."""
+    if snippet.route:
+        return "sampling" if snippet.route.sampling else None
+    if settings.edition == "plus" and settings.plus.sampling_ratios:
+        return "plus.samplingRatios"
+    return "nginx.sampling" if settings.nginx.sampling.model_fields_set else None
 
 
 def _attributes(snippet: Snippet) -> Iterator[Finding]:

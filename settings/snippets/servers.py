@@ -102,6 +102,7 @@ def listens(written: Snippets) -> Iterator[RuleViolation]:
     yield from _shared_parameters(written, found)
     for pattern, what in _ONCE_PER_ADDRESS:
         yield from _second_parameters(found, pattern, what)
+    yield from _both_families(found)
 
 
 def _all_listens(written: Snippets) -> list[tuple[Snippet, Directive]]:
@@ -142,6 +143,20 @@ def _second_parameters(found: list[tuple[Snippet, Directive]], pattern: str, wha
             yield snippet.violation(Finding(listen, message, _without(listen, set(options))))
         if options:
             seen.add(address)
+
+
+def _both_families(found: list[tuple[Snippet, Directive]]) -> Iterator[RuleViolation]:
+    """Refuses a socket of IPv6 that takes IPv4 too, beside one of IPv4: Linux gives the port to one of them.
+
+    `nginx -t` does not see it: it skips addresses that are in use.
+    """
+    ours = {f"*:{HTTP_PORT}", f"*:{HEALTH_PORT}"}
+    of_four = ours | {listen_address(listen.arguments[0]) for _, listen in found}
+    for snippet, listen in found:
+        host, _, port = listen_address(listen.arguments[0]).rpartition(":")
+        if host == "[::]" and "ipv6only=off" in listen.arguments and f"*:{port}" in of_four:
+            message = f"takes IPv4 connections too by `ipv6only=off`, and `listen {port}` has them: NGINX would end"
+            yield snippet.violation(Finding(listen, message, _without(listen, {"ipv6only=off"})))
 
 
 def _without(listen: Directive, words: set[str]) -> str:

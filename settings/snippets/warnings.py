@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from settings.errors import path
 from settings.nginx_directives import ANSWERS, directives, listen_address
 from settings.nginx_tree import Directive
+from settings.routes import Route
 from settings.snippets.model import Snippet, Snippets, flat, snippets_of
 from settings.snippets.ours import HTTP_PORT
 from settings.stack import Settings
+from settings.upstreams import HTTPS_PORTS
 
 _ANSWER_TOO = {"root", "alias", "try_files", "rewrite", "include", "deny", "dav_methods", "autoindex"}
 """Directives that may answer a request, besides those that answer all."""
@@ -20,6 +22,7 @@ def snippet_warnings(settings: Settings) -> Iterator[str]:
     yield from _untraced(written.snippets)
     yield from _unresolved(written)
     yield from _unanswered(written.snippets)
+    yield from _led_elsewhere(written)
     for snippet in written.snippets:
         for directive in flat(snippet.directives):
             if directive.name == "listen" and _is_out_of_reach(directive):
@@ -27,6 +30,8 @@ def snippet_warnings(settings: Settings) -> Iterator[str]:
                     f"{_at(snippet, directive)} has a port that neither NGINX's Service nor the network policies open: "
                     f"clients reach {HTTP_PORT} alone"
                 )
+            if directive.name in {"proxy_pass", "grpc_pass"} and (port := _plain_to_https(directive.arguments[0])):
+                yield f"{_at(snippet, directive)} speaks plain text to the port {port}, on which servers speak HTTPS"
             if not written.reader.is_known and directive.name not in directives():
                 yield (
                     f"{_at(snippet, directive)} is not known to this program; if the image's NGINX does not know it "
@@ -81,6 +86,47 @@ def _unanswered(snippets: list[Snippet]) -> Iterator[str]:
                     f"{_at(snippet, each)} has no answer of its own, such as `proxy_pass`, and inherits none from its "
                     "route: NGINX answers 404"
                 )
+
+
+def _led_elsewhere(written: Snippets) -> Iterator[str]:
+    """Warns of paths that lead from a traced route to one that is not, or back: the first route decides.
+
+    The module looks at no request that NGINX redirected internally (`onRequestStart`).
+    """
+    routes = written.settings.nginx.routes
+    for snippet in written.snippets:
+        for each in flat(snippet.directives) if snippet.route else ():
+            uri = _led_to(each)
+            target = _route_of(uri, routes) if uri else None
+            if target and snippet.route and target.traced != snippet.route.traced:
+                makes = "make spans" if snippet.route.traced else "make no span"
+                yield (
+                    f"{_at(snippet, each)} leads to {uri}, whose route has another `traced`: these requests {makes}, "
+                    "as the module decides by their first route"
+                )
+
+
+def _led_to(each: Directive) -> str | None:
+    """Returns the path to which a directive redirects internally; None if only a request tells it."""
+    last = ""
+    if each.name == "try_files":
+        last = each.arguments[-1]
+    elif each.name == "rewrite" and each.arguments[2:] in {(), ("last",)}:
+        last = each.arguments[1]
+    return last.split("?")[0] if last.startswith("/") and "$" not in last else None
+
+
+def _route_of(uri: str, routes: list[Route]) -> Route | None:
+    """Returns the route that NGINX chooses for a path, if a snippet has no location for it."""
+    exact = (route for route in routes if route.match == "exact" and route.path == uri)
+    around = [route for route in routes if route.match == "prefix" and uri.startswith(route.path)]
+    return next(exact, max(around, key=lambda route: len(route.path), default=None))
+
+
+def _plain_to_https(url: str) -> int | None:
+    """Returns the port of a URL without TLS that is one of HTTPS; None for any other."""
+    found = re.match(r"(?:http|grpc)://[^/]*:(\d{1,5})(?:/|$)", url, re.I)
+    return int(found[1]) if found and int(found[1]) in HTTPS_PORTS else None
 
 
 def _is_out_of_reach(listen: Directive) -> bool:

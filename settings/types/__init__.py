@@ -6,6 +6,7 @@ Each type carries the name under which the configuration reference lists it.
 from settings.types.addresses import (
     HOST_NAME,
     HOST_NAME_LENGTH,
+    OTLP_PORT,
     Endpoint,
     Host,
     HostAndPort,
@@ -64,6 +65,7 @@ __all__ = [
     "HOST_NAME",
     "HOST_NAME_LENGTH",
     "IMAGE_REFERENCE",
+    "OTLP_PORT",
     "OWN_PREFIX",
     "AnnotationKey",
     "AnnotationValue",

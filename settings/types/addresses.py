@@ -16,8 +16,16 @@ HOST_NAME_LENGTH = 253
 _NAME_PART = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 HOST_NAME = rf"{_NAME_PART}(\.{_NAME_PART})*\.?"
 
-_PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
-"""Addresses of private networks: RFC 1918, and RFC 4193 for IPv6."""
+_PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+        *("100.64.0.0/10", "198.18.0.0/15", "127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10"),
+    )
+)
+"""Addresses that no public host has: RFC 1918 and RFC 4193, then those of RFC 6890 for providers' own networks (clouds
+give 100.64.0.0/10 to pods too), for tests, for a host itself and for its link.
+"""
 
 
 def is_address(text: str) -> bool:
@@ -111,9 +119,22 @@ def _host_and_port(text: str) -> str:
 HostAndPort = Annotated[str, AfterValidator(_host_and_port), TypeName("host:port")]
 
 
+OTLP_PORT = 4317
+"""The port of OTLP over gRPC, by its specification."""
+
+
+def _without_port(text: str, expected: str) -> ValueError:
+    """Returns the error of an endpoint, which offers OTLP's own port if nothing but a port is missing."""
+    host = re.sub(r"^https?://", "", text)
+    if not is_host(host):
+        return ValueError(expected)
+    scheme = text.removesuffix(host)
+    return NearMissError(f"{expected}: the port is missing", f"{scheme}{bracketed(host)}:{OTLP_PORT}")
+
+
 def _endpoint(text: str) -> str:
     if split_address(re.sub(r"^https?://", "", text)) is None:
-        raise ValueError("must be host:port, http://host:port or https://host:port")
+        raise _without_port(text, "must be host:port, http://host:port or https://host:port")
     return text
 
 
@@ -125,7 +146,7 @@ def _otlp_endpoint(text: str) -> str:
     if split_address(text) is None and (
         matched is None or (split_address(matched[1]) is None and not is_host(matched[1]))
     ):
-        raise ValueError("must be host:port, or http://host[:port][/path] or https://host[:port][/path]")
+        raise _without_port(text, "must be host:port, or http://host[:port][/path] or https://host[:port][/path]")
     if re.search(r"/v1/traces/?$", text):
         message = "must be without /v1/traces, which the Collector adds"
         if "@" in text:

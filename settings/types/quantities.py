@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from settings.types.model import TypeName, as_text
+from settings.types.model import NearMissError, TypeName, as_text
 
 # One number and one unit, which Go (the Collector, Tempo) and NGINX read alike.
 _DURATION = re.compile(r"(\d{1,12})(ms|s|m|h)", re.ASCII)
@@ -25,6 +25,10 @@ def seconds(duration: str) -> Decimal:
 
 
 def _duration(text: str) -> str:
+    longer = re.fullmatch(r"(\d{1,4})([dw])", text, re.ASCII)
+    if longer:
+        hours = int(longer[1]) * (24 if longer[2] == "d" else 168)
+        raise NearMissError(f"must have the unit ms, s, m or h, which Go and NGINX both know: {hours}h", f"{hours}h")
     if not _DURATION.fullmatch(text):
         raise ValueError("must be a whole number with its unit: ms, s, m or h, such as 500ms or 48h")
     if seconds(text) == 0:

@@ -157,6 +157,55 @@ def test_a_secret_in_plain_text_beside_an_encrypted_one_is_found_in_the_stack_s_
         assert refusal(values, ["collector"]) == ""
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "10.96.0.12:4317",
+        "172.31.255.1:4317",
+        "192.168.1.20:4317",
+        "[fd00::1]:4317",
+        "100.127.255.1:4317",
+        "198.19.0.1:4317",
+        "127.0.0.1:4317",
+        "otel.office.local:4317",
+        "collector-0.collector.shop.svc:4317",
+        "tempo-distributor.tempo.svc.cluster.local:4317",
+        "tempo-distributor.tempo.svc:4317",
+        "tempo-distributor.monitoring:4317",
+        "tempo.obs:4317",
+        "Tempo.Monitoring.SVC:4317",
+        "tempo.monitoring.svc.cluster.local.:4317",
+        "tempo:4317",
+    ],
+)
+def test_tls_by_default_to_a_cluster_or_a_private_network_is_refused_with_both_commands(endpoint: str) -> None:
+    said = refusal({"collector": {"exporters": {"mine": {"endpoint": endpoint}}}}, [])
+    assert f'nginx-tracing:collector.exporters.mine.endpoint = "{endpoint}"\n' in said
+    for enabled in (False, True):
+        assert f"pulumi config set --path collector.exporters.mine.tls.enabled {str(enabled).lower()}" in said
+        chosen = {"endpoint": endpoint, "tls": {"enabled": enabled}}
+        assert refusal({"collector": {"exporters": {"mine": chosen}}}, []) == ""
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "otlp.vendor.example:4317",
+        "vendor.com:4317",
+        "vendor.io:443",
+        "vendor.cloud:443",
+        "https://tempo.monitoring.svc:4317",
+        "https://10.96.0.12:4317",
+        "192.0.2.1:4317",
+        "172.32.0.1:4317",
+        "100.128.0.1:4317",
+        "[2001:db8::1]:4317",
+    ],
+)
+def test_tls_by_default_to_others_is_what_is_meant(endpoint: str) -> None:
+    assert refusal({"collector": {"exporters": {"mine": {"endpoint": endpoint}}}}, []) == ""
+
+
 def _maps(model: type[BaseModel], place: str = "") -> Iterator[tuple[str, Any]]:
     """Yields every map of a model whose keys are the user's: its place, and its annotation."""
     for name, field in aliased(model).items():

@@ -1,5 +1,6 @@
 """Tests of the stack's outputs, and of the Services and the node that their URLs name."""
 
+import json
 from collections.abc import Callable
 
 import pulumi
@@ -158,6 +159,17 @@ def test_rendering_to_files_asks_no_cluster_and_has_the_outputs_that_are_known(
     assert not {"tempoUrl", "tempoNodePort"} & set(outputs)
     (said,) = warnings
     assert "writes Secrets in plain text" in said
+
+
+def test_rendering_to_files_tells_of_services_that_no_cluster_was_asked_about(
+    run_program: Run, warnings: list[str]
+) -> None:
+    routes = [{"path": "/", "upstream": {"service": "vm", "namespace": "shop", "port": 80}}]
+    configuration = {**RENDERED, "nginx": json.dumps({"routes": routes})}
+    run_program(configuration, node=never)
+    assert warnings[1].startswith("no cluster is asked about vm.shop.svc: network policies let NGINX connect to pods")
+    run_program(configuration | {"networkPolicies": "false"}, node=never)
+    assert len(warnings) == 3
 
 
 def test_rendering_to_files_without_an_address_is_an_error(run_program: Run) -> None:

@@ -80,6 +80,15 @@ def test_the_license_is_the_user_of_f5_s_registry(run_program: Run) -> None:
     }
 
 
+def test_the_white_space_of_a_license_s_file_stays_out_of_the_cluster(run_program: Run) -> None:
+    token = golden.configuration("plus-ready")["nginxLicenseJwt"]
+    wrapped = f"{token[:60]}\n{token[60:]}\r\n"
+    secrets = run_case("plus-ready", run_program, nginxLicenseJwt=wrapped).inputs("Secret")
+    assert secrets["nginx-license"]["stringData"]["value"] == {"license.jwt": token}
+    auths = json.loads(secrets["registry"]["stringData"]["value"][".dockerconfigjson"])["auths"]
+    assert [login["username"] for login in auths.values()] == [token]
+
+
 def test_the_license_is_f5_s_user_beside_one_of_another_registry(run_program: Run) -> None:
     others = {"registryAddress": "registry.example", "registryUsername": "puller", "registryPassword": "word"}
     secret = run_case("plus-ready", run_program, **others).inputs("Secret")["registry"]

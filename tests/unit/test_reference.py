@@ -67,6 +67,16 @@ def test_up_prints_the_version_and_a_preview_does_not(run_program: Run, monkeypa
     ]
 
 
+def test_files_are_not_said_to_be_deployed(run_program: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", printed.append)
+    run_program({"kubernetes:renderYamlToDirectory": "rendered", "nodeAddress": "192.0.2.9"})
+    assert printed == [
+        f"nginx-tracing {VERSION} is in files; once somebody has applied them, this checks that spans arrive: "
+        ".venv/bin/python -m tools probe"
+    ]
+
+
 def test_the_table_of_rooms_is_the_one_that_is_enforced() -> None:
     rows = re.findall(r"^\| `([\w/]+)` \| [^|]* \| ([^|]*) \|$", CONTRIBUTING, re.MULTILINE)
     assert {room: set(re.findall(r"`([\w/]+)`", imported)) for room, imported in rows} == MAY_IMPORT

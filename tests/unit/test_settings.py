@@ -13,6 +13,7 @@ from lab.stack import STACK_FILES
 from settings import reference
 from settings.errors import repeated
 from tests import golden
+from tests.unit.test_bad_input import refusal
 from tools.__main__ import VERBS
 from tools.reference import PARSERS, written
 
@@ -281,3 +282,41 @@ def test_the_registry_of_the_login_is_known_or_asked_for(values: dict[str, Any],
 
 def test_each_repetition_is_named_with_the_first_of_its_kind() -> None:
     assert list(repeated(["a", "b", "a", "c", "a", "b"])) == [(2, 0), (4, 0), (5, 1)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"labels": {"istio-injection": "disabled", "sidecar.istio.io/inject": "false"}},
+        {"labels": {"istio-injection": "enabled"}, "networkPolicies": False},
+        {"annotations": {"linkerd.io/inject": "enabled"}, "networkPolicies": False, "createNamespace": False},
+    ],
+    ids=str,
+)
+def test_pods_may_stay_out_of_a_mesh_or_join_it_without_network_policies(values: dict[str, Any]) -> None:
+    assert refusal(values, []) == ""
+
+
+_BALANCED = {"type": "LoadBalancer", "annotations": {"loadbalancer.openstack.org/proxy-protocol": "true"}}
+
+
+@pytest.mark.parametrize(
+    "nginx",
+    [
+        {"service": _BALANCED, "trustedProxies": {"addresses": ["10.0.0.0/8"], "protocol": "proxyProtocol"}},
+        {"service": _BALANCED, "extraConfig": {"server": "listen 8080 backlog=511 proxy_protocol;"}},
+        {"service": _BALANCED | {"annotations": {"loadbalancer.openstack.org/proxy-protocol": "false"}}},
+        {"service": _BALANCED | {"type": "ClusterIP"}},
+        {"service": _BALANCED | {"annotations": {"service.beta.kubernetes.io/aws-load-balancer-ssl-ports": "443, 80"}}},
+    ],
+    ids=str,
+)
+def test_a_load_balancer_may_use_the_proxy_protocol_and_tls_if_nginx_s_service_fits(nginx: dict[str, Any]) -> None:
+    assert refusal({"nginx": nginx}, []) == ""
+
+
+@pytest.mark.parametrize(
+    "path", ["/Products(1)/", "/things:batch", "/a+b/", "/a,b;c=d/", "/~user/", "/a.b*c/", "/{a};b/"]
+)
+def test_a_path_may_have_the_letters_that_urls_have(path: str) -> None:
+    assert refusal({"nginx": {"routes": [{"path": path, "return": {"status": 200}}]}}, []) == ""

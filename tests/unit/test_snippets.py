@@ -180,6 +180,17 @@ def test_a_path_that_the_server_changes_is_warned_of_since_its_requests_make_no_
     assert warned(routes=[PROXIED | {"extraConfig": "rewrite ^/e /f last;"}]) == []
 
 
+def test_plain_text_to_a_port_of_https_is_warned_of() -> None:
+    text = "location /a { proxy_pass http://a.example:443/b; }\nlocation /c { grpc_pass grpc://192.0.2.1:8443; }"
+    said = warned(extraConfig={"server": text})
+    assert said == [
+        f"`{name}` in line {line} speaks plain text to the port {port}, on which servers speak HTTPS"
+        for name, line, port in (("proxy_pass", 1, 443), ("grpc_pass", 2, 8443))
+    ]
+    text = "location /a { proxy_pass https://a.example:443; }\nlocation /c { proxy_pass http://a.example:80/x:443; }"
+    assert warned(extraConfig={"server": text}) == []
+
+
 def test_a_name_that_nothing_looks_up_is_warned_of() -> None:
     route = {"path": "/", "extraConfig": "set $to web.shop.svc.cluster.local;\nproxy_pass http://$to:8080;"}
     (said,) = warned(routes=[route])
@@ -218,6 +229,34 @@ def test_a_location_in_a_route_that_answers_nothing_is_warned_of() -> None:
     assert said.startswith("`location` in line 1 has no answer of its own")
     assert warned(routes=[{"path": "/", "root": "/srv", "extraConfig": inner}]) == []
     assert warned(routes=[PROXIED | {"extraConfig": "location /a { location /a/b { return 204; } }"}]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "leads_to"),
+    [
+        ("try_files $uri /quiet;", "/quiet"),
+        ("try_files $uri /quiet?a=b;", "/quiet"),
+        ("rewrite ^/app/old /hidden/new last;", "/hidden/new"),
+        ("rewrite ^/app/old /hidden/new;", "/hidden/new"),
+        ("rewrite ^/app/old /hidden/new break;", None),
+        ("rewrite ^/app/(.*) /hidden/$1 last;", None),
+        ("try_files $uri /quiet/more;", None),
+        ("try_files $uri =404;", None),
+    ],
+)
+def test_a_path_that_leads_to_a_route_with_another_traced_is_warned_of(text: str, leads_to: str | None) -> None:
+    routes: list[dict[str, Any]] = [
+        {"path": "/", "root": "/srv"},
+        {"path": "/app/", "root": "/srv", "extraConfig": text},
+        {"path": "/quiet", "match": "exact", "return": {"status": 200}, "traced": False},
+        {"path": "/hidden/", "return": {"status": 200}, "traced": False},
+    ]
+    said = warned(routes=routes)
+    told = f"leads to {leads_to}, whose route has another `traced`: these requests make spans"
+    assert [told in line for line in said] == ([True] if leads_to else [])
+    for route in routes:
+        route["traced"] = not route.get("traced", True)
+    assert ["these requests make no span" in line for line in warned(routes=routes)] == ([True] if leads_to else [])
 
 
 def test_directives_that_are_not_known_are_warned_of_where_the_image_is_not_known() -> None:

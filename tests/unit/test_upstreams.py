@@ -1,10 +1,13 @@
 """Tests which images follow names, what a name may be, and the ports of URLs."""
 
+from typing import Any
+
 import pytest
 
 from settings import NginxSettings
 from settings.upstreams import full_name, service_of
 from settings.versions.nginx import follows_names
+from tests.unit.test_bad_input import refusal
 
 
 @pytest.mark.parametrize(
@@ -57,3 +60,31 @@ def test_an_upstream_that_is_a_url_has_the_port_of_its_scheme(written: str, host
     upstream = NginxSettings.model_validate({"routes": [{"path": "/", "upstream": written}]}).routes[0].upstream
     assert upstream
     assert (upstream.host, upstream.port, upstream.tls) == (host, port, tls)
+
+
+_PRIVATE = {"service": "api", "namespace": "shop", "port": 8443, "tls": True}
+
+
+@pytest.mark.parametrize(
+    "nginx",
+    [
+        {"routes": [{"path": "/", "upstream": "http://api.shop.example:443"}]},
+        {"routes": [{"path": "/", "upstream": "http://192.0.2.1:8443"}]},
+        {"routes": [{"path": "/", "upstream": {"service": "api", "port": 8443, "tls": False}}]},
+        {"routes": [{"path": "/", "upstream": "https://api.shop.example"}]},
+        {"routes": [{"path": "/", "upstream": _PRIVATE, "extraConfig": "proxy_ssl_verify off;"}]},
+        {"routes": [{"path": "/", "upstream": _PRIVATE}], "extraConfig": {"server": "proxy_ssl_name shop.example;"}},
+        {"routes": [{"path": "/", "upstream": _PRIVATE}], "image": "registry.example/own/nginx:1.27.4-otel"},
+    ],
+    ids=str,
+)
+def test_plain_http_to_a_port_of_https_and_a_service_without_an_authority_are_taken_if_they_are_chosen(
+    nginx: dict[str, Any],
+) -> None:
+    assert refusal({"nginx": nginx}, []) == ""
+
+
+@pytest.mark.parametrize("endpoint", ["http://otlp.vendor.example:443", "https://otlp.vendor.example:443"])
+def test_an_endpoint_with_a_scheme_may_have_a_port_of_https(endpoint: str) -> None:
+    elsewhere = {"nginx": {"exporter": {"endpoint": endpoint}}, "collector": {"enabled": False}}
+    assert refusal(elsewhere | {"tempo": {"enabled": False}}, []) == ""

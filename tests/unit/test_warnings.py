@@ -215,53 +215,57 @@ def test_what_is_maintained_depends_on_the_day_alone() -> None:
     )
 
 
+CONTRIB = "open-telemetry/opentelemetry-collector-releases/opentelemetry-collector-contrib:0.126.0"
+
+
+def mirrored(monkeypatch: pytest.MonkeyPatch, **values: Any) -> list[str]:
+    """Returns the warnings of images that a mirror may not have."""
+    return [said for said in warnings_of(monkeypatch, **values) if "nodes pull it as" in said]
+
+
+def test_an_image_that_a_cache_of_docker_hub_does_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    collector = {"image": f"ghcr.io/{CONTRIB}", "distribution": "contrib"}
+    (warning,) = mirrored(monkeypatch, imageRegistry="harbor.example/hub", collector=collector)
+    assert warning.startswith(f"collector.image is of ghcr.io, and nodes pull it as harbor.example/hub/{CONTRIB}, ")
+    command = warning.split("has it: ")[1]
+    assert command == f"pulumi config set --path collector.image 'harbor.example/<folder>/{CONTRIB}'"
+    # It names the mirror's registry itself.
+    collector["image"] = f"harbor.example/ghcr/{CONTRIB}"
+    assert mirrored(monkeypatch, imageRegistry="harbor.example/hub", collector=collector) == []
+
+
+def test_one_registry_has_one_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = {
+        "nginx": {"image": "registry.example/nginx:1.28.0-otel"},
+        "collector": {"image": "registry.example/otel/opentelemetry-collector:0.126.0"},
+        "tempo": {"image": "registry.example/grafana/tempo:2.8.4"},
+    }
+    assert mirrored(monkeypatch, imageRegistry="harbor.example/all", **images) == []
+    images["tempo"]["image"] = "grafana/tempo:2.8.4"
+    assert len(mirrored(monkeypatch, imageRegistry="harbor.example/all", **images)) == 2
+
+
 def exporting(endpoint: str, **exporter: Any) -> dict[str, Any]:
     """A configuration with one exporter."""
     return {"exporters": {"mine": {"endpoint": endpoint} | exporter}}
 
 
-@pytest.mark.parametrize(
-    "endpoint",
-    [
-        "10.96.0.12:4317",
-        "172.31.255.1:4317",
-        "192.168.1.20:4317",
-        "[fd00::1]:4317",
-        "otel.office.local:4317",
-        "collector-0.collector.shop.svc:4317",
-        "tempo-distributor.tempo.svc.cluster.local:4317",
-        "tempo-distributor.tempo.svc:4317",
-        "tempo-distributor.monitoring:4317",
-        "Tempo.Monitoring.SVC:4317",
-        "tempo.monitoring.svc.cluster.local.:4317",
-        "tempo:4317",
-    ],
-)
-def test_tls_by_default_to_a_cluster_or_a_private_network_is_told_with_its_key_and_both_commands(
-    monkeypatch: pytest.MonkeyPatch, endpoint: str
-) -> None:
-    (warning,) = warnings_of(monkeypatch, collector=exporting(endpoint))
-    assert "with TLS, because collector.exporters.mine.tls.enabled is true by default" in warning
-    for enabled in ("false", "true"):
-        assert f"pulumi config set --path collector.exporters.mine.tls.enabled {enabled}" in warning
-        assert warnings_of(monkeypatch, collector=exporting(endpoint, tls={"enabled": enabled == "true"})) == []
+def test_the_port_of_the_other_protocol_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    (warning,) = warnings_of(monkeypatch, collector=exporting("otlp.vendor.example:4318"))
+    assert warning == (
+        "collector.exporters.mine.endpoint gets OTLP over gRPC at the port 4318, which is OTLP's own for HTTP"
+    )
+    (warning,) = warnings_of(monkeypatch, collector=exporting("https://otlp.vendor.example:4317", protocol="http"))
+    assert warning.endswith("gets OTLP over HTTP at the port 4317, which is OTLP's own for gRPC")
+    past = {"collector": {"enabled": False}, "tempo": {"enabled": False}}
+    (warning,) = warnings_of(monkeypatch, nginx={"exporter": {"endpoint": "collector.example:4318"}}, **past)
+    assert warning.startswith("nginx.exporter.endpoint gets OTLP over gRPC at the port 4318")
 
 
-@pytest.mark.parametrize(
-    "endpoint",
-    [
-        "otlp.vendor.example:4317",
-        "vendor.com:4317",
-        "vendor.io:443",
-        "https://tempo.monitoring.svc:4317",
-        "https://10.96.0.12:4317",
-        "192.0.2.1:4317",
-        "172.32.0.1:4317",
-        "[2001:db8::1]:4317",
-    ],
-)
-def test_tls_by_default_to_others_is_what_is_meant(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
-    assert warnings_of(monkeypatch, collector=exporting(endpoint)) == []
+@pytest.mark.parametrize(("port", "whose"), [(3200, "Tempo's API"), (9411, "Zipkin's"), (14250, "Jaeger's")])
+def test_a_port_of_another_protocol_than_otlp_is_told(monkeypatch: pytest.MonkeyPatch, port: int, whose: str) -> None:
+    (warning,) = warnings_of(monkeypatch, collector=exporting(f"traces.vendor.example:{port}"))
+    assert f"gets OTLP at the port {port}, which is that of {whose}" in warning
 
 
 ELSEWHERE = {"exporter": {"endpoint": "otlp.vendor.example:4317"}}

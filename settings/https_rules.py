@@ -1,0 +1,82 @@
+"""Refuses plain text that NGINX would speak to ports of HTTPS, and HTTPS whose certificate it could not check."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+from settings.errors import ConfigError, Place, RuleViolation, remove_command, set_command, violation
+from settings.stack import Settings
+from settings.types import bracketed, is_address, is_service, split_endpoint
+from settings.upstreams import HTTPS_PORTS, Upstream
+from settings.versions.nginx import has_module
+
+
+def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
+    for number, route in enumerate(settings.nginx.routes):
+        if route.upstream:
+            yield ("nginx", "routes", number, "upstream"), route.upstream
+
+
+def _plain_to_https(settings: Settings) -> Iterator[RuleViolation]:
+    """Refuses plain HTTP by default alone, to a port on which servers speak HTTPS: each request would get an error."""
+    for place, upstream in _upstreams(settings):
+        if not upstream.is_probably_https:
+            continue
+        what = f"the port {upstream.port}, on which servers speak HTTPS, and NGINX speaks plain HTTP to it by default"
+        tls: Place = (*place, "tls")
+        if upstream.host is None:
+            plain = set_command(tls, value=False)
+            yield violation(tls, f"must be set for {what}. If plain HTTP is right: {plain}", set_to=True)
+            continue
+        address = f"{bracketed(upstream.host)}:{upstream.port}"
+        # NGINX checks a certificate against a name.
+        choice, scheme = ("http://", "http") if is_address(upstream.host) else ("https:// or http://", "https")
+        message = f"has {what}: write {choice} before it"
+        shown, at = json.dumps(address), set_command(place, f"{scheme}://{address}")
+        yield RuleViolation(ConfigError(place, message, at, shown, (address,)))
+
+
+def _plain_to_tls(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects plain text by default alone, to a port on which receivers speak TLS: no span would arrive."""
+    endpoint = settings.nginx.exporter.endpoint
+    if endpoint and "://" not in endpoint and split_endpoint(endpoint)[1] in HTTPS_PORTS:
+        message = (
+            f"has the port {split_endpoint(endpoint)[1]}, on which receivers speak TLS, and the module speaks plain "
+            "text to it by default: write https:// or http:// before it"
+        )
+        yield violation("nginx.exporter.endpoint", message, set_to=f"https://{endpoint}", echoed=[endpoint])
+
+
+def _without_authority(settings: Settings) -> Iterator[RuleViolation]:
+    """Refuses Services in HTTPS whose certificate no authority of the image can have signed.
+
+    Public authorities sign no names of clusters. An image of somebody's own may have another authority, and a snippet
+    may say what NGINX checks.
+    """
+    nginx = settings.nginx
+    if settings.edition != "oss" or not has_module(nginx.pulled_image):
+        return
+    for place, upstream in _upstreams(settings):
+        name = upstream.name(settings.namespace)
+        snippets = (nginx.extra_config.http, nginx.extra_config.server, nginx.routes[int(place[2])].extra_config)
+        is_checked = upstream.tls and upstream.ca_bundle is None and is_service(name) and upstream.has_name
+        if is_checked and not any(re.search(r"\b(proxy_ssl_\w+|include)\s", text) for text in snippets):
+            bundle: Place = (*place, "caBundle")
+            message = (
+                f"is required: NGINX checks the certificate of `{name}`, and no authority of the official image signs "
+                "names of a cluster. It is the certificate of the authority that does"
+            )
+            if upstream.host is None:
+                fix = set_command(bundle, from_file=True)
+            else:
+                # It may be written as a text, to which no command can add a key.
+                fix = remove_command(place)
+                message += "; write `upstream` as an object with `host`, `port`, `tls` and `caBundle`"
+            yield violation(bundle, message, fix=fix, depends_on=[("nginx", "image"), place], echoed=[name])
+
+
+HTTPS_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (
+    _plain_to_https,
+    _plain_to_tls,
+    _without_authority,
+)
