@@ -111,16 +111,20 @@ def test_of_versions_that_are_known_and_of_those_that_cannot_be_known_nothing_is
 CONTRIB = "open-telemetry/opentelemetry-collector-releases/opentelemetry-collector-contrib:0.126.0"
 
 
+def mirrored(monkeypatch: pytest.MonkeyPatch, **values: Any) -> list[str]:
+    """Returns the warnings of images that a mirror may not have."""
+    return [said for said in warnings_of(monkeypatch, **values) if "nodes pull it as" in said]
+
+
 def test_an_image_that_a_cache_of_docker_hub_does_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    mirrored: dict[str, Any] = {"imageRegistry": "harbor.example/hub", "tempo": {"image": "grafana/tempo:2.8.4"}}
     collector = {"image": f"ghcr.io/{CONTRIB}", "distribution": "contrib"}
-    (warning,) = warnings_of(monkeypatch, **mirrored, collector=collector)
+    (warning,) = mirrored(monkeypatch, imageRegistry="harbor.example/hub", collector=collector)
     assert warning.startswith(f"collector.image is of ghcr.io, and nodes pull it as harbor.example/hub/{CONTRIB}, ")
     command = warning.split("has it: ")[1]
     assert command == f"pulumi config set --path collector.image 'harbor.example/<folder>/{CONTRIB}'"
     # It names the mirror's registry itself.
     collector["image"] = f"harbor.example/ghcr/{CONTRIB}"
-    assert warnings_of(monkeypatch, **mirrored, collector=collector) == []
+    assert mirrored(monkeypatch, imageRegistry="harbor.example/hub", collector=collector) == []
 
 
 def test_one_registry_has_one_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +133,9 @@ def test_one_registry_has_one_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
         "collector": {"image": "registry.example/otel/opentelemetry-collector:0.126.0"},
         "tempo": {"image": "registry.example/grafana/tempo:2.8.4"},
     }
-    assert warnings_of(monkeypatch, imageRegistry="harbor.example/all", **images) == []
+    assert mirrored(monkeypatch, imageRegistry="harbor.example/all", **images) == []
+    images["tempo"]["image"] = "grafana/tempo:2.8.4"
+    assert len(mirrored(monkeypatch, imageRegistry="harbor.example/all", **images)) == 2
 
 
 def exporting(endpoint: str, **exporter: Any) -> dict[str, Any]:
