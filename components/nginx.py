@@ -166,7 +166,8 @@ class NginxOtel(Component):
         mounts = [_file("config", file) for file in files]
         volumes = [empty_volume("tmp")]
         if settings.has_init_container:
-            files |= {UPSTREAMS_FILE: upstreams_conf(settings, namespace), RESOLVE_FILE: resolve_script()}
+            plus = self._plus.settings if self._plus else None
+            files |= {UPSTREAMS_FILE: upstreams_conf(settings, namespace, plus), RESOLVE_FILE: resolve_script()}
             volumes.append(empty_volume("upstreams"))
             mounts.append(VolumeMountArgs(name="upstreams", mount_path=UPSTREAMS_FOLDER, read_only=True))
         volumes.insert(0, config_volume(config_object(self, files)))

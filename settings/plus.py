@@ -38,11 +38,13 @@ def _release(release: str) -> str:
     matched = re.fullmatch(r"R([0-9]{2})(\.[0-9]{1,2})?", release)
     if matched is None or int(matched[1]) < FIRST:
         current = SETS[DEFAULT].plus
-        raise ValueError(f"must be R{FIRST} or a later release, such as {current}: earlier ones take no license token")
+        reason = "by the folder of its packages; earlier ones take no license token"
+        raise ValueError(f"must be R{FIRST} or a later release, such as {current}, {reason}")
     number, minor = int(matched[1]), matched[2]
     if (minor is None) == (number >= FIRST_WITH_MINOR):
         name = f"R{number}" if minor else f"R{number}.0"
-        raise NearMissError(f"must be {name}: the packages' folder has that name from R{FIRST_WITH_MINOR}.0 on", name)
+        reason = f"from R{FIRST_WITH_MINOR}.0 on, and not before, the folder of a release's packages has two numbers"
+        raise NearMissError(f"must be {name}: {reason}", name)
     return release
 
 

@@ -118,8 +118,8 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
         ratio_variable=RATIO_VARIABLE,
         log_file=LOG_FILE,
         log_buffer=" ".join(f"{name}={value}" for name, value in LOG_BUFFER.items()),
-        inline_upstreams=_upstreams_text(settings, namespace, in_pod=False),
-        upstreams_file=f"{UPSTREAMS_FOLDER}/{UPSTREAMS_FILE}" if upstreams_conf(settings, namespace) else None,
+        inline_upstreams=_upstreams_text(settings, namespace, plus, in_pod=False),
+        upstreams_file=f"{UPSTREAMS_FOLDER}/{UPSTREAMS_FILE}" if upstreams_conf(settings, namespace, plus) else None,
         proxies=any(route.upstream for route in settings.routes),
         proxy_protocol=proxies is not None and proxies.protocol == "proxyProtocol",
         believed=_OWN_WORDS if proxies and proxies.protocol == "xForwardedFor" else {},
@@ -155,17 +155,18 @@ def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
     )
 
 
-def upstreams_conf(settings: NginxSettings, namespace: str) -> str:
+def upstreams_conf(settings: NginxSettings, namespace: str, plus: PlusSettings | None = None) -> str:
     """Renders the upstreams that each pod completes with its nameservers: a template for `resolve.sh`.
 
     Args:
         settings: what can be configured.
         namespace: the namespace of Services that name none.
+        plus: what can be configured of NGINX Plus; none for NGINX, open source.
 
     Returns:
         The template; empty if there are no such upstreams.
     """
-    text = _upstreams_text(settings, namespace, in_pod=True)
+    text = _upstreams_text(settings, namespace, plus, in_pod=True)
     return f"{text}\n" if text else ""
 
 
@@ -215,7 +216,7 @@ def _file_of(certificate: str, kind: str) -> str:
     return f"upstream-{hashlib.sha256(certificate.encode()).hexdigest()[:12]}.{kind}"
 
 
-def _upstreams_text(settings: NginxSettings, namespace: str, *, in_pod: bool) -> str:
+def _upstreams_text(settings: NginxSettings, namespace: str, plus: PlusSettings | None, *, in_pod: bool) -> str:
     """Renders the `upstream` blocks that each pod completes, or those that it does not."""
     resolver = settings.resolver
     blocks = {
@@ -228,6 +229,8 @@ def _upstreams_text(settings: NginxSettings, namespace: str, *, in_pod: bool) ->
         upstreams=list(blocks),
         keepalive=settings.upstream_keepalive,
         nameservers=_nameservers(resolver),
+        # NGINX Plus keeps 1 KiB more of each address from R37 on: F5's release notes of PLS.37.0.4.1.
+        zone="768k" if plus else "256k",
     ).rstrip("\n")
 
 

@@ -3,6 +3,7 @@
 It sets only what differs from Tempo's defaults. The microservices mode and object storage are not supported.
 """
 
+import math
 from dataclasses import dataclass
 
 from components.documents import Document
@@ -26,6 +27,9 @@ Tempo's default is two minutes for the range of a block: the range leaves out ol
 leaves out the block (`tempodb/encoding/vparquet4/wal_block.go`). For searches that ask the ingester it is half an hour.
 Such a trace is found by its ID alone, until it is in a block of the backend with the right range.
 """
+
+_LEAST_BORDER = 15 * 60
+"""`query_frontend.search.query_backend_after` by default, in seconds."""
 
 _LONGEST_LIVE = 30
 """`live_store.max_trace_live` by default, in seconds."""
@@ -83,7 +87,7 @@ def tempo_document(settings: TempoSettings) -> Document:
             **replaced.cutoff,
             # A search may cover the whole retention: the default is 168 h, and 3 h for metrics. 0 means no limit.
             "search": {**replaced.search, "max_duration": "0s"},
-            "metrics": {"max_duration": "0s"},
+            "metrics": {**replaced.metrics, "max_duration": "0s"},
         },
         "querier": {"frontend_worker": {"grpc_client_config": dict(messages)}},
         **replaced.compaction,
@@ -115,6 +119,9 @@ class _Parts:
     """How much of the newest time a query leaves out."""
 
     search: Document
+    metrics: Document
+    """Which times are asked of the blocks."""
+
     compaction: Document
 
 
@@ -146,6 +153,7 @@ def _ingester(settings: TempoSettings, messages: Document) -> _Parts:
         cutoff={},
         # A search of an older time asks the backend's blocks alone, which late spans reach once they are flushed.
         search={"query_ingesters_until": LATENESS},
+        metrics={},
         compaction={"compactor": {"compaction": {"block_retention": settings.retention}}},
     )
 
@@ -153,11 +161,14 @@ def _ingester(settings: TempoSettings, messages: Document) -> _Parts:
 def _live_store(settings: TempoSettings, messages: Document) -> _Parts:
     """Returns the parts of Tempo 3, from Grafana's "Configure Tempo" of 3.0. Not run on the lab.
 
-    Every folder that it writes to is on the volume. A time that is older than `query_backend_after`, 15 minutes by
-    default, is asked of the blocks alone: there is no `query_ingesters_until` any more.
+    Every folder that it writes to is on the volume. A time before the border, `query_backend_after`, is asked of the
+    blocks in the storage alone, and one after it of the live store alone: there is no `query_ingesters_until` any more.
+    By then a block must be closed, written, and seen by a poll; and the live store must keep it until then.
     """
     flush, retention = settings.flush, {"block_retention": settings.retention}
     idle = flush.trace_idle_period
+    border = max(_LEAST_BORDER, math.ceil(seconds(flush.max_block_duration) + 2 * seconds(flush.blocklist_poll)))
+    kept = max(border, math.ceil(seconds(flush.complete_block_timeout)))
     return _Parts(
         writers={
             "live_store_client": {"grpc_client_config": dict(messages), "remote_timeout": "30s"},
@@ -169,7 +180,7 @@ def _live_store(settings: TempoSettings, messages: Document) -> _Parts:
                 "max_live_traces_bytes": 0,
                 "flush_check_period": flush.check_period,
                 "max_block_duration": flush.max_block_duration,
-                "complete_block_timeout": flush.complete_block_timeout,
+                "complete_block_timeout": f"{kept}s",
                 # By default, a live store that lags refuses every search.
                 "fail_on_high_lag": False,
                 "shutdown_marker_dir": f"{DATA}/live-store/shutdown-marker",
@@ -179,7 +190,8 @@ def _live_store(settings: TempoSettings, messages: Document) -> _Parts:
         wal={"path": f"{DATA}/wal"},
         # The default is 30 s: a search leaves out that much of the newest time.
         cutoff={"query_end_cutoff": "0s"},
-        search={},
+        search={"query_backend_after": f"{border}s"},
+        metrics={"query_backend_after": f"{border}s"},
         compaction={
             "backend_scheduler": {
                 "local_work_path": f"{DATA}/scheduler",

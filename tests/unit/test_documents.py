@@ -163,7 +163,7 @@ def test_tempo_3_gets_a_document_of_its_own() -> None:
         "max_live_traces_bytes": 0,
         "flush_check_period": "500ms",
         "max_block_duration": "30m",
-        "complete_block_timeout": "15m",
+        "complete_block_timeout": "2400s",
         "fail_on_high_lag": False,
         "shutdown_marker_dir": "/var/tempo/live-store/shutdown-marker",
         "wal": {"path": "/var/tempo/live-store/traces", "ingestion_time_range_slack": "24h"},
@@ -175,11 +175,29 @@ def test_tempo_3_gets_a_document_of_its_own() -> None:
     assert document["backend_worker"] == {"compaction": {"block_retention": "72h"}}
     assert document["query_frontend"] == {
         "query_end_cutoff": "0s",
-        "search": {"max_duration": "0s"},
-        "metrics": {"max_duration": "0s"},
+        "search": {"query_backend_after": "2400s", "max_duration": "0s"},
+        "metrics": {"query_backend_after": "2400s", "max_duration": "0s"},
     }
     assert document["storage"]["trace"]["wal"] == {"path": "/var/tempo/wal"}
     assert document["overrides"] == tempo()["overrides"]
+
+
+@pytest.mark.parametrize(
+    ("flush", "border", "kept"),
+    [
+        ({}, 2400, 2400),
+        ({"maxBlockDuration": "30s", "blocklistPoll": "1m"}, 900, 900),
+        ({"maxBlockDuration": "1h"}, 4200, 4200),
+        ({"maxBlockDuration": "1m", "completeBlockTimeout": "2h"}, 900, 7200),
+    ],
+)
+def test_a_search_in_tempo_3_asks_for_no_time_that_neither_side_has(
+    flush: dict[str, str], border: int, kept: int
+) -> None:
+    # Between the last poll of the blocks and what the live store still keeps, no trace would be found.
+    document = tempo(image="grafana/tempo:3.0.3", flush=flush)
+    assert document["query_frontend"]["search"]["query_backend_after"] == f"{border}s"
+    assert document["live_store"]["complete_block_timeout"] == f"{kept}s"
 
 
 def test_tempo_3_keeps_no_trace_longer_idle_than_live() -> None:

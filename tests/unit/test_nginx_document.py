@@ -242,5 +242,11 @@ def test_no_directive_that_nginx_takes_once_is_there_twice(image: str) -> None:
         assert sorted(set(names)) == sorted(names), block.name
 
 
+def test_an_upstream_of_nginx_plus_has_room_for_as_many_addresses() -> None:
+    routed = NginxSettings.model_validate({"routes": [{"path": "/", "upstream": {"service": "web", "port": 80}}]})
+    assert " 256k;" in upstreams_conf(routed, "tracing")
+    assert " 768k;" in upstreams_conf(routed, "tracing", PlusSettings())
+
+
 def all_of(text: str) -> list[Directive]:
     return [item for directive in parse(text) for item in (directive, *directive.all_inside())]

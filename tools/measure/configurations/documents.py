@@ -131,7 +131,7 @@ def _nginx(settings: Settings) -> Document:
         CA_FILE: nginx.exporter.ca_bundle or "",
         REPORT_CA_FILE: (plus.usage_report.ca_bundle if plus else None) or "",
         LICENSE_FILE: settings.nginx_license_jwt.get_secret_value() if settings.nginx_license_jwt else "",
-        UPSTREAMS_FILE: upstreams_conf(nginx, NAMESPACE),
+        UPSTREAMS_FILE: upstreams_conf(nginx, NAMESPACE, plus),
         "fastcgi_params": "",
         **upstream_files(nginx),
         **upstream_keys(nginx),
