@@ -23,8 +23,8 @@ from lab.paths import REPOSITORY
 
 ROOMS = ("components", "settings")
 SUFFIXES = {".py", ".j2", ".sh"}
-FIRST = ("test_golden.py", "test_dependencies.py", "test_program.py")
-"""The tests that notice most, and so end most runs within seconds."""
+FIRST = {"components": ("golden", "dependencies"), "settings": ("bad_input",)}
+"""The tests that notice most mutants of a room. They run first and alone: to collect all tests takes as long."""
 
 _OTHERS = ("docs", "mutants", "processes", "pulumi_cli", "reference", "rooms", "startup", "tools_cluster", "workflows")
 NOT_OF_THE_PROGRAM = {f"test_{name}.py" for name in _OTHERS}
@@ -98,11 +98,14 @@ def place_of(mutant: Mutant, root: Path) -> Path:
     return file
 
 
-def tests(root: Path) -> list[str]:
-    """The unit tests of the program, those first that notice most."""
-    folder = root / "tests" / "unit"
-    rest = sorted(file.name for file in folder.glob("test_*.py") if file.name not in {*FIRST, *NOT_OF_THE_PROGRAM})
-    return [f"tests/unit/{name}" for name in (*FIRST, *rest)]
+def first_and_rest(file: Path, root: Path) -> tuple[list[str], list[str]]:
+    """Returns the test files that most probably notice a mutant of a file, its namesake among them, and the others."""
+    room = file.relative_to(root).parts[0]
+    names = [f"test_{name}.py" for name in (file.stem, *FIRST[room])]
+    found = {test.name: test.relative_to(root).as_posix() for test in sorted((root / "tests/unit").glob("test_*.py"))}
+    first = [found[name] for name in names if name in found]
+    rest = [path for name, path in found.items() if path not in first and name not in NOT_OF_THE_PROGRAM]
+    return first, rest
 
 
 def judged(code: int, output: str) -> tuple[Verdict, str]:
@@ -117,16 +120,16 @@ def judged(code: int, output: str) -> tuple[Verdict, str]:
     return Verdict.NOTICED if is_of_a_test and not reason.startswith(CRASHES) else Verdict.UNDECIDED, first
 
 
-def tried(root: Path) -> tuple[Verdict, str]:
-    """Runs the tests until one fails, and returns the verdict and the failure."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
+def tried(files: Sequence[str], root: Path) -> tuple[Verdict, str]:
+    """Runs test files until a test fails, and returns the verdict and the failure."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", *files]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     # What Python compiled of a file of before has the same time and size as a mutant may have.
     # The summary is cut to the width of the terminal.
     environment |= {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "240"}
     try:
         done = subprocess.run(
-            [*command, *tests(root)],
+            command,
             check=False,
             cwd=root,
             env=environment,
@@ -138,6 +141,13 @@ def tried(root: Path) -> tuple[Verdict, str]:
     except subprocess.TimeoutExpired:
         return Verdict.UNDECIDED, f"the tests did not end within {LIMIT_SECONDS} s"
     return judged(done.returncode, done.stdout)
+
+
+def all_tried(file: Path, root: Path) -> tuple[Verdict, str]:
+    """Runs all tests, those first that most probably notice a mutant of a file."""
+    first, rest = first_and_rest(file, root)
+    verdict, failure = tried(first, root)
+    return (verdict, failure) if verdict is not Verdict.SURVIVES else tried(rest, root)
 
 
 def copied(folder: Path) -> Path:
@@ -156,7 +166,8 @@ def run(mutants: Sequence[Mutant], workers: int) -> list[tuple[Mutant, Verdict]]
         copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
         for number in range(workers):
             copies.put(copied(Path(scratch) / str(number)))
-        verdict, failure = tried(Path(scratch) / "0")
+        unbroken = Path(scratch) / "0"
+        verdict, failure = all_tried(next(sources(unbroken)), unbroken)
         if verdict is not Verdict.SURVIVES:
             raise MutantError(f"The tests must pass before anything is broken: {failure}")
 
@@ -166,7 +177,7 @@ def run(mutants: Sequence[Mutant], workers: int) -> list[tuple[Mutant, Verdict]]
             before = file.read_text()
             try:
                 file.write_text(before.replace(mutant.old, mutant.new))
-                verdict, failure = tried(root)
+                verdict, failure = all_tried(file, root)
             finally:
                 file.write_text(before)
                 copies.put(root)

@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import Mutant, MutantError, Verdict, chosen, judged, load, place_of
+from lab.paths import REPOSITORY
+from tests.mutants.__main__ import (
+    NOT_OF_THE_PROGRAM,
+    Mutant,
+    MutantError,
+    Verdict,
+    chosen,
+    first_and_rest,
+    judged,
+    load,
+    place_of,
+)
 
 
 @pytest.fixture
@@ -62,3 +73,12 @@ def test_words_choose_the_mutants_whose_place_has_one_of_them() -> None:
     assert stale == 0
     assert [mutant for mutant in mutants if not any(word in mutant.old for word in words)] == []
     assert len(mutants) >= len(words)
+
+
+def test_every_test_of_the_program_runs_once_and_the_most_probable_first() -> None:
+    first, rest = first_and_rest(REPOSITORY / "components" / "cluster" / "quotas.py", REPOSITORY)
+    assert first == [f"tests/unit/test_{name}.py" for name in ("quotas", "golden", "dependencies")]
+    assert not set(first) & set(rest)
+    names = {path.name for path in (REPOSITORY / "tests" / "unit").glob("test_*.py")}
+    assert {Path(file).name for file in (*first, *rest)} == names - NOT_OF_THE_PROGRAM
+    assert names >= NOT_OF_THE_PROGRAM
