@@ -133,6 +133,22 @@ def test_what_holds_for_all_servers_does_not_hold_for_that_of_the_probes(http: s
     assert exempts not in clients
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("listen 8080;", "listen 8080 default_server"),
+        ("listen 8080 default_server;", "listen 8080"),
+        ("listen 9090 default_server;", "listen 8080 default_server"),
+    ],
+)
+def test_our_server_answers_for_unknown_hosts_unless_one_of_a_snippet_does(theirs: str, ours: str) -> None:
+    text = conf(serverName=["shop.example"], extraConfig={"http": f"server {{ {theirs} server_name a.example; }}"})
+    (http,) = [each for each in parse(text) if each.name == "http"]
+    listens = [each for server in http.inside for each in server.inside if each.name == "listen"]
+    said = [" ".join((each.name, *each.arguments)) for each in listens]
+    assert sorted(said) == sorted([theirs.rstrip(";"), ours, "listen 8081"])
+
+
 def test_a_route_without_a_proxy_inherits_headers_as_nginx_has_it() -> None:
     text = conf(extraConfig={"server": "proxy_set_header X-Edge a;"}, routes=[{"path": "/", "root": "/srv"}])
     assert not [line for line in block(text, *ROUTE) if line.startswith("proxy_set_header")]
