@@ -113,6 +113,14 @@ def test_a_header_of_the_server_is_for_every_proxied_route_unless_the_route_has_
     assert [line for line in inner if "edge" in line.lower()] == ["proxy_set_header x-edge b"]
 
 
+def test_a_location_inherits_the_header_of_the_nearest_block_around_it() -> None:
+    inner = "location /a/b { proxy_pass http://192.0.2.2; proxy_set_header X-Other c; }"
+    nested = f"proxy_set_header X-Edge far; location /a {{ proxy_set_header X-Edge near; {inner} }}"
+    text = conf(routes=[PROXIED | {"extraConfig": nested}])
+    said = block(text, *ROUTE, "location /a", "location /a/b")
+    assert [line for line in said if "X-Edge" in line] == ["proxy_set_header X-Edge near"]
+
+
 @pytest.mark.parametrize(
     ("http", "exempts"),
     [
