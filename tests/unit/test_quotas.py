@@ -187,6 +187,8 @@ def test_a_component_that_runs_and_has_no_room_for_one_pod_more_is_named_and_a_f
     assert set(lacking) == {"nginx", "otel-collector"}
     assert lacking["nginx"] == "pods of the ResourceQuota team: a pod asks for 1, 0 of 4 are free"
     assert without_room_to_roll(volume, Live([full], own={"pods": []})) == {}
+    room_for_one = quota({"pods": "5"}, {"pods": "4"})
+    assert without_room_to_roll(volume, Live([room_for_one], own={"pods": pods})) == {}
     findings, _ = checked(settings(nginx={"resources": {"cpu": "100m"}}), **with_quota(full, pods=tuple(pods)))
     assert set(findings.no_room_to_roll) == {"nginx", "otel-collector", "tempo"}
 
