@@ -86,8 +86,9 @@ def test_a_quota_on_cpu_limits_refuses_pods_without_one_and_the_commands_set_the
     checked(settings(**limited), **with_quota(quota({"limits.cpu": "10"})))
 
 
-def test_a_limit_that_the_namespace_gives_to_containers_is_counted_as_theirs() -> None:
-    of_containers = {"spec": {"limits": [{"type": "Container", "default": {"cpu": "500m"}}]}}
+@pytest.mark.parametrize("key", ["default", "max"])
+def test_a_limit_that_the_namespace_gives_to_containers_is_counted_as_theirs(key: str) -> None:
+    of_containers = {"spec": {"limits": [{"type": "Container", key: {"cpu": "500m"}}]}}
     ranges: dict[str, Any] = {"GET /api/v1/namespaces/shared/limitranges": listed(of_containers)}
     # Five containers: two Collectors, and two in Tempo's pod.
     checked(settings(), **with_quota(quota({"limits.cpu": "2500m"}), **ranges))
