@@ -1,6 +1,6 @@
 """Breaks the program in one place at a time and names the breakages that no unit test notices (`make mutants`).
 
-Each runs in a copy of the checkout, so nothing here is changed. All of them take half an hour on two idle cores.
+Each runs in a copy of the checkout, so nothing here is changed.
 """
 
 import argparse
