@@ -1,6 +1,6 @@
 """Breaks the program in one place at a time and names the breakages that no unit test notices (`make mutants`).
 
-Each runs in a copy of the checkout, so nothing here is changed. All of them take half an hour on two idle cores.
+Each runs in a copy of the checkout, so nothing here is changed.
 """
 
 import argparse
@@ -12,8 +12,10 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
 from pathlib import Path
 
+import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
@@ -21,18 +23,21 @@ from lab.paths import REPOSITORY
 
 ROOMS = ("components", "settings")
 SUFFIXES = {".py", ".j2", ".sh"}
-FIRST = ("test_golden.py", "test_dependencies.py", "test_program.py")
-"""The tests that notice most, and so end most runs within seconds."""
+FIRST = {"components": ("golden", "dependencies"), "settings": ("bad_input",)}
+"""The tests that notice most mutants of a room. They run first and alone: to collect all tests takes as long."""
 
 _OTHERS = ("docs", "mutants", "processes", "pulumi_cli", "reference", "rooms", "startup", "tools_cluster", "workflows")
 NOT_OF_THE_PROGRAM = {f"test_{name}.py" for name in _OTHERS}
 """Tests of tools and pages; those of the generated reference would notice any changed default, whatever it does."""
 
 LIMIT_SECONDS = 900
-"""Ten times what the tests take; a mutant that makes one hang is noticed."""
+"""Thirty times what the tests take on an idle core."""
 
 SURVIVORS, BROKEN = 1, 2
-"""Exit codes: unexplained survivors; a list or tests that are not in order."""
+"""Exit codes: unexplained survivors; a list or tests that are not in order, or a mutant that no test judged."""
+
+CRASHES = ("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError", "UnboundLocalError")
+"""Errors of a mutant that is no program. Any test that runs its line fails, whatever that test expects."""
 
 
 class Mutant(BaseModel):
@@ -51,6 +56,15 @@ class Mutant(BaseModel):
 
 class MutantError(Exception):
     """A mutant that cannot be made."""
+
+
+class Verdict(StrEnum):
+    """How the tests took a mutant."""
+
+    NOTICED = "noticed"
+    SURVIVES = "SURVIVES"
+    UNDECIDED = "UNDECIDED"
+    """No test judged it: pytest could not start them, they did not end, or the mutant is no program."""
 
 
 def load() -> list[Mutant]:
@@ -84,35 +98,56 @@ def place_of(mutant: Mutant, root: Path) -> Path:
     return file
 
 
-def tests(root: Path) -> list[str]:
-    """The unit tests of the program, those first that notice most."""
-    folder = root / "tests" / "unit"
-    rest = sorted(file.name for file in folder.glob("test_*.py") if file.name not in {*FIRST, *NOT_OF_THE_PROGRAM})
-    return [f"tests/unit/{name}" for name in (*FIRST, *rest)]
+def first_and_rest(file: Path, root: Path) -> tuple[list[str], list[str]]:
+    """Returns the test files that most probably notice a mutant of a file, its namesake among them, and the others."""
+    room = file.relative_to(root).parts[0]
+    names = [f"test_{name}.py" for name in (file.stem, *FIRST[room])]
+    found = {test.name: test.relative_to(root).as_posix() for test in sorted((root / "tests/unit").glob("test_*.py"))}
+    first = [found[name] for name in names if name in found]
+    rest = [path for name, path in found.items() if path not in first and name not in NOT_OF_THE_PROGRAM]
+    return first, rest
 
 
-def first_failure(root: Path) -> str | None:
-    """Runs the tests until one fails, and returns its name; none where all pass."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
-    # What Python compiled of a file of before has the same time and size as a mutant may have.
+def judged(code: int, output: str) -> tuple[Verdict, str]:
+    """Returns what pytest's exit code and its summary say of a mutant, and the summary's first line."""
+    failures = [line for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    first = failures[0] if failures else f"pytest exited with {code}"
+    test, _, reason = first.partition(" - ")
+    if code == pytest.ExitCode.OK:
+        return Verdict.SURVIVES, ""
+    # With -x, pytest exits with 1 for a file that it cannot import, too. That line names no test.
+    is_of_a_test = code == pytest.ExitCode.TESTS_FAILED and "::" in test
+    return Verdict.NOTICED if is_of_a_test and not reason.startswith(CRASHES) else Verdict.UNDECIDED, first
+
+
+def tried(files: Sequence[str], root: Path) -> tuple[Verdict, str]:
+    """Runs test files until a test fails, and returns the verdict and the failure."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", *files]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    # What Python compiled of a file of before has the same time and size as a mutant may have.
+    # The summary is cut to the width of the terminal.
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "240"}
     try:
         done = subprocess.run(
-            [*command, *tests(root)],
+            command,
             check=False,
             cwd=root,
-            env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=LIMIT_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        return f"nothing ended within {LIMIT_SECONDS} s"
-    if done.returncode == 0:
-        return None
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    return failed[0].split(" - ")[0] if failed else f"pytest exited with {done.returncode}"
+        return Verdict.UNDECIDED, f"the tests did not end within {LIMIT_SECONDS} s"
+    return judged(done.returncode, done.stdout)
+
+
+def all_tried(file: Path, root: Path) -> tuple[Verdict, str]:
+    """Runs all tests, those first that most probably notice a mutant of a file."""
+    first, rest = first_and_rest(file, root)
+    verdict, failure = tried(first, root)
+    return (verdict, failure) if verdict is not Verdict.SURVIVES else tried(rest, root)
 
 
 def copied(folder: Path) -> Path:
@@ -121,69 +156,75 @@ def copied(folder: Path) -> Path:
     return Path(shutil.copytree(REPOSITORY, folder, ignore=ignored))
 
 
-def run(mutants: Sequence[Mutant], workers: int) -> list[Mutant]:
-    """Tries each mutant, prints what noticed it, and returns those that nothing did.
+def run(mutants: Sequence[Mutant], workers: int) -> list[tuple[Mutant, Verdict]]:
+    """Tries each mutant, and prints its verdict and what noticed it.
 
     Raises:
         MutantError: a test fails although nothing is broken.
     """
-    survivors: list[Mutant] = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
         for number in range(workers):
             copies.put(copied(Path(scratch) / str(number)))
-        if (failed := first_failure(Path(scratch) / "0")) is not None:
-            raise MutantError(f"The tests must pass before anything is broken: {failed}")
+        unbroken = Path(scratch) / "0"
+        verdict, failure = all_tried(next(sources(unbroken)), unbroken)
+        if verdict is not Verdict.SURVIVES:
+            raise MutantError(f"The tests must pass before anything is broken: {failure}")
 
-        def one(mutant: Mutant) -> None:
+        def one(mutant: Mutant) -> tuple[Mutant, Verdict]:
             root = copies.get()
             file = place_of(mutant, root)
             before = file.read_text()
             try:
                 file.write_text(before.replace(mutant.old, mutant.new))
-                noticed = first_failure(root)
+                verdict, failure = all_tried(file, root)
             finally:
                 file.write_text(before)
                 copies.put(root)
-            if noticed is None:
-                survivors.append(mutant)
-            place = file.relative_to(root).as_posix()
-            print(f"{'SURVIVES' if noticed is None else 'noticed'} {place}: {mutant}; {noticed or ''}", flush=True)
+            print(f"{verdict} {file.relative_to(root).as_posix()}: {mutant}; {failure}", flush=True)
+            return mutant, verdict
 
         with ThreadPoolExecutor(workers) as pool:
-            for future in [pool.submit(one, mutant) for mutant in mutants]:
-                future.result()
-    return survivors
+            return list(pool.map(one, mutants))
 
 
-def main() -> int:
-    """Runs the mutants, or checks the list alone."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("--only", metavar="TEXT", default="", help="those whose old text contains this")
-    parser.add_argument("--workers", type=int, default=2, help="how many at a time (default: 2)")
-    parser.add_argument("--check", action="store_true", help="check that each can be made, and run none")
-    options = parser.parse_args()
+def chosen(words: Sequence[str]) -> tuple[list[Mutant], int]:
+    """Returns the mutants whose old text has one of the words, or all without words, and how many cannot be made."""
     mutants: list[Mutant] = []
     stale = 0
     for mutant in load():
-        if options.only in mutant.old:
+        if not words or any(word in mutant.old for word in words):
             try:
                 place_of(mutant, REPOSITORY)
                 mutants.append(mutant)
             except MutantError as error:
                 stale += 1
                 print(error)
+    return mutants, stale
+
+
+def main() -> int:
+    """Runs the mutants, or checks the list alone."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("--only", metavar="TEXT", nargs="+", default=[], help="those whose old text has one of these")
+    parser.add_argument("--workers", type=int, default=2, help="how many at a time (default: 2)")
+    parser.add_argument("--check", action="store_true", help="check that each can be made, and run none")
+    options = parser.parse_args()
+    mutants, stale = chosen(options.only)
     if options.check:
         return BROKEN if stale else 0
     try:
-        survivors = run(mutants, options.workers)
+        verdicts = run(mutants, options.workers)
     except MutantError as error:
         print(error)
         return BROKEN
-    unexplained = [mutant for mutant in survivors if mutant.survives is None]
-    print(f"{len(mutants)} mutants, {len(survivors)} survive, {len(unexplained)} of them without a reason:")
-    print("\n".join(map(str, unexplained)))
-    return BROKEN if stale else SURVIVORS if unexplained else 0
+    by_verdict = {of: [mutant for mutant, verdict in verdicts if verdict is of] for of in Verdict}
+    unexplained = [mutant for mutant in by_verdict[Verdict.SURVIVES] if mutant.survives is None]
+    counts = ", ".join(f"{len(found)} {verdict.lower()}" for verdict, found in by_verdict.items())
+    print(f"{len(mutants)} mutants: {counts}. Undecided, or survive without a reason:")
+    undecided = by_verdict[Verdict.UNDECIDED]
+    print("\n".join(map(str, [*undecided, *unexplained])))
+    return BROKEN if stale or undecided else SURVIVORS if unexplained else 0
 
 
 if __name__ == "__main__":

@@ -82,10 +82,13 @@ class Program:
 class Recorder(pulumi.runtime.Mocks):
     """Answers as a cluster does: with ids, NodePorts, and generated names."""
 
-    def __init__(self, program: Program, *, preview: bool, balancer: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, program: Program, *, preview: bool, balancer: dict[str, str] | None = None, node_ports: bool = True
+    ) -> None:
         self._program = program
         self._preview = preview
         self._balancer = balancer
+        self._node_ports = node_ports
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         """Records a registration."""
@@ -96,8 +99,9 @@ class Recorder(pulumi.runtime.Mocks):
             state["metadata"] = {"name": f"{args.name}-1a2b3c4d"} | state.get("metadata", {})
         if args.typ.endswith(":Service"):
             # The API server's dry run also answers with ports. The real Service will get others.
-            ports = [{"nodePort": 31000 + number} | port for number, port in enumerate(state["spec"]["ports"])]
-            state["spec"] = state["spec"] | {"ports": ports}
+            if self._node_ports:
+                ports = [{"nodePort": 31000 + number} | port for number, port in enumerate(state["spec"]["ports"])]
+                state["spec"] = state["spec"] | {"ports": ports}
             state["status"] = {"loadBalancer": {"ingress": [self._balancer]} if self._balancer else {}}
         if args.typ == "docker-build:index:Image" and not self._preview:
             state["ref"] = f"{state['tags'][0]}@sha256:{'0' * 64}"
@@ -170,6 +174,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         preview: bool = False,
         node: Callable[[], str] | None = None,
         balancer: dict[str, str] | None = None,
+        node_ports: bool = True,
         survey: Callable[..., Awaitable[Survey]] | None = None,
         way_back: Callable[..., Awaitable[None]] | None = None,
         program: Program | None = None,
@@ -208,7 +213,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server for an engine to call hooks on.
         monkeypatch.setattr(pulumi.resource_hooks, "register_error_hook", _registered)
-        recorder = Recorder(program, preview=preview, balancer=balancer)
+        recorder = Recorder(program, preview=preview, balancer=balancer, node_ports=node_ports)
         mocks.set_mocks(recorder, project="nginx-tracing", stack="test", preview=preview)
         secret_keys = [f"nginx-tracing:{key}" for key in given if key in secrets]
         # A key with a colon names its namespace. The others are the project's.

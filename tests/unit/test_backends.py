@@ -66,7 +66,7 @@ ADMIN = {"name": "admin", "port": 81, "targetPort": 8081}
 @pytest.mark.parametrize(
     ("objects", "allowed"),
     [
-        (service("web", selector={"app": "web"}, ports=[HTTP]), []),
+        (service("web", selector={"app": "web"}, ports=[HTTP]) | slices("192.0.2.1", http=8080), []),
         ({}, []),
         (
             service("web", ports=[HTTP, ADMIN]) | slices("192.0.2.1", "192.0.2.2", http=8080, admin=8081),

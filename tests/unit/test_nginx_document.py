@@ -178,6 +178,7 @@ def test_with_nameservers_of_the_configuration_a_pod_reads_none() -> None:
     assert "resolver 10.96.0.10 [fd00::a] valid=2s;" in text
     assert "server web.shop.svc.corp.example:80 resolve " in text
     assert "resolver 10.96.0.10 ipv6=off valid=2s;" in conf(routes=routes, resolver={"addresses": ["10.96.0.10"]})
+    assert "resolver [fd00::a] ipv4=off valid=2s;" in conf(routes=routes, resolver={"addresses": ["fd00::a"]})
 
 
 def test_routes_that_are_not_proxied_have_nothing_of_proxies() -> None:

@@ -42,6 +42,8 @@ def test_inside_the_cluster_the_urls_are_those_of_the_services_and_there_is_no_n
         ({"ip": "203.0.113.5"}, "203.0.113.5"),
         ({"ip": "2001:db8::5"}, "[2001:db8::5]"),
         ({"hostname": "abc.elb.example"}, "abc.elb.example"),
+        # The name goes before the address: the cloud may move it to another address.
+        ({"ip": "203.0.113.5", "hostname": "abc.elb.example"}, "abc.elb.example"),
     ],
 )
 def test_a_load_balancer_s_urls_have_the_address_that_it_was_given(
@@ -88,6 +90,12 @@ def test_a_first_preview_does_not_publish_the_dry_run_s_port(run_program: Run) -
     outputs = run_program({"tempo": '{"nodePort": 30310}'}, preview=True).outputs
     assert (outputs["nginxUrl"], outputs["nginxNodePort"]) == ("unknown", "unknown")
     assert (outputs["tempoUrl"], outputs["tempoNodePort"]) == ("http://192.0.2.7:30310", 30310)
+
+
+def test_a_service_without_a_node_port_yet_gives_no_url_rather_than_a_wrong_one(run_program: Run) -> None:
+    """Previews of a change from ClusterIP know the Service, and not the port that it will get."""
+    outputs = run_program(node_ports=False).outputs
+    assert (outputs["nginxUrl"], outputs["nginxNodePort"]) == ("unknown", "unknown")
 
 
 def failing(error: type[Exception]) -> Callable[[], str]:

@@ -60,6 +60,8 @@ def test_somebody_s_namespace_is_refused_with_what_it_holds_and_the_ways_on(run:
         f"{NAMESPACE}/pods/web-1-abcde": owned,
         f"{NAMESPACE}/configmaps/settings": {},
         f"{NAMESPACE}/configmaps/kube-root-ca.crt": {},
+        f"{NAMESPACE}/configmaps/openshift-service-ca.crt": {},
+        f"{NAMESPACE}/configmaps/istio-ca-root-cert": {},
         f"{NAMESPACE}/secrets/default-token": {"annotations": {"kubernetes.io/service-account.name": "default"}},
     }
     assert refusal(run).splitlines() == [

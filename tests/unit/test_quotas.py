@@ -86,8 +86,9 @@ def test_a_quota_on_cpu_limits_refuses_pods_without_one_and_the_commands_set_the
     checked(settings(**limited), **with_quota(quota({"limits.cpu": "10"})))
 
 
-def test_a_limit_that_the_namespace_gives_to_containers_is_counted_as_theirs() -> None:
-    of_containers = {"spec": {"limits": [{"type": "Container", "default": {"cpu": "500m"}}]}}
+@pytest.mark.parametrize("key", ["default", "max"])
+def test_a_limit_that_the_namespace_gives_to_containers_is_counted_as_theirs(key: str) -> None:
+    of_containers = {"spec": {"limits": [{"type": "Container", key: {"cpu": "500m"}}]}}
     ranges: dict[str, Any] = {"GET /api/v1/namespaces/shared/limitranges": listed(of_containers)}
     # Five containers: two Collectors, and two in Tempo's pod.
     checked(settings(), **with_quota(quota({"limits.cpu": "2500m"}), **ranges))
@@ -187,6 +188,8 @@ def test_a_component_that_runs_and_has_no_room_for_one_pod_more_is_named_and_a_f
     assert set(lacking) == {"nginx", "otel-collector"}
     assert lacking["nginx"] == "pods of the ResourceQuota team: a pod asks for 1, 0 of 4 are free"
     assert without_room_to_roll(volume, Live([full], own={"pods": []})) == {}
+    room_for_one = quota({"pods": "5"}, {"pods": "4"})
+    assert without_room_to_roll(volume, Live([room_for_one], own={"pods": pods})) == {}
     findings, _ = checked(settings(nginx={"resources": {"cpu": "100m"}}), **with_quota(full, pods=tuple(pods)))
     assert set(findings.no_room_to_roll) == {"nginx", "otel-collector", "tempo"}
 

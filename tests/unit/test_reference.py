@@ -1,4 +1,4 @@
-"""Checks the pages that are written by hand against the program: outputs, versions, rooms."""
+"""Checks the reference against the program: the generated pages, and by hand: outputs, versions, rooms."""
 
 import re
 
@@ -6,13 +6,31 @@ import pulumi
 import pytest
 
 from lab.paths import REPOSITORY
+from settings import reference
 from settings.version import VERSION
 from tests.unit.conftest import Run
 from tests.unit.test_rooms import MAY_IMPORT
+from tools.__main__ import VERBS
+from tools.reference import PARSERS, written
 
 OUTPUTS = (REPOSITORY / "docs" / "reference" / "outputs.md").read_text()
 CHANGELOG = (REPOSITORY / "CHANGELOG.md").read_text()
 CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text()
+
+
+def test_the_reference_is_that_of_the_models_the_parsers_and_the_policy_pack() -> None:
+    for file, text in written().items():
+        assert file.read_text() == text, f"{file}: `make reference` regenerates it"
+
+
+def test_each_verb_has_a_parser_in_the_reference() -> None:
+    assert list(PARSERS) == list(VERBS)
+
+
+def test_the_reference_has_every_key_with_its_type_and_meaning() -> None:
+    listed = list(reference.keys())
+    assert len({key.path for key in listed}) == len(listed) > 90
+    assert [key.path for key in listed if not key.kind or not key.meaning.endswith((".", ")"))] == []
 
 
 def test_the_page_of_outputs_has_each_with_its_type(run_program: Run) -> None:

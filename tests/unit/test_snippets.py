@@ -113,6 +113,50 @@ def test_a_header_of_the_server_is_for_every_proxied_route_unless_the_route_has_
     assert [line for line in inner if "edge" in line.lower()] == ["proxy_set_header x-edge b"]
 
 
+def test_a_location_inherits_the_header_of_the_nearest_block_around_it() -> None:
+    inner = "location /a/b { proxy_pass http://192.0.2.2; proxy_set_header X-Other c; }"
+    nested = f"proxy_set_header X-Edge far; location /a {{ proxy_set_header X-Edge near; {inner} }}"
+    text = conf(routes=[PROXIED | {"extraConfig": nested}])
+    said = block(text, *ROUTE, "location /a", "location /a/b")
+    assert [line for line in said if "X-Edge" in line] == ["proxy_set_header X-Edge near"]
+
+
+@pytest.mark.parametrize(
+    ("http", "exempts"),
+    [
+        ("otel_trace on;", "otel_trace off"),
+        ("auth_basic Staff;", "auth_basic off"),
+        ("auth_request /auth;", "auth_request off"),
+        ("deny all;", "allow all"),
+        ("allow 192.0.2.0/24; deny all;", "allow all"),
+        ("limit_req_zone $uri zone=a:1m rate=1r/s; limit_req zone=a;", "limit_req_dry_run on"),
+        ("limit_conn_zone $uri zone=a:1m; limit_conn a 1;", "limit_conn_dry_run on"),
+        ("mirror /copy;", "mirror off"),
+    ],
+)
+def test_what_holds_for_all_servers_does_not_hold_for_that_of_the_probes(http: str, exempts: str) -> None:
+    text = conf(extraConfig={"http": http})
+    clients, probes = text.split("# For the probes of Kubernetes")
+    assert exempts in block(f"http {{ #{probes}", "http", "server")
+    assert exempts not in clients
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("listen 8080;", "listen 8080 default_server"),
+        ("listen 8080 default_server;", "listen 8080"),
+        ("listen 9090 default_server;", "listen 8080 default_server"),
+    ],
+)
+def test_our_server_answers_for_unknown_hosts_unless_one_of_a_snippet_does(theirs: str, ours: str) -> None:
+    text = conf(serverName=["shop.example"], extraConfig={"http": f"server {{ {theirs} server_name a.example; }}"})
+    (http,) = [each for each in parse(text) if each.name == "http"]
+    listens = [each for server in http.inside for each in server.inside if each.name == "listen"]
+    said = [" ".join((each.name, *each.arguments)) for each in listens]
+    assert sorted(said) == sorted([theirs.rstrip(";"), ours, "listen 8081"])
+
+
 def test_a_route_without_a_proxy_inherits_headers_as_nginx_has_it() -> None:
     text = conf(extraConfig={"server": "proxy_set_header X-Edge a;"}, routes=[{"path": "/", "root": "/srv"}])
     assert not [line for line in block(text, *ROUTE) if line.startswith("proxy_set_header")]

@@ -100,10 +100,11 @@ def test_pods_are_spread_over_nodes_unless_it_is_said_how(run_program: Run) -> N
     assert keys(run_program({"scheduling": json.dumps(zones)})) == {"topology.kubernetes.io/zone"}
 
 
-def test_an_autoscaler_scales_between_the_replicas_and_its_own_maximum(run_program: Run) -> None:
-    program = run_program({"nginx": '{"replicas": 2, "autoscaling": {"maxReplicas": 5}}'})
+@pytest.mark.parametrize("most", [2, 5])
+def test_an_autoscaler_scales_between_the_replicas_and_its_own_maximum(most: int, run_program: Run) -> None:
+    program = run_program({"nginx": json.dumps({"replicas": 2, "autoscaling": {"maxReplicas": most}})})
     (scaler,) = program.inputs("HorizontalPodAutoscaler").values()
-    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 5)
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, most)
     assert scaler["spec"]["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nginx"}
 
 
