@@ -37,8 +37,7 @@ from components.documents.collector import (
     proxy_url,
     secret_files,
 )
-from lab.build.targets import COLLECTORS
-from lab.stack import chosen_versions
+from lab.build.targets import COLLECTOR
 from settings import CollectorSettings
 from settings.limits import Exports
 from tests.otlp import Receiver, free_port
@@ -95,8 +94,7 @@ def collector(folder: Path, **configured: Any) -> Generator[Running]:
         url = proxy_url(settings.proxy)
         variables = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": not_proxied(settings)}
     log = folder / "log"
-    program = COLLECTORS[chosen_versions()]
-    command = [program.folder / program.name, f"--config={folder}/config.yaml"]
+    command = [COLLECTOR.folder / "otelcol", f"--config={folder}/config.yaml"]
     with log.open("w") as output:
         process = subprocess.Popen(command, env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT)
     try:

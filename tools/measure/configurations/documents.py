@@ -36,13 +36,15 @@ from components.documents.nginx import (
 )
 from components.documents.nginx import FOLDER as NGINX_FOLDER
 from components.documents.tempo import tempo_document
-from lab.build.targets import COLLECTORS, NGINX, NGINX_PLUS, TEMPO
-from lab.stack import chosen_versions, stack_configuration
+from lab.build.targets import COLLECTOR, NGINX, NGINX_PLUS, TEMPO
+from lab.paths import REPOSITORY
 from settings import Settings
 from settings.limits import exports
 from settings.snippets.reader import reader_of
 
-LAB_TEMPO = yaml.safe_load(stack_configuration())["config"]["nginx-tracing:tempo"]["image"]
+LAB_TEMPO = yaml.safe_load((REPOSITORY / "lab" / "Pulumi.lab.yaml").read_text())["config"]["nginx-tracing:tempo"][
+    "image"
+]
 NAMESPACE = "tracing"
 BACKEND = "tempo.tracing.svc:4317"
 
@@ -159,9 +161,8 @@ def _nginx_error(document: Document, folder: Path) -> str:
 def _collector_error(_: Document, folder: Path) -> str:
     # Only a pod knows its cluster by these variables.
     environment = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "443", "GOMEMLIMIT": "400MiB"}
-    program = COLLECTORS[chosen_versions()]
     code, output = _run(
-        program.folder / program.name, "validate", f"--config={folder}/config.yaml", environment=environment
+        COLLECTOR.folder / "otelcol", "validate", f"--config={folder}/config.yaml", environment=environment
     )
     return output if code else ""
 
