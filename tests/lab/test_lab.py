@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from lab.build.builder import build
-from lab.build.targets import CLUSTER_TARGETS, COLLECTORS, OSS_STACK_TARGETS
+from lab.build.targets import CLUSTER_TARGETS, COLLECTORS, KUBERNETES_VERSIONS, OSS_STACK_TARGETS
 from lab.cluster import lifecycle
 from lab.cluster.configuration import CGROUP
 from lab.cluster.lifecycle import kubectl
@@ -56,9 +56,14 @@ def _built(_no_lab_but_ours: None, shared: Shared, request: pytest.FixtureReques
         build([kubernetes(), *CLUSTER_TARGETS, *OSS_STACK_TARGETS, COLLECTORS[chosen_versions()]], progress)
 
 
-def run(command: str) -> subprocess.CompletedProcess[str]:
+def run(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "lab", command], check=False, cwd=REPOSITORY, capture_output=True, text=True
+        [sys.executable, "-m", "lab", command],
+        check=False,
+        cwd=REPOSITORY,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -137,7 +142,11 @@ def test_a_lab_that_was_killed_starts_again_and_its_removal_leaves_no_trace() ->
 
     beside = run("up")
     assert beside.returncode == 0
-    assert "already running" in beside.stderr
+    assert f"already running: {kubernetes().what}" in beside.stderr
+    (other,) = (version for version, target in KUBERNETES_VERSIONS.items() if target != kubernetes())
+    refused = run("up", LAB_KUBERNETES=other)
+    assert refused.returncode == 1
+    assert f"LAB_KUBERNETES names {other}: `make down lab-down`" in refused.stderr
 
     kubectl("create", "namespace", "kept")
     _kill()

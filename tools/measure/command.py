@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lab.build.builder import build
-from lab.build.targets import NGINX_PLUS, VEGETA
+from lab.build.targets import COLLECTORS, NGINX_PLUS, VEGETA
 from lab.cluster import lifecycle
 from lab.errors import LabError
 from lab.progress import Progress
@@ -105,7 +105,8 @@ def _on_the_lab(wanted: Sequence[Measurement], progress: Progress, keep: Keep) -
     if not lifecycle.is_running():
         raise LabError("No lab is running: `make lab-up`.")
     # The measurement of configurations has NGINX Plus's stand-in read documents.
-    build([VEGETA, NGINX_PLUS] if any(each.name == "configurations" for each in wanted) else [VEGETA], progress)
+    read = [NGINX_PLUS, *COLLECTORS.values()] if any(each.name == "configurations" for each in wanted) else []
+    build([VEGETA, *read], progress)
     with tempfile.TemporaryDirectory() as scratch:
         run(wanted, Path(scratch), progress, keep)
 

@@ -1,6 +1,7 @@
 """The quickstart's Pulumi stack: a file backend and a generated passphrase, both in `.state`."""
 
 import os
+import re
 import secrets
 import sys
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ PYTHON = str(REPOSITORY / ".venv" / "bin")
 NAME = "quickstart"
 FILE = REPOSITORY / f"Pulumi.{NAME}.yaml"
 """Written from the cluster's stack file, kept for a person's edits, removed by `make down`; not in git."""
+
+_HEAD = "# Written by `make up` from "
+_WRITTEN = re.compile(rf"{_HEAD}(\S+)\. ")
 
 
 def path_for(cluster: Cluster) -> str:
@@ -94,6 +98,12 @@ class Stack:
 
     def _configure(self) -> None:
         if FILE.exists():
+            written = _WRITTEN.match(FILE.read_text())
+            if written and written[1] != self.cluster.stack_file:
+                raise ToolError(
+                    f"{FILE.name} was written from {written[1]}, not from {self.cluster.stack_file}: `make down` "
+                    "removes it with the stack. Or edit its images: `make up` then updates the stack."
+                )
             return
         # The configuration alone: a backend's entries, such as an encryption salt, belong to the stack of that file.
         source = yaml.safe_load((REPOSITORY / self.cluster.stack_file).read_text())
@@ -101,7 +111,7 @@ class Stack:
         for key, value in self.cluster.configuration.items():
             configuration[key] = {**configuration.get(key, {}), **value} if isinstance(value, dict) else value
         FILE.write_text(
-            f"# Written by `make up` from {self.cluster.stack_file}. Yours to edit; `make down` removes it.\n"
+            f"{_HEAD}{self.cluster.stack_file}. Yours to edit; `make down` removes it.\n"
             + yaml.safe_dump({"config": configuration}, sort_keys=False)
         )
 

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Generator
 from typing import Any
 
+from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
 from lab.errors import LabError
 from lab.waiting import wait_until
 from tools.lab_stack import Stack
-from tools.measure.faults.inject import LIMIT_SECONDS, must, pods, wait_ready
+from tools.measure.faults.inject import LIMIT_SECONDS, pods, wait_ready
 from tools.measure.faults.outcome import during, lossless
 from tools.measure.faults.scenarios import NGINX
 from tools.measure.results import Result
@@ -55,13 +56,20 @@ def _evict_all(namespace: str) -> None:
         metadata = {"name": name, "namespace": namespace}
         eviction = json.dumps({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata})
         address = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
-        must("create", f"--raw={address}", "--filename=-", text=eviction)
+
+        def is_evicted(name: str = name, address: str = address, eviction: str = eviction) -> bool:
+            asked = kubectl("create", f"--raw={address}", "--filename=-", text=eviction)
+            # The PodDisruptionBudget counts a pod some time after it is Ready. A drain repeats a refused eviction, too.
+            if asked.returncode != 0 and "TooManyRequests" not in asked.stderr:
+                raise LabError(f"{name} could not be evicted:\n{asked.stderr}")
+            return asked.returncode == 0
+
+        wait_until(is_evicted, f"{name} could not be evicted for {LIMIT_SECONDS} s.", seconds=LIMIT_SECONDS)
 
         def is_ending(name: str = name) -> bool:
             return all(each["metadata"]["name"] != name for each in pods(namespace, "nginx"))
 
         wait_until(is_ending, f"{name} was not ending {LIMIT_SECONDS} s after its eviction.", seconds=LIMIT_SECONDS)
-        # Before that, the PodDisruptionBudget refuses the next eviction of a drain, too.
         wait_ready(namespace, NGINX)
 
 
