@@ -1,4 +1,4 @@
-"""Tests of the refusal of Tempo 2 on the volume of a Tempo 3."""
+"""Tests of the refusal of Tempo 2 on the volume of a Tempo 3, and of the warning of a queue that is not read."""
 
 import asyncio
 from typing import Any
@@ -21,9 +21,13 @@ def running(*images: str) -> dict[str, Any]:
 
 
 def check(server: str, **tempo: Any) -> None:
+    check_settings(server, tempo=tempo)
+
+
+def check_settings(server: str, **configured: Any) -> None:
     async def ask() -> None:
         async with Api(server, None) as api:
-            await check_way_back(Settings.model_validate({"tempo": tempo}), api, context="prod")
+            await check_way_back(Settings.model_validate(configured), api, context="prod")
 
     asyncio.run(ask())
 
@@ -69,3 +73,29 @@ def test_the_program_asks_before_it_registers_anything(run_program: Run) -> None
 
 def test_a_cluster_that_does_not_answer_is_the_business_of_other_checks() -> None:
     check(kubeconfig(NOWHERE), persistence={"size": "10Gi"})
+
+
+COLLECTORS = "/apis/apps/v1/namespaces/tracing/statefulsets/otel-collector"
+NEWER, OLDER = (f"otel/opentelemetry-collector-k8s:{version}" for version in ("0.160.0", "0.126.0"))
+
+
+@pytest.mark.parametrize(
+    ("storage", "before", "after", "warned"),
+    [
+        ("persistent", NEWER, OLDER, True),
+        ("persistent", OLDER, NEWER, False),
+        ("persistent", NEWER, NEWER, False),
+        ("memory", NEWER, OLDER, False),
+    ],
+)
+def test_the_way_back_of_a_collector_with_a_persistent_queue_is_warned_of(  # noqa: PLR0917 - fixtures
+    storage: str, before: str, after: str, warned: bool, serve: Serve, warnings: list[str]
+) -> None:
+    containers = [{"name": "otel-collector", "image": before}]
+    found = {"kind": "StatefulSet", "spec": {"template": {"spec": {"containers": containers}}}}
+    server = serve(FakeApi({f"GET {COLLECTORS}": (200, found)})).kubeconfig
+    check_settings(server, collector={"image": after, "distribution": "k8s", "queue": {"storage": storage}})
+    assert warnings == warned * [
+        f"collector.image: {OLDER} will not send what {NEWER} leaves in its persistent queue. Wait until "
+        "`otelcol_exporter_queue_size` is 0 before `pulumi up`, and again before the next way up"
+    ]
