@@ -42,6 +42,7 @@ LONGEST_FIRST = (
     "test_previews.py",
     "test_network.py",
     "test_upgrade.py",
+    "test_versions.py",
     "test_upstreams.py",
     "test_quickstart.py",
 )

@@ -1,6 +1,4 @@
-"""Refuses or tells of ways back to older versions that the configuration alone does not show."""
-
-import asyncio
+"""Refuses the way back from Tempo 3, and warns of that of a Collector: the configuration alone shows neither."""
 
 import pulumi
 
@@ -16,7 +14,7 @@ from settings.versions import collector_release, tempo_release
 
 
 async def check_way_back(settings: Settings, api: Api, *, context: str | None) -> None:
-    """Stops the program if a Tempo 2 would get the volume of a Tempo 3, and warns of queues that are not read any more.
+    """Stops the program if a Tempo 2 would get the volume of a Tempo 3, and warns of a queue that would be left behind.
 
     Args:
         settings: the configuration.
@@ -26,36 +24,16 @@ async def check_way_back(settings: Settings, api: Api, *, context: str | None) -
     Raises:
         pulumi.RunError: Tempo 3 runs on the volume.
     """
-    await asyncio.gather(_check_queue(settings, api), _check_blocks(settings, api, context))
+    await _check_tempo(settings, api, context=context)
+    await _check_queue(settings, api)
 
 
-async def _check_queue(settings: Settings, api: Api) -> None:
-    """Warns of a Collector that does not read the queue of the one that runs.
-
-    Measured: of 18 100 spans that waited in 0.160's queue, 0.126 sent none. The form changed in collector#13330. A
-    warning is enough, because a queue is usually empty.
-    """
-    collector = settings.collector
-    if not collector.enabled or not collector.queue.is_persistent or collector.release.sizes_persistent_queue:
-        return
-    running = await _running_image(settings, api, COLLECTOR)
-    if running and collector_release(running, collector.version_set.collector).sizes_persistent_queue:
-        pulumi.log.warn(
-            f"{running} runs in the namespace {settings.namespace}, and {collector.pulled_image} does not read what it "
-            "left on the volumes of its queue: spans that wait there when the Collector ends are lost. Before `pulumi "
-            "up`, see that otelcol_exporter_queue_size is 0: python -m tools probe --watch"
-        )
-
-
-async def _check_blocks(settings: Settings, api: Api, context: str | None) -> None:
-    """Refuses Tempo 2 on Tempo 3's volume. Grafana's "Migrate to Tempo 3.0": there is no downgrade.
-
-    Without a volume there is nothing to go back with.
-    """
+async def _check_tempo(settings: Settings, api: Api, *, context: str | None) -> None:
+    """Grafana's "Migrate to Tempo 3.0": there is no downgrade. Without a volume there is nothing to go back with."""
     tempo = settings.tempo
     if not tempo.enabled or tempo.persistence.size is None or tempo.release.is_one_way:
         return
-    running = await _running_image(settings, api, TEMPO)
+    running = await _running(TEMPO, settings, api)
     if running is None or not tempo_release(running, tempo.version_set.tempo).is_one_way:
         return
     claim = f"{CLAIM.singular}/{claim_name('data', TEMPO, 0)}"
@@ -68,11 +46,27 @@ async def _check_blocks(settings: Settings, api: Api, context: str | None) -> No
     )
 
 
-async def _running_image(settings: Settings, api: Api, name: str) -> str | None:
-    """Returns the image of the container of that name in the StatefulSet of that name; none if there is none."""
+async def _check_queue(settings: Settings, api: Api) -> None:
+    """Warns if a Collector would get a persistent queue that it does not read, full or not."""
+    collector = settings.collector
+    if not collector.enabled or not collector.queue.is_persistent:
+        return
+    running = await _running(COLLECTOR, settings, api)
+    if running is None:
+        return
+    before = collector_release(running, collector.version_set.collector)
+    if before.has_queue_record and not collector.release.has_queue_record:
+        pulumi.log.warn(
+            f"collector.image: {collector.pulled_image} will not send what {running} leaves in its persistent queue. "
+            "Wait until `otelcol_exporter_queue_size` is 0 before `pulumi up`, and again before the next way up"
+        )
+
+
+async def _running(component: str, settings: Settings, api: Api) -> str | None:
+    """Returns the image of the StatefulSet that a component has in the cluster; None if there is none, or no answer."""
     try:
-        answer = await api.get(f"{STATEFUL_SET.path(settings.namespace)}/{name}")
+        answer = await api.get(f"{STATEFUL_SET.path(settings.namespace)}/{component}")
     except ApiUnavailableError:
         return None
     containers = listed(answer.body, "spec", "template", "spec", "containers") if answer.is_ok else []
-    return next((str(item.get("image")) for item in containers if item.get("name") == name), None)
+    return next((str(item.get("image")) for item in containers if item.get("name") == component), None)

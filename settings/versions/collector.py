@@ -91,6 +91,14 @@ class CollectorRelease:
         return self.version >= (0, 130)
 
     @property
+    def has_queue_record(self) -> bool:
+        """Whether one record on the volume describes a persistent queue. Earlier versions do not know it.
+
+        With such a record, this version does not look for what an earlier one wrote beside it.
+        """
+        return self.version >= (0, 130)
+
+    @property
     def batches_persistent_queue(self) -> bool:
         """Whether `sending_queue.batch` works behind `sending_queue.storage`: 0.126 refuses the two together."""
         return self.version >= (0, 138)

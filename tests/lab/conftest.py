@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,14 @@ import httpx
 import pytest
 import yaml
 
+from lab.build.builder import build
+from lab.build.target import Target
+from lab.build.targets import COLLECTORS
 from lab.cluster import lifecycle
 from lab.cluster.lifecycle import in_pod, kubectl, kubectl_command
 from lab.paths import REPOSITORY
 from lab.progress import Progress
+from lab.stack import provide_images
 from tests.otlp import free_port
 from tests.processes import LAB_IS_OURS, LAB_IS_READY, LAB_TESTS_ENDED, Shared
 from tests.waiting import wait_for
@@ -61,6 +65,16 @@ def lab(request: pytest.FixtureRequest, shared: Shared) -> None:
             shared.install(Progress())
             subprocess.run([sys.executable, "-m", "lab", "up"], check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
         shared.mark(LAB_IS_READY)
+
+
+def provide(request: pytest.FixtureRequest, *sets: str, targets: Sequence[Target] = ()) -> None:
+    """Provides the images of sets of versions to the lab, and builds targets, with the progress shown."""
+    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        progress = Progress()
+        build([*(COLLECTORS[versions] for versions in sets), *targets], progress)
+        for versions in sets:
+            provide_images(progress, versions)
 
 
 def objects(*arguments: str) -> list[dict[str, Any]]:

@@ -9,20 +9,16 @@ which `make up` starts and `make down` removes.
 import shutil
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from lab.build.builder import build
-from lab.build.targets import COLLECTORS
 from lab.cluster import lifecycle
 from lab.cluster.lifecycle import kubectl
 from lab.paths import BIN, KUBECONFIG, REPOSITORY
-from lab.progress import Progress
-from lab.stack import STACK_FILES, provide_images
+from lab.stack import STACK_FILES
 from tests.lab.checkout import Checkout, up_again_and_probe
-from tests.lab.conftest import LITTLE_CPU, remove_namespaces
+from tests.lab.conftest import LITTLE_CPU, provide, remove_namespaces
 
 NAMESPACE = "tracing-quickstart"
 
@@ -30,11 +26,7 @@ NAMESPACE = "tracing-quickstart"
 @pytest.fixture(params=STACK_FILES)
 def checkout(lab: None, request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Checkout]:
     """Yields a copy of the checkout whose dev stack has the lab's images of a set and a namespace of this test."""
-    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        progress = Progress()
-        build([COLLECTORS[request.param]], progress)
-        provide_images(progress, request.param)
+    provide(request, request.param)
     remove_namespaces(NAMESPACE, wait=True)
     kubeconfig = tmp_path / "kubeconfig"
     shutil.copyfile(KUBECONFIG, kubeconfig)

@@ -35,22 +35,58 @@ def address(receiver: Receiver) -> str:
     return f"127.0.0.1:{receiver.port}"
 
 
+def fill(image: str, folder: Path, tempo: Receiver, end: Signals = SIGTERM) -> None:
+    """Leaves exports in the queue of a Collector that ends while the receiver is away."""
+    tempo.stop()
+    with running(image, folder, backend=address(tempo), **PERSISTENT) as collector:
+        for _ in range(EXPORTS):
+            collector.send(SPANS)
+        collector.end(end)
+    tempo.start()
+
+
 @pytest.mark.parametrize("end", [SIGKILL, SIGTERM])
 @pytest.mark.parametrize(("first", "second"), [(OLD, OLD), (OLD, NEW), (NEW, NEW)], ids=("old", "upgrade", "new"))
 def test_what_waits_on_the_volume_is_sent_by_the_next_collector(
     tmp_path: Path, tempo: Receiver, first: str, second: str, end: Signals
 ) -> None:
-    tempo.stop()
-    with running(first, tmp_path, backend=address(tempo), **PERSISTENT) as collector:
-        for _ in range(EXPORTS):
-            collector.send(SPANS)
-        collector.end(end)
-    tempo.start()
+    fill(first, tmp_path, tempo, end)
     with running(second, tmp_path, backend=address(tempo), **PERSISTENT):
         found = tempo.many(EXPORTS * SPANS)
     assert len({span.span_id for span in found}) == EXPORTS * SPANS
     # 2000 of these short spans are a fraction of a batch. The ten exports that were under way come in a second one.
     assert (len(tempo.batches) == EXPORTS) if second == OLD else (len(tempo.batches) <= 3)
+
+
+def test_an_older_collector_starts_with_an_empty_queue_and_overwrites_that_of_a_newer_one(
+    tmp_path: Path, tempo: Receiver
+) -> None:
+    fill(NEW, tmp_path, tempo)
+    with running(OLD, tmp_path, backend=address(tempo), **PERSISTENT) as collector:
+        collector.send(7)
+        tempo.many(7)
+        collector.end(SIGTERM)
+    assert len(tempo.spans) == 7
+    with running(NEW, tmp_path, backend=address(tempo), **PERSISTENT):
+        # The old Collector put its one export where the first of the forty was.
+        tempo.many(7 + (EXPORTS - 1) * SPANS)
+
+
+def test_a_newer_collector_that_returns_to_a_volume_does_not_send_what_an_older_one_put_there(
+    tmp_path: Path, tempo: Receiver
+) -> None:
+    with running(NEW, tmp_path, backend=address(tempo), **PERSISTENT) as collector:
+        # Two, so that its place in the queue is not that at which the old one starts.
+        for spans in (1, 2):
+            collector.send(1)
+            tempo.many(spans)
+        collector.end(SIGTERM)
+    fill(OLD, tmp_path, tempo)
+    with running(NEW, tmp_path, backend=address(tempo), **PERSISTENT) as collector:
+        collector.send(7)
+        tempo.many(2 + 7)
+        collector.end(SIGTERM)
+    assert len(tempo.spans) == 2 + 7
 
 
 def test_a_span_that_a_killed_collector_was_gathering_is_on_the_volume(tmp_path: Path, tempo: Receiver) -> None:

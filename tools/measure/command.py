@@ -17,6 +17,8 @@ from lab.build.targets import COLLECTORS, NGINX_PLUS, VEGETA
 from lab.cluster import lifecycle
 from lab.errors import LabError
 from lab.progress import Progress
+from lab.stack import chosen_versions, provide_images
+from settings.versions.sets import DEFAULT
 from tools.lab_stack import Stack, take_interrupts
 from tools.measure import page, results
 from tools.measure.catalogue import GROUPS, MEASUREMENTS, Measurement, Place, SharedStack, selected
@@ -33,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
     described = argparse.ArgumentParser(
         prog="python -m tools measure",
         description="Measures on the running lab, prints the results and writes "
-        f"{results.RESULTS.relative_to(REPOSITORY)} and the page beside it. Results that were not repeated stay.",
+        f"{results.RESULTS.relative_to(REPOSITORY)} and the page beside it. Results that were not repeated stay. "
+        "With LAB_VERSIONS=tutorial it measures that set of versions, prints the current one's last results beside its "
+        "own, and writes nothing.",
         epilog=_listed(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,40 +68,46 @@ def main(arguments: list[str]) -> int:
     described = parser()
     options = described.parse_args(arguments)
     try:
-        wanted = selected(options.names, options.only)
-    except ValueError as error:
+        wanted, versions = selected(options.names, options.only), chosen_versions()
+    except (ValueError, LabError) as error:
         described.error(str(error))
     if options.page:
         page.write(results.read())
         return 0
     take_interrupts()
-    return measure(wanted)
+    return measure(wanted, versions)
 
 
-def measure(wanted: Sequence[Measurement], file: Path = results.RESULTS) -> int:
-    """Runs measurements, writes their results and the page beside them, and returns the exit code."""
+def measure(wanted: Sequence[Measurement], versions: str = DEFAULT, file: Path = results.RESULTS) -> int:
+    """Runs measurements of a set of versions and returns the exit code.
+
+    It writes the results of the default set and the page beside them, and shows those of another set beside these.
+    """
     # Asked once: the first results that are written make the checkout dirty.
     version, found = _version(), list[Result]()
 
     def keep(measurement: Measurement, measured: list[Result]) -> None:
         found.extend(measured)
-        _write(measurement, measured, version, file)
+        if versions == DEFAULT:
+            _write(measurement, measured, version, file)
 
     error = None
     try:
-        _on_the_lab(wanted, Progress(), keep)
+        _on_the_lab(wanted, versions, Progress(), keep)
     except LabError as failure:
         error = failure
     if found:
-        results.show(found, Console())
+        results.show(found, Console(), beside=None if versions == DEFAULT else results.read(file).values())
     if error:
         print(f"error: {error}", file=sys.stderr)
         return NOTHING_MEASURED
     return results.exit_code(found)
 
 
-def _on_the_lab(wanted: Sequence[Measurement], progress: Progress, keep: Keep) -> None:
+def _on_the_lab(wanted: Sequence[Measurement], versions: str, progress: Progress, keep: Keep) -> None:
     """Builds what the measurements need, and runs them in a folder of their own.
+
+    Stacks are laid out with the images of `LAB_VERSIONS`, which are provided here: the lab may have started without it.
 
     Raises:
         LabError: no lab is running, or something could not be built or deployed.
@@ -106,7 +116,8 @@ def _on_the_lab(wanted: Sequence[Measurement], progress: Progress, keep: Keep) -
         raise LabError("No lab is running: `make lab-up`.")
     # The measurement of configurations has NGINX Plus's stand-in read documents.
     read = [NGINX_PLUS, *COLLECTORS.values()] if any(each.name == "configurations" for each in wanted) else []
-    build([VEGETA, *read], progress)
+    build([VEGETA, COLLECTORS[versions], *read], progress)
+    provide_images(progress, versions)
     with tempfile.TemporaryDirectory() as scratch:
         run(wanted, Path(scratch), progress, keep)
 

@@ -72,24 +72,6 @@ def exit_code(results: Sequence[Result]) -> int:
     return MISSED if any(result.verdict is Verdict.MISSED for result in results) else ALL_MET
 
 
-def show(results: Sequence[Result], console: Console) -> None:
-    """Prints a table, and then each known gap that this run closed. The details are in the file alone."""
-    table = Table("result", "target", "value", "met", caption=f"NGINX's module: {MODULE}")
-    for result in results:
-        table.add_row(result.name, result.target or "none", result.value, result.verdict)
-    console.print(table)
-    for result in closed_gaps(results):
-        console.print(
-            f"{result.name}: this run met the target of a known gap. Remove the gap from the code if that lasts.",
-            markup=False,
-        )
-
-
-def closed_gaps(results: Iterable[Result]) -> list[Result]:
-    """Returns the known gaps whose target was met."""
-    return [result for result in results if result.verdict is Verdict.CLOSED_GAP]
-
-
 @dataclass(frozen=True)
 class Entry:
     """The results of one measurement, and what repeats it."""
@@ -129,3 +111,31 @@ def read(file: Path = RESULTS) -> dict[str, Entry]:
 def write(entries: Entries, file: Path = RESULTS) -> None:
     """Writes results. Callers that measured a part pass the other entries on as they were read."""
     file.write_text(_FILE.dump_json(dict(entries), indent=1).decode() + "\n")
+
+
+def show(results: Sequence[Result], console: Console, beside: Iterable[Entry] | None = None) -> None:
+    """Prints a table, and then each known gap that this run closed. The details are in the file alone.
+
+    Args:
+        results: what was measured.
+        console: is printed to.
+        beside: entries whose values get a column of their own: the last ones of the current versions.
+    """
+    table = Table("result", "target", "value", "met", caption=f"NGINX's module: {MODULE}")
+    if beside is not None:
+        table.add_column("current versions")
+    values = {result.name: f"{result.value} ({entry.date})" for entry in beside or () for result in entry.results}
+    for result in results:
+        row = [result.name, result.target or "none", result.value, str(result.verdict)]
+        table.add_row(*row, *([] if beside is None else [values.get(result.name, "not measured")]))
+    console.print(table)
+    for result in closed_gaps(results):
+        console.print(
+            f"{result.name}: this run met the target of a known gap. Remove the gap from the code if that lasts.",
+            markup=False,
+        )
+
+
+def closed_gaps(results: Iterable[Result]) -> list[Result]:
+    """Returns the known gaps whose target was met."""
+    return [result for result in results if result.verdict is Verdict.CLOSED_GAP]

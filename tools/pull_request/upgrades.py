@@ -29,7 +29,7 @@ class Upgrade:
     """What happens to its pods."""
 
     warning: str = ""
-    """Why there is no way back; empty if there is one."""
+    """Why there is no way back, or what is lost on this one; empty if nothing is."""
 
 
 def upgrades(result: PreviewResult) -> list[Upgrade]:
@@ -45,13 +45,15 @@ def _of_step(step: Step, built: str) -> Iterator[Upgrade]:
         return
     before = _images(old)
     for name, image in _images(new).items():
+        # The Collector's StatefulSet has the volumes of a persistent queue.
+        is_queue = name == COLLECTOR and new["kind"] == "StatefulSet"
         if name in _TITLES and name in before and before[name] != image:
             yield Upgrade(
                 _TITLES[name],
                 _version(name, before[name], ""),
                 _version(name, image, built),
                 rollout,
-                _one_way(name, before[name], image),
+                _lost_queue(before[name], image) if is_queue else _one_way(name, before[name], image),
             )
 
 
@@ -88,4 +90,12 @@ def _one_way(container: str, before: str, after: str) -> str:
         return "There is no way back: Tempo 2 does not read what Tempo 3 has written."
     if is_one_way == [True, False]:
         return "Tempo 2 does not read what Tempo 3 has written: the traces on a volume are lost to it."
+    return ""
+
+
+def _lost_queue(before: str, after: str) -> str:
+    default = SETS[DEFAULT].collector
+    old, new = (collector.collector_release(image, default) for image in (before, after))
+    if old.has_queue_record and not new.has_queue_record:
+        return f"Wait until its queue is empty: {dotted(new.version)} does not send what a newer Collector left there."
     return ""

@@ -1,6 +1,6 @@
 """Selects and runs measurements, without a lab."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -160,19 +160,39 @@ def test_a_stack_that_cannot_be_deployed_ends_the_run_and_is_removed(
     assert log[-1] == "stack-durable: destroy"
 
 
+BEFORE = Entry("make …", "2026-01-01", "old", MODULE, [Result("tempo-kill", "0", "9", met=False)], "a note")
+
+
+def on_the_lab(folder: Path) -> Callable[..., None]:
+    """Returns what runs measurements without a lab."""
+
+    def run(wanted: Sequence[Measurement], versions: str, progress: Progress, keep: command.Keep) -> None:
+        command.run(wanted, folder, progress, keep)
+
+    return run
+
+
+def test_another_set_of_versions_is_shown_beside_the_current_one_and_not_written(
+    log: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_on_the_lab", on_the_lab(tmp_path))
+    file = tmp_path / "measurements.json"
+    results.write({"tempo-kill": BEFORE}, file)
+    assert command.measure([measurement("tempo-kill", log, None)], "tutorial", file) == 0
+    assert results.read(file) == {"tempo-kill": BEFORE}
+    assert not file.with_suffix(".md").exists()
+    assert "9 (2026-01-01)" in capsys.readouterr().out
+
+
 def test_a_run_of_a_part_replaces_the_entries_of_that_part_alone(
     log: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def on_the_lab(wanted: Sequence[Measurement], progress: Progress, keep: command.Keep) -> None:
-        command.run(wanted, tmp_path, progress, keep)
-
-    monkeypatch.setattr(command, "_on_the_lab", on_the_lab)
+    monkeypatch.setattr(command, "_on_the_lab", on_the_lab(tmp_path))
     file = tmp_path / "measurements.json"
-    before = Entry("make …", "2026-01-01", "old", MODULE, [Result("before", "0", "1", met=False)], "a note")
-    results.write({"growth": before, "tempo-kill": before}, file)
-    assert command.measure([measurement("tempo-kill", log, None)], file) == 0
+    results.write({"growth": BEFORE, "tempo-kill": BEFORE}, file)
+    assert command.measure([measurement("tempo-kill", log, None)], file=file) == 0
     after = results.read(file)
-    assert after["growth"] == before
+    assert after["growth"] == BEFORE
     assert after["tempo-kill"].results == [Result("tempo-kill", "0", "0")]
     assert after["tempo-kill"].command == 'make reliability ARGS="--only tempo-kill"'
     assert after["tempo-kill"].note == ""
@@ -184,6 +204,6 @@ def test_without_a_lab_nothing_is_measured(
 ) -> None:
     monkeypatch.setattr(command.lifecycle, "is_running", lambda: False)
     file = tmp_path / "measurements.json"
-    assert command.measure(selected(["growth"]), file) == 2
+    assert command.measure(selected(["growth"]), file=file) == 2
     assert "error: No lab is running: `make lab-up`." in capsys.readouterr().err
     assert not file.exists()

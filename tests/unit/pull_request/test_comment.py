@@ -389,6 +389,30 @@ def test_a_change_to_tempo_3_and_back_says_that_its_format_is_one_way(
     assert versions_of(text) == [f"Tempo `{before}` → `{after}`: pods roll.{said}"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "said"),
+    [
+        (
+            "StatefulSet",
+            "0.160.0",
+            "0.126.0",
+            "pods are replaced one after the other. **Wait until its queue is empty: 0.126.0 does not send what a "
+            "newer Collector left there.**",
+        ),
+        ("StatefulSet", "0.126.0", "0.160.0", "pods are replaced one after the other."),
+        ("StatefulSet", "0.160.0", "0.130.0", "pods are replaced one after the other."),
+        ("Deployment", "0.160.0", "0.126.0", "pods roll."),
+    ],
+)
+def test_the_way_back_of_a_collector_with_a_persistent_queue_says_to_wait_until_it_is_empty(
+    kind: str, before: str, after: str, said: str, tmp_path: Path
+) -> None:
+    images = (f"otel/opentelemetry-collector-k8s:{version}" for version in (before, after))
+    old, new = (workload(kind, **{"otel-collector": image}) for image in images)
+    text = rendered(tmp_path, preview(step("update", kind, old=old, new=new)))
+    assert versions_of(text) == [f"the Collector `{before}` → `{after}`: {said}"]
+
+
 def test_the_release_of_plus_that_is_built_is_named_before_its_image_exists(tmp_path: Path) -> None:
     plus = step(
         "update",

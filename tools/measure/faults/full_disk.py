@@ -41,7 +41,7 @@ def queue(stack: Stack) -> list[Result]:
     outputs = stack.outputs()
     scale(stack.namespace, TEMPO, 0)
     sent = send_for(FILL_SECONDS, outputs["nginxUrl"], RATE)
-    refused = _counted(stack, "otel-collector", COLLECTOR_METRICS_PORT, REFUSED)
+    refused = counter_of(stack, "otel-collector", COLLECTOR_METRICS_PORT, REFUSED)
     scale(stack.namespace, TEMPO, 1)
     lost = len(missing(outputs["tempoUrl"], sent, patience_seconds=RECONNECTED_SECONDS))
     details: dict[str, Number] = {
@@ -68,7 +68,7 @@ def tempo(stack: Stack) -> list[Result]:
     lines = must("logs", pod["metadata"]["name"], f"--namespace={stack.namespace}", "--tail=-1").splitlines()
     shown = sum(FULL_TEXT in line for line in lines)
     lost = len(missing(outputs["tempoUrl"], sent, patience_seconds=30))
-    counted = _counted(stack, "tempo", TEMPO_METRICS_PORT, DISCARDED)
+    counted = counter_of(stack, "tempo", TEMPO_METRICS_PORT, DISCARDED)
     enlarge(stack.namespace, "data-tempo-0")
     return [
         full_tempo(sent.count, lost, counted, shown),
@@ -121,7 +121,7 @@ def afterwards(name: str, sent: Sent, lost: int, log_errors: Mapping[str, int], 
     return Result(f"{name}: afterwards", "all found", value, not lost and not sent.failed, details, gap)
 
 
-def _counted(stack: Stack, component: str, port: int, metric: str) -> int:
+def counter_of(stack: Stack, component: str, port: int, metric: str) -> int:
     """Returns the sum of a counter over a component's pods."""
     counted = 0.0
     for pod in pods(stack.namespace, component):

@@ -117,14 +117,26 @@ def unreachable(pods: list[dict[str, Any]], port: int) -> Generator[None]:
         LabError: iptables failed in a pod.
     """
     rule = ("INPUT", "--protocol", "tcp", "--dport", str(port), "--jump", "DROP")
-
-    def change(action: str, address: str) -> None:
-        done = subprocess.run(in_pod(address, "iptables", action, *rule), check=False, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise LabError(f"`iptables {action}` in the pod {address} exited with {done.returncode}: {done.stderr}")
-
     with contextlib.ExitStack() as ends:
         for pod in pods:
-            change("--insert", pod["status"]["podIP"])
-            ends.callback(change, "--delete", pod["status"]["podIP"])
+            _iptables(pod, "--insert", *rule)
+            ends.callback(_iptables, pod, "--delete", *rule)
         yield
+
+
+def cut_off(pods: list[dict[str, Any]], port: int) -> None:
+    """Refuses each connection from some pods to a port, as if nothing listened there, until these pods end.
+
+    Raises:
+        LabError: iptables failed in a pod.
+    """
+    for pod in pods:
+        refusal = ("--jump", "REJECT", "--reject-with", "tcp-reset")
+        _iptables(pod, "--insert", "OUTPUT", "--protocol", "tcp", "--dport", str(port), *refusal)
+
+
+def _iptables(pod: dict[str, Any], action: str, *rule: str) -> None:
+    address = pod["status"]["podIP"]
+    done = subprocess.run(in_pod(address, "iptables", action, *rule), check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise LabError(f"`iptables {action}` in the pod {address} exited with {done.returncode}: {done.stderr}")
