@@ -79,7 +79,7 @@ NGINX_PLUS = Target(
     60,
     PLUS_SOURCE,
     "cargo",
-    NGINX.folder.name,
+    "",
     _make_nginx_plus,
+    starts_from=NGINX,
 )
-"""Its build needs `NGINX`, which has to be built first."""

@@ -12,7 +12,7 @@ from lab.build.builder import build, link_programs
 from lab.build.target import Target
 from lab.build.targets import ON_DEMAND_TARGETS
 from lab.errors import LabError
-from lab.paths import BIN, REPOSITORY
+from lab.paths import BIN, CACHE, REPOSITORY
 from lab.progress import Progress
 
 
@@ -22,12 +22,31 @@ def provide(target: Target) -> None:
         link_programs([target])
         return
     BIN.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "lab.build.on_demand", target.name]
     fresh = BIN / f".{target.name}.{os.getpid()}"
-    # The program runs in the folder that it was started in, which need not be this one.
-    fresh.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(REPOSITORY))} exec {shlex.join(words)} "$@"\n')
+    fresh.write_text(_launcher(target.name))
     fresh.chmod(0o755)
     fresh.replace(BIN / target.name)
+
+
+def _launcher(name: str) -> str:
+    """Returns a script that builds a program and becomes it, in the folder and with the environment of its caller.
+
+    All checkouts share `BIN`: the one that wrote the script may be gone when Pulumi starts it.
+    """
+    gone = (
+        f"error: {name} is not built yet, and the checkout that was to build it is gone or has lost its Python "
+        f"environment: {REPOSITORY}. Run this in a checkout of nginx-tracing, and try again: make lab-up"
+    )
+    here, python, message = (shlex.quote(str(part)) for part in (REPOSITORY, sys.executable, gone))
+    return f"""\
+#!/bin/sh
+if ! [ -d {here}/lab ] || ! [ -x {python} ]; then
+    printf '%s\\n' {message} >&2
+    exit 1
+fi
+export NGINX_TRACING_CACHE={shlex.quote(str(CACHE))} PYTHONPATH={here}
+exec {python} -m lab.build.on_demand {shlex.quote(name)} "$@"
+"""
 
 
 def main() -> None:

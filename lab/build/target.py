@@ -47,6 +47,9 @@ class Target:
     make: Callable[[Run, Path], None]
     """Builds into the folder that is its last argument."""
 
+    starts_from: "Target | None" = None
+    """The target that has to be built first: a change of it builds this one again, too."""
+
     @property
     def folder(self) -> Path:
         """Returns the folder of the built program, whether it exists or not."""
@@ -60,7 +63,9 @@ class Target:
 
     def _key(self) -> str:
         digest = hashlib.sha256()
-        digest.update(f"{compiler_version(self.compiler)}\n{self.recipe}\n".encode())
+        # Asked here and not in a `recipe`: a folder's name needs the compiler, which may be missing at an import.
+        first = self.starts_from.folder.name if self.starts_from else ""
+        digest.update(f"{compiler_version(self.compiler)}\n{self.recipe}{first}\n".encode())
         for file in _input_files(self.source):
             digest.update(f"{file.relative_to(self.source)}\n".encode())
             digest.update(hashlib.sha256(file.read_bytes()).digest())

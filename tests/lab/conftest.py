@@ -51,7 +51,7 @@ def _root_on_linux() -> None:  # pyright: ignore[reportUnusedFunction]
 
 @pytest.fixture(scope="module")
 def lab(request: pytest.FixtureRequest, shared: Shared) -> None:
-    """Makes sure that a lab runs, and shows the progress: a first build takes half an hour."""
+    """Makes sure that a lab runs, and shows the progress: a first build takes about twenty minutes."""
     if shared.waits_for_lab_tests:
         wait_for("the tests of the lab itself", lambda: shared.has(LAB_TESTS_ENDED), seconds=FIRST_BUILD_SECONDS)
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")

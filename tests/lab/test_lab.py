@@ -48,7 +48,7 @@ def _no_lab_but_ours(shared: Shared) -> Generator[None]:  # pyright: ignore[repo
 
 @pytest.fixture(scope="module", autouse=True)
 def _built(_no_lab_but_ours: None, shared: Shared, request: pytest.FixtureRequest) -> None:  # pyright: ignore[reportUnusedFunction]
-    """Builds and installs all that the lab needs, and shows the progress: that may take half an hour."""
+    """Builds and installs all that the lab needs, and shows the progress: cold, about twenty minutes."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()

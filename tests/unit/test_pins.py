@@ -58,6 +58,17 @@ def found_by(manager: dict[str, Any]) -> list[str]:
     return texts
 
 
+def test_renovate_proposes_images_of_registries_that_tell_no_dates() -> None:
+    renovate = json.loads((GITHUB / "renovate.json").read_text())
+    assert renovate["minimumReleaseAge"], "without it, dates do not matter"
+    assert {manager["datasourceTemplate"] for manager in managers()} == {"docker"}
+    assert [
+        rule["minimumReleaseAgeBehaviour"]
+        for rule in renovate["packageRules"]
+        if rule.get("matchDatasources") == ["docker"]
+    ] == ["timestamp-optional"]
+
+
 @pytest.mark.parametrize("manager", managers(), ids=lambda manager: manager["description"])
 def test_renovate_finds_each_version_once(manager: dict[str, Any]) -> None:
     assert len(found_by(manager)) == 1

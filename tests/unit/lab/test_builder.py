@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(builder, "CACHE", folder)
     monkeypatch.setattr(builder, "BIN", folder / "bin")
     monkeypatch.setattr(on_demand, "BIN", folder / "bin")
+    monkeypatch.setattr(on_demand, "CACHE", folder)
     monkeypatch.setattr(target, "CACHE", folder)
     monkeypatch.setattr(builder, "compiler_version", _always("1"))
     monkeypatch.setattr(target, "compiler_version", _always("1"))
@@ -165,20 +167,67 @@ def test_a_stack_without_images_to_build_needs_no_docker_build_provider() -> Non
     assert targets.DOCKER_BUILD_PROVIDER not in (*targets.CLUSTER_TARGETS, *targets.OSS_STACK_TARGETS)
 
 
+def started(folder: Path, cache: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Starts the program that is built on demand, in a folder that is no checkout, as Pulumi does."""
+    program = cache / "bin" / targets.DOCKER_BUILD_PROVIDER.name
+    return subprocess.run(
+        [program, "127.0.0.1:1"],
+        check=False,
+        cwd=folder,
+        env={"PATH": str(folder), "HOME": str(folder)} | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
 def test_a_program_of_a_target_that_is_not_built_builds_it_first_wherever_it_is_started(
     tmp_path: Path, cache: Path
 ) -> None:
     on_demand.provide(targets.DOCKER_BUILD_PROVIDER)
-    program = cache / "bin" / "pulumi-resource-docker-build"
     # Without Go on PATH, the build ends at its first step.
-    cargo = tmp_path / "cargo"
-    cargo.write_text("#!/bin/sh\necho cargo 1.85.0\n")
-    cargo.chmod(0o755)
-    environment = {"PATH": str(tmp_path), "NGINX_TRACING_CACHE": str(cache)}
-    ended = subprocess.run([program, "127.0.0.1:1"], check=False, cwd=tmp_path, env=environment, capture_output=True)
+    ended = started(tmp_path, cache)
     assert ended.returncode == 1
-    assert ended.stdout == b"", "Pulumi reads the provider's port from there"
-    assert ended.stderr.startswith(b"error: `go` was not found.")
+    assert ended.stdout == "", "Pulumi reads the provider's port from there"
+    assert ended.stderr.startswith("error: `go` was not found.")
+
+
+def test_a_program_is_built_on_demand_into_the_cache_that_has_its_script(tmp_path: Path, cache: Path) -> None:
+    on_demand.provide(targets.DOCKER_BUILD_PROVIDER)
+    go = tmp_path / "go"
+    # `go env GOVERSION`, then the folders of its caches, and then it fails.
+    go.write_text('#!/bin/sh\n[ "$1" = env ] || exit 3\n[ "$2" = GOVERSION ] && echo go1.26.7\nexit 0\n')
+    go.chmod(0o755)
+    ended = started(tmp_path, cache)
+    assert ended.returncode == 1
+    assert f"Its log: {cache}/logs/pulumi-resource-docker-build.log" in ended.stderr
+    assert not (tmp_path / ".cache").exists()
+
+
+@pytest.mark.parametrize("lost", ["checkout", "python"])
+def test_a_program_whose_checkout_or_environment_is_gone_names_the_command(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    gone = tmp_path / "it's gone"
+    if lost == "checkout":
+        monkeypatch.setattr(on_demand, "REPOSITORY", gone)
+    else:
+        monkeypatch.setattr(sys, "executable", str(gone / "python"))
+    on_demand.provide(targets.DOCKER_BUILD_PROVIDER)
+    ended = started(tmp_path, cache)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "error: pulumi-resource-docker-build is not built yet, and the checkout that was to build it is gone or has "
+        f"lost its Python environment: {on_demand.REPOSITORY}. Run this in a checkout of nginx-tracing, and try again: "
+        "make lab-up\n"
+    )
+
+
+def test_a_change_of_the_target_that_another_starts_from_builds_both_again(source: Path, tmp_path: Path) -> None:
+    first = thing(source)
+    second = replace(thing(tmp_path / "nothing", name="second"), starts_from=first)
+    before = second.folder
+    (source / "main.go").write_text("package changed")
+    assert second.folder != before
 
 
 def test_a_program_takes_the_place_of_its_build_and_of_the_script(

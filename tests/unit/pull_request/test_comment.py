@@ -2,10 +2,12 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from components.documents.nginx import LICENSE_FOLDER
 from tests.unit.pull_request.making import Object, error, fixture, multiplied, parsed, preview, rendered, state, step
 from tools.pull_request.comment import LIMIT, MARKER, SUMMARY_LIMIT, comment
 from tools.pull_request.differences import SECRET_MARK, UNKNOWN
@@ -369,24 +371,80 @@ def test_an_upgrade_names_each_program_s_versions_and_what_its_pods_do(tmp_path:
     ]
 
 
+ONE_AFTER_THE_OTHER = "pods are replaced one after the other."
+NO_WAY_BACK = " **There is no way back: Tempo 2 does not read what Tempo 3 has written.**"
+
+
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("kind", "before", "after", "said"),
     [
-        ("2.10.8", "3.0.3", " **There is no way back: Tempo 2 does not read what Tempo 3 has written.**"),
+        ("StatefulSet", "2.10.8", "3.0.3", ONE_AFTER_THE_OTHER + NO_WAY_BACK),
         (
+            "StatefulSet",
             "3.0.3",
             "2.10.8",
-            " **Tempo 2 does not read what Tempo 3 has written: the traces on a volume are lost to it.**",
+            f"{ONE_AFTER_THE_OTHER} **Tempo 2 does not read what Tempo 3 has written: the traces on the volume are "
+            "lost to it.**",
         ),
-        ("3.0.2", "3.0.3", ""),
+        ("StatefulSet", "3.0.2", "3.0.3", ONE_AFTER_THE_OTHER),
+        # Without a volume there is nothing to read.
+        ("Deployment", "2.10.8", "3.0.3", "pods roll."),
+        ("Deployment", "3.0.3", "2.10.8", "pods roll."),
     ],
 )
 def test_a_change_to_tempo_3_and_back_says_that_its_format_is_one_way(
-    before: str, after: str, said: str, tmp_path: Path
+    kind: str, before: str, after: str, said: str, tmp_path: Path
 ) -> None:
-    old, new = (workload("Deployment", tempo=f"grafana/tempo:{version}") for version in (before, after))
-    text = rendered(tmp_path, preview(step("update", "Deployment", old=old, new=new)))
-    assert versions_of(text) == [f"Tempo `{before}` → `{after}`: pods roll.{said}"]
+    old, new = (workload(kind, tempo=f"grafana/tempo:{version}") for version in (before, after))
+    text = rendered(tmp_path, preview(step("update", kind, old=old, new=new)))
+    assert versions_of(text) == [f"Tempo `{before}` → `{after}`: {said}"]
+
+
+@pytest.mark.parametrize(("before", "after"), [("3.0.3", "latest"), ("latest", "3.0.3"), ("edge", "latest")])
+def test_a_version_that_no_tag_shows_claims_nothing(before: str, after: str, tmp_path: Path) -> None:
+    old, new = (workload("StatefulSet", tempo=f"grafana/tempo:{tag}") for tag in (before, after))
+    (line,) = versions_of(rendered(tmp_path, preview(step("update", "StatefulSet", old=old, new=new))))
+    shown = [tag if tag == "3.0.3" else f"grafana/tempo:{tag}" for tag in (before, after)]
+    assert line == f"Tempo `{shown[0]}` → `{shown[1]}`: {ONE_AFTER_THE_OTHER}"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        (("Deployment", "StatefulSet"), "a StatefulSet takes the place of the Deployment." + NO_WAY_BACK),
+        (("StatefulSet", "Deployment"), "a Deployment takes the place of the StatefulSet."),
+    ],
+)
+def test_a_component_that_gets_or_loses_its_volume_has_its_versions_in_the_list(
+    kinds: tuple[str, str], said: str, tmp_path: Path
+) -> None:
+    before, after = kinds
+    steps = [
+        step("create", after, new=workload(after, tempo="grafana/tempo:3.0.3", gateway="nginx:1.30.7-otel")),
+        step("delete", before, old=workload(before, tempo="grafana/tempo:2.10.8", gateway="nginx:1.30.7-otel")),
+    ]
+    assert versions_of(rendered(tmp_path, preview(*steps))) == [f"Tempo `2.10.8` → `3.0.3`: {said}"]
+
+
+DIGESTS = tuple(f"@sha256:{digit * 64}" for digit in "01")
+
+
+@pytest.mark.parametrize(
+    ("container", "before", "after"),
+    [
+        ("nginx", f"nginx:1.30.7-otel{DIGESTS[0]}", f"nginx:1.30.7-otel{DIGESTS[1]}"),
+        ("nginx", "nginx:1.30.7-otel", "nginx:1.30.7-alpine-otel"),
+        ("tempo", "grafana/tempo:2.10.8", f"mirror.example/grafana/tempo:2.10.8{DIGESTS[0]}"),
+        ("tempo", f"grafana/tempo{DIGESTS[0]}", f"mirror.example/hub/grafana/tempo{DIGESTS[0]}"),
+        ("otel-collector", "otel/opentelemetry-collector:0.160.0", "ghcr.io/a/opentelemetry-collector-k8s:0.160.0"),
+        ("otel-collector", "registry.example/otelcol:0.160.0", "ghcr.io/a/opentelemetry-collector-k8s:0.160.0"),
+    ],
+)
+def test_another_image_of_the_same_version_is_in_no_list_of_versions(
+    container: str, before: str, after: str, tmp_path: Path
+) -> None:
+    old, new = (workload("Deployment", **{container: image}) for image in (before, after))
+    assert "**Versions**" not in rendered(tmp_path, preview(step("update", "Deployment", old=old, new=new)))
 
 
 @pytest.mark.parametrize(
@@ -413,17 +471,69 @@ def test_the_way_back_of_a_collector_with_a_persistent_queue_says_to_wait_until_
     assert versions_of(text) == [f"the Collector `{before}` → `{after}`: {said}"]
 
 
+def oss_workload(image: str) -> Object:
+    """The workload of open-source NGINX."""
+    return workload("Deployment", nginx=image)
+
+
+def plus_workload(image: str) -> Object:
+    """The workload of NGINX Plus, which alone has a license."""
+    made = oss_workload(image)
+    made["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [
+        {"mountPath": "/etc/nginx/nginx.conf"},
+        {"mountPath": LICENSE_FOLDER},
+    ]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("nginx-plus:R34", "nginx-plus:R37.0"),
+        ("nginx-plus:R37.0", "nginx-plus:R37.1"),
+        ("nginx-plus/modules:37.0.4.1-debian", "nginx-plus/modules:37.0.8.1-debian"),
+        ("web:r34-debian", "web:r34-p2-debian"),
+    ],
+)
+def test_a_release_of_plus_has_all_its_numbers(before: str, after: str, tmp_path: Path) -> None:
+    old, new = (plus_workload(f"registry.example/{image}{DIGESTS[0]}") for image in (before, after))
+    names = [
+        f"Plus R{image.partition(':')[2].removesuffix('-debian').lstrip('rR').upper()}" for image in (before, after)
+    ]
+    text = rendered(tmp_path, preview(step("update", "Deployment", old=old, new=new)))
+    assert versions_of(text) == [f"NGINX `{names[0]}` → `{names[1]}`: pods roll."]
+
+
+@pytest.mark.parametrize("made", [plus_workload, oss_workload])
+@pytest.mark.parametrize("tags", [("24.10", "24.12"), ("10.2", "10.3"), ("stable", "edge")])
+def test_a_tag_that_names_no_release_is_shown_with_its_image(
+    made: Callable[[str], Object], tags: tuple[str, str], tmp_path: Path
+) -> None:
+    before, after = (f"registry.example/nginx-plus:{tag}" for tag in tags)
+    text = rendered(tmp_path, preview(step("update", "Deployment", old=made(before), new=made(after))))
+    assert versions_of(text) == [f"NGINX `{before}` → `{after}`: pods roll."]
+
+
+def test_the_tag_of_an_image_of_open_source_nginx_is_no_release_of_plus(tmp_path: Path) -> None:
+    before, after = ("registry.example/web:33.2", "registry.example/web:R34")
+    old, new = (workload("Deployment", nginx=image) for image in (before, after))
+    text = rendered(tmp_path, preview(step("update", "Deployment", old=old, new=new)))
+    assert versions_of(text) == [f"NGINX `{before}` → `{after}`: pods roll."]
+
+
 def test_the_release_of_plus_that_is_built_is_named_before_its_image_exists(tmp_path: Path) -> None:
-    plus = step(
-        "update",
-        "Deployment",
-        old=workload("Deployment", nginx="registry.example/nginx-plus:R34@sha256:" + "0" * 64),
-        new=workload("Deployment", nginx=UNKNOWN),
-    )
+    old, new = plus_workload(f"registry.example/nginx-plus:R34{DIGESTS[0]}"), plus_workload(UNKNOWN)
+    plus = step("update", "Deployment", old=old, new=new)
     image = step("update", "Image", old={"buildArgs": {"RELEASE": "R34"}}, new={"buildArgs": {"RELEASE": "R37.0"}})
     text = rendered(tmp_path, preview(image, plus))
     assert versions_of(text) == ["NGINX `Plus R34` → `Plus R37.0`: pods roll."]
     assert versions_of(rendered(tmp_path, preview(plus))) == ["NGINX `Plus R34` → `known after deployment`: pods roll."]
+
+
+def test_a_new_build_of_the_same_release_of_plus_is_in_no_list_of_versions(tmp_path: Path) -> None:
+    old, new = plus_workload(f"registry.example/nginx-plus:R37.0{DIGESTS[0]}"), plus_workload(UNKNOWN)
+    image = step("update", "Image", old={"buildArgs": {"RELEASE": "R37.0"}}, new={"buildArgs": {"RELEASE": "R37.0"}})
+    assert "**Versions**" not in rendered(tmp_path, preview(image, step("update", "Deployment", old=old, new=new)))
 
 
 def test_a_change_without_another_image_has_no_list_of_versions(tmp_path: Path) -> None:
