@@ -102,7 +102,8 @@ def _collector(settings: Settings) -> Iterator[_Running]:
 def _tempo(settings: Settings) -> Iterator[_Running]:
     own, image = settings.tempo.image, settings.tempo.pulled_image
     version = tempo.shown_version(image) if settings.tempo.enabled else None
-    if version and version[:2] <= max(tempo.TABLE):
+    # The day of another line says nothing of one that is not in the table, unless all that are in it are newer.
+    if version and (version[:2] in tempo.TABLE or version < min(tempo.TABLE)):
         place: Place = ("tempo", "image") if own else ("versions",)
         way_on = _way_on(place, image, version, _CURRENT.tempo)
         yield _Running(place, f"Tempo {dotted(version)}", settings.tempo.release.support, (), way_on)

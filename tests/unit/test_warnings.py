@@ -103,6 +103,8 @@ def test_an_unknown_version_gets_the_configuration_of_the_nearest_known_one_befo
 def test_a_newer_collector_gets_what_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     (warning,) = warnings_of(monkeypatch, collector={"image": "otel/opentelemetry-collector:0.177.0"})
     assert "it gets the configuration of 0.165 with the changes that are announced, and may refuse it" in warning
+    older, *_ = warnings_of(monkeypatch, collector={"image": "otel/opentelemetry-collector:0.95.0"})
+    assert "it gets the configuration of 0.126, and may refuse it" in older
 
 
 @pytest.mark.parametrize(
@@ -285,6 +287,25 @@ def test_what_is_maintained_depends_on_the_day_alone() -> None:
     assert tempo == (
         "versions: Tempo 2.10.8 has had no security fixes since 2027-04-30. A newer nginx-tracing has a newer one"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "is_told"),
+    [
+        ({"tempo": {"image": "grafana/tempo:2.10.8"}}, True),
+        ({"tempo": {"image": "grafana/tempo:2.11.0"}}, False),
+        ({"tempo": {"image": "grafana/tempo:4.0.0"}}, False),
+        ({"plus": {"image": "registry.example/modules:37.0.8.1-debian"}}, True),
+        # It ends with the next one, on a day that is not announced.
+        ({"plus": {"image": "registry.example/modules:37.1.2.1-debian"}}, False),
+    ],
+)
+def test_no_end_is_told_of_a_version_whose_end_is_not_known(values: dict[str, Any], *, is_told: bool) -> None:
+    license_token = {"nginxLicenseJwt": golden.configuration("plus")["nginxLicenseJwt"], "edition": "plus"}
+    configured = Settings.model_validate(values | (license_token if "plus" in values else {}))
+    said = list(version_warnings(configured, datetime.date(2030, 1, 1)))
+    key = "plus.image" if "plus" in values else "tempo.image"
+    assert any(line.startswith(key) and "no security fixes" in line for line in said) == is_told
 
 
 CONTRIB = "open-telemetry/opentelemetry-collector-releases/opentelemetry-collector-contrib:0.126.0"
