@@ -1,39 +1,44 @@
-"""Warns of images whose version this program does not know."""
+"""Warns of images whose version this program does not know, or cannot read."""
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from settings.errors import Place, path
+from settings.errors import Place, path, remove_command, set_command
 from settings.stack import Settings
-from settings.versions import collector, nginx, plus, tempo
+from settings.versions import SETS, collector, nginx, plus, tempo
+from settings.versions.sets import DEFAULT, Set
 from settings.versions.support import Version, dotted
-from settings.versions.tags import release_of, version_of
+from settings.versions.tags import release_of
 
 
 @dataclass(frozen=True)
 class _Image:
     place: Place
     program: str
-    image: str
-    names: Collection[str]
+    version: Version | None
     known: Collection[Version]
     """Lines of releases, the oldest first."""
 
 
 def image_warnings(settings: Settings) -> Iterator[str]:
-    """Yields warnings of images that are older or newer than the known versions, as far as a tag shows the version."""
+    """Yields warnings of images that are older or newer than the known versions, or whose tag does not show theirs."""
+    yield from _unreadable(settings)
     for image in _images(settings):
-        version, first, last = version_of(image.image, image.names), min(image.known), max(image.known)
+        version, first, last = image.version, min(image.known), max(image.known)
         if version is not None and version[:2] not in image.known:
             nearest = max((line for line in image.known if line <= version), default=first)
+            # The table of the Collector has what is announced for later versions, too.
+            is_announced = image.known is collector.KNOWN and version > last
+            announced = " with the changes that are announced" if is_announced else ""
             yield (
                 f"{path(image.place)} is {_age(version > first)} than the versions of {image.program} that this "
                 f"program knows, which are {dotted(first)} to {dotted(last)}: it gets the configuration of "
-                f"{dotted(nearest)}, and may refuse it, or count under other names. Check after `pulumi up`: "
-                "python -m tools probe"
+                f"{dotted(nearest)}{announced}, and may refuse it, or count under other names. Check after "
+                "`pulumi up`: python -m tools probe"
             )
-    version = version_of(settings.tempo.pulled_image, tempo.NAMES)
-    if settings.tempo.enabled and settings.tempo.release.is_one_way and version and version[:2] in tempo.TABLE:
+    version = tempo.shown_version(settings.tempo.pulled_image)
+    if settings.tempo.enabled and settings.tempo.release.is_one_way and version:
         yield (
             f"tempo.image is Tempo {dotted(version)}: the document for Tempo 3 was not run on this program's "
             "lab, and nothing leads back to Tempo 2. Check after `pulumi up`: python -m tools probe"
@@ -50,12 +55,37 @@ def image_warnings(settings: Settings) -> Iterator[str]:
 
 def _images(settings: Settings) -> Iterator[_Image]:
     if settings.edition == "oss":
-        yield _Image(("nginx", "image"), "NGINX", settings.nginx.pulled_image, nginx.NAMES, nginx.TABLE)
+        yield _Image(("nginx", "image"), "NGINX", nginx.nginx_version(settings.nginx.pulled_image), nginx.TABLE)
     if settings.collector.enabled:
-        image = settings.collector.pulled_image
-        yield _Image(("collector", "image"), "the Collector", image, collector.NAMES, collector.KNOWN)
+        version = collector.shown_version(settings.collector.pulled_image)
+        yield _Image(("collector", "image"), "the Collector", version, collector.KNOWN)
     if settings.tempo.enabled:
-        yield _Image(("tempo", "image"), "Tempo", settings.tempo.pulled_image, tempo.NAMES, tempo.TABLE)
+        yield _Image(("tempo", "image"), "Tempo", tempo.shown_version(settings.tempo.pulled_image), tempo.TABLE)
+
+
+def _unreadable(settings: Settings) -> Iterator[str]:
+    """Yields a warning for each image that gets the document of the set's version, because its tag shows none.
+
+    NGINX is left out: its files do not depend on the version.
+    """
+    collecting, tracing = settings.collector, settings.tempo
+    if collecting.enabled and collecting.image and collector.shown_version(collecting.image) is None:
+        yield _assumed(settings, "collector.image", collecting.image, "the Collector", lambda one: one.collector)
+    if tracing.enabled and tracing.image and not tempo.is_readable(tracing.image):
+        yield _assumed(settings, "tempo.image", tracing.image, "Tempo", lambda one: one.tempo)
+
+
+def _assumed(settings: Settings, key: str, image: str, program: str, version: Callable[[Set], Version]) -> str:
+    other = "tutorial" if settings.versions == DEFAULT else DEFAULT
+    command = set_command("versions", other) if other != DEFAULT else remove_command("versions")
+    assumed, example = dotted(version(SETS[settings.versions])), dotted(version(SETS[other]))
+    # The reference without its digest and tag: a colon before the last slash is that of a port.
+    name = re.sub(r"(:[^/@]+)?(@.*)?$", "", image, count=1)
+    return (
+        f"{key} is {image}, whose tag shows no version of {program}: its document is that of {assumed}, the version of "
+        f"`versions: {settings.versions}`, and another version may refuse it. If it is another, name its tag beside "
+        f"the digest, such as {name}:{example}@sha256:…, or take the set that has it: {command}"
+    )
 
 
 def _age(is_newer: bool) -> str:

@@ -23,8 +23,9 @@ from settings.types import (
 )
 from settings.versioned import Versioned
 from settings.versions import SETS, PlusRelease, plus_release
-from settings.versions.plus import FIRST, FIRST_WITH_ALL, FIRST_WITH_MINOR
+from settings.versions.plus import FIRST, FIRST_WITH_ALL
 from settings.versions.sets import DEFAULT
+from settings.versions.tags import FIRST_WITH_MINOR
 
 
 def _repository(name: str) -> str:

@@ -2,17 +2,17 @@
 
 import datetime
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from settings.errors import Place, path, remove_command, set_command
 from settings.stack import Settings
 from settings.types import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
 from settings.versions import SETS, collector, nginx, nginx_release, tempo
-from settings.versions.plus import FIRST, plus_release
+from settings.versions.plus import FIRST, flaws_of_build, plus_release
 from settings.versions.sets import DEFAULT
 from settings.versions.support import Flaw, Support, Version, dotted
-from settings.versions.tags import release_of, version_of
+from settings.versions.tags import build_of, release_of
 
 _CURRENT = SETS[DEFAULT]
 
@@ -60,7 +60,7 @@ def _nginx(settings: Settings) -> Iterator[_Running]:
         place = ("tempo", "gateway", "image") if gateway else ("nginx", "image") if own else ("versions",)
         images.setdefault(place, gateway or settings.nginx.pulled_image)
     for place, image in images.items():
-        version = _known(image, nginx.NAMES, nginx.TABLE)
+        version = nginx.nginx_version(image)
         if version:
             release = nginx_release(image, settings.nginx.version_set.nginx)
             fixes = [fix for flaw in release.flaws for fix in flaw.fixed if fix[:2] == version[:2]]
@@ -74,22 +74,24 @@ def _plus(settings: Settings) -> Iterator[_Running]:
     plus = settings.plus
     name = plus.image or f"nginx-plus:{plus.chosen_release}"
     number = release_of(name) if settings.edition == "plus" else None
-    if number is None or number < FIRST:
+    if number is None:
         return
-    release = plus_release(f"R{number}")
+    build = build_of(name)
+    release = plus_release(f"R{number}.{build[1]}" if build else f"R{max(number, FIRST)}")
+    flaws = release.flaws or flaws_of_build(build)
     if plus.image:
         place: Place = ("plus", "image")
-        way_on = f"Name an image of {_CURRENT.plus}"
+        way_on = f"Name {'a new image' if build else 'an image'} of {_CURRENT.plus}"
     elif plus.release:
         place, way_on = ("plus", "release"), f"Move on: {set_command('plus.release', _CURRENT.plus)}"
     else:
         place, way_on = ("versions",), _of_set(settings)
-    yield _Running(place, f"NGINX Plus R{number}", release.support, release.flaws, way_on)
+    yield _Running(place, f"NGINX Plus R{number}", release.support, flaws, way_on)
 
 
 def _collector(settings: Settings) -> Iterator[_Running]:
     own, image = settings.collector.image, settings.collector.pulled_image
-    version = _known(image, collector.NAMES, collector.KNOWN) if settings.collector.enabled else None
+    version = collector.shown_version(image) if settings.collector.enabled else None
     if version:
         place: Place = ("collector", "image") if own else ("versions",)
         way_on = _way_on(place, image, version, _CURRENT.collector)
@@ -99,17 +101,12 @@ def _collector(settings: Settings) -> Iterator[_Running]:
 
 def _tempo(settings: Settings) -> Iterator[_Running]:
     own, image = settings.tempo.image, settings.tempo.pulled_image
-    version = _known(image, tempo.NAMES, tempo.TABLE) if settings.tempo.enabled else None
-    if version:
+    version = tempo.shown_version(image) if settings.tempo.enabled else None
+    # The day of another line says nothing of one that is not in the table, unless all that are in it are newer.
+    if version and (version[:2] in tempo.TABLE or version < min(tempo.TABLE)):
         place: Place = ("tempo", "image") if own else ("versions",)
         way_on = _way_on(place, image, version, _CURRENT.tempo)
         yield _Running(place, f"Tempo {dotted(version)}", settings.tempo.release.support, (), way_on)
-
-
-def _known(image: str, names: Collection[str], lines: Collection[Version]) -> Version | None:
-    """Returns the version of an image; None if the tag shows none, or one before the table, which is warned of too."""
-    version = version_of(image, names)
-    return version if version and version >= min(lines) else None
 
 
 def _way_on(place: Place, image: str, version: Version, current: Version) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from settings.versions import SETS, Support, kubernetes, nginx, plus, tempo
+from settings.versions import SETS, Support, kubernetes, nginx, plus, tags, tempo
 from settings.versions.collector import CollectorRelease
 from settings.versions.nginx import Module
 from settings.versions.support import Version, dotted
@@ -79,7 +79,7 @@ def _plus() -> Iterator[str]:
         for number, release in plus.TABLE.items()
     ]
     about = (
-        f"From R{plus.FIRST_WITH_MINOR} on releases have two numbers: R37.0 is one with long-term support, and its "
+        f"From R{tags.FIRST_WITH_MINOR} on releases have two numbers: R37.0 is one with long-term support, and its "
         "folder of packages gets the fixes. Flaws are those that no update of the release fixes."
     )
     head = ("release", "NGINX", "security fixes until", "source", "whole module", "`proxy` in `mgmt`", "flaws")

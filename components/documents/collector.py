@@ -52,28 +52,16 @@ def collector_document(
     queues = len(settings.exporters) + (backend is not None)
     names = _names(settings)
     if backend is not None:
-        tempo: Document = {
+        exporters[f"{names.grpc_exporter}/tempo"] = {
             "endpoint": backend,
             "tls": {"insecure": True},
             # gzip takes a tenth of the Collector's CPU time, and saves only the cluster's own network.
             "compression": "none",
             "timeout": _TIMEOUT,
-        } | _kept_until_taken(settings, exports, queues)
-        if settings.gathers_in_queue:
-            # In bytes, as the queue: a batch is at most `min_size` and one message. `max_size` is not set: Collector
-            # 0.126 loops for ever on a single span that is larger, and 0.160 drops all that are gathered with it
-            # (`split` in exporterhelper's `traces_batch.go`).
-            tempo["sending_queue"]["batch"] = {
-                "flush_timeout": settings.batch.timeout,
-                "min_size": batch_bytes(settings),
-            }
-        exporters[f"{names.grpc_exporter}/tempo"] = tempo
+        } | _kept_until_taken(settings, exports, queues, is_tempo=True)
     for name, exporter in settings.exporters.items():
         kind = names.grpc_exporter if exporter.protocol == "grpc" else names.http_exporter
-        kept = _kept_until_taken(settings, exports, queues)
-        if settings.release.batches_by_default:
-            # Joined, two messages may be larger than the receiver takes.
-            kept["sending_queue"]["batch"] = {"enabled": False}
+        kept = _kept_until_taken(settings, exports, queues, is_tempo=False)
         exporters[f"{kind}/{name}"] = _exporter(name, exporter) | {"timeout": _TIMEOUT} | kept
     extensions: Document = {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}}
     if settings.queue.is_persistent:
@@ -196,6 +184,9 @@ def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -
         processors[settings.release.kubernetes_attributes] = _kubernetes_attributes(namespace)
     if settings.sampling.tail is not None:
         processors["tail_sampling"] = _tail_sampling(settings.sampling.tail)
+    if not settings.release.has_batch_processor:
+        # Tail sampling's traces are gathered in the queues (`_gathered`). Nothing splits, as before a persistent queue.
+        return processors
     if settings.sampling.tail is not None:
         # Tail sampling passes traces on one by one, and would fill the queue with single traces.
         size = tail_batch(settings, exports)
@@ -262,13 +253,14 @@ _TIMEOUT = "30s"
 """The time for one attempt. The default of 5 s asks for 27 Mbit/s and an idle backend, for the largest message."""
 
 
-def _kept_until_taken(settings: CollectorSettings, exports: Exports, queues: int) -> Document:
+def _kept_until_taken(settings: CollectorSettings, exports: Exports, queues: int, *, is_tempo: bool) -> Document:
     """Returns the settings by which an exporter keeps spans until its backend takes them.
 
     Args:
         settings: what can be configured.
         exports: the exports that NGINX sends.
         queues: the number of queues on the volume, one for each exporter.
+        is_tempo: whether the backend is the stack's own Tempo.
     """
     # The default is 1000 requests, which fill in minutes. In bytes, the bound is memory, or the volume.
     queue: Document = {"sizer": "bytes", "queue_size": queue_bytes(settings)}
@@ -279,17 +271,29 @@ def _kept_until_taken(settings: CollectorSettings, exports: Exports, queues: int
     return {
         # The default is 300 s, after which the Collector drops the batch. 0 is for ever.
         "retry_on_failure": {"initial_interval": "1s", "max_interval": "10s", "max_elapsed_time": "0s"},
-        "sending_queue": queue,
+        "sending_queue": queue | _gathered(settings, exports, is_tempo=is_tempo),
     }
+
+
+def _gathered(settings: CollectorSettings, exports: Exports, *, is_tempo: bool) -> Document:
+    """Returns the key of a queue by which its exporter gathers spans, if it has to be set."""
+    if settings.sampling.tail is not None and not settings.release.has_batch_processor:
+        # The same batches as those of the processor: in spans, whatever the queue is measured in (`BatchConfig` in
+        # exporterhelper's `queuebatch/config.go`, 0.160).
+        size = tail_batch(settings, exports)
+        sizes = {"sizer": "items", "min_size": size, "max_size": size}
+        return {"batch": {"flush_timeout": settings.batch.timeout} | sizes}
+    if is_tempo and settings.gathers_in_queue:
+        # In bytes, as the queue: a batch is at most `min_size` and one message. `max_size` is not set: Collector
+        # 0.126 loops for ever on a single span that is larger, and 0.160 drops all that are gathered with it
+        # (`split` in exporterhelper's `traces_batch.go`).
+        return {"batch": {"flush_timeout": settings.batch.timeout, "min_size": batch_bytes(settings)}}
+    # Joined, two messages may be larger than the receiver takes.
+    return {"batch": {"enabled": False}} if settings.release.batches_by_default else {}
 
 
 def _metrics_reader() -> Document:
     """Returns the reader of the Collector's own counters: reachable by others, and with the documentation's names."""
-    exporter = {
-        "host": ANYWHERE,
-        "port": METRICS_PORT,
-        "without_type_suffix": True,
-        "without_units": True,
-        "without_scope_info": True,
-    }
+    plain = dict.fromkeys(("without_type_suffix", "without_units", "without_scope_info"), True)
+    exporter = {"host": ANYWHERE, "port": METRICS_PORT} | plain
     return {"pull": {"exporter": {"prometheus": exporter}}}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from settings.nginx_directives import Known
 from settings.stack import Settings
 from settings.versions.nginx import has_module, module_of, nginx_version
+from settings.versions.support import reaches
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ class Reader:
     def lacks(self, name: str, known: Known) -> str | None:
         """Returns why this NGINX does not have a directive of the table; none if it has it, or might."""
         opened = _OPENED.get(name)
-        if known.origin == "plus" and not self.plus and not (opened and self.version and self.version >= opened):
+        if known.origin == "plus" and not self.plus and not (opened and self.version and reaches(self.version, opened)):
             return "is a directive of NGINX Plus, and `edition` is oss"
         first = _FIRST_LATER if known.origin == "later" else _FIRST.get(name)
-        if first and self.version and self.version < first:
+        if first and self.version and not reaches(self.version, first):
             return f"needs NGINX {'.'.join(map(str, first))}, and the image has {'.'.join(map(str, self.version))}"
         if known.origin in _MODULE_NAMES and self.modules is not None and known.origin not in self.modules:
             return f"needs the module {_MODULE_NAMES[known.origin]}, which the image does not have"

@@ -7,6 +7,7 @@ from settings.errors import RuleViolation
 from settings.nginx_tree import Directive
 from settings.snippets.model import HTTP, Finding, Snippets, flat
 from settings.snippets.ours import UPSTREAM_PREFIX
+from settings.versions.support import reaches
 
 _NEED_PORTS = frozenset({"grpc_pass", "fastcgi_pass", "scgi_pass", "uwsgi_pass", "memcached_pass"})
 
@@ -113,7 +114,7 @@ def _options(
         yield Finding(server, f"must not have `backup` beside `{min(methods)}`")
     if "resolve" not in options:
         return
-    if version and version < _RESOLVES:
+    if version and not reaches(version, _RESOLVES):
         yield Finding(server, f"needs NGINX {'.'.join(map(str, _RESOLVES))} for `resolve`")
     elif "zone" not in names:
         yield Finding(server, "needs a `zone` in its upstream for `resolve`")

@@ -8,7 +8,7 @@ Every table is read in the same way:
 
 - a version newer than the table has the rules of the newest row, and `image_warnings` tells so;
 - a version older than the table has the rules of the oldest row, and is warned of too;
-- an image whose tag shows no version has the rules of the set's version (`versions`).
+- an image whose tag shows no version has the rules of the set's version (`versions`), and `image_warnings` tells so.
 """
 
 from settings.versions.collector import CollectorRelease, Distribution, collector_release

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from typing import Literal
 
 from settings.types import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
-from settings.versions.support import Support, Version, row_of
-from settings.versions.tags import version_of
+from settings.versions.support import Support, Version
+from settings.versions.tags import full_version_of, version_of
 
 Distribution = Literal["core", "k8s", "contrib"]
 
@@ -23,12 +23,8 @@ _OFFICIAL: dict[str, Distribution] = {
 NAMES = frozenset(f"opentelemetry-collector{suffix}" for suffix in _SUFFIXES)
 """Last parts of the names of the Collector's images."""
 
-_BINARIES = frozenset(f"otelcol{suffix}" for suffix in _SUFFIXES)
-"""Names of its binaries. People name their own builds so, with the Collector's version or with one of their own."""
-
 KNOWN: Sequence[Version] = [(0, minor) for minor in range(126, 166)]
 """The versions whose documents and counters this program knows."""
-
 
 _RELEASED: Mapping[Version, date] = {
     (0, 126): date(2025, 5, 12),
@@ -36,8 +32,9 @@ _RELEASED: Mapping[Version, date] = {
     (0, 155): date(2026, 6, 24),
     (0, 160): date(2026, 9, 2),
 }
-"""Days of some releases, from github.com/open-telemetry/opentelemetry-collector-releases. A release comes every two
-weeks, and one that is not here counts as old as the last one before it."""
+"""Days of some releases, from github.com/open-telemetry/opentelemetry-collector-releases. A release that
+is not here came before the next one that is, at the latest: it counts as that old. Nothing is claimed of one after the
+last."""
 
 _OLD_AFTER = timedelta(days=182)
 """Our choice, half a year: the project fixes the newest release alone, and one every two weeks is no rhythm for a
@@ -57,8 +54,9 @@ class CollectorRelease:
     @property
     def support(self) -> Support:
         """How long it counts as maintained."""
-        released = row_of(_RELEASED, self.version)
-        return Support(released + _OLD_AFTER, "github.com/open-telemetry/opentelemetry-collector-releases/releases")
+        released = next((day for line, day in _RELEASED.items() if line >= self.version[:2]), None)
+        until = released + _OLD_AFTER if released else None
+        return Support(until, "github.com/open-telemetry/opentelemetry-collector-releases/releases")
 
     @property
     def grpc_exporter(self) -> str:
@@ -136,11 +134,18 @@ def collector_release(image: str, default: Version) -> CollectorRelease:
         image: the reference of the image.
         default: the version to assume if the tag shows none: that of the stack's set.
     """
-    version = version_of(image, NAMES)
-    own = version_of(image, _BINARIES)
-    if version is None and own is not None and KNOWN[0] <= own < (1,):
-        version = own
-    return CollectorRelease(version or default)
+    return CollectorRelease(shown_version(image) or default)
+
+
+def shown_version(image: str) -> Version | None:
+    """Returns the Collector's version in an image's tag; None if it shows none.
+
+    People name their own builds with the Collector's version or with one of their own: in an image of another name,
+    numbers from 0.126.0 on and below 1 are taken for the Collector's.
+    """
+    own = full_version_of(image)
+    is_plausible = own is not None and KNOWN[0] <= own < (1,)
+    return version_of(image, NAMES) or (own if is_plausible else None)
 
 
 def distribution_of(image: str) -> Distribution | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from settings.types import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
-from settings.versions.support import Flaw, Support, Version, dotted, row_of
+from settings.versions.support import Flaw, Support, Version, dotted, reaches, row_of
 from settings.versions.tags import version_of
 
 OFFICIAL = frozenset({"nginx", "library/nginx", "nginxinc/nginx-unprivileged"})
@@ -121,8 +121,8 @@ class NginxRelease:
 
     @property
     def flaws(self) -> tuple[Flaw, ...]:
-        """Flaws by which a request may execute code."""
-        return tuple(flaw for flaw in FLAWS if flaw.is_in(self.version))
+        """Flaws by which a request may execute code; none of two numbers, which are a tag that moves with the fixes."""
+        return tuple(flaw for flaw in FLAWS if len(self.version) > 2 and flaw.is_in(self.version))
 
 
 def nginx_release(image: str, default: Version) -> NginxRelease:
@@ -148,7 +148,7 @@ def has_module(image: str) -> bool | None:
     if not matched["tag"]:
         return None
     version = nginx_version(image)
-    return "otel" in matched["tag"].split("-") and (version is None or version >= FIRST_WITH_MODULE)
+    return "otel" in matched["tag"].split("-") and (version is None or reaches(version, FIRST_WITH_MODULE))
 
 
 def module_of(image: str) -> Module | None:
@@ -163,10 +163,9 @@ def module_of(image: str) -> Module | None:
 def follows_names(image: str) -> bool | None:
     """Tells whether an image's NGINX looks up upstreams' names while it runs; None if its tag does not show it."""
     version = nginx_version(image)
-    return version >= FOLLOWS_NAMES if version else None
+    return reaches(version, FOLLOWS_NAMES) if version else None
 
 
 def nginx_version(image: str) -> Version | None:
-    """Returns the version of open-source NGINX in an image's tag; None if the tag has no three numbers."""
-    version = version_of(image, NAMES)
-    return version if version and len(version) == 3 else None
+    """Returns the version of open-source NGINX in an image's tag, of two or three numbers; None if it shows none."""
+    return version_of(image, NAMES)

@@ -29,8 +29,9 @@ class PlusRelease:
 
 
 # From F5's "NGINX Plus Releases" and the records of the CVEs. The folder of a release, such as R37.0, gets its fixes
-# (37.0.8.1 has those of HTTP/2), so a new build has them: `plus.rebuild`.
+# (`_FIXED_BUILD` has those of HTTP/2), so a new build has them: `plus.rebuild`.
 _IN_HTTP_2 = tuple(flaw for flaw in FLAWS if flaw.cve == "CVE-2026-123007")
+_FIXED_BUILD: Version = (37, 0, 8, 1)
 
 TABLE: Mapping[int, PlusRelease] = {
     33: PlusRelease(
@@ -51,9 +52,6 @@ TABLE: Mapping[int, PlusRelease] = {
 FIRST, LAST = min(TABLE), max(TABLE)
 """The first release that takes a license token, and the last whose packages and module this program knows."""
 
-FIRST_WITH_MINOR = 37
-"""The first release whose packages are in a folder with two numbers: `R37.0`, F5's "Installing NGINX Plus LTS"."""
-
 FIRST_WITH_ALL = min(number for number, release in TABLE.items() if release.module == WHOLE_MODULE)
 """The first release whose module has every feature."""
 
@@ -66,3 +64,8 @@ def plus_release(release: str) -> PlusRelease:
     found = TABLE.get(int(number), _LATER)
     # R37.1 and so on are continuous releases, each of which ends with the next one, on a day that is not announced.
     return replace(found, support=Support(None, _PAGE)) if minor not in {"", "0"} else found
+
+
+def flaws_of_build(build: Version | None) -> tuple[Flaw, ...]:
+    """Returns the flaws of a build that a later build of its release fixes; none of a build that is not known."""
+    return _IN_HTTP_2 if build and _FIXED_BUILD[:2] == build[:2] and build < _FIXED_BUILD else ()

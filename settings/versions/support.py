@@ -16,6 +16,14 @@ def dotted(version: Version) -> str:
     return ".".join(map(str, version))
 
 
+def reaches(version: Version, first: Version) -> bool:
+    """Tells whether a version is not before another one; with two numbers it stands for the newest of its line.
+
+    Docker Hub's `nginx:1.27-otel` is such a tag: it has moved to 1.27.5.
+    """
+    return version >= first[: len(version)]
+
+
 def row_of(table: Mapping[Version, Row], version: Version) -> Row:
     """Returns the row that holds for a version: the last one that is not newer, or the oldest of all.
 
@@ -23,7 +31,7 @@ def row_of(table: Mapping[Version, Row], version: Version) -> Row:
         table: rows by the first version that each holds for, the oldest first.
         version: the version, with as many numbers as are known.
     """
-    not_newer = [row for first, row in table.items() if version >= first]
+    not_newer = [row for first, row in table.items() if reaches(version, first)]
     return not_newer[-1] if not_newer else next(iter(table.values()))
 
 

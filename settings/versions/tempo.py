@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from settings.versions.support import Support, Version, row_of
-from settings.versions.tags import commit_day, version_of
+from settings.versions.tags import commit_day, full_version_of, version_of
 
 NAMES = frozenset({"tempo"})
 """Last parts of the names of Tempo's images."""
@@ -60,4 +60,18 @@ def tempo_release(image: str, default: Version) -> TempoRelease:
     day = commit_day(image, NAMES)
     if day is not None:
         return TABLE[(2, 8) if day >= _RENAMED_ON else (2, 7)]
-    return row_of(TABLE, version_of(image, NAMES) or default)
+    return row_of(TABLE, shown_version(image) or default)
+
+
+def shown_version(image: str) -> Version | None:
+    """Returns Tempo's version in an image's tag; None if it shows none.
+
+    In an image of another name, numbers of a line in the table are taken for Tempo's.
+    """
+    own = full_version_of(image)
+    return version_of(image, NAMES) or (own if own is not None and own[:2] in TABLE else None)
+
+
+def is_readable(image: str) -> bool:
+    """Tells whether an image's tag shows the version of Tempo, or the commit."""
+    return shown_version(image) is not None or commit_day(image, NAMES) is not None

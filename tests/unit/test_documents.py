@@ -251,6 +251,29 @@ def test_exporters_have_the_names_of_the_version_unless_a_volume_has_their_old_o
     assert document["service"]["pipelines"]["traces"]["exporters"] == names
 
 
+def test_without_the_processor_batch_the_queues_gather_the_same_traces_of_tail_sampling() -> None:
+    of: dict[str, Any] = {"sampling": {"tail": {}}, "distribution": "k8s", "exporters": {"a": {"endpoint": "a:1"}}}
+    old, new = (collector(**of, batch={"size": 50}, image=image(minor)) for minor in (176, 177))
+    assert list(new["processors"]) == ["memory_limiter", "tail_sampling"]
+    batch = old["processors"]["batch"]
+    for exporter in new["exporters"].values():
+        assert exporter["sending_queue"]["batch"] == {
+            "flush_timeout": batch["timeout"],
+            "sizer": "items",
+            "min_size": batch["send_batch_size"],
+            "max_size": batch["send_batch_max_size"],
+        }
+    # The processor has gathered them: the exporters, which would by default, do not join its batches.
+    assert all(exporter["sending_queue"]["batch"] == {"enabled": False} for exporter in old["exporters"].values())
+
+
+@pytest.mark.parametrize("version", ["0.177.0", "0.180.0", "1.0.0"])
+def test_a_collector_without_the_processor_batch_gets_none(version: str) -> None:
+    document = collector(image=f"registry.example/opentelemetry-collector:{version}")
+    assert document["service"]["pipelines"]["traces"]["processors"] == ["memory_limiter"]
+    assert document["exporters"]["otlp_grpc/tempo"]["sending_queue"]["batch"]["min_size"] == 2048 * 750
+
+
 def test_exporters_to_other_backends_never_join_messages() -> None:
     exporters = {"vendor": {"endpoint": "a:1"}}
     of_170, of_171 = (

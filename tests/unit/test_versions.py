@@ -26,7 +26,9 @@ DIGEST = f"@sha256:{'0' * 64}"
         ("registry.example/otelcol:3.1.0", CURRENT.collector),
         ("registry.example/otelcol:0.4.0", CURRENT.collector),
         (f"otel/opentelemetry-collector{DIGEST}", CURRENT.collector),
-        ("registry.example/own:0.126.0", CURRENT.collector),
+        ("registry.example/otel-custom:v0.126.0-2", (0, 126, 0)),
+        ("registry.example/own:0.126", CURRENT.collector),
+        ("registry.example/own:latest", CURRENT.collector),
     ],
 )
 def test_a_collector_s_image_tells_its_version_or_the_set_does(image: str, version: Version) -> None:
@@ -72,6 +74,10 @@ def test_the_settings_of_a_collector_know_its_release() -> None:
         ("grafana/tempo:2.11.0", "max_attribute_bytes", False),
         ("registry.example/copies/tempo:3.0.3", "max_attribute_bytes", True),
         ("grafana/tempo:4.1.0", "max_attribute_bytes", True),
+        ("registry.example/observability/grafana-tempo:2.7.2", "max_span_attr_byte", False),
+        (f"registry.example:5000/traces:2.7.2{DIGEST}", "max_span_attr_byte", False),
+        ("registry.example/traces:3.0.3", "max_attribute_bytes", True),
+        ("registry.example/traces:2.6.1", "max_attribute_bytes", False),
         (f"grafana/tempo{DIGEST}", "max_attribute_bytes", False),
         ("localhost:5000/lab/tempo:v1.5.1-0.20250303124718-87c2dc380cec", "max_span_attr_byte", False),
         ("localhost:5000/lab/tempo:v1.5.1-0.20250529124718-87c2dc380cec", "max_attribute_bytes", False),
@@ -90,6 +96,9 @@ def test_a_tempo_s_image_tells_its_rules_or_the_set_does(image: str, limit: str,
         ("nginx:1.31.0-otel", IN_HTTP_2 | {"CVE-2026-9256", "CVE-2026-42055", "CVE-2026-42533"}),
         ("nginx:1.30.3-otel", IN_HTTP_2 | {"CVE-2026-42533"}),
         (CURRENT.nginx_image, set[str]()),
+        # Such a tag moves on with the fixes.
+        ("nginx:1.30-otel", set[str]()),
+        ("nginx:1.31-otel", set[str]()),
     ],
 )
 def test_a_version_of_nginx_has_the_flaws_that_are_fixed_later(image: str, flaws: set[str]) -> None:
@@ -104,7 +113,22 @@ def test_a_line_is_maintained_to_the_end_of_its_last_day() -> None:
     assert not nginx_release("nginx:1.30.4-otel", CURRENT.nginx).support.has_ended(datetime.date(2100, 1, 1))
 
 
-@pytest.mark.parametrize(("image", "is_refused"), [("nginx:1.29.5-otel", True), (CURRENT.nginx_image, False)])
+@pytest.mark.parametrize(
+    ("minor", "until"),
+    [(95, "2025-11-10"), (126, "2025-11-10"), (145, "2026-08-19"), (154, "2026-12-23"), (160, "2027-03-03")],
+)
+def test_a_collector_counts_as_old_half_a_year_after_the_next_release_whose_day_is_known(
+    minor: int, until: str
+) -> None:
+    release = collector_release(f"otel/opentelemetry-collector:0.{minor}.1", CURRENT.collector)
+    assert str(release.support.until) == until
+    assert collector_release("otelcol:0.161.0", CURRENT.collector).support.until is None
+
+
+@pytest.mark.parametrize(
+    ("image", "is_refused"),
+    [("nginx:1.29.5-otel", True), ("nginx:1.28-otel", True), ("nginx:1.29-otel", False), (CURRENT.nginx_image, False)],
+)
 def test_open_source_nginx_has_sticky_since_it_has_it(image: str, *, is_refused: bool) -> None:
     reader = reader_of(Settings.model_validate({"nginx": {"image": image}}))
     assert bool(reader.lacks("sticky", directives()["sticky"])) == is_refused
@@ -117,6 +141,8 @@ def test_open_source_nginx_has_sticky_since_it_has_it(image: str, *, is_refused:
         ("registry.example/nginx-plus:r36-debian", 36),
         ("private-registry.nginx.com/nginx-plus/base:37.0.4.1-debian", 37),
         ("registry.example/nginx-plus:2026-05", None),
+        ("registry.example/nginx-plus:24.10", None),
+        ("registry.example/nginx-plus:10.2", None),
     ],
 )
 def test_an_image_of_plus_tells_its_release(image: str, release: int | None) -> None:

@@ -80,9 +80,13 @@ DIGEST = f"@sha256:{'0' * 64}"
 def test_a_version_that_the_program_does_not_know_is_told(
     monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], place: str, age: str
 ) -> None:
-    (warning,) = warnings_of(monkeypatch, **values)
+    warning, *others = warnings_of(monkeypatch, **values)
     assert warning.startswith(f"{place} is {age} than the ")
     assert "python -m tools probe" in warning
+    if age == "older":
+        (other,) = others
+        assert other.startswith(f"{place}: ")
+        assert " has had no security fixes since 202" in other
 
 
 @pytest.mark.parametrize(
@@ -92,8 +96,56 @@ def test_a_version_that_the_program_does_not_know_is_told(
 def test_an_unknown_version_gets_the_configuration_of_the_nearest_known_one_before_it(
     monkeypatch: pytest.MonkeyPatch, image: str, nearest: str
 ) -> None:
-    (warning,) = warnings_of(monkeypatch, tempo={"image": f"grafana/tempo:{image}"})
+    warning, *_ = warnings_of(monkeypatch, tempo={"image": f"grafana/tempo:{image}"})
     assert f"which are 2.7 to 3.0: it gets the configuration of {nearest}, and may refuse it" in warning
+
+
+def test_a_newer_collector_gets_what_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    (warning,) = warnings_of(monkeypatch, collector={"image": "otel/opentelemetry-collector:0.177.0"})
+    assert "it gets the configuration of 0.165 with the changes that are announced, and may refuse it" in warning
+    older, *_ = warnings_of(monkeypatch, collector={"image": "otel/opentelemetry-collector:0.95.0"})
+    assert "it gets the configuration of 0.126, and may refuse it" in older
+
+
+@pytest.mark.parametrize(
+    ("key", "image", "assumed", "example"),
+    [
+        ("tempo", f"grafana/tempo{DIGEST}", "Tempo: its document is that of 2.10.8", "grafana/tempo:2.7.2"),
+        (
+            "tempo",
+            "localhost:5000/own/tempo:main-87c2dc3",
+            "Tempo: its document is that of 2.10.8",
+            "localhost:5000/own/tempo:2.7.2",
+        ),
+        (
+            "collector",
+            f"otel/opentelemetry-collector{DIGEST}",
+            "the Collector: its document is that of 0.160.0",
+            "otel/opentelemetry-collector:0.126.0",
+        ),
+        (
+            "collector",
+            "registry.example/otelcol:3.1.0",
+            "the Collector: its document is that of 0.160.0",
+            "registry.example/otelcol:0.126.0",
+        ),
+    ],
+)
+def test_the_version_that_is_assumed_of_an_image_is_told(
+    monkeypatch: pytest.MonkeyPatch, key: str, image: str, assumed: str, example: str
+) -> None:
+    (warning,) = warnings_of(monkeypatch, **{key: {"image": image}})
+    assert warning == (
+        f"{key}.image is {image}, whose tag shows no version of {assumed}, the version of `versions: current`, and "
+        f"another version may refuse it. If it is another, name its tag beside the digest, such as {example}@sha256:…, "
+        "or take the set that has it: pulumi config set versions tutorial"
+    )
+    (of_named,) = warnings_of(monkeypatch, **{key: {"image": f"{example}{DIGEST}"}})
+    assert "has had no security fixes" in of_named
+    of_tutorial = warnings_of(monkeypatch, versions="tutorial", **{key: {"image": image}})
+    (warning,) = (said for said in of_tutorial if said.startswith(f"{key}.image"))
+    assert "the version of `versions: tutorial`" in warning
+    assert warning.endswith("take the set that has it: pulumi config rm versions")
 
 
 @pytest.mark.parametrize(
@@ -102,13 +154,9 @@ def test_an_unknown_version_gets_the_configuration_of_the_nearest_known_one_befo
         {},
         {"tempo": {"image": "grafana/tempo:2.10.1"}},
         {"tempo": {"image": "grafana/tempo:2.9.5"}},
-        {"tempo": {"image": f"grafana/tempo{DIGEST}"}},
-        {"tempo": {"image": "grafana/tempo:main-87c2dc3"}},
         {"tempo": {"image": "localhost:5000/lab/tempo:v1.5.1-0.20250529124718-87c2dc380cec"}},
-        {"tempo": {"image": "registry.example/traces:3.0.0"}},
+        {"tempo": {"image": "registry.example/traces:2.10.8"}},
         {"collector": {"image": "otel/opentelemetry-collector:0.165.2"}},
-        {"collector": {"image": f"otel/opentelemetry-collector{DIGEST}"}},
-        {"collector": {"image": "registry.example/otelcol:3.1.0"}},
         {"nginx": {"image": "nginx:1.31.9-otel"}},
         {"nginx": {"image": "nginx:stable-otel"}},
         {"nginx": {"image": f"registry.example/nginx{DIGEST}"}},
@@ -116,7 +164,7 @@ def test_an_unknown_version_gets_the_configuration_of_the_nearest_known_one_befo
     ],
     ids=json.dumps,
 )  # fmt: skip
-def test_of_versions_that_are_known_and_of_those_that_cannot_be_known_nothing_is_said(
+def test_of_versions_that_are_known_and_of_those_that_decide_nothing_nothing_is_said(
     monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]
 ) -> None:
     assert warnings_of(monkeypatch, **values) == []
@@ -172,6 +220,30 @@ def test_of_versions_that_are_known_and_of_those_that_cannot_be_known_nothing_is
                 "request may execute code (CVE-2026-123007). Name an image of R37.0"
             ],
         ),
+        (
+            {"edition": "plus", "plus": {"image": "registry.example/modules:37.0.4.1-debian"}},
+            [
+                "plus.image: NGINX Plus R37 has known flaws by which a request may execute code (CVE-2026-123007). "
+                "Name a new image of R37.0"
+            ],
+        ),
+        ({"edition": "plus", "plus": {"image": "registry.example/modules:37.0.8.1-debian"}}, []),
+        ({"edition": "plus", "plus": {"image": "registry.example/nginx-plus:24.10"}}, []),
+        (
+            {"nginx": {"image": "nginx:1.26-otel"}},
+            [
+                "nginx.image: NGINX 1.26 has had no security fixes since 2025-04-23. "
+                "Move on: pulumi config set --path nginx.image nginx:1.30.7-otel"
+            ],
+        ),
+        ({"nginx": {"image": "nginx:1.30-otel"}}, []),
+        (
+            {"collector": {"image": "registry.example/otelcol:0.126.0"}},
+            [
+                "collector.image: the Collector 0.126.0 has had no security fixes since 2025-11-10. Once your registry "
+                "has it: pulumi config set --path collector.image registry.example/otelcol:0.160.0"
+            ],
+        ),
     ],
 )
 def test_a_version_that_has_had_its_day_is_told_once_with_the_command_that_moves_on(
@@ -198,11 +270,13 @@ def test_the_release_of_plus_that_a_set_has_is_told_too() -> None:
     )
 
 
-def test_tempo_3_is_taken_with_a_word_about_the_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert warnings_of(monkeypatch, tempo={"image": "grafana/tempo:3.0.3"}) == [
-        "tempo.image is Tempo 3.0.3: the document for Tempo 3 was not run on this program's lab, and nothing leads "
-        "back to Tempo 2. Check after `pulumi up`: python -m tools probe"
-    ]
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.0", "4.0.0"])
+def test_tempo_3_is_taken_with_a_word_about_the_way_back(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    *_, last = warnings_of(monkeypatch, tempo={"image": f"grafana/tempo:{version}"})
+    assert last == (
+        f"tempo.image is Tempo {version}: the document for Tempo 3 was not run on this program's lab, and nothing "
+        "leads back to Tempo 2. Check after `pulumi up`: python -m tools probe"
+    )
 
 
 def test_what_is_maintained_depends_on_the_day_alone() -> None:
@@ -213,6 +287,25 @@ def test_what_is_maintained_depends_on_the_day_alone() -> None:
     assert tempo == (
         "versions: Tempo 2.10.8 has had no security fixes since 2027-04-30. A newer nginx-tracing has a newer one"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "is_told"),
+    [
+        ({"tempo": {"image": "grafana/tempo:2.10.8"}}, True),
+        ({"tempo": {"image": "grafana/tempo:2.11.0"}}, False),
+        ({"tempo": {"image": "grafana/tempo:4.0.0"}}, False),
+        ({"plus": {"image": "registry.example/modules:37.0.8.1-debian"}}, True),
+        # It ends with the next one, on a day that is not announced.
+        ({"plus": {"image": "registry.example/modules:37.1.2.1-debian"}}, False),
+    ],
+)
+def test_no_end_is_told_of_a_version_whose_end_is_not_known(values: dict[str, Any], *, is_told: bool) -> None:
+    license_token = {"nginxLicenseJwt": golden.configuration("plus")["nginxLicenseJwt"], "edition": "plus"}
+    configured = Settings.model_validate(values | (license_token if "plus" in values else {}))
+    said = list(version_warnings(configured, datetime.date(2030, 1, 1)))
+    key = "plus.image" if "plus" in values else "tempo.image"
+    assert any(line.startswith(key) and "no security fixes" in line for line in said) == is_told
 
 
 CONTRIB = "open-telemetry/opentelemetry-collector-releases/opentelemetry-collector-contrib:0.126.0"
