@@ -23,17 +23,28 @@ def _plain_to_https(settings: Settings) -> Iterator[RuleViolation]:
         if not upstream.is_probably_https:
             continue
         what = f"the port {upstream.port}, on which servers speak HTTPS, and NGINX speaks plain HTTP to it by default"
-        tls: Place = (*place, "tls")
-        if upstream.host is None:
-            plain = set_command(tls, value=False)
-            yield violation(tls, f"must be set for {what}. If plain HTTP is right: {plain}", set_to=True)
+        # NGINX checks a certificate against a name.
+        has_name = upstream.host is None or not is_address(upstream.host)
+        if upstream.host is None or not upstream.is_text:
+            yield _unset_tls((*place, "tls"), f"must be set for {what}", upstream, has_name=has_name)
             continue
         address = f"{bracketed(upstream.host)}:{upstream.port}"
-        # NGINX checks a certificate against a name.
-        choice, scheme = ("http://", "http") if is_address(upstream.host) else ("https:// or http://", "https")
+        choice, scheme = ("https:// or http://", "https") if has_name else ("http://", "http")
         message = f"has {what}: write {choice} before it"
         shown, at = json.dumps(address), set_command(place, f"{scheme}://{address}")
         yield RuleViolation(ConfigError(place, message, at, shown, (address,)))
+
+
+def _unset_tls(tls: Place, message: str, upstream: Upstream, *, has_name: bool) -> RuleViolation:
+    """Returns the violation of an object, whose other keys the offered command keeps."""
+    if has_name:
+        plain = set_command(tls, value=False)
+        return violation(tls, f"{message}. If plain HTTP is right: {plain}", set_to=True)
+    if upstream.ca_bundle or upstream.client_certificate or upstream.client_key:
+        message += ", and NGINX checks a certificate against a name: set `host` to the name in it, and `tls` to true"
+        return violation(tls, message, fix="")
+    message += ". For HTTPS, `host` must be the name in the certificate. If plain HTTP is right:"
+    return violation(tls, message, set_to=False)
 
 
 def _plain_to_tls(settings: Settings) -> Iterator[RuleViolation]:
@@ -56,22 +67,23 @@ def _without_authority(settings: Settings) -> Iterator[RuleViolation]:
     nginx = settings.nginx
     if settings.edition != "oss" or not has_module(nginx.pulled_image):
         return
+    domain = nginx.resolver.cluster_domain
     for place, upstream in _upstreams(settings):
         name = upstream.name(settings.namespace)
         snippets = (nginx.extra_config.http, nginx.extra_config.server, nginx.routes[int(place[2])].extra_config)
-        is_checked = upstream.tls and upstream.ca_bundle is None and is_service(name) and upstream.has_name
+        is_checked = upstream.tls and upstream.ca_bundle is None and is_service(name, domain) and upstream.has_name
         if is_checked and not any(re.search(r"\b(proxy_ssl_\w+|include)\s", text) for text in snippets):
             bundle: Place = (*place, "caBundle")
             message = (
                 f"is required: NGINX checks the certificate of `{name}`, and no authority of the official image signs "
                 "names of a cluster. It is the certificate of the authority that does"
             )
-            if upstream.host is None:
-                fix = set_command(bundle, from_file=True)
-            else:
-                # It may be written as a text, to which no command can add a key.
-                fix = remove_command(place)
-                message += "; write `upstream` as an object with `host`, `port`, `tls` and `caBundle`"
+            fix = set_command(bundle, from_file=True)
+            if upstream.is_text:
+                message += "; `upstream` must become an object for it"
+                keys = {"host": name, "port": upstream.port, "tls": True}
+                steps = [remove_command(place), *(set_command((*place, key), value) for key, value in keys.items())]
+                fix = " && ".join([*steps, fix])
             yield violation(bundle, message, fix=fix, depends_on=[("nginx", "image"), place], echoed=[name])
 
 

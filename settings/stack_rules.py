@@ -138,11 +138,16 @@ def _one_registry(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects a login if there are several registries, so that no registry gets the user of another."""
     registries = sorted(settings.registries())
     if settings.registry_username and len(registries) > 1:
+        # GitHub's has the Collector's own images, which need no login.
+        others = [name for name in registries if name != "ghcr.io" or settings.collector.image]
+        message = f"is a user of which registry? The images are pulled from {', '.join(registries)}"
+        if len(others) > 1:
+            # A wrong guess would send the password to another registry.
+            message += ". Set `registryAddress` to that one"
         yield violation(
             "registryUsername",
-            f"is a user of which registry? The images are pulled from {', '.join(registries)}",
-            # GitHub's has the Collector's images alone, which need no login.
-            fix=set_command("registryAddress", min(registries, key=lambda registry: (registry == "ghcr.io", registry))),
+            message,
+            fix=set_command("registryAddress", others[0]) if len(others) == 1 else "",
             depends_on=["nginx.image", "plus", "collector.image", "tempo.image", "imageRegistry", "registryAddress"],
         )
 
