@@ -208,5 +208,6 @@ def masked(error: ConfigError, is_secret: Callable[[str], bool]) -> ConfigError:
     message, fix = error.message, error.fix
     for quote in error.echoed:
         message = message.replace(quote, SECRET)
-        fix = remove_command(error.place) if quote in fix else fix
+        # Removing the place instead would take a whole route or snippet away.
+        fix = "" if quote in fix else fix
     return replace(error, message=message, fix=fix, value=None if error.value is None else SECRET)

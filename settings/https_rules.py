@@ -20,31 +20,26 @@ def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
 def _plain_to_https(settings: Settings) -> Iterator[RuleViolation]:
     """Refuses plain HTTP by default alone, to a port on which servers speak HTTPS: each request would get an error."""
     for place, upstream in _upstreams(settings):
-        if not upstream.is_probably_https:
+        of_tls = (upstream.ca_bundle, upstream.client_certificate, upstream.client_key)
+        # Keys of TLS without `tls` are an error already.
+        if not upstream.is_probably_https or any(of_tls):
             continue
         what = f"the port {upstream.port}, on which servers speak HTTPS, and NGINX speaks plain HTTP to it by default"
         # NGINX checks a certificate against a name.
         has_name = upstream.host is None or not is_address(upstream.host)
         if upstream.host is None or not upstream.is_text:
-            yield _unset_tls((*place, "tls"), f"must be set for {what}", upstream, has_name=has_name)
+            # A command for the whole would drop the object's other keys.
+            tls: Place = (*place, "tls")
+            plain = f"If plain HTTP is right: {set_command(tls, value=False)}"
+            message = f"must be set for {what}. "
+            message += plain if has_name else "HTTPS needs a `host` that is the name in the certificate"
+            yield violation(tls, message, set_to=has_name)
             continue
         address = f"{bracketed(upstream.host)}:{upstream.port}"
         choice, scheme = ("https:// or http://", "https") if has_name else ("http://", "http")
         message = f"has {what}: write {choice} before it"
         shown, at = json.dumps(address), set_command(place, f"{scheme}://{address}")
         yield RuleViolation(ConfigError(place, message, at, shown, (address,)))
-
-
-def _unset_tls(tls: Place, message: str, upstream: Upstream, *, has_name: bool) -> RuleViolation:
-    """Returns the violation of an object, whose other keys the offered command keeps."""
-    if has_name:
-        plain = set_command(tls, value=False)
-        return violation(tls, f"{message}. If plain HTTP is right: {plain}", set_to=True)
-    if upstream.ca_bundle or upstream.client_certificate or upstream.client_key:
-        message += ", and NGINX checks a certificate against a name: set `host` to the name in it, and `tls` to true"
-        return violation(tls, message, fix="")
-    message += ". For HTTPS, `host` must be the name in the certificate. If plain HTTP is right:"
-    return violation(tls, message, set_to=False)
 
 
 def _plain_to_tls(settings: Settings) -> Iterator[RuleViolation]:
@@ -80,7 +75,7 @@ def _without_authority(settings: Settings) -> Iterator[RuleViolation]:
             )
             fix = set_command(bundle, from_file=True)
             if upstream.is_text:
-                message += "; `upstream` must become an object for it"
+                message += "; for it, `upstream` must be an object with `host`, `port` and `tls`"
                 keys = {"host": name, "port": upstream.port, "tls": True}
                 steps = [remove_command(place), *(set_command((*place, key), value) for key, value in keys.items())]
                 fix = " && ".join([*steps, fix])
