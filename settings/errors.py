@@ -32,7 +32,7 @@ class ConfigError:
     """Says what is wrong and what is allowed."""
 
     fix: str
-    """The command that fixes it."""
+    """The command that fixes it; empty if only a person can tell what fixes it, which the message then says."""
 
     value: str | None = None
     """The value as it may be shown; None if there is none."""
@@ -42,7 +42,8 @@ class ConfigError:
 
     def __str__(self) -> str:
         shown = "" if self.value is None else f" = {self.value}"
-        return f"  {PROJECT}:{_printable(path(self.place))}{shown}\n    {self.message}\n    {self.fix}"
+        command = f"\n    {self.fix}" if self.fix else ""
+        return f"  {PROJECT}:{_printable(path(self.place))}{shown}\n    {self.message}{command}"
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,15 @@ def violation(
         place: where the error is: `"nginx.replicas"`, or a tuple if a part of it is an index or a user's own name.
         message: says what is wrong and what is allowed.
         set_to: the value that the offered command sets at the place. Unset: the command removes the place.
-        fix: the command, if it does neither.
+        fix: the command, if it does neither; empty for none.
         depends_on: places besides the error's own that the rule depends on.
         echoed: values of the configuration that the message or the fix repeats.
         shows: the value as the error shows it, if it is not that of the place.
     """
     at = place_of(place)
-    command = fix or (remove_command(at) if set_to is None else set_command(at, set_to))
+    command = fix
+    if command is None:
+        command = remove_command(at) if set_to is None else set_command(at, set_to)
     others = tuple(map(place_of, depends_on))
     return RuleViolation(ConfigError(at, message, command, shows, tuple(echoed)), others, shows_value=shows is None)
 
@@ -205,5 +208,6 @@ def masked(error: ConfigError, is_secret: Callable[[str], bool]) -> ConfigError:
     message, fix = error.message, error.fix
     for quote in error.echoed:
         message = message.replace(quote, SECRET)
-        fix = remove_command(error.place) if quote in fix else fix
+        # Removing the place instead would take a whole route or snippet away.
+        fix = "" if quote in fix else fix
     return replace(error, message=message, fix=fix, value=None if error.value is None else SECRET)

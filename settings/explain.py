@@ -27,7 +27,7 @@ def explain(problem: ErrorDetails, model: type[BaseModel]) -> ConfigError:
     value = SECRET if visible == SECRET else _without_logins(json.dumps(visible, ensure_ascii=False))
     error = problem.get("ctx", {}).get("error")
     if isinstance(error, NearMissError):
-        fix = set_command(place, error.instead)
+        fix = set_command(place, error.instead) if error.instead else ""
     else:
         fix = _fix(place, model, empty=problem["type"] == "too_short")
     return ConfigError(place, _message(problem), fix, value)

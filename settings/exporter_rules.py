@@ -114,7 +114,12 @@ def _schemes(settings: Settings) -> Iterator[RuleViolation]:
     for place, exporter in exporters(settings):
         enabled = (*place, "tls", "enabled")
         if exporter.scheme == "http://" and exporter.tls.enabled:
-            yield violation(enabled, "must be false for an endpoint with http://", set_to=False)
+            message = "must be false for an endpoint with http://"
+            if exporter.headers or exporter.tls.model_fields_set:
+                # A command would send in plain text what TLS may have been there for.
+                yield violation(enabled, f"{message}; or write https:// there", fix="")
+            else:
+                yield violation(enabled, message, set_to=False)
         if exporter.scheme == "https://" and not exporter.tls.enabled:
             yield violation(enabled, "must be true for an endpoint with https://", set_to=True)
 
@@ -144,11 +149,14 @@ def _tls_by_default(settings: Settings) -> Iterator[RuleViolation]:
     for place, exporter in exporters(settings):
         if exporter.is_probably_plain:
             tls = (*place, "tls", "enabled")
+            # Headers are often logins, which the offered command must not send in plain text.
+            has_tls = bool(exporter.headers)
+            other = "If it speaks plain text, which anyone in between can read" if has_tls else "If it has TLS"
             message = (
                 "is in a cluster or a private network, where receivers usually speak plain text, and exporters use TLS "
-                f"by default: say which. If it has TLS: {set_command(tls, value=True)}"
+                f"by default: say which. {other}: {set_command(tls, value=not has_tls)}"
             )
-            yield violation((*place, "endpoint"), message, fix=set_command(tls, value=False), depends_on=[tls])
+            yield violation((*place, "endpoint"), message, fix=set_command(tls, value=has_tls), depends_on=[tls])
 
 
 def _client_certificate(place: Place, tls: ExporterTls) -> Iterator[RuleViolation]:
@@ -186,6 +194,11 @@ def exporter_warnings(settings: Settings) -> Iterator[str]:
     yield from _other_protocol(settings)
     for place, exporter in exporters(settings):
         yield from _short_name(settings, place, exporter)
+        if exporter.may_be_plain:
+            yield (
+                f"{path((*place, 'endpoint'))} gets TLS by default, and may be a Service of the cluster, which usually "
+                f"speaks plain text. Say which with `{path((*place, 'tls', 'enabled'))}`, true or false"
+            )
         if exporter.tls.client_certificate:
             yield from _ends_soon(place, certificate_end(exporter.tls.client_certificate))
 

@@ -25,7 +25,7 @@ from settings.types import (
     is_service,
     split_endpoint,
 )
-from settings.upstreams import service_of
+from settings.upstreams import HTTPS_PORTS, service_of
 
 
 def _message(size: str) -> str:
@@ -124,10 +124,19 @@ class OtlpExporter(Model):
     @property
     def is_probably_plain(self) -> bool:
         """Whether TLS is on by default alone, and the receiver is in a cluster or a private network."""
-        host, port = self.address
-        is_near = is_private(host) or is_service(host) or (service_of(host, "") is not None and port != 443)
-        is_secured = not self.tls.enabled or bool(self.tls.model_fields_set) or self.scheme == "https://"
-        return is_near and not is_secured
+        host, _ = self.address
+        return (is_private(host) or is_service(host)) and self.has_tls_by_default
+
+    @property
+    def may_be_plain(self) -> bool:
+        """Whether TLS is on by default alone, and the receiver may be a Service (`tempo.obs`) or public."""
+        host, _ = self.address
+        return service_of(host, "") is not None and self.has_tls_by_default and not self.is_probably_plain
+
+    @property
+    def has_tls_by_default(self) -> bool:
+        """Whether nothing says that it has TLS or not: neither `tls`, nor a scheme, nor a port of HTTPS."""
+        return not (self.tls.model_fields_set or self.scheme or self.address[1] in HTTPS_PORTS)
 
 
 class ExporterProxy(Model):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from settings.errors import Place, RuleViolation, needs, set_command, violation
+from settings.errors import Place, RuleViolation, needs, remove_command, set_command, violation
 from settings.stack import Settings
 
 _POLICIES, _PASSWORD = "networkPolicies", "tempoPassword"
@@ -62,7 +62,7 @@ def _proxy_protocol(settings: Settings) -> Iterator[RuleViolation]:
         if service.type != "LoadBalancer" or (component == "nginx" and _takes_proxy_protocol(settings)):
             continue
         for name, value in service.annotations.items():
-            if not _has_proxy_protocol(name, value):
+            if not _has_proxy_protocol(name, value, _PORTS[component]):
                 continue
             place: Place = (component, "service", "annotations", name)
             message = "makes connections begin with the PROXY protocol, "
@@ -73,12 +73,29 @@ def _proxy_protocol(settings: Settings) -> Iterator[RuleViolation]:
                 message += "its `protocol`"
             else:
                 message += "which Tempo's API does not take"
-            yield violation(place, message, depends_on=["nginx.trustedProxies", "nginx.extraConfig"])
+            # The annotation of several settings would take the others away with it.
+            fix = remove_command(place) if _is_of_proxy_protocol(name) else ""
+            yield violation(place, message, fix=fix, depends_on=["nginx.trustedProxies", "nginx.extraConfig"])
 
 
-def _has_proxy_protocol(name: str, value: str) -> bool:
-    is_named = "proxyprotocol" in re.sub("[-_]", "", name).lower()
-    return (is_named and value.lower() not in {"", "false", "none", "off"}) or "proxy_protocol_v2.enabled=true" in value
+_PORTS = {"nginx": 80, "tempo": 3200}
+"""Ports of the Services."""
+
+_OFF = frozenset({"", "0", "false", "no", "none", "off", "disable", "disabled"})
+
+
+def _has_proxy_protocol(name: str, value: str, port: int) -> bool:
+    """Tells whether an annotation switches it on, by the documentation of AWS, Akamai, IBM, Oracle and others."""
+    if name.endswith(f"/linode-loadbalancer-port-{port}"):
+        return re.search(r'"proxy-protocol"\s*:\s*"v[12]"', value) is not None
+    if name.endswith("/ibm-load-balancer-cloud-provider-enable-features"):
+        return "proxy-protocol" in re.split(r"[,\s]+", value)
+    is_on = _is_of_proxy_protocol(name) and value.strip().lower() not in _OFF
+    return is_on or "proxy_protocol_v2.enabled=true" in value
+
+
+def _is_of_proxy_protocol(name: str) -> bool:
+    return re.search("proxyprotocol|ppv2enabled", re.sub("[-_]", "", name).lower()) is not None
 
 
 def _takes_proxy_protocol(settings: Settings) -> bool:

@@ -20,17 +20,23 @@ def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
 def _plain_to_https(settings: Settings) -> Iterator[RuleViolation]:
     """Refuses plain HTTP by default alone, to a port on which servers speak HTTPS: each request would get an error."""
     for place, upstream in _upstreams(settings):
-        if not upstream.is_probably_https:
+        of_tls = (upstream.ca_bundle, upstream.client_certificate, upstream.client_key)
+        # Keys of TLS without `tls` are an error already.
+        if not upstream.is_probably_https or any(of_tls):
             continue
         what = f"the port {upstream.port}, on which servers speak HTTPS, and NGINX speaks plain HTTP to it by default"
-        tls: Place = (*place, "tls")
-        if upstream.host is None:
-            plain = set_command(tls, value=False)
-            yield violation(tls, f"must be set for {what}. If plain HTTP is right: {plain}", set_to=True)
+        # NGINX checks a certificate against a name.
+        has_name = upstream.host is None or not is_address(upstream.host)
+        if upstream.host is None or not upstream.is_text:
+            # A command for the whole would drop the object's other keys.
+            tls: Place = (*place, "tls")
+            plain = f"If plain HTTP is right: {set_command(tls, value=False)}"
+            message = f"must be set for {what}. "
+            message += plain if has_name else "HTTPS needs a `host` that is the name in the certificate"
+            yield violation(tls, message, set_to=has_name)
             continue
         address = f"{bracketed(upstream.host)}:{upstream.port}"
-        # NGINX checks a certificate against a name.
-        choice, scheme = ("http://", "http") if is_address(upstream.host) else ("https:// or http://", "https")
+        choice, scheme = ("https:// or http://", "https") if has_name else ("http://", "http")
         message = f"has {what}: write {choice} before it"
         shown, at = json.dumps(address), set_command(place, f"{scheme}://{address}")
         yield RuleViolation(ConfigError(place, message, at, shown, (address,)))
@@ -56,22 +62,23 @@ def _without_authority(settings: Settings) -> Iterator[RuleViolation]:
     nginx = settings.nginx
     if settings.edition != "oss" or not has_module(nginx.pulled_image):
         return
+    domain = nginx.resolver.cluster_domain
     for place, upstream in _upstreams(settings):
         name = upstream.name(settings.namespace)
         snippets = (nginx.extra_config.http, nginx.extra_config.server, nginx.routes[int(place[2])].extra_config)
-        is_checked = upstream.tls and upstream.ca_bundle is None and is_service(name) and upstream.has_name
+        is_checked = upstream.tls and upstream.ca_bundle is None and is_service(name, domain) and upstream.has_name
         if is_checked and not any(re.search(r"\b(proxy_ssl_\w+|include)\s", text) for text in snippets):
             bundle: Place = (*place, "caBundle")
             message = (
                 f"is required: NGINX checks the certificate of `{name}`, and no authority of the official image signs "
                 "names of a cluster. It is the certificate of the authority that does"
             )
-            if upstream.host is None:
-                fix = set_command(bundle, from_file=True)
-            else:
-                # It may be written as a text, to which no command can add a key.
-                fix = remove_command(place)
-                message += "; write `upstream` as an object with `host`, `port`, `tls` and `caBundle`"
+            fix = set_command(bundle, from_file=True)
+            if upstream.is_text:
+                message += "; for it, `upstream` must be an object with `host`, `port` and `tls`"
+                keys = {"host": name, "port": upstream.port, "tls": True}
+                steps = [remove_command(place), *(set_command((*place, key), value) for key, value in keys.items())]
+                fix = " && ".join([*steps, fix])
             yield violation(bundle, message, fix=fix, depends_on=[("nginx", "image"), place], echoed=[name])
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from settings.errors import place_of, set_command
 from settings.stack import Settings, registry_host
 from settings.types import DOCKER_HUB_HOSTS
 
@@ -23,9 +22,7 @@ def mirror_warnings(settings: Settings) -> Iterator[str]:
         is_repeated = component == "gateway" and settings.tempo.gateway.image is None
         if host not in DOCKER_HUB_HOSTS | {own} and not is_repeated:
             key = keys.get(component, f"{component}.image")
-            name = image.removeprefix(f"{host}/")
             yield (
                 f"{key} is of {host}, and nodes pull it as {settings.mirrored(image)}, which a cache of Docker Hub "
-                f"does not have. If another folder of {own} has it: "
-                f"{set_command(place_of(key), f'{own}/<folder>/{name}')}"
+                f"does not have. Set `{key}` to the name by which {own} has it"
             )

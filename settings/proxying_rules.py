@@ -84,7 +84,9 @@ def _names(settings: Settings) -> Iterator[RuleViolation]:
             f"may be the Service `{service}` of the namespace `{namespace}`, which is written "
             f"{scheme}{service}.{namespace}.svc:{upstream.port}, or a host, which is written with a point at its "
             f"end: NGINX looks up complete names only",
-            set_to=f"{scheme}{bracketed(upstream.host)}.:{upstream.port}",
+            fix=set_command(place, f"{scheme}{bracketed(upstream.host)}.:{upstream.port}")
+            if upstream.is_text
+            else set_command((*place, "host"), f"{upstream.host}."),
             depends_on=["nginx.resolver"],
             echoed=[service, namespace, upstream.host],
             shows=shown(f"{scheme}{upstream.host}:{upstream.port}"),

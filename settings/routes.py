@@ -3,6 +3,7 @@
 import re
 from decimal import Decimal
 from typing import Annotated, Literal
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field
 
@@ -13,32 +14,68 @@ from settings.upstreams import Upstream
 TraceContext = Literal["propagate", "extract", "inject", "ignore"]
 
 
+_PATTERN = re.compile(
+    r"""
+    \.\* | \.\+(?=[/)$]|$) | [\^|\\] | \$$       # regular expressions
+    | \[(?:\w-\w|[_.-])+\] | \][*+]              # `[0-9]` and `[ab]+`; `[slug]` is a file's name with Next.js
+    | /\*+/                                      # globs
+    | /:\w+(?=[/.?(*+]|$)                        # `/:id`; SharePoint has `/:w:/`
+    | /\{\*?[\w-]+(?::[^/}]*)?\}(?=[/.]|$)       # `/{id}`
+    | /<(?:\w+:)?\w+>                            # `/<int:id>`
+    """,
+    re.VERBOSE,
+)
+"""Patterns as frameworks and ingresses write them, which are hardly ever meant letter for letter."""
+
+
+def _beginning(pattern: str) -> str:
+    """Returns the folder that all paths of a pattern are in; an empty text for `/`, which is every path."""
+    literal = re.split(r"[\\^$*+?()\[\]{}|<]|\.[*+]|(?<=/):", pattern)[0]
+    folder = f"{literal}/" if pattern.startswith("(/", len(literal)) else literal[: literal.rfind("/") + 1]
+    return folder if folder != "/" and _is_clean(folder) else ""
+
+
+def _is_clean(path: str) -> bool:
+    return re.search(r"%[0-9a-fA-F]{2}|[?#]|//|/\.\.?(/|$)", path) is None
+
+
 def _path(path: str) -> str:
+    """Checks the path of a route.
+
+    No error proposes `/` for a path that means less: a `return` with 403 would then answer every request.
+    """
     modifier = re.match(r"(\^~|~\*|~|=|@)", path)
     if modifier and "~" in modifier[1][:1]:
-        raise ValueError(
+        message = (
             "must begin with `/`: a route is no regular expression; write a `location` with one in "
             "`nginx.extraConfig.server`"
         )
+        raise NearMissError(message, "")
     if modifier and modifier[1] == "=":
-        raise ValueError("must begin with `/`: for this path alone set `match` to exact")
+        raise NearMissError("must begin with `/`: for this path alone set `match` to exact", "")
     if not path.startswith("/"):
-        raise ValueError("must begin with `/`")
-    if path.endswith("*"):
+        proposed = f"/{path}" if re.fullmatch(r"[\w-]+(/[\w-]+)*/?", path) else ""
+        raise NearMissError("must begin with `/`", proposed)
+    if path.endswith("*") and not _PATTERN.search(path.rstrip("*")) and not path.endswith((".*", ")*", "]*")):
         shorter = path.rstrip("*")
         raise NearMissError(f"must not end in `*`: a path is the beginning of all below it: {shorter}", shorter)
-    if re.search(r"\.\*|\(/\||\[[^\]]+-[^\]]+\]|[\^|\\]|/:\w|/\{\w+\}(/|$)", path):
-        raise ValueError(
+    if _PATTERN.search(path):
+        message = (
             "is no pattern, whose letters NGINX would compare as they are: write its beginning, or a `location` with a "
             "regular expression in `nginx.extraConfig.server`"
         )
+        raise NearMissError(message, _beginning(path))
     # NGINX decodes and cleans the path of a request before it compares.
     if re.search(r"%[0-9a-fA-F]{2}", path):
-        raise ValueError("must be written decoded: NGINX decodes the path of a request before it compares")
+        message = "must be written decoded: NGINX decodes the path of a request before it compares"
+        decoded = unquote(path)
+        raise NearMissError(message, decoded if decoded.isprintable() and _is_clean(decoded) else "")
     if "?" in path or "#" in path:
-        raise ValueError("must be a path alone: a query or fragment is never part of what NGINX compares")
-    if "//" in path or "/./" in f"{path}/" or "/../" in f"{path}/":
-        raise ValueError("must not have `//`, `/./` or `/../`: NGINX removes them from a request before it compares")
+        message = "must be a path alone: a query or fragment is never part of what NGINX compares"
+        raise NearMissError(message, "")
+    if not _is_clean(path):
+        message = "must not have `//`, `/./` or `/../`: NGINX removes them from a request before it compares"
+        raise NearMissError(message, "")
     return path
 
 

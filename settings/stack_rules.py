@@ -89,34 +89,49 @@ def _topology_spread(settings: Settings) -> Iterator[RuleViolation]:
         yield violation((*place, "topologyKey"), message, fix=remove_command(place))
 
 
-_MESHES = frozenset(
-    {
-        "istio-injection",
-        "istio.io/rev",
-        "istio.io/dataplane-mode",
-        "sidecar.istio.io/inject",
-        "linkerd.io/inject",
-        "kuma.io/sidecar-injection",
-        "consul.hashicorp.com/connect-inject",
-    }
-)
-"""Labels and annotations by which service meshes take pods, by their documentation."""
+_LABELS, _ANNOTATIONS = ("labels",), ("annotations",)
+_ISTIO_SIDECAR, _ISTIO_TUNNEL = "sidecar.istio.io/inject", "istio.io/dataplane-mode"
+_MESHES: dict[str, tuple[str, ...]] = {
+    "istio-injection": _LABELS,
+    "istio.io/rev": _LABELS,
+    _ISTIO_TUNNEL: _LABELS,
+    _ISTIO_SIDECAR: (*_LABELS, *_ANNOTATIONS),
+    "linkerd.io/inject": _ANNOTATIONS,
+    "kuma.io/sidecar-injection": (*_LABELS, *_ANNOTATIONS),
+    "consul.hashicorp.com/connect-inject": _ANNOTATIONS,
+}
+"""Keys by which service meshes take pods, and where each mesh reads its own, by their documentation."""
 
 _NO_MESH = frozenset({"disabled", "false", "none"})
 
 
+def _mesh_keys(settings: Settings) -> Iterator[Place]:
+    """Yields the labels and annotations that bring the pods into a service mesh."""
+    given = {"labels": settings.labels, "annotations": settings.annotations}
+    # A pod's own word has precedence over the revision and over its namespace's.
+    has_no_sidecar = any(values.get(_ISTIO_SIDECAR) == "false" for values in given.values())
+    for kind, values in given.items():
+        for name, value in values.items():
+            is_off = value in _NO_MESH or (has_no_sidecar and name in {"istio-injection", "istio.io/rev"})
+            if kind in _MESHES.get(name, ()) and not is_off:
+                yield kind, name
+
+
 def _mesh(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects what brings the pods into a service mesh that they cannot join: they would not become Ready."""
-    given: list[tuple[Place, str]] = [(("labels", name), value) for name, value in settings.labels.items()]
-    given += [(("annotations", name), value) for name, value in settings.annotations.items()]
-    for place, value in given:
-        if place[1] not in _MESHES or value in _NO_MESH:
-            continue
-        if settings.network_policies:
+    for place in _mesh_keys(settings):
+        off = set_command("networkPolicies", value=False)
+        if settings.network_policies and place[1] == _ISTIO_TUNNEL:
             message = (
-                "brings the pods into a service mesh, and the network policies keep them from its control plane: "
-                f"{set_command('networkPolicies', value=False)}. The namespace is *restricted* besides, and takes "
-                "sidecars only if the mesh has its CNI plugin (istio/istio#35894)"
+                "brings the pods into a service mesh, whose connections come in at the port 15008, which the network "
+                f"policies close: {off}"
+            )
+            yield violation(place, message, depends_on=["networkPolicies"])
+        elif settings.network_policies:
+            message = (
+                f"brings the pods into a service mesh, and the network policies keep them from its control plane: {off}"
+                ". The namespace is *restricted* besides, and takes sidecars only if the mesh has its CNI plugin "
+                "(istio/istio#35894)"
             )
             yield violation(place, message, depends_on=["networkPolicies"])
         elif place == ("labels", "istio-injection") and not settings.create_namespace:
@@ -138,11 +153,16 @@ def _one_registry(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects a login if there are several registries, so that no registry gets the user of another."""
     registries = sorted(settings.registries())
     if settings.registry_username and len(registries) > 1:
+        # GitHub's has the Collector's own images, which need no login.
+        others = [name for name in registries if name != "ghcr.io" or settings.collector.image]
+        message = f"is a user of which registry? The images are pulled from {', '.join(registries)}"
+        if len(others) > 1:
+            # A wrong guess would send the password to another registry.
+            message += ". Set `registryAddress` to that one"
         yield violation(
             "registryUsername",
-            f"is a user of which registry? The images are pulled from {', '.join(registries)}",
-            # GitHub's has the Collector's images alone, which need no login.
-            fix=set_command("registryAddress", min(registries, key=lambda registry: (registry == "ghcr.io", registry))),
+            message,
+            fix=set_command("registryAddress", others[0]) if len(others) == 1 else "",
             depends_on=["nginx.image", "plus", "collector.image", "tempo.image", "imageRegistry", "registryAddress"],
         )
 

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from settings.license import ClientKey
 from settings.types import (
@@ -85,6 +85,20 @@ class Upstream(Model):
         default=None, description="Private key of `clientCertificate`; set it with --secret."
     )
 
+    _is_text: bool = PrivateAttr(default=False)
+
+    @property
+    def is_text(self) -> bool:
+        """Tells whether it is written as a text, to which no command can add a key."""
+        return self._is_text
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _remember_text(cls, value: Any, handler: ModelWrapValidatorHandler["Upstream"]) -> "Upstream":
+        upstream = handler(value)
+        upstream._is_text = isinstance(value, str)
+        return upstream
+
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
@@ -155,8 +169,9 @@ def service_of(host: str, namespace: str) -> tuple[str, str] | None:
         return None
     if len(labels) == 1:
         return labels[0], namespace
-    is_service = labels[2:3] == ["svc"] or (len(labels) == 2 and "" not in labels and labels[1] not in _DOMAINS)
-    return (labels[0], labels[1]) if is_service else None
+    # `api.eu.svc.example.com` is a public name; clusters' own domains seldom end so.
+    is_service = labels[2:3] == ["svc"] or (len(labels) == 2 and "" not in labels)
+    return (labels[0], labels[1]) if is_service and labels[-1] not in _DOMAINS else None
 
 
 def full_name(host: str, namespace: str, domain: str) -> str:

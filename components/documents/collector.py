@@ -134,7 +134,7 @@ def not_proxied(settings: CollectorSettings) -> str:
     """
     hosts = [host for host, _ in settings.destinations]
     # Verbatim besides: Go compares the ends of names, and `tempo.web.svc.` or a cluster's own domain ends differently.
-    services = [host for host in hosts if is_service(host)]
+    services = [host for host in hosts if is_service(host) or host.lower().split(".")[2:3] == ["svc"]]
     entries = ["$(KUBERNETES_SERVICE_HOST)", ".svc", ".cluster.local", *services]
     return ",".join(dict.fromkeys([*entries, *(settings.proxy.exclude if settings.proxy else [])]))
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from settings.errors import RuleViolation
+from settings.nginx import Route
 from settings.proxying_rules import OF_THE_MODULE
 from settings.snippets.model import Finding, Snippet, Snippets, flat
 from settings.stack import Settings
@@ -42,8 +43,17 @@ def _said_twice(snippet: Snippet, settings: Settings) -> Iterator[Finding]:
                 "`traced: false` is for routes, and `split_clients` with a `map` samples by conditions"
             )
             yield Finding(directive, message)
+        if snippet.route and (key := _route_key(directive.name, snippet.route)):
+            yield Finding(directive, f"takes the place of `{key}`, which is set: leave one of them")
         if directive.name == "server_name" and snippet.context == "s" and settings.nginx.server_name:
             yield Finding(directive, "takes the place of `nginx.serverName`, which is set: name all hosts there")
+
+
+def _route_key(name: str, route: Route) -> str | None:
+    """Returns the key of a route that a directive would leave without effect; None if it is not set."""
+    if name == "otel_span_name" and route.span_name is not None:
+        return "spanName"
+    return "traceContext" if name == "otel_trace_context" and route.trace_context is not None else None
 
 
 def _sampled_by(snippet: Snippet, settings: Settings) -> str | None:

@@ -44,11 +44,13 @@ def is_private(host: str) -> bool:
     """Tells whether a host is an address of a private network, or a name of a cluster or a local network.
 
     Kubernetes' names end in `.svc` without the cluster's domain, and in `.local` with the usual one, as names of local
-    networks do (RFC 6762).
+    networks do (RFC 6762). `.internal` is for private use (ICANN's board, resolution 2024.07.29.06).
     """
     if not is_address(host):
-        return host.rstrip(".").lower().endswith((".svc", ".local"))
+        return host.rstrip(".").lower().endswith((".svc", ".local", ".internal"))
     address = ipaddress.ip_address(host)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
     return any(address in network for network in _PRIVATE if network.version == address.version)
 
 
@@ -59,10 +61,15 @@ def is_host(text: str) -> bool:
     return (is_name and len(text) <= HOST_NAME_LENGTH) or is_address(text)
 
 
-def is_service(host: str) -> bool:
-    """Tells whether a host can only be a Service of the cluster: `shop`, `shop.web.svc` and longer."""
-    labels = host.rstrip(".").lower().split(".")
-    return not is_address(host) and (len(labels) == 1 or labels[2:3] == ["svc"])
+def is_service(host: str, domain: str = "cluster.local") -> bool:
+    """Tells whether a host can only be a Service of the cluster, or a pod of one: `shop`, `shop.web.svc` and longer.
+
+    Args:
+        host: a name or an address, without brackets.
+        domain: the cluster's domain. In others, `api.eu.svc.example.com` may be a public name.
+    """
+    name = host.rstrip(".").lower()
+    return not is_address(host) and ("." not in name or name.endswith((".svc", f".svc.{domain}")))
 
 
 def is_of_namespace(host: str) -> bool:

@@ -39,7 +39,7 @@ class NearMissError(ValueError):
 
     Args:
         message: what is wrong and what is allowed.
-        instead: the proposed value, without anything that may be secret.
+        instead: the proposed value, without anything that may be secret; empty if any value could do damage.
     """
 
     def __init__(self, message: str, instead: str) -> None:

@@ -23,7 +23,8 @@ def _cases() -> list[dict[str, Any]]:
     """
     shapes: dict[tuple[str, bool], dict[str, Any]] = {}
     for case in CASES:
-        where, _, command = case["says"].splitlines()
+        where, _, *offered = case["says"].splitlines()
+        command = "".join(offered)
         is_secret = where.endswith(" = [secret]")
         if is_secret or "[" in command:
             flags = " ".join(re.findall(r"pulumi config (?:set|rm)|--[a-z]+|-- ", command))

@@ -279,6 +279,7 @@ def test_pods_may_stay_out_of_a_mesh_or_join_it_without_network_policies(values:
     assert refusal(values, []) == ""
 
 
+_PORT_80 = "service.beta.kubernetes.io/linode-loadbalancer-port-80"
 _BALANCED = {"type": "LoadBalancer", "annotations": {"loadbalancer.openstack.org/proxy-protocol": "true"}}
 
 
@@ -288,6 +289,12 @@ _BALANCED = {"type": "LoadBalancer", "annotations": {"loadbalancer.openstack.org
         {"service": _BALANCED, "trustedProxies": {"addresses": ["10.0.0.0/8"], "protocol": "proxyProtocol"}},
         {"service": _BALANCED, "extraConfig": {"server": "listen 8080 backlog=511 proxy_protocol;"}},
         {"service": _BALANCED | {"annotations": {"loadbalancer.openstack.org/proxy-protocol": "false"}}},
+        *(
+            {"service": _BALANCED | {"annotations": {"loadbalancer.openstack.org/proxy-protocol": value}}}
+            for value in ("no", "0", "disabled", "None")
+        ),
+        {"service": _BALANCED | {"annotations": {_PORT_80: '{"proxy-protocol": "none"}'}}},
+        {"service": _BALANCED | {"annotations": {_PORT_80.replace("80", "443"): '{"proxy-protocol": "v2"}'}}},
         {"service": _BALANCED | {"type": "ClusterIP"}},
         {"service": _BALANCED | {"annotations": {"service.beta.kubernetes.io/aws-load-balancer-ssl-ports": "443, 80"}}},
     ],
@@ -298,7 +305,29 @@ def test_a_load_balancer_may_use_the_proxy_protocol_and_tls_if_nginx_s_service_f
 
 
 @pytest.mark.parametrize(
-    "path", ["/Products(1)/", "/things:batch", "/a+b/", "/a,b;c=d/", "/~user/", "/a.b*c/", "/{a};b/"]
+    "values",
+    [
+        # Istio obeys the pod's own word, and Linkerd reads annotations alone.
+        {"labels": {"istio.io/rev": "stable", "sidecar.istio.io/inject": "false"}},
+        {"labels": {"linkerd.io/inject": "enabled"}},
+        {"annotations": {"istio-injection": "enabled"}},
+        {"labels": {"istio.io/dataplane-mode": "none"}},
+        {"labels": {"istio.io/dataplane-mode": "ambient"}, "networkPolicies": False},
+        # A public name, whatever its third label is.
+        {"nginx": {"routes": [{"path": "/", "upstream": "https://api.eu.svc.example.com:443"}]}},
+    ],
+    ids=str,
+)
+def test_what_brings_no_pod_into_a_mesh_and_what_is_no_service_is_taken(values: dict[str, Any]) -> None:
+    assert refusal(values, []) == ""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/Products(1)/", "/things:batch", "/a+b/", "/a,b;c=d/", "/~user/", "/a.b*c/", "/{a};b/"),
+        *("/:w:/g/", "/_next/[user-id].js", "/_next/[[...slug]]/page.js", "/v2/$metadata"),
+    ],
 )
 def test_a_path_may_have_the_letters_that_urls_have(path: str) -> None:
     assert refusal({"nginx": {"routes": [{"path": path, "return": {"status": 200}}]}}, []) == ""

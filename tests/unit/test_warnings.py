@@ -320,11 +320,11 @@ def test_an_image_that_a_cache_of_docker_hub_does_not_have_is_told(monkeypatch: 
     collector = {"image": f"ghcr.io/{CONTRIB}", "distribution": "contrib"}
     (warning,) = mirrored(monkeypatch, imageRegistry="harbor.example/hub", collector=collector)
     assert warning.startswith(f"collector.image is of ghcr.io, and nodes pull it as harbor.example/hub/{CONTRIB}, ")
-    command = warning.split("has it: ")[1]
-    assert command == f"pulumi config set --path collector.image 'harbor.example/<folder>/{CONTRIB}'"
+    assert warning.endswith("does not have. Set `collector.image` to the name by which harbor.example has it")
     # It names the mirror's registry itself.
-    collector["image"] = f"harbor.example/ghcr/{CONTRIB}"
-    assert mirrored(monkeypatch, imageRegistry="harbor.example/hub", collector=collector) == []
+    for folder in ("ghcr", "hub"):
+        collector["image"] = f"harbor.example/{folder}/{CONTRIB}"
+        assert mirrored(monkeypatch, imageRegistry="harbor.example/hub", collector=collector) == []
 
 
 def test_one_registry_has_one_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,6 +336,29 @@ def test_one_registry_has_one_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mirrored(monkeypatch, imageRegistry="harbor.example/all", **images) == []
     images["tempo"]["image"] = "grafana/tempo:2.8.4"
     assert len(mirrored(monkeypatch, imageRegistry="harbor.example/all", **images)) == 2
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "tls", "is_told"),
+    [
+        ("tempo.obs:4317", {}, True),
+        ("uptrace.dev:4317", {}, True),
+        ("uptrace.dev:4317", {"enabled": True}, False),
+        ("uptrace.dev:443", {}, False),
+        ("https://uptrace.dev:4317", {}, False),
+        ("otlp.vendor.com:4317", {}, False),
+        ("otlp.eu.svc.vendor.com:4317", {}, False),
+    ],
+)
+def test_tls_by_default_to_what_may_be_a_service_is_told(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, tls: dict[str, Any], is_told: bool
+) -> None:
+    told = warnings_of(monkeypatch, collector=exporting(endpoint, headers={}, tls=tls))
+    message = (
+        "collector.exporters.mine.endpoint gets TLS by default, and may be a Service of the cluster, which usually "
+        "speaks plain text. Say which with `collector.exporters.mine.tls.enabled`, true or false"
+    )
+    assert told == [message] * is_told
 
 
 def exporting(endpoint: str, **exporter: Any) -> dict[str, Any]:

@@ -10,9 +10,8 @@ from components.plan.labels import COLLECTOR, NGINX, TEMPO
 from components.plan.pods import GATEWAY
 from settings.types import IMAGE_REFERENCE
 from settings.versions import collector, nginx, tempo
-from settings.versions.plus import FIRST_WITH_MINOR
 from settings.versions.support import Version, dotted, row_of
-from settings.versions.tags import version_of
+from settings.versions.tags import FIRST_WITH_MINOR, version_of
 from tools.pull_request.differences import KNOWN_LATER, UNKNOWN, Object, section
 from tools.pull_request.preview_result import PreviewResult, State
 
