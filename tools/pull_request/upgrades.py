@@ -97,5 +97,8 @@ def _lost_queue(before: str, after: str) -> str:
     default = SETS[DEFAULT].collector
     old, new = (collector.collector_release(image, default) for image in (before, after))
     if old.has_queue_record and not new.has_queue_record:
-        return f"Wait until its queue is empty: {dotted(new.version)} does not send what a newer Collector left there."
+        return (
+            "Change it alone, and while its queue is empty: "
+            f"{dotted(new.version)} does not send what a newer Collector left there."
+        )
     return ""

@@ -396,8 +396,8 @@ def test_a_change_to_tempo_3_and_back_says_that_its_format_is_one_way(
             "StatefulSet",
             "0.160.0",
             "0.126.0",
-            "pods are replaced one after the other. **Wait until its queue is empty: 0.126.0 does not send what a "
-            "newer Collector left there.**",
+            "pods are replaced one after the other. **Change it alone, and while its queue is empty: 0.126.0 does "
+            "not send what a newer Collector left there.**",
         ),
         ("StatefulSet", "0.126.0", "0.160.0", "pods are replaced one after the other."),
         ("StatefulSet", "0.160.0", "0.130.0", "pods are replaced one after the other."),
