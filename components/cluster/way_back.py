@@ -58,7 +58,8 @@ async def _check_queue(settings: Settings, api: Api) -> None:
     if before.has_queue_record and not collector.release.has_queue_record:
         pulumi.log.warn(
             f"collector.image: {collector.pulled_image} will not send what {running} leaves in its persistent queue. "
-            "Wait until `otelcol_exporter_queue_size` is 0 before `pulumi up`, and again before the next way up"
+            "Change this image alone, so that Tempo takes spans meanwhile, while `otelcol_exporter_queue_size` is 0. "
+            "The next way up needs the same"
         )
 
 

@@ -1,4 +1,4 @@
-"""Tests `pulumi up` from the tutorial's versions to the current ones, and back, under requests.
+"""Tests `pulumi up` from the tutorial's versions to the current ones, and the Collector's way back, under requests.
 
 The lab has two Collectors, but one NGINX and one Tempo, which both sets run. The current set names these two by their
 digests here, so that their pods are replaced as well. So Tempo's WAL is read by the Tempo that wrote it. Tempo 3, from
@@ -8,7 +8,7 @@ which there is no way back, is refused in `tests/unit/test_way_back.py`.
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -24,15 +24,17 @@ from tests.lab.conftest import deploy, laid_out, provide
 from tests.processes import Shared
 from tools.lab_stack import Stack
 from tools.measure.faults.full_disk import counter_of
-from tools.measure.faults.inject import cut_off, pods
+from tools.measure.faults.inject import cut_off, pods, wait_ready
 from tools.measure.faults.outcome import AROUND_SECONDS, RATE
-from tools.measure.faults.scenarios import CONFIGURATION, RECONNECTED_SECONDS
+from tools.measure.faults.scenarios import COLLECTOR, CONFIGURATION, RECONNECTED_SECONDS, TEMPO
 from tools.measure.traces import missing
 from tools.measure.traffic import Sent, Traffic, send_for
-from tools.probe.names import COLLECTOR_METRICS_PORT, QUEUE_SIZE
+from tools.probe.names import COLLECTOR_METRICS_PORT, SENT
 
 COMPONENTS = {"nginx": "nginx", "collector": "otel-collector", "tempo": "tempo"}
 """The names of their pods, by their keys."""
+
+COLLECTOR_IMAGE = "collector.image"
 
 Deployed = Callable[[], Stack]
 
@@ -73,7 +75,7 @@ def with_digest(image: str) -> str:
     return f"{image}@{answer.headers['docker-content-digest']}"
 
 
-def test_the_way_from_the_tutorial_s_versions_to_the_current_ones_and_back_loses_nothing(
+def test_one_update_from_the_tutorial_s_versions_to_the_current_ones_loses_nothing_nor_does_the_collector_s_way_back(
     deployed: Deployed, shared: Shared
 ) -> None:
     wrong = lost_there_and_back(deployed())
@@ -85,35 +87,48 @@ def test_the_way_from_the_tutorial_s_versions_to_the_current_ones_and_back_loses
 
 
 def lost_there_and_back(stack: Stack) -> list[str]:
-    """Updates a stack to the current versions and back, and returns what was lost.
+    """Updates a stack to the current versions at once, takes the Collector back alone, and returns what was lost.
 
-    The Collectors end with full queues on the way up. On the way back their queues are empty, because every trace was
-    found: an older Collector does not read a newer one's queue.
+    The Collectors end with full queues on the way up. An older Collector does not read a newer one's queue, so Tempo
+    has to take spans on the way back: one update of both lost half of what came meanwhile, 4800 of 10 000 spans.
     """
     url = stack.outputs()["nginxUrl"]
     stored = send_for(AROUND_SECONDS, url, RATE)
     lost = losses(stack, stored)
+    exported = spans_to_tempo(stack)
     cut_off(pods(stack.namespace, COMPONENTS["collector"]), OTLP_PORT)
     queued = send_for(AROUND_SECONDS, url, RATE)
-    assert counter_of(stack, COMPONENTS["collector"], COLLECTOR_METRICS_PORT, QUEUE_SIZE) > 0
-    up = moved_to("current", stack)
+    assert spans_to_tempo(stack) == exported
+    up = updated(stack, configuration_of("current"))
     lost += losses(stack, stored, queued, *up)
-    return lost or losses(stack, stored, queued, *up, *moved_to("tutorial", stack))
+    if lost:
+        return lost
+    older = configuration_of("tutorial")[COLLECTOR_IMAGE]
+    return losses(stack, stored, queued, *up, *updated(stack, {COLLECTOR_IMAGE: older}))
 
 
-def moved_to(versions: str, stack: Stack) -> Sequence[Sent]:
-    """Updates a stack to a set of versions, and returns what clients sent meanwhile and for some time afterwards.
+def spans_to_tempo(stack: Stack) -> int:
+    """Returns how many spans the running Collectors have sent."""
+    return counter_of(stack, COMPONENTS["collector"], COLLECTOR_METRICS_PORT, SENT)
+
+
+def updated(stack: Stack, configured: Mapping[str, str]) -> Sequence[Sent]:
+    """Updates a stack to other images, and returns what two clients sent meanwhile and for some time afterwards.
 
     One of them keeps its connections, the other makes one for each request.
     """
-    url, configured = stack.outputs()["nginxUrl"], configuration_of(versions)
+    url = stack.outputs()["nginxUrl"]
     stack.configure(configured)
     with Traffic(url, RATE) as kept, Traffic(url, RATE, keepalive=False) as new:
         stack.up()
+        # The Kubernetes provider 4.25.0 does not wait for an updated StatefulSet (pulumi/pulumi-kubernetes#4094).
+        for workload in (TEMPO, COLLECTOR):
+            wait_ready(stack.namespace, workload)
         time.sleep(AROUND_SECONDS)
     for key, name in COMPONENTS.items():
-        images = [container["image"] for pod in pods(stack.namespace, name) for container in pod["spec"]["containers"]]
-        assert configured[f"{key}.image"] in images, f"{name} runs {images}"
+        image = configured.get(f"{key}.image")
+        for pod in pods(stack.namespace, name) if image else ():
+            assert image in [container["image"] for container in pod["spec"]["containers"]]
     return kept.sent, new.sent
 
 

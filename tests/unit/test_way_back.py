@@ -96,6 +96,7 @@ def test_the_way_back_of_a_collector_with_a_persistent_queue_is_warned_of(  # no
     server = serve(FakeApi({f"GET {COLLECTORS}": (200, found)})).kubeconfig
     check_settings(server, collector={"image": after, "distribution": "k8s", "queue": {"storage": storage}})
     assert warnings == warned * [
-        f"collector.image: {OLDER} will not send what {NEWER} leaves in its persistent queue. Wait until "
-        "`otelcol_exporter_queue_size` is 0 before `pulumi up`, and again before the next way up"
+        f"collector.image: {OLDER} will not send what {NEWER} leaves in its persistent queue. Change this "
+        "image alone, so that Tempo takes spans meanwhile, while `otelcol_exporter_queue_size` is 0. The next way up "
+        "needs the same"
     ]

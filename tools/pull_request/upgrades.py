@@ -169,5 +169,8 @@ def _one_way(before: Version, after: Version, *, keeps_traces: bool) -> str:
 def _lost_queue(before: Version, after: Version) -> str:
     old, new = (collector.CollectorRelease(version) for version in (before, after))
     if old.has_queue_record and not new.has_queue_record:
-        return f"Wait until its queue is empty: {dotted(after)} does not send what a newer Collector left there."
+        return (
+            "Change it alone, and while its queue is empty: "
+            f"{dotted(after)} does not send what a newer Collector left there."
+        )
     return ""

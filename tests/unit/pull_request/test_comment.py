@@ -454,8 +454,8 @@ def test_another_image_of_the_same_version_is_in_no_list_of_versions(
             "StatefulSet",
             "0.160.0",
             "0.126.0",
-            "pods are replaced one after the other. **Wait until its queue is empty: 0.126.0 does not send what a "
-            "newer Collector left there.**",
+            "pods are replaced one after the other. **Change it alone, and while its queue is empty: 0.126.0 does "
+            "not send what a newer Collector left there.**",
         ),
         ("StatefulSet", "0.126.0", "0.160.0", "pods are replaced one after the other."),
         ("StatefulSet", "0.160.0", "0.130.0", "pods are replaced one after the other."),
