@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-from settings.errors import ConfigError, Place, RuleViolation, remove_command, set_command, violation
+from settings.errors import ConfigError, Place, RuleViolation, path, remove_command, set_command, violation
+from settings.exporter_rules import exporters
 from settings.stack import Settings
 from settings.types import bracketed, is_address, is_service, split_endpoint
 from settings.upstreams import HTTPS_PORTS, Upstream
@@ -80,6 +81,28 @@ def _without_authority(settings: Settings) -> Iterator[RuleViolation]:
                 steps = [remove_command(place), *(set_command((*place, key), value) for key, value in keys.items())]
                 fix = " && ".join([*steps, fix])
             yield violation(bundle, message, fix=fix, depends_on=[("nginx", "image"), place], echoed=[name])
+
+
+def https_warnings(settings: Settings) -> Iterator[str]:
+    """Yields warnings of receivers in TLS whose certificate no authority of the official images can have signed.
+
+    An image of somebody's own may have another authority.
+    """
+    own, domain = settings.nginx.exporter, settings.nginx.resolver.cluster_domain
+    found: list[tuple[Place, str]] = []
+    is_official = settings.edition == "oss" and has_module(settings.nginx.pulled_image)
+    if own.endpoint and own.has_tls and own.ca_bundle is None and is_official:
+        found.append((("nginx", "exporter", "caBundle"), split_endpoint(own.endpoint)[0]))
+    for place, exporter in exporters(settings):
+        tls = exporter.tls
+        if tls.enabled and tls.ca_bundle is None and tls.server_name is None and settings.collector.image is None:
+            found.append(((*place, "tls", "caBundle"), exporter.address[0]))
+    for bundle, host in found:
+        if is_service(host, domain):
+            yield (
+                f"{path(bundle)} is not set: the receiver's certificate is checked, and no authority of the official "
+                f"image signs names of a cluster: {set_command(bundle, from_file=True)}"
+            )
 
 
 HTTPS_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (

@@ -15,6 +15,7 @@ from settings.clock import today
 from settings.errors import PROJECT, ConfigError, Place, masked
 from settings.explain import explain
 from settings.exporter_rules import exporter_warnings
+from settings.https_rules import https_warnings
 from settings.ignored_keys import ignored_key_warnings
 from settings.image_warnings import image_warnings
 from settings.limits import sized
@@ -59,6 +60,7 @@ def load() -> Settings:
     for warning in (
         *plus_warnings(settings),
         *exporter_warnings(settings),
+        *https_warnings(settings),
         *image_warnings(settings),
         *version_warnings(settings, today()),
         *mirror_warnings(settings),

@@ -26,7 +26,7 @@ def _cases() -> list[dict[str, Any]]:
         where, _, *offered = case["says"].splitlines()
         command = "".join(offered)
         is_secret = where.endswith(" = [secret]")
-        if is_secret or "[" in command:
+        if command and (is_secret or "[" in command):
             flags = " ".join(re.findall(r"pulumi config (?:set|rm)|--[a-z]+|-- ", command))
             path = re.sub(r"[A-Za-z_]\w*", "a", command.removeprefix(flags))
             shapes.setdefault((f"{flags} {path}", is_secret), case)

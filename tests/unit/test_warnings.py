@@ -361,6 +361,34 @@ def test_tls_by_default_to_what_may_be_a_service_is_told(
     assert told == [message] * is_told
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "exporter", "is_told"),
+    [
+        ("https://collector.mon.svc:4317", {}, True),
+        ("collector-0.collector.mon.svc.cluster.local:4317", {"tls": {"enabled": True}}, True),
+        ("https://collector.mon.svc:4317", {"tls": {"serverName": "otlp.vendor.example"}}, False),
+        ("https://collector.mon.svc.example.com:4317", {}, False),
+        ("http://collector.mon.svc:4317", {"tls": {"enabled": False}}, False),
+    ],
+)
+def test_a_receiver_in_the_cluster_whose_certificate_cannot_be_checked_is_told(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, exporter: dict[str, Any], is_told: bool
+) -> None:
+    message = (
+        "collector.exporters.mine.tls.caBundle is not set: the receiver's certificate is checked, and no authority of "
+        "the official image signs names of a cluster: "
+        "pulumi config set --path collector.exporters.mine.tls.caBundle < file"
+    )
+    assert warnings_of(monkeypatch, collector=exporting(endpoint, **exporter)) == [message] * is_told
+
+
+def test_nginx_sends_to_a_service_in_tls_with_its_authority_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    off = {"collector": {"enabled": False}, "tempo": {"enabled": False}}
+    nginx = {"exporter": {"endpoint": "https://collector.mon.svc:4317"}}
+    (warning,) = warnings_of(monkeypatch, nginx=nginx, **off)
+    assert warning.startswith("nginx.exporter.caBundle is not set: the receiver's certificate is checked, ")
+
+
 def exporting(endpoint: str, **exporter: Any) -> dict[str, Any]:
     """A configuration with one exporter."""
     return {"exporters": {"mine": {"endpoint": endpoint} | exporter}}
