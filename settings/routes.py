@@ -61,7 +61,7 @@ def _path(path: str) -> str:
         raise NearMissError(f"must not end in `*`: a path is the beginning of all below it: {shorter}", shorter)
     if _PATTERN.search(path):
         message = (
-            "is no pattern, whose letters NGINX would compare as they are: write its beginning, or a `location` with a "
+            "must be no pattern: NGINX compares its letters as they are. Write its beginning, or a `location` with a "
             "regular expression in `nginx.extraConfig.server`"
         )
         raise NearMissError(message, _beginning(path))

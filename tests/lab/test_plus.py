@@ -39,6 +39,7 @@ from lab.stand_ins.plus_repository.debian import debian_image
 from lab.stand_ins.plus_repository.packages import create_signing_key, public_key, stop_agent, write_repository
 from lab.stand_ins.plus_repository.registry import ADDRESS, private_registry
 from lab.stand_ins.plus_repository.repository import Repository
+from settings.versions.sets import DEFAULT, SETS
 from tests.lab.conftest import Stack, answers, connects, deploy, find_spans, forwarded, laid_out, objects, search
 from tests.lab.marks import Marked, Search
 from tests.otlp import free_port
@@ -49,6 +50,8 @@ from tools.measure.traffic import Traffic
 
 NAMESPACE = "tracing-plus"
 IMAGE = "lab/stand_ins/nginx-plus"
+RELEASE = SETS[DEFAULT].plus
+"""The release that a stack takes by default, of which the lab's repository has a stand-in."""
 USERNAME = "pusher"
 MARK = secrets.token_hex(12)
 REPORT_PORT = free_port()
@@ -115,7 +118,7 @@ def plant(
     authority.issue("client", f"customer-{MARK}")
     served = folder / "served"
     fingerprint = create_signing_key(folder / "gnupg")
-    write_repository(served / "plus", "R34", folder / "gnupg")
+    write_repository(served / "plus", RELEASE, folder / "gnupg")
     (served / "keys").mkdir()
     # As published: several keys, a block each, and not the one that counts first.
     create_signing_key(folder / "other-gnupg")
@@ -249,8 +252,8 @@ def test_from_open_source_to_plus_no_request_fails_and_spans_keep_arriving(
     changed_under_requests(stack, shared, "plus")
     outputs = stack.outputs()
     assert outputs["edition"] == "plus"
-    assert re.fullmatch(rf"{re.escape(f'{ADDRESS}/{IMAGE}')}:R34@sha256:[0-9a-f]{{64}}", outputs["nginxImage"])
-    assert outputs["nginxImage"].split("@")[1] == plant.tags()["R34"]
+    assert re.fullmatch(rf"{re.escape(f'{ADDRESS}/{IMAGE}:{RELEASE}')}@sha256:[0-9a-f]{{64}}", outputs["nginxImage"])
+    assert outputs["nginxImage"].split("@")[1] == plant.tags()[RELEASE]
     assert nginx_deployment()["spec"]["template"]["spec"]["containers"][0]["image"] == outputs["nginxImage"]
 
 
@@ -291,7 +294,7 @@ def test_a_failed_build_names_the_key_pushes_nothing_and_leaves_what_runs(stack:
         "plus.packages.fingerprints[0]": plant.fingerprint,
         "plus.packages.repository": f"{plant.repository.url}/plus",
     }
-    good |= {"plus.repository": f"{ADDRESS}/{IMAGE}", "plus.builder": buildkit.BUILDER, "plus.release": "R34"}
+    good |= {"plus.repository": f"{ADDRESS}/{IMAGE}", "plus.builder": buildkit.BUILDER, "plus.release": RELEASE}
 
     def refused(rebuild: str, words: str, **changed: str) -> None:
         settings = good | {"plus.rebuild": rebuild} | {key.replace("_", "."): value for key, value in changed.items()}
@@ -344,7 +347,7 @@ def test_another_rebuild_builds_and_rolls(stack: Stack, plant: Plant) -> None:
     stack.up()
     after = stack.outputs()["nginxImage"]
     assert after != before
-    assert after.split("@")[1] == plant.tags()["R34"]
+    assert after.split("@")[1] == plant.tags()[RELEASE]
 
 
 def test_the_image_has_no_setuid_file_no_credential_and_a_user(stack: Stack, plant: Plant, tmp_path: Path) -> None:
@@ -522,4 +525,4 @@ def test_from_plus_back_to_open_source_no_request_fails_and_spans_keep_arriving(
     changed_under_requests(stack, shared, "oss")
     assert stack.outputs()["edition"] == "oss"
     # Others may run the image: it stays.
-    assert "R34" in plant.tags()
+    assert RELEASE in plant.tags()
