@@ -6,21 +6,16 @@ from collections.abc import Callable, Iterator
 
 from settings.errors import ConfigError, Place, RuleViolation, path, remove_command, set_command, violation
 from settings.exporter_rules import exporters
+from settings.proxying_rules import placed_upstreams
 from settings.stack import Settings
 from settings.types import bracketed, is_address, is_service, split_endpoint
-from settings.upstreams import HTTPS_PORTS, Upstream
+from settings.upstreams import HTTPS_PORTS
 from settings.versions.nginx import has_module
-
-
-def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
-    for number, route in enumerate(settings.nginx.routes):
-        if route.upstream:
-            yield ("nginx", "routes", number, "upstream"), route.upstream
 
 
 def _plain_to_https(settings: Settings) -> Iterator[RuleViolation]:
     """Refuses plain HTTP by default alone, to a port on which servers speak HTTPS: each request would get an error."""
-    for place, upstream in _upstreams(settings):
+    for place, upstream in placed_upstreams(settings):
         of_tls = (upstream.ca_bundle, upstream.client_certificate, upstream.client_key)
         # Keys of TLS without `tls` are an error already.
         if not upstream.is_probably_https or any(of_tls):
@@ -64,7 +59,7 @@ def _without_authority(settings: Settings) -> Iterator[RuleViolation]:
     if settings.edition != "oss" or not has_module(nginx.pulled_image):
         return
     domain = nginx.resolver.cluster_domain
-    for place, upstream in _upstreams(settings):
+    for place, upstream in placed_upstreams(settings):
         name = upstream.name(settings.namespace)
         snippets = (nginx.extra_config.http, nginx.extra_config.server, nginx.routes[int(place[2])].extra_config)
         is_checked = upstream.tls and upstream.ca_bundle is None and is_service(name, domain) and upstream.has_name

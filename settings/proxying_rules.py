@@ -35,10 +35,11 @@ either of them.
 
 def upstream_secrets(settings: Settings) -> list[Place]:
     """Returns the places of the upstreams' secrets."""
-    return [(*place, "clientKey") for place, upstream in _upstreams(settings) if upstream.client_key is not None]
+    return [(*place, "clientKey") for place, upstream in placed_upstreams(settings) if upstream.client_key is not None]
 
 
-def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
+def placed_upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
+    """Yields each route's upstream with its place."""
     for number, route in enumerate(settings.nginx.routes):
         if route.upstream:
             yield ("nginx", "routes", number, "upstream"), route.upstream
@@ -46,7 +47,7 @@ def _upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
 
 def _following(settings: Settings) -> Iterator[RuleViolation]:
     """Refuses upstreams with names if the image's NGINX cannot follow names."""
-    named = [upstream for _, upstream in _upstreams(settings) if upstream.has_name]
+    named = [upstream for _, upstream in placed_upstreams(settings) if upstream.has_name]
     is_old = settings.edition == "oss" and follows_names(settings.nginx.pulled_image) is False
     if named and is_old and settings.nginx.resolver.follow:
         version = ".".join(map(str, FOLLOWS_NAMES))
@@ -74,7 +75,7 @@ def _resolver(settings: Settings) -> Iterator[RuleViolation]:
 def _names(settings: Settings) -> Iterator[RuleViolation]:
     if not settings.nginx.resolver.follow:
         return
-    for place, upstream in _upstreams(settings):
+    for place, upstream in placed_upstreams(settings):
         if not upstream.is_ambiguous or upstream.host is None:
             continue
         service, namespace = upstream.host.lower().split(".")
@@ -95,7 +96,7 @@ def _names(settings: Settings) -> Iterator[RuleViolation]:
 
 def _itself(settings: Settings) -> Iterator[RuleViolation]:
     """Refuses an upstream that is the stack's own NGINX: an application of that name whose namespace was forgotten."""
-    for place, upstream in _upstreams(settings):
+    for place, upstream in placed_upstreams(settings):
         name = upstream.name(settings.namespace)
         if service_of(name, settings.namespace) == ("nginx", settings.namespace):
             yield violation(
@@ -109,7 +110,7 @@ def _itself(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def _upstream_tls(settings: Settings) -> Iterator[RuleViolation]:
-    for place, upstream in _upstreams(settings):
+    for place, upstream in placed_upstreams(settings):
         given = {
             "caBundle": upstream.ca_bundle,
             "clientCertificate": upstream.client_certificate,

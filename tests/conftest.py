@@ -17,7 +17,7 @@ SHARED = pytest.StashKey[Shared]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--write-golden`, which `make golden` gives."""
-    parser.addoption("--write-golden", action="store_true", help="write the golden files anew")
+    parser.addoption("--write-golden", action="store_true", help="regenerate the golden files")
 
 
 def pytest_configure(config: pytest.Config) -> None:

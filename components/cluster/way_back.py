@@ -1,5 +1,7 @@
 """Refuses the way back from Tempo 3, and warns of that of a Collector: the configuration alone shows neither."""
 
+import asyncio
+
 import pulumi
 
 from components.cluster.api import Api
@@ -24,8 +26,7 @@ async def check_way_back(settings: Settings, api: Api, *, context: str | None) -
     Raises:
         pulumi.RunError: Tempo 3 runs on the volume.
     """
-    await _check_tempo(settings, api, context=context)
-    await _check_queue(settings, api)
+    await asyncio.gather(_check_tempo(settings, api, context=context), _check_queue(settings, api))
 
 
 async def _check_tempo(settings: Settings, api: Api, *, context: str | None) -> None:

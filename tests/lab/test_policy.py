@@ -82,7 +82,7 @@ def test_the_fixture_of_a_refused_preview_is_what_the_engine_writes(
         preview_file.write_text(found)
         log_file.write_text(log)
     kept = preview_file.read_text()
-    assert shape(json.loads(found)) == shape(json.loads(kept)), "`--write-golden`, then `make golden`, write it anew"
+    assert shape(json.loads(found)) == shape(json.loads(kept)), "`--write-golden`, then `make golden`, regenerate it"
     assert violations(log) == violations(log_file.read_text())
 
 

@@ -56,7 +56,7 @@ def check(stack: Stack, case: str, request: pytest.FixtureRequest, changed: dict
     if request.config.getoption("--write-golden"):
         file.write_text(f"{json.dumps(found, indent=1, ensure_ascii=False)}\n")
     kept = json.loads(file.read_text())
-    assert shape(found) == shape(kept), f"`pytest {__file__} --write-golden`, then `make golden`, write it anew"
+    assert shape(found) == shape(kept), f"`pytest {__file__} --write-golden`, then `make golden`, regenerate it"
 
 
 def test_of_a_stack_that_is_not_there(previewed: Stack, request: pytest.FixtureRequest) -> None:
