@@ -1,10 +1,11 @@
 """Runs the Pulumi CLI: every command of the tools that calls `pulumi` does it here."""
 
+import contextlib
 import json
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,7 @@ class PulumiCli:
             ToolError: there is no Pulumi CLI on PATH.
         """
         command = ["pulumi", "--non-interactive", "--color=never", *arguments, *self._option()]
-        process = self._started(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        output, errors = _ended(process, forwards_interrupt=False)
-        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+        return self._done(command, stdin=subprocess.DEVNULL, output=subprocess.PIPE)
 
     def must(self, *arguments: str) -> str:
         """Runs a command without a terminal and returns its standard output.
@@ -61,9 +60,8 @@ class PulumiCli:
             ToolError: there is no Pulumi CLI on PATH.
         """
         command = ["pulumi", *arguments, *self._option()]
-        process = self._started(command, stdin=None if may_ask else subprocess.DEVNULL)
-        _ended(process, forwards_interrupt=forwards_interrupt)
-        return process.returncode
+        stdin = None if may_ask else subprocess.DEVNULL
+        return self._done(command, stdin=stdin, forwards_interrupt=forwards_interrupt).returncode
 
     def outputs(self) -> dict[str, Any]:
         """Returns the stack's outputs by name.
@@ -103,29 +101,44 @@ class PulumiCli:
     def _option(self) -> list[str]:
         return ["--stack", self.stack] if self.stack else []
 
-    def _started(
-        self, command: list[str], *, stdin: int | None, stdout: int | None = None, stderr: int | None = None
-    ) -> subprocess.Popen[str]:
+    def _done(
+        self, command: list[str], *, stdin: int | None, output: int | None = None, forwards_interrupt: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Waits for the end of a command, after an interrupt as well: killed, Pulumi would leave the stack locked."""
+        process = None
         try:
-            return subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdin=stdin, stdout=stdout, stderr=stderr, text=True
-            )
+            with _held_interrupt():
+                process = subprocess.Popen(
+                    command, cwd=self.folder, env=self.environment, stdin=stdin, stdout=output, stderr=output, text=True
+                )
+            said, errors = process.communicate()
+        except KeyboardInterrupt:
+            if process:
+                if forwards_interrupt:
+                    process.send_signal(signal.SIGINT)
+                process.communicate()
+            raise
         except FileNotFoundError:
             raise ToolError(
                 "`pulumi` was not found on PATH. Install the Pulumi CLI, or use `make up`, which brings its own."
             ) from None
+        return subprocess.CompletedProcess(command, process.returncode, said or "", errors or "")
 
 
-def _ended(process: subprocess.Popen[str], *, forwards_interrupt: bool) -> tuple[str, str]:
-    """Waits for the end of a process, after an interrupt as well: killed, Pulumi would leave the stack locked."""
+@contextlib.contextmanager
+def _held_interrupt() -> Generator[None]:
+    """Holds an interrupt back until the block has ended: Popen may have started a process that it has not returned."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     try:
-        output, errors = process.communicate()
-    except KeyboardInterrupt:
-        if forwards_interrupt:
-            process.send_signal(signal.SIGINT)
-        process.communicate()
-        raise
-    return output or "", errors or ""
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def local_backend(folder: Path) -> dict[str, str]:

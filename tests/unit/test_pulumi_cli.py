@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,3 +96,21 @@ def test_an_interrupt_waits_for_pulumi_which_a_kill_would_leave_locked(folder: P
     assert process.returncode != 0
     assert time.monotonic() - start < 10
     assert (folder / "ended").read_text() == ("interrupted\n" if forwards else "whole\n")
+
+
+def test_an_interrupt_while_pulumi_starts_waits_for_it_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pulumi(folder, f"sleep 0.2; echo whole > {folder}/ended")
+    start = subprocess.Popen.__init__
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        start(*arguments, **options)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            PulumiCli().run("up")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (folder / "ended").read_text() == "whole\n"
