@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/complete
 
-# Processes that run tests. Most tests of the lab wait, so four keep two cores busy. WORKERS=0 runs the tests one by one.
-WORKERS ?= 4
+# Processes that run tests. Most tests of the lab wait, so five keep two cores busy. WORKERS=0 runs the tests one by one.
+WORKERS ?= 5
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: help up down probe preview bench reliability drift test test-all mutants lint format unit golden reference lab-up lab-down requirements

@@ -1,4 +1,4 @@
-"""Keeps the order, the locks and the marks of tests that several processes run (`make test WORKERS=4`).
+"""Keeps the order, the locks and the marks of tests that several processes run (`make test WORKERS=5`).
 
 pytest-xdist gives each process a file at a time (`--dist loadfile`), so tests of one file run one after another, in the
 order that they are written in, and share that file's fixtures.
@@ -32,21 +32,20 @@ LAB_TESTS_ENDED = "lab-tests-ended"
 """The mark that the tests of the lab itself have ended."""
 
 LONGEST_FIRST = (
-    "test_faults.py",
     "test_plus.py",
+    "test_faults.py",
+    "test_stack.py",
     "test_preflight.py",
     "test_tempo_edge.py",
-    "test_configuration.py",
-    "test_stack.py",
-    "test_ownership.py",
     "test_previews.py",
-    "test_network.py",
+    "test_configuration.py",
+    "test_ownership.py",
     "test_upgrade.py",
     "test_versions.py",
-    "test_upstreams.py",
     "test_quickstart.py",
+    "test_network.py",
 )
-"""The files of the lab's tests that take over a minute each, by their durations on two cores (`--durations=0`).
+"""The files of the lab's tests that take about a minute or more, by their durations on two cores (`--durations=0`).
 
 Were a long one the last to start, the other processes would have nothing to do while it runs.
 """
