@@ -36,7 +36,7 @@ from settings import CollectorSettings
 from settings.limits import Exports
 from tests.otlp import free_port
 from tests.waiting import wait_for
-from tools.measure.configurations.documents import LAB_COLLECTORS
+from tools.measure.configurations.documents import COLLECTOR_BUILDS
 from tools.probe.exporter_errors import told_by
 
 
@@ -93,7 +93,7 @@ def running(image: str, folder: Path, *, backend: str | None = None, **configure
     """Runs one of the lab's Collectors with the document, the files and the variables of a configuration.
 
     Args:
-        image: one of `LAB_COLLECTORS`.
+        image: one of `COLLECTOR_BUILDS`.
         folder: a folder for its files. The queue's volume is in it, and is kept for the next Collector.
         backend: `host:port` of the stack's own Tempo; none if it has none.
         configured: the keys of `collector`.
@@ -119,7 +119,7 @@ def running(image: str, folder: Path, *, backend: str | None = None, **configure
     if settings.proxy:
         url = proxy_url(settings.proxy)
         variables = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": not_proxied(settings)}
-    build = LAB_COLLECTORS[image]
+    build = COLLECTOR_BUILDS[image]
     log = folder / "log"
     command = [build.folder / build.name, f"--config={folder}/config.yaml"]
     with log.open("w") as output:
