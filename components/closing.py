@@ -7,7 +7,9 @@ import pulumi
 from settings.version import VERSION
 
 
-def tell_how_to_check(*, after: Sequence[pulumi.CustomResource], has_tempo: bool, asks_cluster: bool) -> None:
+def tell_how_to_check(
+    *, after: Sequence[pulumi.Input[pulumi.CustomResource]], has_tempo: bool, asks_cluster: bool
+) -> None:
     """Prints the version and the probe's command: Ready pods do not prove that spans arrive where they are sent.
 
     Args:
@@ -19,6 +21,7 @@ def tell_how_to_check(*, after: Sequence[pulumi.CustomResource], has_tempo: bool
         return
     command = f".venv/bin/python -m tools probe{'' if has_tempo else ' --watch'}"
     state = "is deployed;" if asks_cluster else "is in files; once somebody has applied them,"
-    pulumi.Output.all(*(workload.id for workload in after)).apply(
+    ids = [pulumi.Output.from_input(workload).apply(lambda made: made.id) for workload in after]
+    pulumi.Output.all(*ids).apply(
         lambda _: pulumi.log.info(f"nginx-tracing {VERSION} {state} this checks that spans arrive: {command}")
     )

@@ -103,7 +103,7 @@ class NginxOtel(Component):
         *,
         image: pulumi.Input[str],
         exporter: Endpoint | None,
-        after: pulumi.Resource | None = None,
+        after: pulumi.Input[pulumi.Resource] | None = None,
         plus: LicensedPlus | None = None,
         backends: Sequence[tuple[str, int]] = (),
         opts: pulumi.ResourceOptions | None = None,

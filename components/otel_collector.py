@@ -81,7 +81,7 @@ class OtelCollector(Component):
     otlp_endpoint: Endpoint
     """Where the Collector receives spans, OTLP over gRPC without TLS."""
 
-    pods: pulumi.CustomResource
+    pods: pulumi.Input[pulumi.CustomResource]
     """The workload. Pulumi has made or updated it once its pods are Ready."""
 
     def __init__(

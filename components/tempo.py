@@ -136,7 +136,7 @@ class TempoBackend(Component):
             volumes.append(secret_volume(secret_object(self, {PASSWORD_FILE: line})))
         return [*volumes, *([empty_volume("data")] if self._settings.persistence.size is None else [])]
 
-    def publish(self, *, after: Sequence[pulumi.Resource]) -> None:
+    def publish(self, *, after: Sequence[pulumi.Input[pulumi.Resource]]) -> None:
         """Makes the Service that clients read traces by, and registers the outputs.
 
         Args:

@@ -9,10 +9,13 @@ import contextvars
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import pulumi
 
-from components.cluster.api import Api
+from components.cluster.api import Answer, Api
+from components.cluster.api_objects import section
 from components.cluster.kubeconfig import ApiUnavailableError
 from components.cluster.pod_reasons import PodReasons, Reason
 from components.plan.labels import PART_OF, own_labels
@@ -32,6 +35,9 @@ nothing."""
 
 ATTEMPTS = 3
 """Three attempts take five minutes, in which a slow line pulls the images."""
+
+REPLACED_INTERVAL_SECONDS = 1.0
+"""Our choice: `pulumi up` ends within a second of the last pod's readiness."""
 
 
 class Rollouts:
@@ -55,6 +61,7 @@ class Rollouts:
         context: str | None,
         waits_again: bool = True,
     ) -> None:
+        self._namespace = namespace
         self._reasons = PodReasons(namespace, secrets)
         self._kubeconfig = kubeconfig
         self._context = context
@@ -82,16 +89,51 @@ class Rollouts:
             if failed.failed_operation == "delete":
                 return False
             reasons = await self._found(component, logs_of_running=True)
-            is_final = any(reason.is_final for reason in reasons)
+            is_final = _is_final(reasons)
             # Other errors than a time-out are answers of the API server, or an interrupt.
             if self._waits_again and not is_final and "timed out" in failed.errors[0] and len(failed.errors) < ATTEMPTS:
                 return True
             if reasons:
-                head = f"{component} does not become Ready: {reasons[0].headline}"
-                pulumi.log.error("\n".join([head, *map(str, reasons)]))
+                pulumi.log.error(_explained(component, reasons))
             return False
 
         return pulumi.ErrorHook(f"{name}-not-ready", explain)
+
+    async def replaced(self, component: str, stateful_set: pulumi.CustomResource) -> pulumi.CustomResource:
+        """Waits until Kubernetes has replaced the pods of a StatefulSet, and returns the StatefulSet.
+
+        The Kubernetes provider (4.25.0) does not look whether the status that it reads is newer than the update, so it
+        ends with the old pods' readiness (pulumi/pulumi-kubernetes#3329, #4094).
+
+        Args:
+            component: the component, whose name the StatefulSet has.
+            stateful_set: the resource, which the provider has created or updated.
+
+        Raises:
+            pulumi.RunError: no pod became Ready for five minutes, or for the time of one attempt if waiting changes
+                nothing. The message has the pods' reasons.
+        """
+        most, since = -1, time.monotonic()
+        while True:
+            rollout = await self._rollout(component)
+            if rollout.is_complete:
+                return stateful_set
+            if rollout.ready > most:
+                most, since = rollout.ready, time.monotonic()
+            waited = time.monotonic() - since
+            if waited >= ATTEMPT_SECONDS:
+                reasons = await self._found(component, logs_of_running=True)
+                if _is_final(reasons) or waited >= ATTEMPT_SECONDS * ATTEMPTS:
+                    raise pulumi.RunError(_explained(component, reasons) if reasons else rollout.state)
+            await asyncio.sleep(REPLACED_INTERVAL_SECONDS)
+
+    async def _rollout(self, component: str) -> "_Rollout":
+        path = f"/apis/apps/v1/namespaces/{self._namespace}/statefulsets/{component}"
+        try:
+            async with Api(self._kubeconfig, self._context) as api:
+                return _Rollout.of(component, await api.get(path))
+        except ApiUnavailableError as error:
+            return _Rollout(state=f"{component} is not known to be Ready: {error}")
 
     @property
     def timeout(self) -> str:
@@ -125,3 +167,37 @@ class Rollouts:
                 return await self._reasons.find(api, selected, logs_of_running=logs_of_running)
         except ApiUnavailableError:
             return []
+
+
+@dataclass(frozen=True)
+class _Rollout:
+    """How far Kubernetes has replaced the pods of a StatefulSet."""
+
+    state: str
+    """A sentence about it."""
+    ready: int = 0
+    """The number of new pods that are Ready, or of all pods that are."""
+    is_complete: bool = False
+
+    @classmethod
+    def of(cls, component: str, answer: Answer) -> Self:
+        """Reads it from the API server's answer, as `kubectl rollout status` does."""
+        if not answer.is_ok:
+            return cls(state=f"{component} is not known to be Ready: {answer.message}")
+        spec, status = section(answer.body, "spec"), section(answer.body, "status")
+        wanted = int(spec.get("replicas", 1))
+        updated, ready = int(status.get("updatedReplicas", 0)), int(status.get("readyReplicas", 0))
+        is_seen = int(status.get("observedGeneration", 0)) >= int(answer.body["metadata"]["generation"])
+        return cls(
+            state=f"{component} does not become Ready: {updated} of {wanted} pods are replaced, and {ready} are Ready",
+            ready=min(updated, ready),
+            is_complete=is_seen and min(updated, ready) >= wanted,
+        )
+
+
+def _is_final(reasons: Sequence[Reason]) -> bool:
+    return any(reason.is_final for reason in reasons)
+
+
+def _explained(component: str, reasons: Sequence[Reason]) -> str:
+    return "\n".join([f"{component} does not become Ready: {reasons[0].headline}", *map(str, reasons)])

@@ -58,7 +58,7 @@ def expose(
     *,
     port: int,
     node_port: int | None,
-    after: Sequence[pulumi.Resource] = (),
+    after: Sequence[pulumi.Input[pulumi.Resource]] = (),
 ) -> Exposed:
     """Makes the Service, under the component's name.
 

@@ -53,8 +53,8 @@ def deployment(owner: Component, workload: Workload) -> Deployment:
 
 def stateful_set(
     owner: Component, workload: Workload, volume: str, *, size: str, storage_class: str | None
-) -> StatefulSet:
-    """Makes a StatefulSet, whose pods have a volume each that outlives them.
+) -> pulumi.Output[pulumi.CustomResource]:
+    """Makes a StatefulSet, whose pods have a volume each that outlives them. Returns it once its pods are replaced.
 
     Args:
         owner: the component.
@@ -72,7 +72,7 @@ def stateful_set(
             storage_class_name=storage_class,
         ),
     )
-    return StatefulSet(
+    made = StatefulSet(
         owner.resource_name,
         metadata=owner.metadata(STATEFUL_SET),
         spec=StatefulSetSpecArgs(
@@ -86,6 +86,8 @@ def stateful_set(
         ),
         opts=_options(owner, workload),
     )
+    rollouts = owner.stack.rollouts
+    return made.id.apply(lambda _: rollouts.replaced(owner.component, made) if rollouts else made)
 
 
 def disruption_budget(owner: Component, replicas: int) -> None:

@@ -287,45 +287,63 @@ def test_nothing_changes_by_itself_by_a_umask_nor_by_a_new_certificate(stack: St
     assert stack.planned() == {}
 
 
-def test_a_failed_build_names_the_key_pushes_nothing_and_leaves_what_runs(stack: Stack, plant: Plant) -> None:
-    """Tries each failure. The certificate is that of another authority, from the test before."""
-    outputs, before = stack.outputs(), plant.tags()
-    good = {
-        "plus.packages.fingerprints[0]": plant.fingerprint,
-        "plus.packages.repository": f"{plant.repository.url}/plus",
-    }
-    good |= {"plus.repository": f"{ADDRESS}/{IMAGE}", "plus.builder": buildkit.BUILDER, "plus.release": RELEASE}
+class Refused:
+    """Fails to build an image: nothing is pushed, NGINX goes on, and the message names the key."""
 
-    def refused(rebuild: str, words: str, **changed: str) -> None:
-        settings = good | {"plus.rebuild": rebuild} | {key.replace("_", "."): value for key, value in changed.items()}
-        stack.configure(settings)
-        failed = stack.pulumi("up", "--yes", "--skip-preview")
+    def __init__(self, stack: Stack, plant: Plant) -> None:
+        self._stack, self._plant = stack, plant
+        self._url, self._tags = stack.outputs()["nginxUrl"], plant.tags()
+        self.good = {
+            "plus.packages.fingerprints[0]": plant.fingerprint,
+            "plus.packages.repository": f"{plant.repository.url}/plus",
+            "plus.repository": f"{ADDRESS}/{IMAGE}",
+            "plus.builder": buildkit.BUILDER,
+            "plus.release": RELEASE,
+        }
+
+    def __call__(self, rebuild: str, words: str, changed: dict[str, str] | None = None) -> None:  # noqa: D102
+        self._stack.configure(self.good | {"plus.rebuild": rebuild} | (changed or {}))
+        failed = self._stack.pulumi("up", "--yes", "--skip-preview")
         said = failed.stdout + failed.stderr
         assert failed.returncode != 0, rebuild
         assert words in said, said
         assert "Traceback" not in said, said
-        assert plant.tags() == before, rebuild
-        assert answers(outputs["nginxUrl"]), rebuild
+        assert self._plant.tags() == self._tags, rebuild
+        assert answers(self._url), rebuild
 
+
+@pytest.fixture
+def refused(stack: Stack, plant: Plant) -> Generator[Refused]:
+    """Gives the stack its good configuration back at the end."""
+    made = Refused(stack, plant)
+    yield made
+    stack.configure(made.good)
+
+
+def test_a_failed_build_names_the_key_pushes_nothing_and_leaves_what_runs(
+    stack: Stack, plant: Plant, refused: Refused
+) -> None:
+    """Tries each failure. The certificate is that of another authority, from the test before."""
     refused("certificate", "refused `nginxRepoCrt` and `nginxRepoKey`")
     for key in ("nginxRepoCrt", "nginxRepoKey"):
         set_secret(stack, key, plant.secrets[key])
-    plant.repository.refuses = True
-    refused("subscription", "refused `nginxRepoCrt` and `nginxRepoKey`")
-    plant.repository.refuses = False
-    refused("release", "`plus.release` of that name", plus_release="R35")
-    good["plus.packages.fingerprints[0]"] = "0" * 40
-    refused("key", "signed with none of the keys in `plus.packages.fingerprints`")
-    good["plus.packages.fingerprints[0]"] = plant.fingerprint
-    good["plus.packages.repository"] = f"https://{HOST_ADDRESS}:{free_port()}/plus"
-    refused("repository", "`plus.packages.repository`")
-    good["plus.packages.repository"] = f"{plant.repository.url}/plus"
-    refused("registry", "`plus.repository`", plus_repository=f"localhost:{free_port()}/{IMAGE}")
-    refused("builder", "`plus.builder`", plus_builder="missing")
+    nowhere = f"https://{HOST_ADDRESS}:{free_port()}/plus"
+    refused("repository", "`plus.packages.repository`", {"plus.packages.repository": nowhere})
+    refused("builder", "`plus.builder`", {"plus.builder": "missing"})
     set_secret(stack, "registryPassword", "wrong")
     refused("password", "`registryPassword`")
     set_secret(stack, "registryPassword", plant.password)
-    stack.configure(good)
+
+
+@pytest.mark.deep  # The same way to the same kind of message, for more of its causes.
+def test_more_failed_builds_name_the_key_push_nothing_and_leave_what_runs(plant: Plant, refused: Refused) -> None:
+    plant.repository.refuses = True
+    refused("subscription", "refused `nginxRepoCrt` and `nginxRepoKey`")
+    plant.repository.refuses = False
+    refused("release", "`plus.release` of that name", {"plus.release": "R35"})
+    words = "signed with none of the keys in `plus.packages.fingerprints`"
+    refused("key", words, {"plus.packages.fingerprints[0]": "0" * 40})
+    refused("registry", "`plus.repository`", {"plus.repository": f"localhost:{free_port()}/{IMAGE}"})
 
 
 def test_a_missing_secret_is_said_before_anything_is_done(stack: Stack, plant: Plant) -> None:
@@ -517,6 +535,7 @@ def test_the_search_finds_each_secret_in_its_place(stack: Stack, plant: Plant) -
     assert set(search.found) == {*in_state, "nginxLicenseJwt in secrets", "registryPassword in secrets"}
 
 
+@pytest.mark.deep  # The way there is the same rollout.
 def test_from_plus_back_to_open_source_no_request_fails_and_spans_keep_arriving(
     stack: Stack, plant: Plant, shared: Shared
 ) -> None:

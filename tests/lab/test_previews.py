@@ -73,6 +73,14 @@ def test_of_a_stack_that_is_not_there(previewed: Stack, request: pytest.FixtureR
         ("replacement", {"namespace": "tracing-elsewhere"}),
         ("deletion", {"networkPolicies": "false"}),
         ("persistent", {"collector.queue.storage": "persistent", "collector.distribution": "contrib"}),
+        (
+            "upgrade",
+            {
+                "nginx.image": "nginx:1.31.4-otel",
+                "collector.image": "otel/opentelemetry-collector-k8s:0.165.0",
+                "tempo.image": "grafana/tempo:3.0.3",
+            },
+        ),
         ("failing-config", {"nginx.sampling.ratio": "10%", "tempo.replicas": "3"}),
     ],
 )

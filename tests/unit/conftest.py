@@ -187,6 +187,9 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         def start_nothing(_: Rollouts) -> None:
             """Does nothing: a thread would outlive the test."""
 
+        async def replaced(_: Rollouts, __: str, stateful_set: pulumi.Resource) -> pulumi.Resource:
+            return stateful_set
+
         async def found_nothing(*_: object, **__: object) -> Findings:
             return Findings()
 
@@ -208,6 +211,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(checks, "preflight", found_nothing)
         monkeypatch.setattr(checks, "check_way_back", way_back or surveyed_nothing)
         monkeypatch.setattr(Rollouts, "start", start_nothing)
+        monkeypatch.setattr(Rollouts, "replaced", replaced)
         monkeypatch.setattr(backends, "read_backends", read_backends)
         # Mocks have no stack in which the SDK could run the program.
         monkeypatch.setattr(pulumi, "run", mains.append)

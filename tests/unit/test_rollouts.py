@@ -18,6 +18,7 @@ from tests.waiting import wait_for
 
 PODS = "GET /api/v1/namespaces/tracing/pods"
 SETS = "GET /apis/apps/v1/namespaces/tracing/replicasets"
+STATEFUL_SET = "GET /apis/apps/v1/namespaces/tracing/statefulsets/nginx"
 EVENTS = "GET /api/v1/namespaces/tracing/events"
 LOG = "GET /api/v1/namespaces/tracing/pods/nginx-1/log"
 EMERG = '2026/11/26 04:00:00 [emerg] 1#1: "listen" directive is duplicate in /etc/nginx/nginx.conf:58'
@@ -220,3 +221,69 @@ def test_a_reason_that_lasts_is_told_once_while_the_program_waits(monkeypatch: p
         "    Unschedulable: 1 Insufficient cpu.\n"
         "    kubectl --namespace tracing describe pod nginx-1"
     ]
+
+
+class Replaced:
+    """Waits for a StatefulSet of three pods; each look finds the next of its states, and at the end the last one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rollouts, "REPLACED_INTERVAL_SECONDS", 0.01)
+        monkeypatch.setattr(rollouts, "ATTEMPT_SECONDS", 0.2)
+        self.looks = 0
+
+    def __call__(self, *states: Said, **answers: Said) -> object:  # noqa: D102
+        def state(*_: object) -> Said:
+            self.looks += 1
+            return states[min(self.looks, len(states)) - 1]
+
+        known: dict[str, Any] = {SETS: listed(), EVENTS: listed(), PODS: answers.get("pods", listed())}
+        with serving(FakeApi({STATEFUL_SET: state, LOG: (200, EMERG), **known})) as api:
+            watch = Rollouts("tracing", [], kubeconfig=api.kubeconfig, context=None)
+            made: Any = object()
+            assert asyncio.run(watch.replaced("nginx", made)) is made
+        return made
+
+
+@pytest.fixture
+def replaced(monkeypatch: pytest.MonkeyPatch) -> Replaced:
+    return Replaced(monkeypatch)
+
+
+def stateful_set(updated: int, ready: int, *, seen: int = 2) -> Said:
+    status = {"observedGeneration": seen, "replicas": 3, "updatedReplicas": updated, "readyReplicas": ready}
+    return 200, {"metadata": {"generation": 2}, "spec": {"replicas": 3}, "status": status}
+
+
+def test_a_stateful_set_is_waited_for_until_its_new_pods_are_ready(replaced: Replaced) -> None:
+    before_the_controller_looked = stateful_set(updated=3, ready=3, seen=1)
+    replaced(before_the_controller_looked, stateful_set(0, 3), stateful_set(3, 2), stateful_set(3, 3))
+    assert replaced.looks == 4
+
+
+def test_a_stateful_set_without_a_change_is_looked_at_once(replaced: Replaced) -> None:
+    replaced(stateful_set(updated=3, ready=3))
+    assert replaced.looks == 1
+
+
+def test_pods_of_a_stateful_set_that_end_at_each_start_end_the_wait_with_the_reason(replaced: Replaced) -> None:
+    with pytest.raises(pulumi.RunError) as raised:
+        replaced(stateful_set(updated=3, ready=2), pods=listed(pod(CRASHES)))
+    assert str(raised.value).startswith('nginx does not become Ready: [emerg] 1#1: "listen" directive is duplicate')
+    assert "kubectl --namespace tracing logs nginx-1 --previous" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [
+        (stateful_set(1, 2), "nginx does not become Ready: 1 of 3 pods are replaced, and 2 are Ready"),
+        ((403, {"message": "you may not"}), "nginx is not known to be Ready: you may not"),
+    ],
+)
+def test_a_stateful_set_without_progress_is_given_up_three_attempts_after_the_last(
+    last: Said, why: str, replaced: Replaced
+) -> None:
+    begin = time.monotonic()
+    with pytest.raises(pulumi.RunError) as raised:
+        replaced(stateful_set(0, 3), last)
+    assert str(raised.value) == why
+    assert time.monotonic() - begin > 3 * 0.2

@@ -72,11 +72,12 @@ def test_an_edit_of_an_upstream_fails_no_request_and_loses_no_span(durable: Stac
     check(lambda: edited.upstream_edited(durable))
 
 
+@pytest.mark.deep  # Pods of NGINX end under requests in the two tests above.
 def test_a_drain_of_nginx_fails_no_request_and_loses_no_span(durable: Stack, check: Check) -> None:
     check(lambda: edited.evicted(durable))
 
 
-@pytest.mark.deep  # Pods of NGINX end under requests in the three tests above.
+@pytest.mark.deep  # The same.
 def test_fewer_pods_of_nginx_fail_no_request_and_lose_no_span(durable: Stack, check: Check) -> None:
     check(lambda: scenarios.nginx_scale_down(durable))
 
@@ -95,15 +96,17 @@ def test_without_a_collector_nginx_tells_each_failure_and_finds_one_again_within
     check(lambda: scenarios.collectors_away(durable, seconds=3))
 
 
+@pytest.mark.deep  # tests/lab/test_versions.py replaces Collectors with full queues.
 def test_what_waits_for_tempo_outlives_the_collectors(durable: Stack, check: Check) -> None:
     check(lambda: scenarios.collectors_with_full_queues(durable, seconds=5))
 
 
+@pytest.mark.deep  # tests/lab/test_tempo_edge.py: Tempo is away for longer, and each span is found.
 def test_a_tempo_that_is_away_loses_no_span(durable: Stack, check: Check) -> None:
     check(lambda: scenarios.tempo_down(durable, seconds=5))
 
 
-@pytest.mark.deep  # In the test above Tempo is told to end, too, and is away for longer.
+@pytest.mark.deep  # In the test above Tempo is told to end, too.
 def test_a_tempo_that_is_told_to_end_loses_no_span(durable: Stack, check: Check) -> None:
     check(lambda: scenarios.tempo_stop(durable))
 
