@@ -10,7 +10,7 @@ import pytest
 
 from settings.sizes import SPAN_BYTES, STORED_SPAN
 from tests.otlp import Receiver
-from tests.readers.collectors import running, version_of
+from tests.readers.collectors import Running, running, version_of
 from tests.waiting import wait_for
 from tools.measure.configurations.documents import LAB_COLLECTORS, NEXT_IMAGE
 from tools.probe import names
@@ -169,9 +169,31 @@ def test_the_table_knows_labels_and_names_of_each_version_s_counters(
 def test_an_exporter_that_is_not_told_to_batch_sends_each_message_by_itself(
     image: str, tmp_path: Path, tempo: Receiver
 ) -> None:
-    mine = {"endpoint": address(tempo), "tls": {"enabled": False}}
-    with running(image, tmp_path, exporters={"mine": mine}) as collector:
-        for _ in range(EXPORTS):
-            collector.send(SPANS)
-        tempo.many(EXPORTS * SPANS)
+    with running(image, tmp_path, exporters=to(tempo)) as collector:
+        send_apart(collector, tempo)
     assert len(tempo.batches) == EXPORTS
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("announced", "is_joined"), [("0.165.0", True), ("0.171.0", False)])
+def test_where_exporters_batch_by_default_the_document_keeps_messages_apart(
+    tmp_path: Path, tempo: Receiver, announced: str, *, is_joined: bool
+) -> None:
+    # 0.171 is to have this feature on. The first document, which does not know of it, shows that it works.
+    gate = "pkg.exporterhelper.queueBatchEnabled"
+    image = f"localhost:5000/lab/otelcol:{announced}"
+    with running(image, tmp_path, run_by=NEXT_IMAGE, gate=gate, exporters=to(tempo)) as collector:
+        send_apart(collector, tempo)
+    assert (len(tempo.batches) < EXPORTS) == is_joined
+
+
+def to(receiver: Receiver) -> dict[str, Any]:
+    """Returns the key `exporters` with one that leads to a receiver."""
+    return {"mine": {"endpoint": address(receiver), "tls": {"enabled": False}}}
+
+
+def send_apart(collector: Running, receiver: Receiver) -> None:
+    """Sends messages, and waits until a receiver has them all."""
+    for _ in range(EXPORTS):
+        collector.send(SPANS)
+    receiver.many(EXPORTS * SPANS)
