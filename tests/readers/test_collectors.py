@@ -104,7 +104,7 @@ def test_a_newer_collector_that_returns_to_a_volume_does_not_send_what_an_older_
 def test_a_span_that_a_killed_collector_was_gathering_is_on_the_volume(
     newer: str, tmp_path: Path, tempo: Receiver
 ) -> None:
-    gathering = PERSISTENT | {"batch": {"timeout": "10m"}}
+    gathering: dict[str, Any] = PERSISTENT | {"batch": {"timeout": "10m"}}
     with running(newer, tmp_path, backend=address(tempo), **gathering) as collector:
         collector.send()
         collector.end(SIGKILL)
@@ -133,7 +133,7 @@ def test_a_queue_takes_no_more_of_the_volume_than_it_counts(
 def test_the_probe_knows_the_counters_of_each_version(
     image: str, tmp_path: Path, tempo: Receiver, storage: str
 ) -> None:
-    queue = {"distribution": "k8s", "queue": {"storage": storage}}
+    queue: dict[str, Any] = {"distribution": "k8s", "queue": {"storage": storage}}
     with running(image, tmp_path, backend=address(tempo), **queue) as collector:
         collector.send(7)
         tempo.many(7)
