@@ -285,8 +285,8 @@ def _gathered(settings: CollectorSettings, exports: Exports, *, is_tempo: bool) 
         return {"batch": {"flush_timeout": settings.batch.timeout} | sizes}
     if is_tempo and settings.gathers_in_queue:
         # In bytes, as the queue: a batch is at most `min_size` and one message. `max_size` is not set: Collector
-        # 0.126 loops for ever on a single span that is larger, and 0.160 drops all that are gathered with it
-        # (`split` in exporterhelper's `traces_batch.go`).
+        # 0.126 loops for ever on a single span that is larger, 0.160 drops all that are gathered with it, and 0.165
+        # that span (`split` in exporterhelper's `traces_batch.go`).
         return {"batch": {"flush_timeout": settings.batch.timeout, "min_size": batch_bytes(settings)}}
     # Joined, two messages may be larger than the receiver takes.
     return {"batch": {"enabled": False}} if settings.release.batches_by_default else {}

@@ -100,7 +100,6 @@ def coredns_image() -> Image:
 def oss_stack_images(versions: str = "current") -> list[Image]:
     """Returns the images of a set of versions, which its stack file deploys: see `lab.stack`."""
     certificates = {str(CERTIFICATES): CERTIFICATES}
-    collector = COLLECTORS[versions]
     return [
         Image(
             f"lab/tempo:{_version(TEMPO, 'github.com/grafana/tempo')}",
@@ -108,13 +107,20 @@ def oss_stack_images(versions: str = "current") -> list[Image]:
             {"/tempo": TEMPO.folder / "tempo", **certificates},
             folders=("/tmp", "/var/tempo"),
         ),
-        Image(
-            f"lab/otelcol:{_version(collector, 'go.opentelemetry.io/collector/otelcol').removeprefix('v')}",
-            ("/otelcol",),
-            {"/otelcol": collector.folder / collector.name, **certificates},
-        ),
+        collector_image(COLLECTORS[versions]),
         _nginx_image(certificates),
     ]
+
+
+def collector_image(collector: Target) -> Image:
+    """Returns the image of one of the lab's Collectors."""
+    program = collector.folder / collector.name
+    return Image(collector_name(collector), ("/otelcol",), {"/otelcol": program, str(CERTIFICATES): CERTIFICATES})
+
+
+def collector_name(collector: Target) -> str:
+    """Returns the name of the image of one of the lab's Collectors."""
+    return f"lab/otelcol:{_version(collector, 'go.opentelemetry.io/collector/otelcol').removeprefix('v')}"
 
 
 def _nginx_image(certificates: dict[str, Path]) -> Image:

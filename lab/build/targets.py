@@ -59,6 +59,9 @@ LANGUAGE_HOST = go_target(
 TEMPO = go_target("tempo", "Grafana Tempo (a commit after 2.7.2)", 137, package="github.com/grafana/tempo/cmd/tempo")
 COLLECTOR = go_target("otelcol", "the OpenTelemetry Collector 0.126.0", 121)
 CURRENT_COLLECTOR = go_target("otelcol-0.160", "the OpenTelemetry Collector 0.160.0", 174)
+NEXT_COLLECTOR = go_target("otelcol-0.165", "the OpenTelemetry Collector 0.165.0", 174)
+"""A newer one than that of the current set: deep tests alone build it, and update a stack to it."""
+
 # In one Go module with Kubernetes, CoreDNS uses the same versions of their common libraries, which Go compiles once.
 COREDNS = go_target("coredns", "CoreDNS 1.11.3", 10, module="kubernetes", package="./coredns")
 KUBE_ROUTER = go_target(
@@ -99,7 +102,7 @@ OSS_STACK_TARGETS = (PULUMI, LANGUAGE_HOST, KUBERNETES_PROVIDER, TEMPO, NGINX)
 ON_DEMAND_TARGETS = (DOCKER_BUILD_PROVIDER,)
 """Targets that are built when they are first started."""
 
-TEST_TARGETS = (NGINX_PLUS, BUILDKIT, PROMTOOL, VEGETA, CROSSPLANE, ACTIONLINT)
+TEST_TARGETS = (NGINX_PLUS, BUILDKIT, PROMTOOL, VEGETA, CROSSPLANE, ACTIONLINT, NEXT_COLLECTOR)
 """Targets that only tests and measurements use: they build what they need."""
 
 ALL_TARGETS = (

@@ -20,6 +20,7 @@ import httpx
 import pytest
 import yaml
 
+from lab.build import images
 from lab.build.builder import build
 from lab.build.target import Target
 from lab.build.targets import COLLECTORS
@@ -67,14 +68,23 @@ def lab(request: pytest.FixtureRequest, shared: Shared) -> None:
         shared.mark(LAB_IS_READY)
 
 
-def provide(request: pytest.FixtureRequest, *sets: str, targets: Sequence[Target] = ()) -> None:
-    """Provides the images of sets of versions to the lab, and builds targets, with the progress shown."""
+def provide(
+    request: pytest.FixtureRequest, *sets: str, targets: Sequence[Target] = (), collectors: Sequence[Target] = ()
+) -> None:
+    """Provides the images of sets of versions and of Collectors to the lab, and builds targets.
+
+    It shows the progress.
+    """
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         progress = Progress()
-        build([*(COLLECTORS[versions] for versions in sets), *targets], progress)
+        build([*(COLLECTORS[versions] for versions in sets), *collectors, *targets], progress)
         for versions in sets:
             provide_images(progress, versions)
+        own = [images.collector_image(collector) for collector in collectors]
+        if own:
+            images.push(own, progress)
+            lifecycle.pull(own, progress)
 
 
 def objects(*arguments: str) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""Tests `pulumi up` from the tutorial's versions to the current ones, and the Collector's way back, under requests.
+"""Tests `pulumi up` to newer versions, and the Collector's way back, under requests.
 
-The lab has two Collectors, but one NGINX and one Tempo, which both sets run. The current set names these two by their
+The lab has three Collectors, but one NGINX and one Tempo, which both sets run. The current set names these two by their
 digests here, so that their pods are replaced as well. So Tempo's WAL is read by the Tempo that wrote it. Tempo 3, from
 which there is no way back, is refused in `tests/unit/test_way_back.py`.
 """
@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -17,12 +18,13 @@ import yaml
 
 from components.documents.collector import OTLP_PORT
 from lab.build.images import REGISTRY_ADDRESS
-from lab.build.targets import VEGETA
+from lab.build.targets import NEXT_COLLECTOR, VEGETA
 from lab.paths import REPOSITORY
 from lab.stack import STACK_FILES
 from tests.lab.conftest import deploy, laid_out, provide
 from tests.processes import Shared
 from tools.lab_stack import Stack
+from tools.measure.configurations.documents import NEXT_IMAGE
 from tools.measure.faults.full_disk import counter_of
 from tools.measure.faults.inject import cut_off, pods
 from tools.measure.faults.outcome import AROUND_SECONDS, RATE
@@ -36,21 +38,32 @@ COMPONENTS = {"nginx": "nginx", "collector": "otel-collector", "tempo": "tempo"}
 
 COLLECTOR_IMAGE = "collector.image"
 
-Deployed = Callable[[], Stack]
+Deployed = Callable[[str], Stack]
 
 
 @pytest.fixture
-def deployed(lab: None, request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Deployed]:
-    """Deploys the tutorial's versions as a stack that is to lose nothing."""
+def both_sets(lab: None, request: pytest.FixtureRequest) -> None:
+    """Provides the images of both sets."""
     provide(request, "tutorial", "current", targets=[VEGETA])
+
+
+@pytest.fixture
+def next_collector(lab: None, request: pytest.FixtureRequest) -> None:
+    """Provides the images of the current set, and a Collector that is newer."""
+    provide(request, "current", targets=[VEGETA], collectors=[NEXT_COLLECTOR])
+
+
+@pytest.fixture
+def deployed(lab: None, tmp_path: Path) -> Generator[Deployed]:
+    """Deploys a set of versions as a stack that is to lose nothing."""
     numbers = itertools.count(1)
     with contextlib.ExitStack() as ends:
 
-        def deploy_another() -> Stack:
+        def deploy_another(versions: str) -> Stack:
             name = f"versions-{next(numbers)}"
             # It has a larger share of the CPU than the stacks beside it, so that only the update loses spans.
             stack = ends.enter_context(laid_out(tmp_path / name, name, f"tracing-{name}", cpu="50m"))
-            stack.configure(CONFIGURATION | configuration_of("tutorial"))
+            stack.configure(CONFIGURATION | configuration_of(versions))
             deploy(stack)
             return stack
 
@@ -75,20 +88,41 @@ def with_digest(image: str) -> str:
     return f"{image}@{answer.headers['docker-content-digest']}"
 
 
+@dataclass(frozen=True)
+class Way:
+    """An update under requests, and the Collector's way back from it."""
+
+    first: str
+    """The set that is deployed first."""
+
+    there: Mapping[str, str]
+    """Configures the newer versions."""
+
+    reads_newer_queue: bool
+    """Whether the first Collector reads the queue that the newer one leaves."""
+
+
+@pytest.mark.usefixtures("both_sets")
 def test_one_update_from_the_tutorial_s_versions_to_the_current_ones_loses_nothing_nor_does_the_collector_s_way_back(
     deployed: Deployed, shared: Shared
 ) -> None:
-    wrong = lost_there_and_back(deployed())
-    if wrong and shared.is_worker:
-        # Other stacks' updates delay the network of new pods, which then lose spans.
-        with shared.alone():
-            wrong = lost_there_and_back(deployed())
-    assert wrong == []
+    way = Way("tutorial", configuration_of("current"), reads_newer_queue=False)
+    assert lost_on_the_way(way, deployed, shared) == []
 
 
 @pytest.mark.deep
+@pytest.mark.usefixtures("next_collector")
+def test_an_update_from_the_current_collector_to_the_next_loses_nothing_nor_does_the_way_back_with_full_queues(
+    deployed: Deployed, shared: Shared
+) -> None:
+    way = Way("current", {COLLECTOR_IMAGE: NEXT_IMAGE}, reads_newer_queue=True)
+    assert lost_on_the_way(way, deployed, shared) == []
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("both_sets")
 def test_an_update_of_a_stateful_set_whose_pods_end_at_each_start_fails_with_the_reason(deployed: Deployed) -> None:
-    stack = deployed()
+    stack = deployed("tutorial")
     # Tempo does not know the Collector's flag, and ends.
     stack.configure({COLLECTOR_IMAGE: configuration_of("tutorial")["tempo.image"]})
     done = stack.pulumi("up", "--yes", "--skip-preview")
@@ -100,25 +134,44 @@ def test_an_update_of_a_stateful_set_whose_pods_end_at_each_start_fails_with_the
     stack.up()
 
 
-def lost_there_and_back(stack: Stack) -> list[str]:
-    """Updates a stack to the current versions at once, takes the Collector back alone, and returns what was lost.
+def lost_on_the_way(way: Way, deployed: Deployed, shared: Shared) -> list[str]:
+    """Returns what is lost on a way there and back, by a second stack if the first loses something beside others.
 
-    The Collectors end with full queues on the way up. An older Collector does not read a newer one's queue, so Tempo
-    has to take spans on the way back: one update of both lost half of what came meanwhile, 4800 of 10 000 spans.
+    Other stacks' updates delay the network of new pods, which then lose spans.
     """
-    url = stack.outputs()["nginxUrl"]
-    stored = send_for(AROUND_SECONDS, url, RATE)
+    lost = lost_there_and_back(way, deployed(way.first))
+    if not lost or not shared.is_worker:
+        return lost
+    with shared.alone():
+        return lost_there_and_back(way, deployed(way.first))
+
+
+def lost_there_and_back(way: Way, stack: Stack) -> list[str]:
+    """Updates a stack to newer versions at once, takes the Collector back alone, and returns what was lost.
+
+    The Collectors end with full queues on the way up, and on the way back if these are read. A Collector before 0.130
+    does not read a newer one's queue, so Tempo has to take spans on the way back to it: one update of both lost half of
+    what came meanwhile, 4800 of 10 000 spans.
+    """
+    stored = send_for(AROUND_SECONDS, stack.outputs()["nginxUrl"], RATE)
     lost = losses(stack, stored)
-    exported = spans_to_tempo(stack)
-    cut_off(pods(stack.namespace, COMPONENTS["collector"]), OTLP_PORT)
-    queued = send_for(AROUND_SECONDS, url, RATE)
-    assert spans_to_tempo(stack) == exported
-    up = updated(stack, configuration_of("current"))
-    lost += losses(stack, stored, queued, *up)
+    sent = [stored, queued(stack), *updated(stack, way.there)]
+    lost += losses(stack, *sent)
     if lost:
         return lost
-    older = configuration_of("tutorial")[COLLECTOR_IMAGE]
-    return losses(stack, stored, queued, *up, *updated(stack, {COLLECTOR_IMAGE: older}))
+    if way.reads_newer_queue:
+        sent.append(queued(stack))
+    sent += updated(stack, {COLLECTOR_IMAGE: configuration_of(way.first)[COLLECTOR_IMAGE]})
+    return losses(stack, *sent)
+
+
+def queued(stack: Stack) -> Sent:
+    """Sends requests whose spans stay in the queues of the running Collectors, which no longer reach Tempo."""
+    exported = spans_to_tempo(stack)
+    cut_off(pods(stack.namespace, COMPONENTS["collector"]), OTLP_PORT)
+    sent = send_for(AROUND_SECONDS, stack.outputs()["nginxUrl"], RATE)
+    assert spans_to_tempo(stack) == exported
+    return sent
 
 
 def spans_to_tempo(stack: Stack) -> int:

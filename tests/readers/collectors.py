@@ -36,7 +36,7 @@ from settings import CollectorSettings
 from settings.limits import Exports
 from tests.otlp import free_port
 from tests.waiting import wait_for
-from tools.measure.configurations.documents import LAB_COLLECTORS
+from tools.measure.configurations.documents import COLLECTOR_BUILDS
 from tools.probe.exporter_errors import told_by
 
 
@@ -89,13 +89,23 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(image: str, folder: Path, *, backend: str | None = None, **configured: Any) -> Generator[Running]:
+def running(
+    image: str,
+    folder: Path,
+    *,
+    backend: str | None = None,
+    run_by: str | None = None,
+    gate: str = "",
+    **configured: Any,
+) -> Generator[Running]:
     """Runs one of the lab's Collectors with the document, the files and the variables of a configuration.
 
     Args:
-        image: one of `LAB_COLLECTORS`.
+        image: one of `COLLECTOR_BUILDS`, or with `run_by` any: the document is for its version.
         folder: a folder for its files. The queue's volume is in it, and is kept for the next Collector.
         backend: `host:port` of the stack's own Tempo; none if it has none.
+        run_by: the image of the Collector that runs, if it is another one.
+        gate: a feature that is turned on.
         configured: the keys of `collector`.
     """
     settings = CollectorSettings.model_validate({"image": image} | configured)
@@ -119,9 +129,10 @@ def running(image: str, folder: Path, *, backend: str | None = None, **configure
     if settings.proxy:
         url = proxy_url(settings.proxy)
         variables = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": not_proxied(settings)}
-    build = LAB_COLLECTORS[image]
+    build = COLLECTOR_BUILDS[run_by or image]
     log = folder / "log"
     command = [build.folder / build.name, f"--config={folder}/config.yaml"]
+    command += [f"--feature-gates={gate}"] if gate else []
     with log.open("w") as output:
         process = subprocess.Popen(command, env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT)
     try:

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from lab.build.builder import build
-from lab.build.targets import COLLECTORS, CROSSPLANE, NGINX, NGINX_PLUS, PROMTOOL, PULUMI, TEMPO
+from lab.build.targets import COLLECTORS, CROSSPLANE, NEXT_COLLECTOR, NGINX, NGINX_PLUS, PROMTOOL, PULUMI, TEMPO
 from lab.progress import Progress
 from tests.processes import Shared
 from tests.readers.collectors import version_of
-from tools.measure.configurations.documents import LAB_COLLECTORS
+from tools.measure.configurations.documents import LAB_COLLECTORS, NEXT_IMAGE
 
 
-@pytest.fixture(params=LAB_COLLECTORS, ids=version_of)
+@pytest.fixture(params=[*LAB_COLLECTORS, pytest.param(NEXT_IMAGE, marks=pytest.mark.deep)], ids=version_of)
 def image(request: pytest.FixtureRequest) -> str:
     """Returns the image of each of the lab's Collectors."""
     return request.param
@@ -22,9 +22,11 @@ def image(request: pytest.FixtureRequest) -> str:
 def programs(request: pytest.FixtureRequest, shared: Shared) -> None:
     """Builds those of the programs that the cache lacks, with the progress shown."""
     capture: Any = request.config.pluginmanager.getplugin("capturemanager")
+    # A first build of it takes three minutes, in which `make test` is not to wait.
+    later = [NEXT_COLLECTOR] if any(item.get_closest_marker("deep") for item in request.session.items) else []
     with capture.global_and_fixture_disabled():
         progress = Progress()
         shared.install(progress)
-        build([*COLLECTORS.values(), CROSSPLANE, NGINX, PROMTOOL, PULUMI, TEMPO], progress)
+        build([*COLLECTORS.values(), *later, CROSSPLANE, NGINX, PROMTOOL, PULUMI, TEMPO], progress)
         # It is compiled from the other NGINX.
         build([NGINX_PLUS], progress)

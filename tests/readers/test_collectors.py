@@ -10,14 +10,15 @@ import pytest
 
 from settings.sizes import SPAN_BYTES, STORED_SPAN
 from tests.otlp import Receiver
-from tests.readers.collectors import running
+from tests.readers.collectors import Running, running, version_of
 from tests.waiting import wait_for
-from tools.measure.configurations.documents import LAB_COLLECTORS
+from tools.measure.configurations.documents import LAB_COLLECTORS, NEXT_IMAGE
 from tools.probe import names
 
 pytestmark = pytest.mark.usefixtures("programs")
 
 OLD, NEW = sorted(LAB_COLLECTORS)
+NEXT = pytest.param(NEXT_IMAGE, marks=pytest.mark.deep)
 PERSISTENT: dict[str, Any] = {"distribution": "k8s", "queue": {"storage": "persistent"}}
 EXPORTS, SPANS = 40, 50
 
@@ -46,7 +47,17 @@ def fill(image: str, folder: Path, tempo: Receiver, end: Signals = SIGTERM) -> N
 
 
 @pytest.mark.parametrize("end", [SIGKILL, SIGTERM])
-@pytest.mark.parametrize(("first", "second"), [(OLD, OLD), (OLD, NEW), (NEW, NEW)], ids=("old", "upgrade", "new"))
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(OLD, OLD, id="old"),
+        pytest.param(OLD, NEW, id="upgrade"),
+        pytest.param(NEW, NEW, id="new"),
+        pytest.param(NEW, NEXT_IMAGE, id="next upgrade", marks=pytest.mark.deep),
+        pytest.param(NEXT_IMAGE, NEXT_IMAGE, id="next", marks=pytest.mark.deep),
+        pytest.param(NEXT_IMAGE, NEW, id="way back from next", marks=pytest.mark.deep),
+    ],
+)
 def test_what_waits_on_the_volume_is_sent_by_the_next_collector(
     tmp_path: Path, tempo: Receiver, first: str, second: str, end: Signals
 ) -> None:
@@ -89,20 +100,26 @@ def test_a_newer_collector_that_returns_to_a_volume_does_not_send_what_an_older_
     assert len(tempo.spans) == 2 + 7
 
 
-def test_a_span_that_a_killed_collector_was_gathering_is_on_the_volume(tmp_path: Path, tempo: Receiver) -> None:
-    gathering = PERSISTENT | {"batch": {"timeout": "10m"}}
-    with running(NEW, tmp_path, backend=address(tempo), **gathering) as collector:
+@pytest.mark.parametrize("newer", [NEW, NEXT], ids=version_of)
+def test_a_span_that_a_killed_collector_was_gathering_is_on_the_volume(
+    newer: str, tmp_path: Path, tempo: Receiver
+) -> None:
+    gathering: dict[str, Any] = PERSISTENT | {"batch": {"timeout": "10m"}}
+    with running(newer, tmp_path, backend=address(tempo), **gathering) as collector:
         collector.send()
         collector.end(SIGKILL)
     assert not tempo.spans
-    with running(NEW, tmp_path, backend=address(tempo), **PERSISTENT):
+    with running(newer, tmp_path, backend=address(tempo), **PERSISTENT):
         assert tempo.one().name == "span"
 
 
+@pytest.mark.parametrize("newer", [NEW, NEXT], ids=version_of)
 @pytest.mark.parametrize("spans", [12, 100])
-def test_a_queue_takes_no_more_of_the_volume_than_it_counts(tmp_path: Path, tempo: Receiver, spans: int) -> None:
+def test_a_queue_takes_no_more_of_the_volume_than_it_counts(
+    newer: str, tmp_path: Path, tempo: Receiver, spans: int
+) -> None:
     tempo.stop()
-    with running(NEW, tmp_path, backend=address(tempo), **PERSISTENT) as collector:
+    with running(newer, tmp_path, backend=address(tempo), **PERSISTENT) as collector:
         for _ in range(2400 // spans):
             collector.send(spans, text="x" * (SPAN_BYTES - 50))
         counted = collector.counted(names.QUEUE_SIZE)
@@ -116,7 +133,7 @@ def test_a_queue_takes_no_more_of_the_volume_than_it_counts(tmp_path: Path, temp
 def test_the_probe_knows_the_counters_of_each_version(
     image: str, tmp_path: Path, tempo: Receiver, storage: str
 ) -> None:
-    queue = {"distribution": "k8s", "queue": {"storage": storage}}
+    queue: dict[str, Any] = {"distribution": "k8s", "queue": {"storage": storage}}
     with running(image, tmp_path, backend=address(tempo), **queue) as collector:
         collector.send(7)
         tempo.many(7)
@@ -131,6 +148,52 @@ def test_the_probe_knows_the_counters_of_each_version(
     gauges = [f"otelcol_exporter_queue_{of}" for of in ("size", "capacity")]
     size, capacity = (re.findall(rf"^{gauge}(\{{.*\}}) ", page, re.MULTILINE) for gauge in gauges)
     assert size == capacity != []
-    # With a volume the exporter keeps its old name, of which the newer Collector warns.
-    is_old_name = image == NEW and storage == "persistent"
+    # With a volume the exporter keeps its old name, of which newer Collectors warn.
+    is_old_name = image != OLD and storage == "persistent"
     assert ("deprecated" in collector.log.read_text()) == is_old_name
+
+
+def test_the_table_knows_labels_and_names_of_each_version_s_counters(
+    image: str, tmp_path: Path, tempo: Receiver
+) -> None:
+    with running(image, tmp_path, backend=address(tempo)) as collector:
+        collector.send(7)
+        wait_for("the counter of sent spans", lambda: collector.counted(names.SENT) == 7)
+        page = collector.counters()
+    release = collector.settings.release
+    (labels,) = re.findall(rf"^{names.SENT}\{{(.*)\}} ", page, re.MULTILINE)
+    assert ("service_version=" in labels) == release.labels_counters_with_service
+    assert ("\notelcol_exporter_enqueue_size" in page) == release.counts_enqueued_sizes
+
+
+def test_an_exporter_that_is_not_told_to_batch_sends_each_message_by_itself(
+    image: str, tmp_path: Path, tempo: Receiver
+) -> None:
+    with running(image, tmp_path, exporters=to(tempo)) as collector:
+        send_apart(collector, tempo)
+    assert len(tempo.batches) == EXPORTS
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(("announced", "is_joined"), [("0.165.0", True), ("0.171.0", False)])
+def test_where_exporters_batch_by_default_the_document_keeps_messages_apart(
+    tmp_path: Path, tempo: Receiver, announced: str, *, is_joined: bool
+) -> None:
+    # 0.171 is to have this feature on. The first document, which does not know of it, shows that it works.
+    gate = "pkg.exporterhelper.queueBatchEnabled"
+    image = f"localhost:5000/lab/otelcol:{announced}"
+    with running(image, tmp_path, run_by=NEXT_IMAGE, gate=gate, exporters=to(tempo)) as collector:
+        send_apart(collector, tempo)
+    assert (len(tempo.batches) < EXPORTS) == is_joined
+
+
+def to(receiver: Receiver) -> dict[str, Any]:
+    """Returns the key `exporters` with one that leads to a receiver."""
+    return {"mine": {"endpoint": address(receiver), "tls": {"enabled": False}}}
+
+
+def send_apart(collector: Running, receiver: Receiver) -> None:
+    """Sends messages, and waits until a receiver has them all."""
+    for _ in range(EXPORTS):
+        collector.send(SPANS)
+    receiver.many(EXPORTS * SPANS)

@@ -6,10 +6,13 @@ import pytest
 
 from lab import stack
 from lab.build.target import Target
-from lab.build.targets import COLLECTORS, KUBERNETES, KUBERNETES_1_36
+from lab.build.targets import COLLECTORS, KUBERNETES, KUBERNETES_1_36, NEXT_COLLECTOR
 from lab.cluster import version
 from lab.errors import LabError
 from lab.paths import MODULES
+from settings.versions import SETS
+from settings.versions.collector import KNOWN, shown_version
+from tools.measure.configurations.documents import NEXT_IMAGE
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +77,15 @@ def test_an_unknown_set_of_versions_is_refused(monkeypatch: pytest.MonkeyPatch) 
         stack.stack_file()
 
 
-@pytest.mark.parametrize("target", COLLECTORS.values(), ids=COLLECTORS)
+@pytest.mark.parametrize("target", [*COLLECTORS.values(), NEXT_COLLECTOR], ids=lambda target: target.name)
 def test_a_collector_says_the_version_that_it_is_built_of(target: Target) -> None:
     folder = MODULES / target.name
     says = f'Version:     "{(folder / "go.mod").read_text().split("/collector/otelcol v")[1].split()[0]}"'
     assert says in (folder / "main.go").read_text()
+
+
+def test_the_next_collector_is_newer_than_the_current_one_and_known() -> None:
+    version = shown_version(NEXT_IMAGE)
+    assert version is not None
+    assert version > SETS["current"].collector
+    assert version[:2] in KNOWN

@@ -36,7 +36,8 @@ from components.documents.nginx import (
 )
 from components.documents.nginx import FOLDER as NGINX_FOLDER
 from components.documents.tempo import tempo_document
-from lab.build.targets import COLLECTORS, NGINX, NGINX_PLUS, TEMPO
+from lab.build.images import REGISTRY_ADDRESS, collector_name
+from lab.build.targets import COLLECTORS, NEXT_COLLECTOR, NGINX, NGINX_PLUS, TEMPO
 from lab.paths import REPOSITORY
 from lab.stack import STACK_FILES
 from settings import Settings
@@ -48,6 +49,10 @@ _STACKS = {name: yaml.safe_load((REPOSITORY / file).read_text())["config"] for n
 LAB_TEMPO = _STACKS["current"]["nginx-tracing:tempo"]["image"]
 LAB_COLLECTORS = {stack["nginx-tracing:collector"]["image"]: COLLECTORS[name] for name, stack in _STACKS.items()}
 """The lab's builds of the Collector, by their images, whose tags tell the version."""
+
+NEXT_IMAGE = f"{REGISTRY_ADDRESS}/{collector_name(NEXT_COLLECTOR)}"
+COLLECTOR_BUILDS = LAB_COLLECTORS | {NEXT_IMAGE: NEXT_COLLECTOR}
+"""The same, and the one that deep tests alone build."""
 
 NAMESPACE = "tracing"
 BACKEND = "tempo.tracing.svc:4317"
@@ -78,7 +83,7 @@ class Document:
     """Whether this program knows the image that reads it. Files and modules of other images cannot be known."""
 
     collector: str = ""
-    """The Collector's image that it is for: one of `LAB_COLLECTORS`."""
+    """The Collector's image that it is for: one of `COLLECTOR_BUILDS`."""
 
     def error(self) -> str:
         """Has its program read it. Returns the error, or an empty text."""
@@ -101,7 +106,7 @@ def documents(settings: Settings) -> Iterator[Document]:
 
 
 def collector_file(settings: Settings, image: str) -> Document:
-    """Writes the Collector's document for one of `LAB_COLLECTORS`."""
+    """Writes the Collector's document for one of `COLLECTOR_BUILDS`."""
     collector = settings.collector.model_copy(update={"image": image})
     document = collector_document(
         collector,
@@ -178,7 +183,7 @@ def _nginx_error(document: Document, folder: Path) -> str:
 def _collector_error(document: Document, folder: Path) -> str:
     # Only a pod knows its cluster by these variables.
     environment = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "443", "GOMEMLIMIT": "400MiB"}
-    build = LAB_COLLECTORS[document.collector]
+    build = COLLECTOR_BUILDS[document.collector]
     code, output = _run(
         build.folder / build.name, "validate", f"--config={folder}/config.yaml", environment=environment
     )
