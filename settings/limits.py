@@ -29,6 +29,7 @@ from settings.sizes import (
 from settings.spans import largest_span
 from settings.stack import Settings
 from settings.types import amount
+from settings.upstream_spans import are_made
 
 
 def _resource(nginx: NginxSettings) -> int:
@@ -61,12 +62,6 @@ def batch_size(settings: Settings) -> int:
     return max(1, min(LARGEST_BATCH, message_batch(settings), memory_batch(settings.nginx)))
 
 
-def sized(settings: Settings) -> Settings:
-    """Returns the settings with `nginx.exporter.batchSize` computed from the other keys if it is not set."""
-    exporter = settings.nginx.exporter.model_copy(update={"batch_size": batch_size(settings)})
-    return settings.model_copy(update={"nginx": settings.nginx.model_copy(update={"exporter": exporter})})
-
-
 def nginx_receiver(settings: Settings) -> int:
     """Returns the largest message that the receiver of NGINX's exports takes."""
     return receiver(settings.collector) if settings.collector.enabled else FOREIGN_RECEIVER
@@ -91,10 +86,13 @@ class Exports:
     largest_span: int
     """The bytes of the largest span."""
 
+    upstream_spans: bool = False
+    """Whether they tell of upstreams, of whose time the Collector makes spans."""
+
 
 def exports(settings: Settings) -> Exports:
     """Returns the size of NGINX's exports, which depends on the whole configuration."""
-    return Exports(batch_size(settings), largest_span(settings.nginx))
+    return Exports(batch_size(settings), largest_span(settings.nginx), are_made(settings))
 
 
 def batch_bytes(collector: CollectorSettings) -> int:

@@ -7,6 +7,7 @@ import pytest
 from components.documents.collector import collector_document
 from components.documents.tempo import tempo_document
 from settings.limit_table import hops
+from settings.completed import completed
 from settings.limits import (
     batch_size,
     exports,
@@ -14,7 +15,6 @@ from settings.limits import (
     nginx_memory,
     queue_entries,
     receiver,
-    sized,
     stored_bytes,
     tempo_memory,
 )
@@ -56,7 +56,7 @@ CONFIGURATIONS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
 def test_what_a_hop_sends_at_most_the_next_one_takes(configuration: dict[str, Any]) -> None:
-    settings = sized(Settings.model_validate(configuration))
+    settings = completed(Settings.model_validate(configuration))
     assert not list(violations_of(settings, lambda _: True, lambda _: False))
     sent = exports(settings)
     collector = collector_document(settings.collector, backend="tempo:4317", namespace="tracing", exports=sent)
