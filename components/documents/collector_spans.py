@@ -146,9 +146,10 @@ def _times() -> list[str]:
         f"set({took}, 0)",
         f'set({took}, {_nanoseconds(_TOOK)}) where {_TOOK} != "-"',
         f"set({after}, {_nanoseconds(_AFTER)})",
+        # NGINX measures the two times by different clocks, in milliseconds.
+        f"set({took}, {whole}) where {took} > {whole}",
         # A snippet's upstream has no mark of its start: NGINX tells the time of the request's end.
         f"set({after}, {whole} - {took}) where {after} + {took} > {whole}",
-        f"set({after}, 0) where {after} < 0",
         f"set(span.start_time_unix_nano, span.start_time_unix_nano + {after})",
         f"set(span.end_time_unix_nano, span.start_time_unix_nano + {took})",
     ]
@@ -218,7 +219,10 @@ def _outcome(conventions: SemanticConventions) -> list[str]:
 def _old_names(conventions: SemanticConventions, status: str, final: str) -> list[str]:
     if conventions == "stable":
         return ['delete_key(span.attributes, "http.method")', 'delete_key(span.attributes, "http.status_code")']
-    return [f"set({final}, {status})", f'delete_key(span.attributes, "http.status_code") where {status} == nil']
+    return [
+        f"set({final}, {status}) where {status} != nil",
+        f'delete_key(span.attributes, "http.status_code") where {status} == nil',
+    ]
 
 
 def _set(attribute: str) -> str:
