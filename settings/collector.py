@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from settings.exporters import ExporterProxy, OtlpExporter
 from settings.general import Resources
+from settings.receivers import Receivers
 from settings.sizes import BATCH_SIZE, DEFAULT_ENTRIES, DEFAULT_STORED_SPANS, MIB, QUEUE_VOLUME, RECEIVER, SPAN_BYTES
 from settings.types import (
     Bytes,
@@ -17,21 +18,16 @@ from settings.types import (
     LabelName,
     MemoryLimit,
     Model,
-    Origin,
     Port,
     Ratio,
     SubdomainName,
     TypeName,
     at_least,
-    matching,
 )
 from settings.versioned import Versioned
 from settings.versions import SETS, CollectorRelease, Distribution, collector_release
 from settings.versions.collector import COMPONENTS, distribution_of
 from settings.versions.sets import DEFAULT
-
-OTLP_HTTP_PORT = 4318
-"""The port of OTLP over HTTP."""
 
 DEFAULT_DISTRIBUTION: Distribution = "k8s"
 """The smaller one of the two that have `transform`, without which there are no spans of upstreams."""
@@ -58,11 +54,6 @@ def _countable(ratio: Decimal) -> Decimal:
         # probabilistic_sampler of Collector 0.126 refuses a smaller share.
         raise ValueError("must be 0, or at least 0.000000001: the Collector refuses a smaller share")
     return ratio
-
-
-CorsHeader = Annotated[
-    str, matching(r"\*|[A-Za-z0-9][A-Za-z0-9_.-]*", "a header's name, or `*` for any"), TypeName("header")
-]
 
 
 TraceRatio = Annotated[Ratio, AfterValidator(_countable)]
@@ -109,10 +100,11 @@ class Queue(Model):
     size: _Volume = Field(
         default=QUEUE_VOLUME,
         description=f"Size of the volume, with `persistent`; at least {_LEAST_VOLUME}. {QUEUE_VOLUME} hold "
-        f"{DEFAULT_STORED_SPANS} ordinary spans, or fewer larger ones; several exporters share them. Beyond that the "
-        "Collector refuses spans, and counts them. Before 0.130 it counts exports, and assumes that each is a full one "
-        f"of ordinary spans: {QUEUE_VOLUME} hold {DEFAULT_ENTRIES} of NGINX's by default, of which each of its workers "
-        "makes two a second, or more under load.",
+        f"{DEFAULT_STORED_SPANS} ordinary spans, or fewer larger ones, of which a request to an upstream "
+        "has two; several exporters share them. Beyond that the Collector refuses spans, and counts them. Before 0.130 "
+        "it counts exports, and assumes that each is a full one of ordinary spans: "
+        f"{QUEUE_VOLUME} hold {DEFAULT_ENTRIES} of NGINX's by default, of which each of its workers makes two a "
+        "second, or more under load.",
     )
     storage_class: SubdomainName | None = Field(
         default=None,
@@ -157,37 +149,6 @@ class CollectorSampling(Model):
     tail: TailSampling | None = Field(
         default=None,
         description="Decide for whole traces. Not with the distribution core, and with one replica alone.",
-    )
-
-
-class Cors(Model):
-    """Which pages' scripts may send spans over HTTP. Browsers reach the Collector by a route of NGINX or an ingress."""
-
-    allowed_origins: list[Origin] = Field(
-        min_length=1,
-        description="Origins of the pages: https://host[:port]. One `*` may stand for any text in it.",
-        examples=[["https://shop.example"]],
-    )
-    allowed_headers: list[CorsHeader] = Field(
-        default_factory=list[str],
-        description="Headers that scripts may set, besides Content-Type and those that browsers allow every page.",
-        examples=[["x-client"]],
-    )
-
-
-class Receivers(Model):
-    """How spans reach the Collector. It always takes OTLP over gRPC on port 4317, which NGINX needs."""
-
-    http: bool = Field(
-        default=False, description=f"Also take OTLP over HTTP on port {OTLP_HTTP_PORT}, for applications."
-    )
-    namespaces: list[LabelName] = Field(
-        default_factory=list[str],
-        description="Namespaces of applications whose pods network policies let send spans, besides NGINX.",
-        examples=[["shop"]],
-    )
-    cors: Cors | None = Field(
-        default=None, description="Which pages' scripts may send spans over HTTP. Unset: none. Needs `http`."
     )
 
 

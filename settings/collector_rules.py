@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from settings.collector import OTLP_HTTP_PORT
 from settings.errors import Place, RuleViolation, needs, set_command, violation
+from settings.receivers import OTLP_HTTP_PORT
 from settings.stack import Settings
 from settings.upstreams import Upstream
 from settings.versions.collector import COMPONENTS, distribution_of

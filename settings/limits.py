@@ -18,6 +18,7 @@ from settings.sizes import (
     NGINX_BASE,
     RECEIVER,
     SPAN_BYTES,
+    STORED_SENT_SPAN,
     STORED_SPAN,
     TEMPO_BASE,
     TEMPO_INSIDE,
@@ -26,7 +27,7 @@ from settings.sizes import (
     WORKERS,
     span_memory,
 )
-from settings.spans import largest_span
+from settings.spans import largest_span, renamed_span
 from settings.stack import Settings
 from settings.types import amount
 from settings.upstream_spans import are_made
@@ -46,7 +47,13 @@ def nginx_memory(nginx: NginxSettings, batch_size: int) -> int:
 def message_batch(settings: Settings) -> int:
     """Returns the largest batch of the largest spans that the next hop takes, in spans; 0 if not even one fits."""
     nginx = settings.nginx
-    return max(0, (nginx_receiver(settings) - MESSAGE_FRAME - _resource(nginx)) // largest_span(nginx))
+    return max(0, (nginx_receiver(settings) - MESSAGE_FRAME - _resource(nginx)) // passed_span(settings))
+
+
+def passed_span(settings: Settings) -> int:
+    """Returns the bytes of the largest span of NGINX behind its receiver, where it may have two names for a value."""
+    is_renamed = settings.collector.enabled and settings.collector.semantic_conventions == "both"
+    return renamed_span(settings.nginx) if is_renamed else largest_span(settings.nginx)
 
 
 def memory_batch(nginx: NginxSettings) -> int:
@@ -84,7 +91,7 @@ class Exports:
     """The number of spans in a full export."""
 
     largest_span: int
-    """The bytes of the largest span."""
+    """The bytes of the largest span, as it leaves the Collector."""
 
     upstream_spans: bool = False
     """Whether they tell of upstreams, of whose time the Collector makes spans."""
@@ -92,7 +99,7 @@ class Exports:
 
 def exports(settings: Settings) -> Exports:
     """Returns the size of NGINX's exports, which depends on the whole configuration."""
-    return Exports(batch_size(settings), largest_span(settings.nginx), are_made(settings))
+    return Exports(batch_size(settings), passed_span(settings), are_made(settings))
 
 
 def batch_bytes(collector: CollectorSettings) -> int:
@@ -130,7 +137,7 @@ def queue_entries(collector: CollectorSettings, exports: Exports, queues: int) -
     Together the queues fill the volume with full exports of ordinary spans.
     """
     spans = tail_batch(collector, exports) if collector.sampling.tail else exports.spans
-    return max(1, int(amount(collector.queue.size)) // (spans * STORED_SPAN * queues))
+    return max(1, int(amount(collector.queue.size)) // (spans * STORED_SENT_SPAN * queues))
 
 
 def stored_bytes(collector: CollectorSettings, queues: int) -> int:

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from components.documents import Document
-from components.documents.collector_spans import FORK, client_processors, names_processor, server_processor
-from settings.collector import OTLP_HTTP_PORT, CollectorSettings, Cors, TailSampling, percent
+from components.documents.collector_spans import FORK, pipelines_of
+from settings.collector import CollectorSettings, TailSampling, percent
 from settings.exporters import ExporterProxy, OtlpExporter
 from settings.headers import in_lower_case
 from settings.limits import Exports, batch_bytes, queue_bytes, queue_entries, receiver, stored_bytes, tail_batch
+from settings.receivers import OTLP_HTTP_PORT, Cors
 from settings.sizes import MIB
 from settings.types import is_service, seconds
 from settings.versions.collector import KNOWN, CollectorRelease
@@ -48,7 +49,6 @@ def collector_document(
         receivers["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}", "max_request_body_size": message} | _cors(
             settings.receivers.cors
         )
-    processors = _processors(settings, namespace, exports)
     exporters: Document = {}
     queues = len(settings.exporters) + (backend is not None)
     names = _names(settings)
@@ -64,7 +64,7 @@ def collector_document(
         kind = names.grpc_exporter if exporter.protocol == "grpc" else names.http_exporter
         kept = _kept_until_taken(settings, exports, queues, is_tempo=False)
         exporters[f"{kind}/{name}"] = _exporter(name, exporter) | {"timeout": _TIMEOUT} | kept
-    pipelines, processors = _pipelines(settings, exports, processors, exporters)
+    pipelines, processors = pipelines_of(settings, exports, _processors(settings, namespace, exports), exporters)
     extensions: Document = {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}}
     if settings.queue.is_persistent:
         extensions["file_storage"] = {"directory": QUEUE_FOLDER}
@@ -80,29 +80,6 @@ def collector_document(
             "pipelines": pipelines,
         },
     }
-
-
-def _pipelines(
-    settings: CollectorSettings, exports: Exports, common: Document, exporters: Document
-) -> tuple[Document, Document]:
-    """Returns the pipelines and all of their processors.
-
-    With spans of upstreams the fork is behind sampling, which decides for both spans of a pair at once, and behind
-    what may refuse spans: the memory limiter.
-    """
-    renamed = names_processor(settings.semantic_conventions)
-    if not exports.upstream_spans:
-        processors = common | renamed
-        whole = {"receivers": ["otlp"], "processors": list(processors), "exporters": list(exporters)}
-        return {"traces": whole}, processors
-    server, client = server_processor() | renamed, client_processors(settings.semantic_conventions)
-    return {
-        "traces": {"receivers": ["otlp"], "processors": list(common), "exporters": [FORK]},
-        **{
-            f"traces/{name}": {"receivers": [FORK], "processors": list(own), "exporters": list(exporters)}
-            for name, own in {"server": server, "client": client}.items()
-        },
-    }, common | server | client
 
 
 def _names(settings: CollectorSettings) -> CollectorRelease:

@@ -1,7 +1,8 @@
 """Builds what the Collector does to NGINX's spans: stable names of attributes, and a span for the upstream's time."""
 
 from components.documents import Document
-from settings.collector import SemanticConventions
+from settings.collector import CollectorSettings, SemanticConventions
+from settings.limits import Exports
 from settings.snippets.ours import UPSTREAM_ATTRIBUTE, UPSTREAM_PREFIX
 
 FORK = "forward/upstreams"
@@ -33,7 +34,36 @@ _PARTS = {"path": "^(?P<url_path>[^?]*)", "query": r"\?(?P<url_query>.+)$"}
 """The patterns that split it. Go allows no dot in a group's name, which becomes that of an attribute."""
 
 
-def names_processor(conventions: SemanticConventions) -> Document:
+def pipelines_of(
+    settings: CollectorSettings, exports: Exports, common: Document, exporters: Document
+) -> tuple[Document, Document]:
+    """Returns the pipelines and all of their processors.
+
+    The fork is behind sampling, which so decides for both spans of a pair at once, and behind the memory limiter, which
+    so refuses both or none.
+
+    Args:
+        settings: what can be configured.
+        exports: the exports that NGINX sends.
+        common: the processors of all spans.
+        exporters: the exporters.
+    """
+    renamed = _names_processor(settings.semantic_conventions)
+    if not exports.upstream_spans:
+        processors = common | renamed
+        whole = {"receivers": ["otlp"], "processors": list(processors), "exporters": list(exporters)}
+        return {"traces": whole}, processors
+    server, client = _server_processor() | renamed, _client_processors(settings.semantic_conventions)
+    return {
+        "traces": {"receivers": ["otlp"], "processors": list(common), "exporters": [FORK]},
+        **{
+            f"traces/{name}": {"receivers": [FORK], "processors": list(own), "exporters": list(exporters)}
+            for name, own in {"server": server, "client": client}.items()
+        },
+    }, common | server | client
+
+
+def _names_processor(conventions: SemanticConventions) -> Document:
     """Returns the processor that gives NGINX's spans stable names; empty if they keep the module's names alone.
 
     It is `attributes`: every distribution has it, and it keeps the types of the values that it copies.
@@ -57,7 +87,7 @@ def names_processor(conventions: SemanticConventions) -> Document:
     return {NAMES: {"include": {"match_type": "strict", "libraries": [{"name": "nginx"}]}, "actions": actions}}
 
 
-def server_processor() -> Document:
+def _server_processor() -> Document:
     """Returns the processor of the SERVER span."""
     statements = [
         f'set(span.span_id.string, {_NEW_ID}) where {_TOLD} != ""',
@@ -66,7 +96,7 @@ def server_processor() -> Document:
     return {SERVER: _transform((f"{_TOLD} != nil", statements))}
 
 
-def client_processors(conventions: SemanticConventions) -> Document:
+def _client_processors(conventions: SemanticConventions) -> Document:
     """Returns the processors that make the CLIENT span of a request that an upstream got, and drop all other spans.
 
     What NGINX tells is in `UPSTREAM_ATTRIBUTE`, whose parts `nginx.conf.j2` writes.

@@ -22,10 +22,10 @@ METHOD_VARIABLE = "$method_in_span_name"
 """The variable with a request's method, or `HTTP` for one that no standard has: clients must not make up names."""
 
 UPSTREAM_TOLD = "|".join(
-    (METHOD_VARIABLE, "$upstream_named", "$upstream_after", "$upstream_addr", "$upstream_status")
+    (METHOD_VARIABLE, "$upstream_last", "$upstream_after", "$upstream_addr", "$upstream_status")
     + ("$upstream_header_time", "$upstream_response_time")
 )
-"""The value of `UPSTREAM_ATTRIBUTE`; `$upstream_named` has three parts: host, port and Service.
+"""The value of `UPSTREAM_ATTRIBUTE`; `$upstream_last` has three parts: host, port and Service.
 
 Those from `$upstream_addr` on are lists if NGINX tried several upstreams.
 """

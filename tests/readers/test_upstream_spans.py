@@ -5,11 +5,22 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.otlp import free_port
+from lab.build.targets import NGINX
+from tests.module.nginx import Nginx
+from tests.module.upstream import proxying
+from tests.otlp import Receiver, Span, free_port
+from tests.readers.collectors import Running, running
+from tests.waiting import wait_for
+from tools.probe import names
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -42,7 +53,7 @@ class Upstream:
 
     def _answer(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream:
-            path = stream.readline().decode().split()[1].strip("/")
+            path = stream.readline().decode().split()[1].strip("/").split("?")[0]
             while line := stream.readline().decode().strip():
                 if line.lower().startswith("traceparent:"):
                     self.traceparents.append(line.split(": ")[1])

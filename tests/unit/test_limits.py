@@ -6,8 +6,8 @@ import pytest
 
 from components.documents.collector import collector_document
 from components.documents.tempo import tempo_document
-from settings.limit_table import hops
 from settings.completed import completed
+from settings.limit_table import hops
 from settings.limits import (
     batch_size,
     exports,
@@ -19,7 +19,7 @@ from settings.limits import (
     tempo_memory,
 )
 from settings.rules import violations_of
-from settings.sizes import DEFAULT_BATCH, DEFAULT_ENTRIES, DEFAULT_STORED_SPANS, KIB, MIB, SPAN_BYTES
+from settings.sizes import DEFAULT_BATCH, DEFAULT_ENTRIES, DEFAULT_STORED_SPANS, KIB, MIB, SENT_BYTES
 from settings.spans import largest_span
 from settings.stack import Settings
 from settings.types import amount
@@ -101,7 +101,7 @@ def test_the_numbers_in_the_descriptions_are_those_of_the_defaults() -> None:
     settings = Settings()
     assert batch_size(settings) == DEFAULT_BATCH
     assert queue_entries(settings.collector, exports(settings), queues=1) == DEFAULT_ENTRIES
-    assert stored_bytes(settings.collector, queues=1) == DEFAULT_STORED_SPANS * SPAN_BYTES
+    assert stored_bytes(settings.collector, queues=1) == pytest.approx(DEFAULT_STORED_SPANS * SENT_BYTES, rel=0.001)
 
 
 def test_the_defaults_hold_a_receiver_that_hangs_for_half_a_minute() -> None:
