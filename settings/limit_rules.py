@@ -10,8 +10,8 @@ from settings.limits import (
     memory_batch,
     message_batch,
     nginx_memory,
+    message_span,
     nginx_receiver,
-    passed_span,
     receiver,
     tempo_memory,
 )
@@ -28,7 +28,7 @@ _NGINX_SIZES: tuple[Place, ...] = (("nginx",), ("collector", "exporters"), ("col
 def _nginx_messages(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects batches whose largest spans would not fit a message to the receiver."""
     nginx, most = settings.nginx, message_batch(settings)
-    spans = f"spans of {passed_span(settings) // KIB} KiB"
+    spans = f"spans of {message_span(settings) // KIB} KiB"
     takes = f"the receiver takes {nginx_receiver(settings) // MIB} MiB in one message"
     if not most:
         message = f"lets a client make {spans}, and {takes}: not even one would fit"

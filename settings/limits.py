@@ -47,13 +47,21 @@ def nginx_memory(nginx: NginxSettings, batch_size: int) -> int:
 def message_batch(settings: Settings) -> int:
     """Returns the largest batch of the largest spans that the next hop takes, in spans; 0 if not even one fits."""
     nginx = settings.nginx
-    return max(0, (nginx_receiver(settings) - MESSAGE_FRAME - _resource(nginx)) // passed_span(settings))
+    return max(0, (nginx_receiver(settings) - MESSAGE_FRAME - _resource(nginx)) // message_span(settings))
 
 
 def passed_span(settings: Settings) -> int:
     """Returns the bytes of the largest span of NGINX behind its receiver, where it may have two names for a value."""
     is_renamed = settings.collector.enabled and settings.collector.semantic_conventions == "both"
     return renamed_span(settings.nginx) if is_renamed else largest_span(settings.nginx)
+
+
+def message_span(settings: Settings) -> int:
+    """Returns the bytes of the largest span in the message that `nginx_receiver` bounds.
+
+    Other backends may take no larger messages than the Collector does. Tempo takes twice as much and more.
+    """
+    return passed_span(settings) if settings.collector.exporters else largest_span(settings.nginx)
 
 
 def memory_batch(nginx: NginxSettings) -> int:
