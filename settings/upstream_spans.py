@@ -6,6 +6,7 @@ from settings.errors import remove_command, set_command
 from settings.nginx import NginxSettings
 from settings.nginx_tree import parse
 from settings.stack import Settings
+from settings.versions.collector import distribution_of
 
 
 def are_made(settings: Settings) -> bool:
@@ -24,16 +25,26 @@ def has_upstreams(nginx: NginxSettings) -> bool:
 
 
 def upstream_span_warnings(settings: Settings) -> Iterator[str]:
-    """Yields a warning if there are none because the Collector cannot make them, and nobody said that it shall not."""
+    """Yields a warning if there are none and nobody said so, or if the Collector might not start because of them."""
     nginx, collector = settings.nginx, settings.collector
-    if nginx.upstream_spans is None and settings.collector.enabled and not collector.has("transform"):
-        if not has_upstreams(nginx):
-            return
-        place = ("collector", "image") if collector.image else ("collector", "distribution")
-        image = collector.version_set.collector_image("k8s")
-        change = set_command(place, image) if collector.image else remove_command(place)
+    if not collector.enabled or not has_upstreams(nginx):
+        return
+    if nginx.upstream_spans is None and not collector.has("transform"):
+        able = set_command("collector.image", collector.version_set.collector_image("k8s"))
+        change = able if collector.image else remove_command("collector.distribution")
         yield (
             "nginx.upstreamSpans is off, because the Collector's distribution core cannot make spans of upstreams: "
             f"traces do not show the way from NGINX to them. To change it: {change}. To leave it so: "
             f"{set_command('nginx.upstreamSpans', value=False)}"
+        )
+    if (
+        are_made(settings)
+        and collector.distribution is None
+        and collector.image
+        and not distribution_of(collector.image)
+    ):
+        yield (
+            "collector.image has a name that shows no distribution, and counts as k8s: without the processor transform "
+            f"it does not start. If it has none: {set_command('collector.distribution', 'core')}. If it has: "
+            f"{set_command('collector.distribution', 'k8s')}"
         )
