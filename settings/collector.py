@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from settings.exporters import ExporterProxy, OtlpExporter
 from settings.general import Resources
+from settings.receivers import Receivers
 from settings.sizes import BATCH_SIZE, DEFAULT_ENTRIES, DEFAULT_STORED_SPANS, MIB, QUEUE_VOLUME, RECEIVER, SPAN_BYTES
 from settings.types import (
     Bytes,
@@ -17,20 +18,21 @@ from settings.types import (
     LabelName,
     MemoryLimit,
     Model,
-    Origin,
     Port,
     Ratio,
     SubdomainName,
     TypeName,
     at_least,
-    matching,
 )
 from settings.versioned import Versioned
 from settings.versions import SETS, CollectorRelease, Distribution, collector_release
+from settings.versions.collector import COMPONENTS, distribution_of
 from settings.versions.sets import DEFAULT
 
-OTLP_HTTP_PORT = 4318
-"""The port of OTLP over HTTP."""
+DEFAULT_DISTRIBUTION: Distribution = "k8s"
+"""The smaller one of the two that have `transform`, without which there are no spans of upstreams."""
+
+SemanticConventions = Literal["old", "stable", "both"]
 
 DEFAULT_REPLICAS = 2
 """One keeps running while the other is killed, evicted or replaced.
@@ -52,11 +54,6 @@ def _countable(ratio: Decimal) -> Decimal:
         # probabilistic_sampler of Collector 0.126 refuses a smaller share.
         raise ValueError("must be 0, or at least 0.000000001: the Collector refuses a smaller share")
     return ratio
-
-
-CorsHeader = Annotated[
-    str, matching(r"\*|[A-Za-z0-9][A-Za-z0-9_.-]*", "a header's name, or `*` for any"), TypeName("header")
-]
 
 
 TraceRatio = Annotated[Ratio, AfterValidator(_countable)]
@@ -98,16 +95,16 @@ class Queue(Model):
 
     storage: Literal["memory", "persistent"] = Field(
         default="memory",
-        description="`memory` is lost with the pod; `persistent` is a volume for each pod, which outlives it and needs "
-        "the distribution k8s or contrib.",
+        description="`memory` is lost with the pod; `persistent` is a volume for each pod, which outlives it.",
     )
     size: _Volume = Field(
         default=QUEUE_VOLUME,
         description=f"Size of the volume, with `persistent`; at least {_LEAST_VOLUME}. {QUEUE_VOLUME} hold "
-        f"{DEFAULT_STORED_SPANS} ordinary spans, or fewer larger ones; several exporters share them. Beyond that the "
-        "Collector refuses spans, and counts them. Before 0.130 it counts exports, and assumes that each is a full one "
-        f"of ordinary spans: {QUEUE_VOLUME} hold {DEFAULT_ENTRIES} of NGINX's by default, of which each of its workers "
-        "makes two a second, or more under load.",
+        f"{DEFAULT_STORED_SPANS} ordinary spans, or fewer larger ones, of which a request to an upstream "
+        "has two; several exporters share them. Beyond that the Collector refuses spans, and counts them. Before 0.130 "
+        "it counts exports, and assumes that each is a full one of ordinary spans: "
+        f"{QUEUE_VOLUME} hold {DEFAULT_ENTRIES} of NGINX's by default, of which each of its workers makes two a "
+        "second, or more under load.",
     )
     storage_class: SubdomainName | None = Field(
         default=None,
@@ -151,38 +148,7 @@ class CollectorSampling(Model):
     )
     tail: TailSampling | None = Field(
         default=None,
-        description="Decide for whole traces. Needs the distribution k8s or contrib, and one replica.",
-    )
-
-
-class Cors(Model):
-    """Which pages' scripts may send spans over HTTP. Browsers reach the Collector by a route of NGINX or an ingress."""
-
-    allowed_origins: list[Origin] = Field(
-        min_length=1,
-        description="Origins of the pages: https://host[:port]. One `*` may stand for any text in it.",
-        examples=[["https://shop.example"]],
-    )
-    allowed_headers: list[CorsHeader] = Field(
-        default_factory=list[str],
-        description="Headers that scripts may set, besides Content-Type and those that browsers allow every page.",
-        examples=[["x-client"]],
-    )
-
-
-class Receivers(Model):
-    """How spans reach the Collector. It always takes OTLP over gRPC on port 4317, which NGINX needs."""
-
-    http: bool = Field(
-        default=False, description=f"Also take OTLP over HTTP on port {OTLP_HTTP_PORT}, for applications."
-    )
-    namespaces: list[LabelName] = Field(
-        default_factory=list[str],
-        description="Namespaces of applications whose pods network policies let send spans, besides NGINX.",
-        examples=[["shop"]],
-    )
-    cors: Cors | None = Field(
-        default=None, description="Which pages' scripts may send spans over HTTP. Unset: none. Needs `http`."
+        description="Decide for whole traces. Not with the distribution core, and with one replica alone.",
     )
 
 
@@ -214,13 +180,17 @@ class CollectorSettings(Versioned):
         default=True,
         description="Run a Collector. `false` if `nginx.exporter.endpoint` names another.",
     )
-    distribution: Distribution = Field(
-        default="core", description="Distribution of the Collector that the image is. It decides what it can do."
+    distribution: Distribution | None = Field(
+        default=None,
+        description=f"Distribution of the Collector that the image is. Unset: the one that `image` names, else "
+        f"{DEFAULT_DISTRIBUTION}. With core there are no spans of upstreams, and neither tail sampling, nor persistent "
+        "queues, nor `kubernetesAttributes`.",
+        examples=["core"],
     )
     image: Image | None = Field(
         default=None,
         description="Image of the Collector. Unset: the distribution's, of the set that `versions` names.",
-        examples=[SETS[DEFAULT].collector_image("core")],
+        examples=[SETS[DEFAULT].collector_image(DEFAULT_DISTRIBUTION)],
     )
     replicas: Count | None = Field(
         default=None,
@@ -243,13 +213,19 @@ class CollectorSettings(Versioned):
     kubernetes_attributes: bool = Field(
         default=False,
         description="Add the pod, its Deployment and node to the spans of pods in the stack's namespace. "
-        "Needs the distribution k8s or contrib, and the right to create Roles.",
+        "Needs the right to create Roles.",
     )
     kubernetes_api_port: Port | None = Field(
         default=None,
         description="Port of the API server that network policies let `kubernetesAttributes` reach: the port of the "
         "endpoints of the Service `kubernetes`. Unset: 443, 6443 and the port that the cluster names when asked.",
         examples=[6443],
+    )
+    semantic_conventions: SemanticConventions = Field(
+        default="both",
+        description="Names of the attributes of NGINX's spans: `old` are the module's own (`http.status_code`), "
+        "`stable` those of OpenTelemetry's conventions since 1.23 (`http.response.status_code`), with `GET /path` as "
+        "the name of a span. `both` adds the stable attributes, and keeps the old ones and the name.",
     )
     exporters: dict[LabelName, OtlpExporter] = Field(
         default_factory=dict[str, OtlpExporter], description="Receivers besides the stack's Tempo, or instead of it."
@@ -279,7 +255,16 @@ class CollectorSettings(Versioned):
     @property
     def pulled_image(self) -> str:
         """The image: `image`, or the distribution's."""
-        return self.image or self.version_set.collector_image(self.distribution)
+        return self.image or self.version_set.collector_image(self.chosen_distribution)
+
+    @property
+    def chosen_distribution(self) -> Distribution:
+        """The distribution that the image is, or counts as."""
+        return self.distribution or distribution_of(self.image or "") or DEFAULT_DISTRIBUTION
+
+    def has(self, component: str) -> bool:
+        """Tells whether the distribution has a component, by its name in Collector 0.126."""
+        return component in COMPONENTS[self.chosen_distribution]
 
     @property
     def release(self) -> CollectorRelease:

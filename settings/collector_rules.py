@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from settings.collector import OTLP_HTTP_PORT
 from settings.errors import Place, RuleViolation, needs, set_command, violation
+from settings.receivers import OTLP_HTTP_PORT
 from settings.stack import Settings
 from settings.upstreams import Upstream
 from settings.versions.collector import COMPONENTS, distribution_of
@@ -13,8 +13,8 @@ _IMAGE: Place = ("collector", "image")
 
 
 def _distribution(settings: Settings) -> Iterator[RuleViolation]:
-    of_image = distribution_of(settings.collector.image or "")
-    if of_image not in {None, settings.collector.distribution}:
+    of_image, distribution = distribution_of(settings.collector.image or ""), settings.collector.distribution
+    if None not in {of_image, distribution} and of_image != distribution:
         message = f"must be the distribution of `collector.image`, which is {of_image}"
         yield violation(_DISTRIBUTION, message, set_to=of_image, depends_on=[_IMAGE])
 
@@ -23,19 +23,20 @@ def _components(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects keys that need a component which the distribution does not have."""
     collector = settings.collector
     of_image = distribution_of(collector.image or "")
-    if of_image not in {None, collector.distribution}:
+    if of_image not in {None, collector.chosen_distribution}:
         return
     wanted: dict[str, tuple[str, bool]] = {
         "processor tail_sampling": ("collector.sampling.tail", collector.sampling.tail is not None),
         "processor k8sattributes": ("collector.kubernetesAttributes", collector.kubernetes_attributes),
         "extension file_storage": ("collector.queue.storage", collector.queue.is_persistent),
+        "processor transform": ("nginx.upstreamSpans", settings.nginx.upstream_spans is True),
     }
     fix = (_DISTRIBUTION, "k8s") if of_image is None else (_IMAGE, collector.version_set.collector_image("k8s"))
     for kind_and_name, (place, is_set) in wanted.items():
         name = kind_and_name.split()[-1]
-        if is_set and name not in COMPONENTS[collector.distribution]:
+        if is_set and not collector.has(name):
             having = " and ".join(one for one, components in COMPONENTS.items() if name in components)
-            lacks = f"needs the {kind_and_name}, which the distribution {collector.distribution} does not have"
+            lacks = f"needs the {kind_and_name}, which the distribution {collector.chosen_distribution} does not have"
             yield needs(place, f"{lacks}; {having} have it", *fix)
 
 
@@ -109,9 +110,17 @@ def _kubernetes_api_port(settings: Settings) -> Iterator[RuleViolation]:
         yield violation("collector.kubernetesApiPort", message, depends_on=[attributes])
 
 
+def _upstream_spans(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects spans of upstreams where NGINX's spans do not pass the stack's Collector, which makes them."""
+    if settings.nginx.upstream_spans and not settings.collector.enabled:
+        message = "needs the stack's Collector, which makes them, and `collector.enabled` is false"
+        yield violation("nginx.upstreamSpans", message, depends_on=["collector.enabled"])
+
+
 COLLECTOR_RULES = (
     _distribution,
     _components,
+    _upstream_spans,
     _sampling,
     _memory_limiter,
     _batch,

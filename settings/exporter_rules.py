@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import SecretStr
 
-from settings.collector import OTLP_HTTP_PORT
 from settings.errors import Place, RuleViolation, path, remove_command, repeated, set_command, violation
 from settings.exporters import ExporterTls, OtlpExporter
 from settings.headers import SET_BY_GRPC
 from settings.license import SOON, belong_together, certificate_end
+from settings.receivers import OTLP_HTTP_PORT
 from settings.stack import Settings
 from settings.types import OTLP_PORT, is_of_namespace, split_address, split_endpoint
 from settings.upstreams import service_of

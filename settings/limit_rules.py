@@ -9,6 +9,7 @@ from settings.limits import (
     largest_trace,
     memory_batch,
     message_batch,
+    message_span,
     nginx_memory,
     nginx_receiver,
     receiver,
@@ -27,7 +28,7 @@ _NGINX_SIZES: tuple[Place, ...] = (("nginx",), ("collector", "exporters"), ("col
 def _nginx_messages(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects batches whose largest spans would not fit a message to the receiver."""
     nginx, most = settings.nginx, message_batch(settings)
-    spans = f"spans of {largest_span(nginx) // KIB} KiB"
+    spans = f"spans of {message_span(settings) // KIB} KiB"
     takes = f"the receiver takes {nginx_receiver(settings) // MIB} MiB in one message"
     if not most:
         message = f"lets a client make {spans}, and {takes}: not even one would fit"

@@ -18,6 +18,7 @@ from settings.sizes import (
     NGINX_BASE,
     RECEIVER,
     SPAN_BYTES,
+    STORED_SENT_SPAN,
     STORED_SPAN,
     TEMPO_BASE,
     TEMPO_INSIDE,
@@ -26,9 +27,10 @@ from settings.sizes import (
     WORKERS,
     span_memory,
 )
-from settings.spans import largest_span
+from settings.spans import largest_span, renamed_span
 from settings.stack import Settings
 from settings.types import amount
+from settings.upstream_spans import are_made
 
 
 def _resource(nginx: NginxSettings) -> int:
@@ -45,7 +47,21 @@ def nginx_memory(nginx: NginxSettings, batch_size: int) -> int:
 def message_batch(settings: Settings) -> int:
     """Returns the largest batch of the largest spans that the next hop takes, in spans; 0 if not even one fits."""
     nginx = settings.nginx
-    return max(0, (nginx_receiver(settings) - MESSAGE_FRAME - _resource(nginx)) // largest_span(nginx))
+    return max(0, (nginx_receiver(settings) - MESSAGE_FRAME - _resource(nginx)) // message_span(settings))
+
+
+def passed_span(settings: Settings) -> int:
+    """Returns the bytes of the largest span of NGINX behind its receiver, where it may have two names for a value."""
+    is_renamed = settings.collector.enabled and settings.collector.semantic_conventions == "both"
+    return renamed_span(settings.nginx) if is_renamed else largest_span(settings.nginx)
+
+
+def message_span(settings: Settings) -> int:
+    """Returns the bytes of the largest span in the message that `nginx_receiver` bounds.
+
+    Other backends may take no larger messages than the Collector does. Tempo takes twice as much and more.
+    """
+    return passed_span(settings) if settings.collector.exporters else largest_span(settings.nginx)
 
 
 def memory_batch(nginx: NginxSettings) -> int:
@@ -59,12 +75,6 @@ def batch_size(settings: Settings) -> int:
     if settings.nginx.exporter.batch_size is not None:
         return settings.nginx.exporter.batch_size
     return max(1, min(LARGEST_BATCH, message_batch(settings), memory_batch(settings.nginx)))
-
-
-def sized(settings: Settings) -> Settings:
-    """Returns the settings with `nginx.exporter.batchSize` computed from the other keys if it is not set."""
-    exporter = settings.nginx.exporter.model_copy(update={"batch_size": batch_size(settings)})
-    return settings.model_copy(update={"nginx": settings.nginx.model_copy(update={"exporter": exporter})})
 
 
 def nginx_receiver(settings: Settings) -> int:
@@ -89,12 +99,15 @@ class Exports:
     """The number of spans in a full export."""
 
     largest_span: int
-    """The bytes of the largest span."""
+    """The bytes of the largest span, as it leaves the Collector."""
+
+    upstream_spans: bool = False
+    """Whether they tell of upstreams, of whose time the Collector makes spans."""
 
 
 def exports(settings: Settings) -> Exports:
     """Returns the size of NGINX's exports, which depends on the whole configuration."""
-    return Exports(batch_size(settings), largest_span(settings.nginx))
+    return Exports(batch_size(settings), passed_span(settings), are_made(settings))
 
 
 def batch_bytes(collector: CollectorSettings) -> int:
@@ -132,7 +145,7 @@ def queue_entries(collector: CollectorSettings, exports: Exports, queues: int) -
     Together the queues fill the volume with full exports of ordinary spans.
     """
     spans = tail_batch(collector, exports) if collector.sampling.tail else exports.spans
-    return max(1, int(amount(collector.queue.size)) // (spans * STORED_SPAN * queues))
+    return max(1, int(amount(collector.queue.size)) // (spans * STORED_SENT_SPAN * queues))
 
 
 def stored_bytes(collector: CollectorSettings, queues: int) -> int:

@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from settings.clock import today
+from settings.completed import completed
 from settings.errors import PROJECT, ConfigError, Place, masked
 from settings.explain import explain
 from settings.exporter_rules import exporter_warnings
 from settings.https_rules import https_warnings
 from settings.ignored_keys import ignored_key_warnings
 from settings.image_warnings import image_warnings
-from settings.limits import sized
 from settings.mirror_warnings import mirror_warnings
 from settings.plus_rules import plus_warnings
 from settings.rules import violations_of
@@ -27,6 +27,7 @@ from settings.secret_rules import secrets_made_plain
 from settings.snippets.egress import egress_warnings
 from settings.snippets.warnings import snippet_warnings
 from settings.stack import Settings
+from settings.upstream_spans import upstream_span_warnings
 from settings.version_warnings import version_warnings
 
 
@@ -66,11 +67,12 @@ def load() -> Settings:
         *mirror_warnings(settings),
         *ignored_key_warnings(settings),
         *snippet_warnings(settings),
+        *upstream_span_warnings(settings),
         *egress_warnings(settings),
         *secrets_made_plain(settings, _is_secret),
     ):
         pulumi.log.warn(warning)
-    return sized(settings)
+    return completed(settings)
 
 
 def cluster_access() -> ClusterAccess:

@@ -227,6 +227,13 @@ class NginxSettings(Versioned):
         description="What NGINX does with `traceparent`: take it from requests (extract), send it to upstreams "
         "(inject), both (propagate) or neither (ignore).",
     )
+    upstream_spans: bool | None = Field(
+        default=None,
+        description="Make two spans of each request that an upstream got: one of NGINX (SERVER), and in it one of the "
+        "upstream's time (CLIENT), which is the parent of the application's span. Unset: true, unless "
+        "`collector.distribution` is core or NGINX sends its spans elsewhere.",
+        examples=[True],
+    )
     exporter: Exporter = Field(default_factory=Exporter, description="How the module sends spans.")
     shutdown: Shutdown = Field(default_factory=Shutdown, description="How a pod ends.")
     resolver: Resolver = Field(default_factory=Resolver, description="How NGINX looks up the names of upstreams.")

@@ -20,7 +20,10 @@ from settings.sizes import (
     KIB,
     MIB,
     SPAN_FRAME,
+    STABLE_NAMES,
 )
+from settings.snippets.ours import METHOD_VARIABLE, UPSTREAM_ATTRIBUTE, UPSTREAM_TOLD
+from settings.upstream_spans import has_upstreams
 
 # Which text of the request a variable holds; each header is a text of its own.
 _REQUEST_LINE = frozenset(
@@ -76,18 +79,31 @@ def _nginx_size(written: str) -> int:
     return int(matched[1]) * {"": 1, "k": KIB, "m": MIB}[matched[2].lower()] if matched else 0
 
 
+def renamed_span(nginx: NginxSettings) -> int:
+    """Returns the bytes of the largest span of NGINX that leaves the Collector with old names and stable ones."""
+    own, of_request = _own_texts(nginx), head(nginx)
+    return largest_span(nginx) + STABLE_NAMES + min(of_request.whole, len(own) * of_request.line)
+
+
+def _own_texts(nginx: NginxSettings) -> list[str]:
+    return [*_OWN_TEXTS] if nginx.server_name else [*_OWN_TEXTS, "http_host"]
+
+
 def largest_span(nginx: NginxSettings) -> int:
     """Returns the bytes of the largest span that a client can make NGINX send."""
-    templates = [list(nginx.span_attributes.items())]
+    of_all = nginx.span_attributes
+    if nginx.upstream_spans is not False and has_upstreams(nginx):
+        of_all = of_all | {UPSTREAM_ATTRIBUTE: UPSTREAM_TOLD}
+    templates = [list(of_all.items())]
     for route in nginx.routes:
-        attributes = nginx.span_attributes | route.span_attributes
+        attributes = of_all | route.span_attributes
         templates.append([*attributes.items(), ("", route.span_name or route.path)])
     written = uncommented(
         "\n".join((nginx.extra_config.http, nginx.extra_config.server, *(route.extra_config for route in nginx.routes)))
     )
     # In a block they replace those of the block around it, so a span has at most all of them.
     snippets = re.findall(r"\botel_span_(?:attr\s+\S+|name)\s+([^;]+);", written)
-    own = [*_OWN_TEXTS] if nginx.server_name else [*_OWN_TEXTS, "http_host"]
+    own = _own_texts(nginx)
     written = written.replace('"', "").replace("'", "")
     made = _Made(
         _texts_made(nginx), _buffer("client_body", written, BODY_BUFFER), _buffer(_PROXY, written, ANSWER_BUFFER)
@@ -174,7 +190,8 @@ def _size_of(variable: str, of_request: Head, made: _Made) -> int:
     source = _text_of_request(variable)
     if source:
         return _of_request(source, of_request)
-    if is_known_variable(name) and not name.startswith("jwt_"):
+    is_short = is_known_variable(name) and not name.startswith("jwt_")
+    if is_short or f"${name}" in {METHOD_VARIABLE, "$upstream_last", "$upstream_after"}:
         return _SHORT
     if name not in made.sizes:
         # A variable of a pattern, of another directive or of itself may hold any text of the request.

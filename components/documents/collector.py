@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from components.documents import Document
-from settings.collector import OTLP_HTTP_PORT, CollectorSettings, Cors, TailSampling, percent
+from components.documents.collector_spans import FORK, pipelines_of
+from settings.collector import CollectorSettings, TailSampling, percent
 from settings.exporters import ExporterProxy, OtlpExporter
 from settings.headers import in_lower_case
 from settings.limits import Exports, batch_bytes, queue_bytes, queue_entries, receiver, stored_bytes, tail_batch
+from settings.receivers import OTLP_HTTP_PORT, Cors
 from settings.sizes import MIB
 from settings.types import is_service, seconds
 from settings.versions.collector import KNOWN, CollectorRelease
@@ -47,7 +49,6 @@ def collector_document(
         receivers["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}", "max_request_body_size": message} | _cors(
             settings.receivers.cors
         )
-    processors = _processors(settings, namespace, exports)
     exporters: Document = {}
     queues = len(settings.exporters) + (backend is not None)
     names = _names(settings)
@@ -63,20 +64,20 @@ def collector_document(
         kind = names.grpc_exporter if exporter.protocol == "grpc" else names.http_exporter
         kept = _kept_until_taken(settings, exports, queues, is_tempo=False)
         exporters[f"{kind}/{name}"] = _exporter(name, exporter) | {"timeout": _TIMEOUT} | kept
+    pipelines, processors = pipelines_of(settings, exports, _processors(settings, namespace, exports), exporters)
     extensions: Document = {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}}
     if settings.queue.is_persistent:
         extensions["file_storage"] = {"directory": QUEUE_FOLDER}
     return {
         "receivers": {"otlp": {"protocols": receivers}},
         "processors": processors,
+        **({"connectors": {FORK: {}}} if exports.upstream_spans else {}),
         "exporters": exporters,
         "extensions": extensions,
         "service": {
             "extensions": list(extensions),
             "telemetry": {"metrics": {"readers": [_metrics_reader()]}},
-            "pipelines": {
-                "traces": {"receivers": ["otlp"], "processors": list(processors), "exporters": list(exporters)}
-            },
+            "pipelines": pipelines,
         },
     }
 

@@ -13,6 +13,7 @@ from components.documents.nginx_sampling import SamplingPlan, plan_sampling
 from components.documents.templates import render
 from settings.limits import LARGEST_BATCH
 from settings.nginx import WORKERS, Exporter, NginxSettings, Route
+from settings.nginx_tree import parse
 from settings.plus import PlusSettings
 from settings.snippets.ours import (
     API_PORT,
@@ -20,11 +21,14 @@ from settings.snippets.ours import (
     HTTP_PORT,
     LOG_BUFFER,
     LOG_FILE,
+    METHOD_VARIABLE,
     RATIO_VARIABLE,
+    UPSTREAM_ATTRIBUTE,
     UPSTREAM_PREFIX,
+    UPSTREAM_TOLD,
 )
 from settings.types import bracketed
-from settings.upstreams import Resolver, Upstream, full_name
+from settings.upstreams import Resolver, Upstream, full_name, service_of
 
 FOLDER = "/etc/nginx"
 EXPORTER_FILE = "exporter.conf"
@@ -87,7 +91,14 @@ class _Location:
     """All of them; empty for those of the server."""
 
     upstream: _Upstream | None
+    told: str | None
+    """The upstream's part of `UPSTREAM_TOLD`; none if a snippet names another one."""
+
     tls: _Tls | None
+
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+"""Those of RFC 9110 and RFC 5789, as OpenTelemetry's conventions have them."""
 
 
 def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: PlusSettings | None = None) -> str:
@@ -101,6 +112,7 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
     """
     sampling = plan_sampling(settings, plus)
     proxies = settings.trusted_proxies
+    named = settings.upstream_spans or any(METHOD_VARIABLE in (route.span_name or "") for route in settings.routes)
     document = render(
         "nginx.conf.j2",
         settings=settings,
@@ -123,6 +135,10 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
         proxies=any(route.upstream for route in settings.routes),
         proxy_protocol=proxies is not None and proxies.protocol == "proxyProtocol",
         believed=_OWN_WORDS if proxies and proxies.protocol == "xForwardedFor" else {},
+        methods=_METHODS if named else (),
+        method_variable=METHOD_VARIABLE,
+        upstream_told=UPSTREAM_TOLD,
+        span_attributes=_span_attributes(settings),
         locations=_locations(settings, namespace, sampling),
     )
     return merged(document, settings)
@@ -135,12 +151,29 @@ def _locations(settings: NginxSettings, namespace: str, sampling: SamplingPlan) 
             route=route,
             trace=trace,
             log=log.name if settings.access_log and log.name != server_log else None,
-            span_attributes={**settings.span_attributes, **route.span_attributes} if route.span_attributes else {},
+            span_attributes=_span_attributes(settings) | route.span_attributes if route.span_attributes else {},
             upstream=_named(route.upstream, namespace, settings.resolver) if route.upstream else None,
+            told=_told(route, namespace) if settings.upstream_spans else None,
             tls=_tls(route.upstream) if route.upstream and route.upstream.tls else None,
         )
         for route, trace, log in zip(settings.routes, sampling.routes, sampling.route_logs, strict=True)
     ]
+
+
+def _span_attributes(settings: NginxSettings) -> dict[str, str]:
+    """Returns the attributes of all spans besides the module's."""
+    told = {UPSTREAM_ATTRIBUTE: "$upstream_told"} if settings.upstream_spans else {}
+    return settings.span_attributes | told
+
+
+def _told(route: Route, namespace: str) -> str | None:
+    """Returns the host, the port and the Service of a route's upstream."""
+    upstream = route.upstream
+    if upstream is None or any(each.name == "proxy_pass" for each in parse(route.extra_config)):
+        return None
+    host = upstream.name(namespace).lower().rstrip(".")
+    service = service_of(host, namespace)
+    return f"{host}|{upstream.port}|{service[0] if service else host}"
 
 
 def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:

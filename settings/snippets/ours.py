@@ -15,6 +15,21 @@ API_PORT = 8082
 UPSTREAM_PREFIX = "to_"
 """How the names of the program's own `upstream` blocks begin."""
 
+UPSTREAM_ATTRIBUTE = "nginx.upstream"
+"""The span attribute by which NGINX tells the Collector of upstreams, and how the names of others about them begin."""
+
+METHOD_VARIABLE = "$method_in_span_name"
+"""The variable with a request's method, or `HTTP` for one that no standard has: clients must not make up names."""
+
+UPSTREAM_TOLD = "|".join(
+    (METHOD_VARIABLE, "$upstream_last", "$upstream_after", "$upstream_addr", "$upstream_status")
+    + ("$upstream_header_time", "$upstream_response_time")
+)
+"""The value of `UPSTREAM_ATTRIBUTE`; `$upstream_last` has three parts: host, port and Service.
+
+Those from `$upstream_addr` on are lists if NGINX tried several upstreams.
+"""
+
 LOG_FILE = "/dev/stdout"
 LOG_BUFFER = {"buffer": "4k", "flush": "100ms"}
 """How the program writes its access log: in pieces that a pipe takes whole (4 KiB is Linux' PIPE_BUF)."""

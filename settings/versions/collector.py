@@ -156,12 +156,12 @@ def distribution_of(image: str) -> Distribution | None:
     return _OFFICIAL.get(matched["name"])
 
 
-_EVERYWHERE = frozenset({"otlp", "otlphttp", "memory_limiter", "batch", "health_check", "probabilistic_sampler"})
-COMPONENTS: Mapping[Distribution, frozenset[str]] = {
-    "core": _EVERYWHERE,
-    "k8s": _EVERYWHERE | {"tail_sampling", "k8sattributes", "file_storage"},
-    "contrib": _EVERYWHERE | {"tail_sampling", "k8sattributes", "file_storage"},
-}
+_EVERYWHERE = frozenset(
+    {"otlp", "otlphttp", "memory_limiter", "batch", "health_check", "probabilistic_sampler"}
+    | {"attributes", "filter", "forward"}
+)
+_MORE = _EVERYWHERE | {"tail_sampling", "k8sattributes", "file_storage", "transform"}
+COMPONENTS: Mapping[Distribution, frozenset[str]] = {"core": _EVERYWHERE, "k8s": _MORE, "contrib": _MORE}
 """The Collector's components that this program uses, by distribution, and by their names in 0.126.
 
 From the manifests of 0.126 and 0.159 (open-telemetry/opentelemetry-collector-releases).

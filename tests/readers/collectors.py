@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -38,6 +37,7 @@ from tests.otlp import free_port
 from tests.waiting import wait_for
 from tools.measure.configurations.documents import COLLECTOR_BUILDS
 from tools.probe.exporter_errors import told_by
+from tools.probe.metrics import parse_metrics, total
 
 
 def version_of(image: str) -> str:
@@ -64,6 +64,10 @@ class Running:
             span = scope.spans.add()
             span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
             span.name, span.end_time_unix_nano, span.trace_state = "span", time.time_ns(), text
+        self.export(request)
+
+    def export(self, request: ExportTraceServiceRequest) -> None:
+        """Sends a message, which the Collector accepts."""
         with grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
             stub: Any = TraceServiceStub(channel)
             stub.Export(request, timeout=10, wait_for_ready=True)
@@ -79,8 +83,7 @@ class Running:
 
     def counted(self, counter: str) -> float:
         """Returns a counter, summed over its labels."""
-        values = re.findall(rf"^{counter}(?:\{{.*\}})? (\S+)$", self.counters(), re.MULTILINE)
-        return sum(map(float, values))
+        return total(parse_metrics(self.counters(), {counter}), counter)
 
     def end(self, how: signal.Signals) -> None:
         """Ends the Collector by a signal."""
@@ -94,6 +97,7 @@ def running(
     folder: Path,
     *,
     backend: str | None = None,
+    upstream_spans: bool = False,
     run_by: str | None = None,
     gate: str = "",
     **configured: Any,
@@ -104,12 +108,14 @@ def running(
         image: one of `COLLECTOR_BUILDS`, or with `run_by` any: the document is for its version.
         folder: a folder for its files. The queue's volume is in it, and is kept for the next Collector.
         backend: `host:port` of the stack's own Tempo; none if it has none.
+        upstream_spans: whether NGINX tells of upstreams.
         run_by: the image of the Collector that runs, if it is another one.
         gate: a feature that is turned on.
         configured: the keys of `collector`.
     """
     settings = CollectorSettings.model_validate({"image": image} | configured)
-    document = collector_document(settings, backend=backend, namespace="tracing", exports=Exports(512, 25_600))
+    exports = Exports(512, 25_600, upstream_spans)
+    document = collector_document(settings, backend=backend, namespace="tracing", exports=exports)
     (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
     metrics_port = free_port()
     reader["pull"]["exporter"]["prometheus"] |= {"host": "127.0.0.1", "port": metrics_port}

@@ -305,7 +305,7 @@ def test_errors_of_values_and_of_rules_are_reported_together() -> None:
         "namespace": "Tracing",
         "versions": "tutorial",
         "nginx": {"replica": 2, "exporter": {"headers": {"api-key": "canary-header"}}},
-        "collector": {"sampling": {"tail": {}}, "batch": {"timeout": "5"}},
+        "collector": {"distribution": "core", "sampling": {"tail": {}}, "batch": {"timeout": "5"}},
         "tempo": {"retention": "1m"},
     }
     said = refusal(configuration, ["nginx"])

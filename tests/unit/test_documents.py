@@ -27,7 +27,7 @@ def image(minor: int) -> str:
 
 
 def collector(backend: str | None = "tempo:4317", **changed: Any) -> Document:
-    settings = CollectorSettings.model_validate(changed)
+    settings = CollectorSettings.model_validate({"semanticConventions": "old"} | changed)
     return collector_document(settings, backend=backend, namespace="tracing", exports=Exports(512, 25_600))
 
 
@@ -72,7 +72,7 @@ def test_the_collector_never_gives_up_a_batch_that_the_backend_may_take_later() 
     assert exporter["endpoint"] == "tempo:4317"
 
 
-IN_ENTRIES: Document = {"queue_size": 2**30 // (512 * 1024)}
+IN_ENTRIES: Document = {"queue_size": 2**30 // (512 * 1706)}
 IN_BYTES: Document = {"queue_size": 750 * 2**20, "sizer": "bytes"}
 
 
@@ -108,7 +108,7 @@ def test_single_traces_of_tail_sampling_are_gathered_before_a_persistent_queue()
         image=image(126),
     )
     assert document["service"]["pipelines"]["traces"]["processors"] == ["memory_limiter", "tail_sampling", "batch"]
-    assert document["exporters"]["otlp/tempo"]["sending_queue"]["queue_size"] == 2**30 // (1024 * 1024)
+    assert document["exporters"]["otlp/tempo"]["sending_queue"]["queue_size"] == 2**30 // (1024 * 1706)
 
 
 @pytest.mark.parametrize("backend", ["tempo:4317", None])

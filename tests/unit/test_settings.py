@@ -34,7 +34,7 @@ RELEASES = "ghcr.io/open-telemetry/opentelemetry-collector-releases"
             {},
             {
                 "nginx": "nginx:1.30.7-otel",
-                "collector": f"{RELEASES}/opentelemetry-collector:0.160.0",
+                "collector": f"{RELEASES}/opentelemetry-collector-k8s:0.160.0",
                 "tempo": "grafana/tempo:2.10.8",
                 "gateway": "nginx:1.30.7-otel",
             },
@@ -44,7 +44,7 @@ RELEASES = "ghcr.io/open-telemetry/opentelemetry-collector-releases"
             {"versions": "tutorial"},
             {
                 "nginx": "nginx:1.27.4-otel",
-                "collector": "otel/opentelemetry-collector:0.126.0",
+                "collector": "otel/opentelemetry-collector-k8s:0.126.0",
                 "tempo": "grafana/tempo:2.7.2",
                 "gateway": "nginx:1.27.4-otel",
             },

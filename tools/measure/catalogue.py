@@ -7,7 +7,7 @@ from pathlib import Path
 from tools.lab_stack import Stack
 from tools.measure.baseline import deploy
 from tools.measure.configurations import check
-from tools.measure.cost import commands, growth, spans, tracing
+from tools.measure.cost import commands, growth, spans, tracing, upstreams
 from tools.measure.faults import edited, full_disk, scenarios
 from tools.measure.faults.inject import scale
 from tools.measure.load_steps import BASELINE, PROGRAM, RATES, freshness, load_steps
@@ -252,6 +252,14 @@ MEASUREMENTS = (
         "CPU time, memory and time to a found trace, beside the baseline",
         9,
         lambda place: spans.spans(place.scratch, place.show),
+        stack=None,
+    ),
+    Measurement(
+        "upstream-spans",
+        TRACING_COST,
+        "CPU time of the Collector with spans of upstreams and stable names",
+        5,
+        lambda place: upstreams.upstreams(place.scratch, place.show),
         stack=None,
     ),
 )

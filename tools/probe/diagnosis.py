@@ -195,11 +195,12 @@ def _elsewhere(measured: Measured) -> list[Finding]:
 def _held_back(collector: HopCounters) -> Finding | None:
     """Compares the Collector's receiver with its exporter: weak evidence, as some spans are between under traffic."""
     count = collector.counters
-    if collector.unreadable or count[names.SENT] >= count[names.ACCEPTED]:
+    if collector.unreadable or count[names.SENT] >= count[names.ACCEPTED] + count[names.MADE]:
         return None
+    made = f", made {count[names.MADE]:.0f} more of upstreams" if count[names.MADE] else ""
     why = (
-        f"it accepted {spans(count[names.ACCEPTED])} and sent {count[names.SENT]:.0f}: the others wait in a batch, or "
-        "a processor dropped them."
+        f"it accepted {spans(count[names.ACCEPTED])}{made} and sent {count[names.SENT]:.0f}: the others wait in a "
+        "batch, or a processor dropped them."
     )
     return Finding(hop=Hop.COLLECTOR, why=why)
 

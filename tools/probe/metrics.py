@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from tools.probe.names import RENAMED, TO_TEMPO
+from tools.probe.names import COUNTED_PROCESSORS, RENAMED, TO_TEMPO
 
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
 _LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
@@ -52,11 +52,17 @@ def total(samples: Mapping[Series, float], name: str) -> float:
 
 
 def _parsed(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Yields each sample of a page: its name, the newest if versions differ, its labels and its value."""
+    """Yields each sample of a page: its name, the newest if versions differ, its labels and its value.
+
+    The name of a processor's own counter has the processor in it.
+    """
     for line in text.splitlines():
         if match := _SAMPLE.match(line):
             labels = {key: _ESCAPE.sub(_unescaped, value) for key, value in _LABEL.findall(match["labels"] or "")}
-            yield RENAMED.get(match["name"], match["name"]), labels, float(match["value"])
+            name = RENAMED.get(match["name"], match["name"])
+            if (processor := labels.get("processor")) in COUNTED_PROCESSORS:
+                name += f'{{processor="{processor}"}}'
+            yield name, labels, float(match["value"])
 
 
 def _unescaped(escape: re.Match[str]) -> str:

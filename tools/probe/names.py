@@ -1,6 +1,7 @@
 """Names the counters of each hop, and the texts that hops write into their logs."""
 
 from components.documents import collector, tempo_gateway
+from components.documents.collector_spans import PROXIED
 from settings.versions.collector import KNOWN, CollectorRelease
 
 _RELEASES = [CollectorRelease(version) for version in KNOWN]
@@ -13,6 +14,10 @@ LIMITED = f"{_RELEASES[-1].memory_limiter_counters}refused_spans"
 """Those of the refused spans that the memory limiter refused. The others found a queue or its volume full."""
 RENAMED = {f"{release.memory_limiter_counters}refused_spans": LIMITED for release in _RELEASES}
 """Counters that versions call differently: the newest name, by every name."""
+COUNTED_PROCESSORS = {PROXIED}
+"""Processors whose own counters are read; those of the others are not."""
+MADE = f'otelcol_processor_outgoing_items{{processor="{PROXIED}"}}'
+"""The spans of upstreams that the Collector made. It sends them besides those that it accepted."""
 SENT = "otelcol_exporter_sent_spans"
 SEND_FAILED = "otelcol_exporter_send_failed_spans"
 ENQUEUE_FAILED = "otelcol_exporter_enqueue_failed_spans"
@@ -25,7 +30,7 @@ TO_TEMPO = frozenset(f"{release.grpc_exporter}/tempo" for release in _RELEASES)
 # What is under way is included.
 GAUGES = {QUEUE_SIZE}
 # In the order of a span's way.
-COLLECTOR_METRICS = (ACCEPTED, REFUSED, LIMITED, SENT, SEND_FAILED, ENQUEUE_FAILED, QUEUE_SIZE)
+COLLECTOR_METRICS = (ACCEPTED, REFUSED, LIMITED, MADE, SENT, SEND_FAILED, ENQUEUE_FAILED, QUEUE_SIZE)
 TEMPO_METRICS = (RECEIVED, DISCARDED)
 
 LOGGED = "requests_in_access_log"

@@ -170,6 +170,7 @@ SHORT = {
     names.ACCEPTED: "accepted",
     names.REFUSED: "refused",
     names.LIMITED: "for lack of memory",
+    names.MADE: "made",
     names.SENT: "sent",
     names.SEND_FAILED: "send failed",
     names.ENQUEUE_FAILED: "enqueue failed",
@@ -182,6 +183,7 @@ LABELS = {
     names.LOGGED: "requests of this run in the access log",
     names.DROPPED_LINES: f"log lines “{names.DROPPED_TEXT}”",
     names.FAILURE_LINES: f"log lines “{names.FAILURE_TEXT}”",
+    names.MADE: "spans made of upstreams",
     names.QUEUE_SIZE: f"{names.QUEUE_SIZE} (now)",
     names.FULL_LINES: f"log lines “{names.FULL_TEXT}”",
 }

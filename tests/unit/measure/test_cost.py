@@ -1,6 +1,6 @@
 """Turns times and costs into results."""
 
-from tools.measure.cost import spans, tracing
+from tools.measure.cost import spans, tracing, upstreams
 from tools.measure.cost.timings import Timings
 from tools.measure.results import Verdict
 
@@ -44,3 +44,12 @@ def test_spans_are_compared_with_the_baseline_and_none_may_be_lost() -> None:
     ]
     assert (lost.value, lost.verdict) == ("1 of 30000; the baseline 40 of 30000", Verdict.MISSED)
     assert fresh.value == "p50 1.0 s; the baseline p50 1.0 s"
+
+
+def test_spans_of_upstreams_are_compared_with_the_module_s_spans_alone() -> None:
+    base, *_, last = upstreams.compared(
+        {case: upstreams.Cost(5.0 + 3 * number, 500 + 100 * number) for number, case in enumerate(upstreams.CASES)}
+    )
+    assert base.value == "5.0 s, 1.00 times; it sends 500 bytes for each"
+    assert last.name.endswith("names stable, and spans of upstreams")
+    assert last.value == "20.0 s, 4.00 times; it sends 1000 bytes for each"

@@ -68,6 +68,7 @@ def test_counters_agree_when_every_hop_counts_each_span_once(stack: FakeStack, l
             "requests answered": 4,
             "spans the Collectors accepted": 4,
             "spans the Collectors refused": 0,
+            "spans the Collectors made of upstreams": 0,
             "spans the Collectors sent": 4,
             "spans the Collectors failed to send": 0,
             "spans the Collectors failed to enqueue": 0,
@@ -100,6 +101,28 @@ def test_counters_disagree_about_a_loss_that_no_lost_trace_explains(
     assert said in str(found.details["span accounting"])
     stack.lose = {6: place}
     assert counted(stack, lost=1).details["span accounting"] == "holds"
+
+
+def test_a_request_that_an_upstream_got_has_two_spans(stack: FakeStack, lives: Lives) -> None:
+    stack.has_upstream = True
+    found = counted(stack)
+    assert found.holds
+    assert found.details["spans the Collectors made of upstreams"] == 4
+    assert found.details["spans the Collectors sent"] == 8
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("half", "spans the Collectors sent are 7, not from 8 to 8; spans Tempo received are 7, below 8"),
+        ("elsewhere", "spans Tempo received are 6, below 8"),
+    ],
+)
+def test_counters_disagree_about_one_of_two_spans(stack: FakeStack, lives: Lives, place: str, said: str) -> None:
+    stack.has_upstream = True
+    stack.lose = {2: place}
+    found = counted(stack)
+    assert found.details["span accounting"] == f"does not hold: {said}"
 
 
 def test_accounting_begins_once_no_earlier_span_is_under_way(

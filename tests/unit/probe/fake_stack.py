@@ -18,6 +18,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, TracesData
 
+MADE = 'otelcol_processor_outgoing_items{processor="filter/proxied",otel_signal="traces"}'
+
 Answer = tuple[int, str | bytes]
 Responder = Callable[[str, dict[str, str], dict[str, str]], Answer | None]
 """Path, query and headers to status and body; bytes are protobuf. None closes the connection without an answer."""
@@ -74,7 +76,7 @@ class FakeStack:
 
     lose: dict[int, str] = field(default_factory=dict[int, str])
     """Number of a request, from 0, to where its span gets lost: unanswered, unlogged, unsent, dropped, export,
-    refused, limited, held, queue, collector, elsewhere, discarded, forgotten."""
+    refused, limited, held, queue, collector, elsewhere, half, discarded, forgotten."""
     nginx_status: int = 200
     searchable: bool = True
     visible_after_seconds: float = 0.0
@@ -90,6 +92,8 @@ class FakeStack:
     more_pods: dict[str, str] = field(default_factory=dict[str, str])
     """Pods beside the one of each component, with their faults by their names: `broken` ones answer with 503,
     `ended` ones are there until the probe has asked for pods of their component once."""
+    has_upstream: bool = False
+    """Whether the Collector makes a second span of each."""
     exporters: dict[str, int] = field(default_factory=dict[str, int])
     """Counters of the Collector with the exporter among the labels, as they stand on its page."""
     tempo_log: list[str] = field(default_factory=list[str])
@@ -168,18 +172,22 @@ class FakeStack:
             self._count("otelcol_receiver_accepted_spans")
             if place == "held":
                 return
+            spans = 1
+            if self.has_upstream:
+                self.exporters[MADE] = self.exporters.get(MADE, 0) + 1
+                spans = 1 if place == "half" else 2
             if place == "queue":
                 self._count("otelcol_exporter_queue_size")
             elif place == "collector":
                 self._count("otelcol_exporter_send_failed_spans")
             else:
-                self._count("otelcol_exporter_sent_spans")
-                self._arrive(seen, place)
+                self._count("otelcol_exporter_sent_spans", spans)
+                self._arrive(seen, place, spans)
 
-    def _arrive(self, seen: Seen, place: str) -> None:
+    def _arrive(self, seen: Seen, place: str, spans: int) -> None:
         if place == "elsewhere":
             return
-        self.tempo_received += 1
+        self.tempo_received += spans
         if place == "discarded":
             self.discarded += 1
         elif place != "forgotten":

@@ -82,6 +82,13 @@ def test_exits_with_1_and_names_the_hop_that_lost_a_trace(
         assert f"Missing: {stack.received[2].trace_id}" in ended.output
 
 
+def test_spans_that_the_collector_makes_hide_none_that_it_held_back(probe: Probe, stack: FakeStack) -> None:
+    stack.has_upstream = True
+    stack.lose = {2: "held"}
+    ended = probe("--requests", "6", "--timeout", "0.5")
+    assert "Collector: it accepted 6 spans, made 5 more of upstreams and sent 10: the others wait in a" in ended.output
+
+
 def test_all_hops_that_lost_a_trace_are_named_in_the_order_of_a_spans_way(probe: Probe, stack: FakeStack) -> None:
     stack.lose = {0: "discarded", 1: "collector", 2: "dropped"}
     verdict = probe("--requests", "4", "--timeout", "0.5", "--json").document["verdict"]

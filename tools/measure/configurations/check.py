@@ -20,7 +20,7 @@ import yaml
 
 from lab.paths import REPOSITORY
 from settings import Settings
-from settings.limits import sized
+from settings.completed import completed
 from settings.reference import keys
 from settings.rules import violations_of
 from tools.measure.configurations.documents import Document, documents
@@ -93,7 +93,7 @@ def accepted(configuration: dict[str, Any]) -> Settings | None:
     except ValueError:
         return None
     is_refused = any(True for _ in violations_of(settings, lambda _: True, lambda _: False))
-    return None if is_refused else sized(settings)
+    return None if is_refused else completed(settings)
 
 
 @dataclass(frozen=True)

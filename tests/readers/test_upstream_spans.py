@@ -1,0 +1,293 @@
+"""Tests the spans of upstreams on loopback: the real NGINX and Collector, with documents of the program."""
+
+import contextlib
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from lab.build.targets import NGINX
+from tests.module.nginx import Nginx
+from tests.module.upstream import proxying
+from tests.otlp import Receiver, Span, free_port
+from tests.readers.collectors import Running, running
+from tests.waiting import wait_for
+from tools.probe import names
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+SERVER, CLIENT = 2, 3
+ERROR = 2
+
+
+@dataclass
+class Upstream:
+    """An application whose answers the path of a request chooses: a status, `close` for none, `slow` for a late one."""
+
+    port: int = field(default_factory=free_port)
+    traceparents: list[str] = field(default_factory=list[str])
+
+    def __post_init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop(self) -> None:
+        """Closes the listener."""
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._server.accept()
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as stream:
+            path = stream.readline().decode().split()[1].strip("/").split("?")[0]
+            while line := stream.readline().decode().strip():
+                if line.lower().startswith("traceparent:"):
+                    self.traceparents.append(line.split(": ")[1])
+            if path == "close":
+                return
+            if path == "slow":
+                time.sleep(0.2)
+            status = path if path.isdigit() else "200"
+            connection.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok".encode())
+
+
+@pytest.fixture
+def nginx(tmp_path: Path) -> Nginx:
+    """Provides an NGINX that is not running."""
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    return Nginx(NGINX.folder, folder, free_port())
+
+
+@pytest.fixture
+def upstream() -> Generator[Upstream]:
+    """Runs an application."""
+    made = Upstream()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def tempo() -> Generator[Receiver]:
+    """Runs a receiver in Tempo's place."""
+    made = Receiver()
+    yield made
+    made.stop()
+
+
+Ask = Callable[..., list[Span]]
+
+
+@pytest.fixture
+def ask(image: str, nginx: Nginx, tmp_path: Path, tempo: Receiver) -> Generator[Ask]:
+    """Returns a function that runs NGINX and its Collector, sends a request, and returns the spans of its trace."""
+    ends = contextlib.ExitStack()
+
+    def run(path: str, routes: list[dict[str, Any]], *, http: str = "", **configured: Any) -> list[Span]:
+        collector = ends.enter_context(_collector(image, tmp_path, tempo, **configured))
+        values = {"upstreamSpans": True, "routes": routes, "extraConfig": {"http": http}}
+        ends.enter_context(proxying(nginx, values, receiver_port=collector.grpc_port))
+        httpx.get(nginx.url(path), headers={"traceparent": f"00-{TRACE}-{PARENT}-01"}, trust_env=False)
+        return _of_one_request(tempo, collector)
+
+    with ends:
+        yield run
+
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+@contextlib.contextmanager
+def _collector(image: str, folder: Path, tempo: Receiver, **configured: Any) -> Generator[Running]:
+    made = folder / "collector"
+    made.mkdir(exist_ok=True)
+    backend = f"127.0.0.1:{tempo.port}"
+    with running(image, made, backend=backend, upstream_spans=True, batch={"timeout": "10ms"}, **configured) as one:
+        yield one
+
+
+def _of_one_request(tempo: Receiver, collector: Running) -> list[Span]:
+    """Waits until all that was made of one request has arrived, and checks that the Collector says the same."""
+    wait_for("the span of NGINX", lambda: collector.counted(names.ACCEPTED) == 1)
+    wait_for("the fork", lambda: names.PROXIED in collector.counters())
+    made = collector.counted(names.MADE)
+    return sorted(tempo.many(1 + int(made)), key=lambda span: span.kind)
+
+
+def test_a_request_that_an_upstream_got_has_a_span_of_nginx_and_one_of_the_upstream(
+    ask: Ask, upstream: Upstream
+) -> None:
+    server, client = ask("/slow?id=7", [{"path": "/", "upstream": f"localhost:{upstream.port}"}])
+    assert (server.kind, client.kind) == (SERVER, CLIENT)
+    assert (server.trace_id, client.trace_id) == (TRACE, TRACE)
+    # The application's parent is the span of the upstream's time, whose parent is that of NGINX.
+    assert upstream.traceparents == [f"00-{TRACE}-{client.span_id}-01"]
+    assert client.parent_id == server.span_id != client.span_id
+    assert server.parent_id == PARENT
+    assert client.seconds == pytest.approx(0.2, abs=0.1)
+    assert server.start <= client.start
+    assert client.start + client.seconds <= server.start + server.seconds + 1e-6
+    assert (server.status, client.status) == (0, 0)
+    assert client.name == "GET localhost"
+    assert client.attributes == {
+        "http.method": "GET",
+        "http.status_code": 200,
+        "http.request.method": "GET",
+        "http.response.status_code": 200,
+        "server.address": "localhost",
+        "server.port": upstream.port,
+        "peer.service": "localhost",
+        "network.peer.address": "127.0.0.1",
+        "network.peer.port": upstream.port,
+    }
+    assert not [name for name in server.attributes if "upstream" in name]
+
+
+def test_a_request_that_no_upstream_got_has_one_span(ask: Ask, upstream: Upstream) -> None:
+    routes = [
+        {"path": "/", "upstream": f"127.0.0.1:{upstream.port}"},
+        {"path": "/static", "return": {"status": 200, "body": "ok"}},
+    ]
+    (span,) = ask("/static", routes)
+    assert span.kind == SERVER
+    assert not [name for name in span.attributes if "upstream" in name]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "error", "of_server"),
+    [("/502", 502, "502", ERROR), ("/404", 404, "404", 0), ("/close", None, "no_answer", ERROR)],
+)
+def test_an_error_of_the_upstream_is_told_from_one_of_nginx(  # noqa: PLR0917 - fixtures
+    ask: Ask, upstream: Upstream, path: str, status: int | None, error: str, of_server: int
+) -> None:
+    server, client = ask(path, [{"path": "/", "upstream": f"127.0.0.1:{upstream.port}"}])
+    assert client.attributes.get("http.response.status_code") == status
+    assert client.attributes.get("http.status_code") == status
+    assert client.attributes["error.type"] == error
+    assert (client.status, server.status) == (ERROR, of_server)
+
+
+def test_an_upstream_that_does_not_answer_in_time_is_told(ask: Ask, upstream: Upstream) -> None:
+    route = {"path": "/", "upstream": f"127.0.0.1:{upstream.port}", "extraConfig": "proxy_read_timeout 50ms;"}
+    server, client = ask("/slow", [route])
+    assert server.attributes["http.status_code"] == 504
+    assert client.attributes["error.type"] == "timeout"
+    assert "http.response.status_code" not in client.attributes
+
+
+def test_several_tries_are_one_span_that_says_so(ask: Ask, upstream: Upstream) -> None:
+    dead = free_port()
+    block = f"upstream several {{ server 127.0.0.1:{dead}; server 127.0.0.1:{upstream.port}; }}"
+    _, client = ask("/", [{"path": "/", "extraConfig": "proxy_pass http://several;"}], http=block)
+    told = {name: value for name, value in client.attributes.items() if not name.endswith("times")}
+    assert told == {
+        "http.method": "GET",
+        "http.status_code": 200,
+        "http.request.method": "GET",
+        "http.request.resend_count": 1,
+        "http.response.status_code": 200,
+        "nginx.upstream.addresses": f"127.0.0.1:{dead}, 127.0.0.1:{upstream.port}",
+        "nginx.upstream.statuses": "502, 200",
+        "server.address": "127.0.0.1",
+        "server.port": upstream.port,
+        "network.peer.address": "127.0.0.1",
+        "network.peer.port": upstream.port,
+    }
+    assert client.name == "GET"
+
+
+def test_an_error_page_of_nginx_leaves_the_upstream_s_span(ask: Ask, upstream: Upstream) -> None:
+    routes = [
+        {
+            "path": "/",
+            "upstream": f"localhost:{upstream.port}",
+            "extraConfig": "proxy_intercept_errors on; error_page 503 =200 /sorry;",
+        },
+        {"path": "/sorry", "return": {"status": 200, "body": "sorry"}},
+    ]
+    server, client = ask("/503", routes)
+    assert (server.attributes["http.status_code"], server.status) == (200, 0)
+    assert (client.attributes["http.response.status_code"], client.status) == (503, ERROR)
+    assert client.attributes["server.address"] == "localhost"
+
+
+def test_a_batch_that_is_sent_again_makes_the_same_spans(image: str, tmp_path: Path, tempo: Receiver) -> None:
+    request = _request({"nginx.upstream": "GET|shop.web.svc|8080|shop|0.001|10.0.0.9:8080|200|0.004|0.005"})
+    with _collector(image, tmp_path, tempo) as collector:
+        for _ in range(2):
+            collector.export(request)
+        found = tempo.many(4)
+    server, client = ([span for span in found if span.kind == kind] for kind in (SERVER, CLIENT))
+    assert server[0] == server[1]
+    assert client[0] == client[1]
+    assert round(client[0].seconds * 1000) == 5
+    assert round((client[0].start - server[0].start) * 1000) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "address", "port"),
+    [("[2001:db8::9]:8080", "2001:db8::9", 8080), ("to_shop_3a8080", None, None), ("unix:/tmp/socket", None, None)],
+)
+def test_an_address_is_that_of_the_peer_or_left_out(  # noqa: PLR0917 - fixtures
+    image: str, tmp_path: Path, tempo: Receiver, told: str, address: str | None, port: int | None
+) -> None:
+    with _collector(image, tmp_path, tempo) as collector:
+        collector.export(_request({"nginx.upstream": f"GET|shop|8080|shop|0.001|{told}|200|0.004|0.005"}))
+        (client,) = (span for span in tempo.many(2) if span.kind == CLIENT)
+    assert client.attributes.get("network.peer.address") == address
+    assert client.attributes.get("network.peer.port") == port
+    assert client.attributes["server.address"] == "shop"
+
+
+def test_spans_of_applications_are_neither_doubled_nor_renamed(image: str, tmp_path: Path, tempo: Receiver) -> None:
+    with _collector(image, tmp_path, tempo) as collector:
+        collector.export(_request({"http.method": "GET"}, scope="shop"))
+        collector.export(_request({"http.method": "GET"}))
+        found = {span.scope[0]: span.attributes for span in tempo.many(2)}
+    assert found == {"shop": {"http.method": "GET"}, "nginx": {"http.method": "GET", "http.request.method": "GET"}}
+
+
+@pytest.mark.parametrize(("ratio", "most"), [("0.5", 320)])
+def test_sampling_takes_both_spans_of_a_trace_or_none(
+    image: str, tmp_path: Path, tempo: Receiver, ratio: str, most: int
+) -> None:
+    told = {"nginx.upstream": "GET|shop|8080|shop|0.001|10.0.0.9:8080|200|0.004|0.005"}
+    with _collector(image, tmp_path, tempo, sampling={"ratio": ratio}) as collector:
+        for _ in range(5):
+            collector.export(_request(told, count=100))
+        wait_for("the fork", lambda: collector.counted(names.ACCEPTED) == 500)
+        wait_for("both", lambda: collector.counted(names.SENT) == len(tempo.spans) > 300)
+    kinds: dict[str, set[int]] = {}
+    for span in tempo.spans:
+        kinds.setdefault(span.trace_id, set()).add(span.kind)
+    assert all(found == {SERVER, CLIENT} for found in kinds.values())
+    assert 500 - most < len(kinds) < most
+
+
+def _request(attributes: dict[str, str], *, count: int = 1, scope: str = "nginx") -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    scoped = request.resource_spans.add().scope_spans.add()
+    scoped.scope.name = scope
+    for _ in range(count):
+        span = scoped.spans.add()
+        span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
+        span.name, span.kind = "/", SERVER
+        span.start_time_unix_nano, span.end_time_unix_nano = 1_700_000_000_000_000_000, 1_700_000_000_007_000_000
+        for key, value in attributes.items():
+            pair = span.attributes.add()
+            pair.key, pair.value.string_value = key, value
+    return request
