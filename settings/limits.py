@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from settings.collector import CollectorSettings
 from settings.nginx import NginxSettings
+from settings.sampling import samples
 from settings.sizes import (
     COLLECTOR_BASE,
     FOREIGN_RECEIVER,
@@ -83,7 +84,7 @@ def receiver(collector: CollectorSettings) -> int:
 
 @dataclass(frozen=True)
 class Exports:
-    """The size of NGINX's exports to the Collector."""
+    """What NGINX exports to the Collector."""
 
     spans: int
     """The number of spans in a full export."""
@@ -91,10 +92,14 @@ class Exports:
     largest_span: int
     """The bytes of the largest span."""
 
+    are_sampled: bool = False
+    """Whether spans say how many requests each stands for, in text."""
+
 
 def exports(settings: Settings) -> Exports:
-    """Returns the size of NGINX's exports, which depends on the whole configuration."""
-    return Exports(batch_size(settings), largest_span(settings.nginx))
+    """Returns what NGINX exports, which depends on the whole configuration."""
+    are_sampled = samples(settings.nginx, settings.plus if settings.edition == "plus" else None)
+    return Exports(batch_size(settings), largest_span(settings.nginx), are_sampled)
 
 
 def batch_bytes(collector: CollectorSettings) -> int:

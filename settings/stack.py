@@ -9,9 +9,12 @@ from pydantic import AfterValidator, Field, SecretStr
 from settings.collector import CollectorSettings
 from settings.exposure import ServiceSettings
 from settings.general import Monitoring, Scheduling
+from settings.headers import HeaderName, HeaderValue
 from settings.license import License, RepositoryCertificate, RepositoryKey
+from settings.metrics import MetricsSettings
 from settings.nginx import NginxSettings
 from settings.plus import PlusSettings
+from settings.prometheus import PrometheusSettings
 from settings.tempo import TempoSettings
 from settings.types import (
     DOCKER_HUB_HOSTS,
@@ -147,6 +150,10 @@ class Settings(Model):
         default=None,
         description="Password of Tempo's API, for the user `tempo`. Unset: every client that reaches it may read.",
     )
+    metrics_headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict[str, SecretStr],
+        description="Headers of each write to `metrics.remoteWrite`, such as `authorization`; set them with --secret.",
+    )
     nginx_license_jwt: License | None = Field(
         default=None, description="License of NGINX Plus: the text of license.jwt."
     )
@@ -178,10 +185,16 @@ class Settings(Model):
     plus: PlusSettings = Field(default_factory=PlusSettings, description="NGINX Plus.")
     collector: CollectorSettings = Field(default_factory=CollectorSettings, description="OpenTelemetry Collector.")
     tempo: TempoSettings = Field(default_factory=TempoSettings, description="Grafana Tempo.")
+    metrics: MetricsSettings = Field(
+        default_factory=MetricsSettings, description="Where Tempo writes the metrics that it makes of spans."
+    )
+    prometheus: PrometheusSettings = Field(
+        default_factory=PrometheusSettings, description="A small Prometheus of the stack's."
+    )
 
     def model_post_init(self, _context: object, /) -> None:
         """Gives the groups whose defaults depend on it the set of versions."""
-        for group in (self.nginx, self.collector, self.tempo, self.plus):
+        for group in (self.nginx, self.collector, self.tempo, self.prometheus, self.plus):
             group.follow(self.versions)
 
     @property
@@ -208,6 +221,8 @@ class Settings(Model):
         if self.tempo.enabled:
             named["tempo"] = self.tempo.pulled_image
             named["gateway"] = self.tempo.gateway.image or self.nginx.pulled_image
+        if self.prometheus.enabled:
+            named["prometheus"] = self.prometheus.pulled_image
         return named
 
     def images(self) -> dict[str, str]:

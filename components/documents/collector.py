@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from components.documents import Document
+from components.documents.collector_weights import weights
 from settings.collector import OTLP_HTTP_PORT, CollectorSettings, Cors, TailSampling, percent
 from settings.exporters import ExporterProxy, OtlpExporter
 from settings.headers import in_lower_case
@@ -179,6 +180,7 @@ def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -
     }
     if settings.sampling.ratio is not None:
         processors["probabilistic_sampler"] = {"sampling_percentage": percent(settings.sampling.ratio)}
+    processors |= weights(settings.sampling.ratio, are_sampled=exports.are_sampled)
     if settings.kubernetes_attributes:
         # Before anything that mixes spans of several connections: it finds the pod by the connection.
         processors[settings.release.kubernetes_attributes] = _kubernetes_attributes(namespace)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.build.target import Target
-from lab.build.targets import COLLECTORS, COREDNS, NGINX, TEMPO
+from lab.build.targets import COLLECTORS, COREDNS, NGINX, PROMETHEUS, TEMPO
 from lab.cluster.network import REGISTRY_PORT
 from lab.errors import LabError
 from lab.paths import CACHE
@@ -115,6 +115,21 @@ def oss_stack_images(versions: str = "current") -> list[Image]:
         ),
         _nginx_image(certificates),
     ]
+
+
+def prometheus_image() -> Image:
+    """Returns the image of Prometheus, which only stacks that ask for one need."""
+    # Prometheus 3.16.0 is v0.316.0 as a Go module.
+    major, minor, fix = re.findall(r"v0\.(\d)(\d\d)\.(\d+)", _version(PROMETHEUS, "github.com/prometheus/prometheus"))[
+        0
+    ]
+    return Image(
+        f"lab/prometheus:v{major}.{int(minor)}.{fix}",
+        ("/bin/prometheus",),
+        {"/bin/prometheus": PROMETHEUS.folder / "prometheus"},
+        folders=("/tmp", "/prometheus"),
+        user="65534:65534",
+    )
 
 
 def _nginx_image(certificates: dict[str, Path]) -> Image:

@@ -88,18 +88,24 @@ class Running:
         self.process.wait(30)
 
 
+NGINX_EXPORTS = Exports(512, 25_600)
+
+
 @contextlib.contextmanager
-def running(image: str, folder: Path, *, backend: str | None = None, **configured: Any) -> Generator[Running]:
+def running(
+    image: str, folder: Path, *, backend: str | None = None, exports: Exports = NGINX_EXPORTS, **configured: Any
+) -> Generator[Running]:
     """Runs one of the lab's Collectors with the document, the files and the variables of a configuration.
 
     Args:
         image: one of `LAB_COLLECTORS`.
         folder: a folder for its files. The queue's volume is in it, and is kept for the next Collector.
         backend: `host:port` of the stack's own Tempo; none if it has none.
+        exports: what NGINX exports.
         configured: the keys of `collector`.
     """
     settings = CollectorSettings.model_validate({"image": image} | configured)
-    document = collector_document(settings, backend=backend, namespace="tracing", exports=Exports(512, 25_600))
+    document = collector_document(settings, backend=backend, namespace="tracing", exports=exports)
     (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
     metrics_port = free_port()
     reader["pull"]["exporter"]["prometheus"] |= {"host": "127.0.0.1", "port": metrics_port}
