@@ -130,9 +130,9 @@ def metrics_warnings(settings: Settings) -> Iterator[str]:
     collector = settings.collector
     if settings.tempo.enabled and is_written and collector.enabled and collector.sampling.tail:
         yield (
-            "collector.sampling.tail keeps traces for what is in them, so Tempo's metrics count kept traces alone: rates "
-            "are too low, and shares of errors and of slow requests too high. For true ones sample by a ratio instead: "
-            "`nginx.sampling.ratio` or `collector.sampling.ratio`"
+            "collector.sampling.tail keeps traces for what is in them, so Tempo's metrics count kept traces alone: "
+            "rates are too low, and shares of errors and of slow requests too high. For true ones sample by a ratio "
+            "instead: `nginx.sampling.ratio` or `collector.sampling.ratio`"
         )
 
 

@@ -23,6 +23,8 @@ CA_FILE = "metrics-ca.pem"
 """The authorities of the receiver of metrics, if they are configured, beside tempo.yaml."""
 
 _LOGIN_FILE = "authorization"
+_USER_FILE = "_user"
+"""No header has this name."""
 
 EDGES = 100_000
 """Edges that wait for their second span, for ten seconds (`service_graphs.wait` by default): those of 5 000 requests a
@@ -72,7 +74,9 @@ def secret_files(headers: Mapping[str, SecretStr]) -> dict[str, str]:
     """Returns the headers of remote write in plain text, by their files' names in `SECRETS_FOLDER`."""
     files = {name: value.get_secret_value() for name, value in in_lower_case(headers).items()}
     login = login_of(files.get(_LOGIN_FILE, ""))
-    return files | ({_LOGIN_FILE: login.secret} if login else {})
+    if login is None:
+        return files
+    return files | {_LOGIN_FILE: login.secret} | ({_USER_FILE: login.user} if login.user else {})
 
 
 def receiver(prometheus: str) -> Document:
@@ -98,7 +102,10 @@ def _headers(headers: Mapping[str, SecretStr]) -> Document:
     document: Document = {"http_headers": others} if others else {}
     login = login_of(headers[_LOGIN_FILE].get_secret_value()) if _LOGIN_FILE in headers else None
     if login and login.user is not None:
-        document["basic_auth"] = {"username": login.user, "password_file": f"{SECRETS_FOLDER}/{_LOGIN_FILE}"}
+        document["basic_auth"] = {
+            "username_file": f"{SECRETS_FOLDER}/{_USER_FILE}",
+            "password_file": f"{SECRETS_FOLDER}/{_LOGIN_FILE}",
+        }
     elif login:
         document["authorization"] = {"type": login.scheme, "credentials_file": f"{SECRETS_FOLDER}/{_LOGIN_FILE}"}
     return document

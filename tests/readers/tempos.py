@@ -66,7 +66,7 @@ class Spans:
         scope = of_service.scope_spans.add()
         end = time.time_ns() - int(self.age * 1e9)
         for number in range(self.count):
-            span = scope.spans.add()
+            span: Any = scope.spans.add()
             span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
             span.name, span.kind = self.route, self.kind
             span.start_time_unix_nano, span.end_time_unix_nano = end - self.milliseconds * 1_000_000, end

@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -64,7 +65,7 @@ def measured(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Genera
 def hops(tempo: RunningTempo, count: int) -> None:
     """Sends traces of a request that NGINX proxies to an application that sends spans, or to one that does not."""
     request = ExportTraceServiceRequest()
-    by_service = {}
+    by_service: dict[str, Any] = {}
     for service in ("edge", "shop"):
         resource = request.resource_spans.add()
         attribute(resource.resource, "service.name", service)
@@ -76,7 +77,7 @@ def hops(tempo: RunningTempo, count: int) -> None:
         # Every second one has no spans of its own.
         spans += [("shop", SERVER, ids[1], ids[2])] if number % 2 else []
         for service, kind, parent, own in spans:
-            span = by_service[service].spans.add()
+            span: Any = by_service[service].spans.add()
             span.trace_id, span.span_id, span.parent_span_id, span.kind = trace_id, own, parent, kind
             span.name, span.start_time_unix_nano, span.end_time_unix_nano = "hop", now - 1_000_000, now
             if kind == CLIENT and not number % 2:
