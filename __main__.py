@@ -1,4 +1,4 @@
-"""The stack: settings → namespace → Tempo → Collector → NGINX → outputs."""
+"""The stack: settings → namespace → Prometheus → Tempo → Collector → NGINX → outputs."""
 
 from components import startup
 

@@ -86,7 +86,7 @@ def _label_key(key: str) -> str:
 def _listed(versions: Set) -> str:
     return (
         f"NGINX {dotted(versions.nginx)}, NGINX Plus {versions.plus}, Collector {dotted(versions.collector)}, "
-        f"Tempo {dotted(versions.tempo)}"
+        f"Tempo {dotted(versions.tempo)}, Prometheus {dotted(versions.prometheus)}"
     )
 
 

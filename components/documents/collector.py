@@ -297,5 +297,4 @@ def _gathered(settings: CollectorSettings, exports: Exports, *, is_tempo: bool) 
 def _metrics_reader() -> Document:
     """Returns the reader of the Collector's own counters: reachable by others, and with the documentation's names."""
     plain = dict.fromkeys(("without_type_suffix", "without_units", "without_scope_info"), True)
-    exporter = {"host": ANYWHERE, "port": METRICS_PORT} | plain
-    return {"pull": {"exporter": {"prometheus": exporter}}}
+    return {"pull": {"exporter": {"prometheus": {"host": ANYWHERE, "port": METRICS_PORT} | plain}}}
