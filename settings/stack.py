@@ -202,6 +202,11 @@ class Settings(Model):
         """Whether `pulumi up` builds the image of NGINX."""
         return self.edition == "plus" and self.plus.image is None
 
+    @property
+    def asks_kubernetes(self) -> bool:
+        """Whether pods of the stack connect to the API server."""
+        return (self.collector.enabled and self.collector.kubernetes_attributes) or self.prometheus.enabled
+
     def exposed(self) -> Iterator[tuple[str, ServiceSettings, int | None]]:
         """Yields the components that have a Service for clients: key, Service, NodePort."""
         yield "nginx", self.nginx.service, self.nginx.node_port
