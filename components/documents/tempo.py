@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.documents import Document
-from components.documents.tempo_metrics import generator, overrides
+from components.documents.tempo_metrics import frontend, generator, overrides
 from settings.limits import burst, tempo_inside
 from settings.sizes import MIB, RECEIVER, TEMPO_RECEIVER
 from settings.tempo import TempoSettings
@@ -161,7 +161,7 @@ def _ingester(settings: TempoSettings, messages: Document) -> _Parts:
         cutoff={},
         # A search of an older time asks the backend's blocks alone, which late spans reach once they are flushed.
         search={"query_ingesters_until": LATENESS},
-        metrics={},
+        metrics=frontend(settings),
         compaction={"compactor": {"compaction": {"block_retention": settings.retention}}},
     )
 

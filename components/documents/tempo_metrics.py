@@ -4,6 +4,7 @@ Its processors: `local-blocks` keeps spans for metrics by TraceQL, which Tempo 3
 spans by service, name, kind and status; `service-graphs` pairs CLIENT and SERVER spans to edges between services.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from settings.headers import in_lower_case
 from settings.metrics import MetricsSettings, RemoteWrite, login_of
 from settings.sampling import RATIO
 from settings.tempo import TempoSettings
+from settings.types import seconds
 
 CONFIG_FOLDER = "/etc/tempo"
 """The folder of tempo.yaml."""
@@ -33,6 +35,12 @@ second with two edges each. The default of 10 000 drops edges from 1 000 request
 SERIES = 100_000
 """Series that Tempo makes at most. Our choice: a service's name or a span's may come from a client, and each new one is
 some twenty series. Tempo counts what it leaves out: `tempo_metrics_generator_registry_series_limited_total`."""
+
+_DEFAULT_BORDER = 30 * 60
+"""`query_frontend.metrics.query_backend_after` by default, in seconds. The generator keeps its copy twice as long."""
+
+_BLOCK_SECONDS = 60
+"""`local_blocks.max_block_duration` by default."""
 
 _PEERS = ["peer.service", "server.address", "db.name", "db.system"]
 """Attributes of a CLIENT span that name a service without spans of its own: Tempo's default, and the address."""
@@ -153,6 +161,7 @@ def generator(
             # As fresh as a search is, and no more is lost with a killed pod than of the traces.
             "trace_idle_period": settings.flush.trace_idle_period,
             "flush_check_period": settings.flush.check_period,
+            **({"complete_block_timeout": f"{2 * border}s"} if (border := _border(settings)) else {}),
         }
     if receivers:
         document["storage"]["remote_write"] = list(receivers)
@@ -162,6 +171,21 @@ def generator(
         }
     client = {} if settings.release.has_live_store else {"metrics_generator_client": _client(messages)}
     return {**client, "metrics_generator": document}
+
+
+def frontend(settings: TempoSettings) -> Document:
+    """Returns the keys of `query_frontend.metrics` of Tempo 2: from which age on it asks the blocks in the storage."""
+    border = _border(settings)
+    return {"query_backend_after": f"{border}s"} if border and _keeps_spans(settings) else {}
+
+
+def _border(settings: TempoSettings) -> int | None:
+    """Returns the age in seconds from which the blocks in the storage answer; None if Tempo's default will do.
+
+    By then a block must be closed, written, and seen by a poll. The generator answers until then, from its own copy.
+    """
+    needed = math.ceil(_BLOCK_SECONDS + 2 * seconds(settings.flush.blocklist_poll))
+    return needed if needed > _DEFAULT_BORDER else None
 
 
 def _client(messages: Document) -> Document:

@@ -66,6 +66,15 @@ def test_an_end_of_tempo_does_not_wait_for_a_receiver_that_is_away() -> None:
     assert 5 + seconds(deadline) < GRACE_SECONDS
 
 
+@pytest.mark.parametrize(("poll", "after", "kept_for"), [("5m", None, None), ("20m", "2460s", "4920s")])
+def test_the_generator_answers_until_the_blocks_in_the_storage_do(
+    poll: str, after: str | None, kept_for: str | None
+) -> None:
+    document = tempo(flush={"blocklistPoll": poll, "completeBlockTimeout": poll})
+    assert document["query_frontend"]["metrics"].get("query_backend_after") == after
+    assert document["metrics_generator"]["processor"]["local_blocks"].get("complete_block_timeout") == kept_for
+
+
 def written(headers: dict[str, str]) -> tuple[Document, dict[str, str]]:
     settings = Settings.model_validate(
         {"metrics": {"remoteWrite": {"url": "https://mimir.example/api/v1/push"}}, "metricsHeaders": headers}
