@@ -5,7 +5,7 @@ import json
 import secrets
 import subprocess
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,18 +102,18 @@ class RunningTempo:
         export(self.otlp_port, request)
         return [span.trace_id.hex() for span in request.resource_spans[0].scope_spans[0].spans]
 
-    def series(self, query: str, *, ago: float = 0) -> dict[str, float]:
-        """Returns the sum of each series of a TraceQL metrics query over twenty minutes, by the values of its labels.
+    def series(self, query: str, *, fold: Callable[[Iterable[float]], float] = sum) -> dict[str, float]:
+        """Returns each series of a TraceQL metrics query over the last twenty minutes, by the values of its labels.
 
         Args:
             query: the query.
-            ago: seconds from the end of the twenty minutes until now.
+            fold: makes one number of those of the minutes.
         """
-        end = int(time.time() - ago) + 60
+        end = int(time.time()) + 60
         url = f"http://127.0.0.1:{self.http_port}/api/metrics/query_range"
         found = ask(url, q=query, start=end - 1200, end=end, step="1m")["series"]
         return {
-            ",".join(str(next(iter(label["value"].values()))) for label in one["labels"]): sum(
+            ",".join(str(next(iter(label["value"].values()))) for label in one["labels"]): fold(
                 sample.get("value", 0) for sample in one["samples"]
             )
             for one in found

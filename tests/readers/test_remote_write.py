@@ -86,7 +86,7 @@ def test_a_receiver_with_tls_gets_the_login_and_other_headers(scheme: str, tmp_p
         files = {**written.secrets, **written.certificates}
         with running_tempo(tmp_path, written.receivers, files) as tempo:
             tempo.send(Spans(1))
-            (headers, *_) = wait_for("a write", lambda: receiver.headers)
+            (headers, *_) = wait_for("a write, the first of which takes 15 s", lambda: receiver.headers, 40)
     assert headers["authorization"] == LOGINS[scheme]
     assert headers["x-scope-orgid"] == "canary-tenant"
     assert headers["content-encoding"] == "snappy"

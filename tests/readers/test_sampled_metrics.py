@@ -96,7 +96,7 @@ def test_one_in_ten_shows_the_true_rate(backends: Backends, nginx: Nginx, tmp_pa
     backend = f"127.0.0.1:{backends.tempo.otlp_port}"
     with running(CURRENT, folder, backend=backend, exports=sampled) as collector:
         with proxying(nginx, configured, receiver_port=collector.grpc_port):
-            send(nginx, "/tenth/", COUNT, seed=1)
+            send(nginx, "/tenth/", COUNT, seed=2)
             send(nginx, "/all/", 50)
         wait_for("the exact count", lambda: backends.rates("/all/") == (50, 50), 30)
         tenth = wait_for("the tenth", lambda: (found := backends.rates("/tenth/")) and found[0] == found[1] and found)
