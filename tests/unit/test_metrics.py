@@ -1,5 +1,6 @@
 """Tests the metrics that Tempo makes of spans: its document, the weights of sampled spans, and Prometheus."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -12,8 +13,12 @@ from components.documents.prometheus import flags, prometheus_document
 from components.documents.tempo import LATENESS, tempo_document
 from components.documents.tempo_metrics import receiver, writes
 from settings import PlusSettings, PrometheusSettings, Settings, TempoSettings
+from settings.limits import exports
+from settings.metrics_rules import metrics_warnings
 from settings.sampling import kept
 from settings.types import seconds
+from settings.version_warnings import version_warnings
+from settings.versions import SETS
 
 WRITTEN = [receiver("http://prometheus.tracing.svc:9090")]
 
@@ -154,6 +159,57 @@ def test_the_collector_says_its_own_share_only_where_nginx_did_not() -> None:
     actions = weights(Decimal("0.5"), are_sampled=True)["attributes/sampling"]["actions"]
     assert [action["action"] for action in actions] == ["insert", "insert", "convert", "convert"]
     assert [action["value"] for action in actions[:2]] == [0.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("nginx", "edition", "are_sampled"),
+    [
+        ({}, "oss", False),
+        ({"sampling": {"ratio": 0.5}}, "oss", True),
+        ({"routes": [{"path": "/", "return": {"status": 204}, "sampling": {"ratio": 0.5}}]}, "oss", True),
+        # What NGINX Plus could switch to counts for NGINX Plus alone.
+        ({}, "plus", True),
+    ],
+)
+def test_the_collector_knows_whether_spans_say_their_weight(
+    nginx: dict[str, Any], edition: str, are_sampled: bool
+) -> None:
+    settings = Settings.model_validate({"edition": edition, "nginx": nginx, "plus": {"samplingRatios": [0.5]}})
+    assert exports(settings).are_sampled == are_sampled
+
+
+TAIL = {"distribution": "k8s", "sampling": {"tail": {}}}
+
+
+@pytest.mark.parametrize(
+    ("configured", "warns"),
+    [
+        ({"collector": TAIL, "prometheus": {"enabled": True}}, True),
+        ({"collector": TAIL, "metrics": {"remoteWrite": {"url": "https://mimir.example/api/v1/push"}}}, True),
+        ({"collector": TAIL}, False),
+        ({"prometheus": {"enabled": True}}, False),
+    ],
+)
+def test_metrics_of_kept_traces_alone_are_warned_of(configured: dict[str, Any], warns: bool) -> None:
+    found = list(metrics_warnings(Settings.model_validate(configured)))
+    assert [warning.startswith("collector.sampling.tail keeps traces for what is in them") for warning in found] == (
+        [True] if warns else []
+    )
+
+
+def version_of_prometheus(image: str, day: date) -> list[str]:
+    settings = Settings.model_validate({"prometheus": {"enabled": True, "image": image}})
+    return [warning for warning in version_warnings(settings, day) if "Prometheus" in warning]
+
+
+def test_a_prometheus_that_gets_no_fixes_is_warned_of_with_the_way_on() -> None:
+    (said,) = version_of_prometheus("prom/prometheus:v3.5.4", date(2026, 11, 26))
+    assert said == (
+        "prometheus.image: Prometheus 3.5.4 has had no security fixes since 2026-07-31. "
+        f"Move on: pulumi config set --path prometheus.image {SETS['current'].prometheus_image}"
+    )
+    assert version_of_prometheus("prom/prometheus:v3.13.2", date(2027, 7, 31)) == []
+    assert version_of_prometheus("prom/prometheus:v3.13.2", date(2027, 8, 1))
 
 
 def test_prometheus_leaves_room_on_its_volume() -> None:
