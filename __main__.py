@@ -1,4 +1,4 @@
-"""The stack: settings → namespace → Tempo → Collector → NGINX → outputs."""
+"""The stack: settings → namespace → Prometheus → Tempo → Collector → NGINX → outputs."""
 
 from components import startup
 
@@ -9,6 +9,7 @@ import pulumi
 import settings as configuration
 from components.target import stack_in_cluster
 from settings.limits import exports
+from settings.sampling import kept
 
 
 async def main() -> pulumi.Inputs:
@@ -21,14 +22,27 @@ async def main() -> pulumi.Inputs:
     stack = await stack_in_cluster(settings, configuration.cluster_access())
     await startup.import_components()
     from components.closing import tell_how_to_check
+    from components.documents.tempo_metrics import writes
     from components.kubernetes.network import deny_all
     from components.nginx import NginxOtel, licensed_plus
     from components.nginx_plus_image import nginx_plus_image
     from components.otel_collector import OtelCollector
+    from components.prometheus import Prometheus
     from components.tempo import TempoBackend
 
-    password = settings.tempo_password
-    tempo = TempoBackend("tempo", settings.tempo, stack, password=password) if settings.tempo.enabled else None
+    prometheus = Prometheus("prometheus", settings.prometheus, stack) if settings.prometheus.enabled else None
+    tempo = (
+        TempoBackend(
+            "tempo",
+            settings.tempo,
+            stack,
+            password=settings.tempo_password,
+            writes=writes(settings.metrics, settings.metrics_headers),
+            prometheus=prometheus.http_endpoint if prometheus else None,
+        )
+        if settings.tempo.enabled
+        else None
+    )
     collector = (
         OtelCollector(
             "otel-collector",
@@ -51,9 +65,12 @@ async def main() -> pulumi.Inputs:
         exporter=collector.otlp_endpoint if collector else None,
         after=collector.pods if collector else None,
         plus=licensed_plus(settings),
+        kept=kept(settings.collector),
         backends=stack.backends.nginx,
     )
-    deny_all(stack, after=[policy for part in (tempo, collector, nginx) if part for policy in part.policies])
+    deny_all(
+        stack, after=[policy for part in (prometheus, tempo, collector, nginx) if part for policy in part.policies]
+    )
     tell_how_to_check(
         after=[part.pods for part in (collector, nginx) if part],
         has_tempo=tempo is not None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import pulumi
 from pulumi_kubernetes.core.v1 import (
@@ -105,6 +106,7 @@ class NginxOtel(Component):
         exporter: Endpoint | None,
         after: pulumi.Input[pulumi.Resource] | None = None,
         plus: LicensedPlus | None = None,
+        kept: Decimal = Decimal(1),
         backends: Sequence[tuple[str, int]] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -119,6 +121,7 @@ class NginxOtel(Component):
             after: the Collector's pods. The module connects when NGINX starts. If it does not find the Collector, it
                 tries again after 1 s, then after 1.6 times longer each time, and drops the spans of the meantime.
             plus: what NGINX Plus needs; none for an image of open source NGINX.
+            kept: the share of its spans that the Collector sends on.
             backends: the addresses behind the Services of `settings` that have no pods.
             opts: the usual options.
 
@@ -126,7 +129,7 @@ class NginxOtel(Component):
             ValueError: spans have nowhere to go.
         """
         super().__init__("nginx-tracing:index:NginxOtel", name, NGINX, stack, opts)
-        self._settings, self._plus = settings, plus
+        self._settings, self._plus, self._kept = settings, plus, kept
         self.image = pulumi.Output.from_input(image)
         volumes, mounts = self._files(exporter)
         self.policies = network_policy(
@@ -161,7 +164,7 @@ class NginxOtel(Component):
         endpoint = settings.exporter.endpoint or (str(exporter) if exporter else None)
         if endpoint is None:
             raise ValueError("neither a Collector nor nginx.exporter.endpoint")
-        files = _documents(settings, endpoint, namespace, self._plus)
+        files = _documents(settings, endpoint, namespace, self._plus, self._kept)
         # Single files, because the folder also holds the image's mime.types.
         mounts = [_file("config", file) for file in files]
         volumes = [empty_volume("tmp")]
@@ -188,9 +191,12 @@ class NginxOtel(Component):
         return volumes, mounts
 
 
-def _documents(settings: NginxSettings, endpoint: str, namespace: str, plus: LicensedPlus | None) -> dict[str, str]:
+def _documents(
+    settings: NginxSettings, endpoint: str, namespace: str, plus: LicensedPlus | None, kept: Decimal
+) -> dict[str, str]:
     """Returns the files that NGINX reads from the config object, by name."""
-    document = nginx_conf(settings, exporter=endpoint, namespace=namespace, plus=plus.settings if plus else None)
+    of_plus = plus.settings if plus else None
+    document = nginx_conf(settings, exporter=endpoint, namespace=namespace, plus=of_plus, kept=kept)
     files = {"nginx.conf": document, **upstream_files(settings)}
     if settings.exporter.ca_bundle:
         files[CA_FILE] = settings.exporter.ca_bundle

@@ -10,7 +10,6 @@ from pulumi_kubernetes.core.v1 import (
     EnvVarArgs,
     EnvVarSourceArgs,
     SecretKeySelectorArgs,
-    ServiceAccount,
     ServicePortArgs,
     VolumeArgs,
     VolumeMountArgs,
@@ -32,6 +31,7 @@ from components.documents.collector import (
     proxy_url,
     secret_files,
 )
+from components.kubernetes.accounts import pod_reader
 from components.kubernetes.component import Component
 from components.kubernetes.containers import (
     alive_while,
@@ -58,7 +58,6 @@ from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
 from components.kubernetes.workload import deployment, disruption_budget, stateful_set
 from components.plan.labels import COLLECTOR, NGINX
-from components.plan.objects import ROLE, ROLE_BINDING, SERVICE_ACCOUNT
 from settings import CollectorSettings
 from settings.limits import Exports
 from settings.types import amount, split_endpoint
@@ -110,7 +109,8 @@ class OtelCollector(Component):
         self._settings = settings
         self.otlp_endpoint = Endpoint(COLLECTOR, stack.namespace_name, OTLP_PORT)
         volumes, mounts = self._files(backend, exports)
-        account = _pod_reader(self) if settings.kubernetes_attributes else None
+        # The Collector finds a pod's Deployment by its ReplicaSet.
+        account = pod_reader(self, [("apps", "replicasets")]) if settings.kubernetes_attributes else None
         container = _container(settings, stack.images["collector"], mounts, self._proxy())
         self.policies = network_policy(
             self, ingress=_ingress(settings), egress=_egress(settings, backend, stack, backends)
@@ -238,40 +238,3 @@ def _cores(settings: CollectorSettings) -> EnvVarArgs:
     """
     limit = settings.resources.cpu_limit
     return EnvVarArgs(name="GOMAXPROCS", value=str(ceil(amount(limit))) if limit else "1")
-
-
-def _pod_reader(owner: Component) -> pulumi.Output[str]:
-    """Makes an account that may read the pods of the namespace, and of no other. Returns its name."""
-    # Imported here: each group of the Kubernetes SDK takes a part of a second, and few stacks need this one.
-    from pulumi_kubernetes.rbac.v1 import (  # noqa: PLC0415
-        PolicyRuleArgs,
-        Role,
-        RoleBinding,
-        RoleRefArgs,
-        SubjectArgs,
-    )
-
-    name = owner.resource_name
-    account = ServiceAccount(
-        name, metadata=owner.metadata(SERVICE_ACCOUNT), automount_service_account_token=False, opts=owner.own
-    )
-    verbs = ["get", "list", "watch"]
-    role = Role(
-        name,
-        metadata=owner.metadata(ROLE),
-        rules=[
-            PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=verbs),
-            # The Collector finds a pod's Deployment by its ReplicaSet.
-            PolicyRuleArgs(api_groups=["apps"], resources=["replicasets"], verbs=verbs),
-        ],
-        opts=owner.own,
-    )
-    binding = RoleBinding(
-        name,
-        metadata=owner.metadata(ROLE_BINDING),
-        role_ref=RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=role.metadata["name"]),
-        subjects=[SubjectArgs(kind="ServiceAccount", name=account.metadata["name"], namespace=owner.stack.namespace)],
-        opts=owner.own,
-    )
-    # The name is known once the account has its rights: without them the Collector would end at once.
-    return pulumi.Output.all(account.metadata["name"], binding.id).apply(lambda known: str(known[0]))

@@ -20,6 +20,7 @@ from components.documents.tempo_gateway import (
     gateway_conf,
     password_file,
 )
+from components.documents.tempo_metrics import CONFIG_FOLDER, SECRETS_FOLDER, Writes, receiver
 from components.kubernetes.component import Component
 from components.kubernetes.containers import (
     alive_while,
@@ -32,7 +33,7 @@ from components.kubernetes.containers import (
 from components.kubernetes.exposure import PORT_NAME, clients, expose
 from components.kubernetes.files import config_object, config_volume, empty_volume, secret_object, secret_volume
 from components.kubernetes.monitoring import Metrics, pod_monitor
-from components.kubernetes.network import from_anywhere, from_component, network_policy, to_dns, to_hosts
+from components.kubernetes.network import from_anywhere, from_component, network_policy, to_component, to_dns, to_hosts
 from components.kubernetes.pod_template import Workload
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
@@ -88,6 +89,8 @@ class TempoBackend(Component):
         stack: StackContext,
         *,
         password: SecretStr | None = None,
+        writes: Writes | None = None,
+        prometheus: Endpoint | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config objects, the workload and the Service of the receiver.
@@ -97,18 +100,23 @@ class TempoBackend(Component):
             settings: Tempo's settings.
             stack: the settings and the namespace that all components share.
             password: the read API's password; none to let everybody read who reaches the API.
+            writes: a receiver of metrics of spans that is not the stack's; none without one.
+            prometheus: the stack's own Prometheus; none without one.
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:TempoBackend", name, TEMPO, stack, opts)
-        self._settings = settings
+        self._settings, self._writes = settings, writes or Writes()
+        self._receivers = [*([receiver(f"http://{prometheus}")] if prometheus else []), *self._writes.receivers]
         self.user = USER_NAME if password else None
         # A Service of its own: Kubernetes would open each port of the clients' Service on the nodes.
         self.otlp_endpoint = Endpoint(TEMPO, stack.namespace_name, OTLP_PORT, RECEIVER)
         volumes = self._volumes(password)
-        self.policies = network_policy(self, ingress=_ingress(settings), egress=_egress(settings, stack))
+        self.policies = network_policy(
+            self, ingress=_ingress(settings), egress=_egress(settings, stack, self._writes, prometheus)
+        )
         workload = Workload(
             [
-                _container(settings, stack.images["tempo"]),
+                _container(settings, stack.images["tempo"], has_secrets=bool(self._writes.secrets)),
                 _gateway(settings.gateway, stack.images["gateway"], has_password=password is not None),
             ],
             volumes,
@@ -127,13 +135,16 @@ class TempoBackend(Component):
 
     def _volumes(self, password: SecretStr | None) -> list[VolumeArgs]:
         files = {
-            "tempo.yaml": dump(tempo_document(self._settings)),
+            "tempo.yaml": dump(tempo_document(self._settings, self._receivers)),
             f"gateway-{CONF_FILE}": gateway_conf(has_password=password is not None),
+            **self._writes.certificates,
         }
         volumes = [config_volume(config_object(self, files)), empty_volume("tmp"), empty_volume("gateway-tmp")]
         if password:
             line = password_file(password.get_secret_value(), salt_of=self.stack.namespace_name)
             volumes.append(secret_volume(secret_object(self, {PASSWORD_FILE: line})))
+        if self._writes.secrets:
+            volumes.append(secret_volume(secret_object(self, self._writes.secrets, "metrics"), "metrics-secrets"))
         return [*volumes, *([empty_volume("data")] if self._settings.persistence.size is None else [])]
 
     def publish(self, *, after: Sequence[pulumi.Input[pulumi.Resource]]) -> None:
@@ -159,15 +170,29 @@ def _ingress(settings: TempoSettings) -> list[NetworkPolicyIngressRuleArgs]:
     ]
 
 
-def _egress(settings: TempoSettings, stack: StackContext) -> list[NetworkPolicyEgressRuleArgs]:
-    return [to_dns(), *to_hosts([USAGE_REPORT], stack.namespace_name)] if settings.usage_report else []
+def _egress(
+    settings: TempoSettings, stack: StackContext, writes: Writes, prometheus: Endpoint | None
+) -> list[NetworkPolicyEgressRuleArgs]:
+    hosts = [*([writes.host] if writes.host else []), *([USAGE_REPORT] if settings.usage_report else [])]
+    return [
+        *([to_dns()] if hosts or prometheus else []),
+        *to_hosts(hosts, stack.namespace_name),
+        *([to_component(prometheus.component, prometheus.port)] if prometheus else []),
+    ]
 
 
-def _container(settings: TempoSettings, image: str) -> ContainerArgs:
+def _container(settings: TempoSettings, image: str, *, has_secrets: bool) -> ContainerArgs:
+    mounts = [
+        VolumeMountArgs(name="config", mount_path=CONFIG_FOLDER, read_only=True),
+        VolumeMountArgs(name="data", mount_path=DATA),
+        VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108 - in the container
+    ]
+    if has_secrets:
+        mounts.append(VolumeMountArgs(name="metrics-secrets", mount_path=SECRETS_FOLDER, read_only=True))
     return ContainerArgs(
         name=TEMPO,
         image=image,
-        args=["-config.file=/etc/tempo/tempo.yaml"],
+        args=[f"-config.file={CONFIG_FOLDER}/tempo.yaml"],
         env=[go_memory_limit(settings.resources)],
         ports=[ContainerPortArgs(name=OTLP, container_port=OTLP_PORT)],
         resources=resources(settings.resources),
@@ -178,11 +203,7 @@ def _container(settings: TempoSettings, image: str) -> ContainerArgs:
         # A Tempo that was Ready stays unready for ever after its ingester or another part has ended, and goes on
         # answering: after /shutdown, for example. A minute of that is no pause.
         liveness_probe=alive_while("/ready", INSIDE_PORT),
-        volume_mounts=[
-            VolumeMountArgs(name="config", mount_path="/etc/tempo", read_only=True),
-            VolumeMountArgs(name="data", mount_path=DATA),
-            VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108 - in the container
-        ],
+        volume_mounts=mounts,
     )
 
 

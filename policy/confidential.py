@@ -20,6 +20,9 @@ SHORTEST_LINE: Final = 16
 LOGIN_FIELDS: Final = ("password", "auth", "identitytoken", "registrytoken")
 """The secret fields of a registry's login, which is a Secret with one JSON document."""
 
+USER_KEY: Final = "_user"
+"""The key of a user's name in a Secret of the program."""
+
 PEM_BOUNDARY: Final = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
 PRIVATE_KEY: Final = re.compile(r"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----")
 JWT: Final = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -99,7 +102,8 @@ def _container_texts(item: Object) -> Iterator[_Readable]:
 def _values(secret: Object) -> Iterator[_Confidential]:
     plain = [(key, text.encode()) for key, text in texts(secret, "stringData")]
     encoded = [(key, _decoded(text)) for key, text in texts(secret, "data")]
-    for key, value in plain + encoded:
+    # The name of a user is not secret, and may be a common word.
+    for key, value in (pair for pair in plain + encoded if pair[0] != USER_KEY):
         for part in _parts(value):
             yield _Confidential(f'the key "{key}" of {title(secret)}', _forms(part))
 

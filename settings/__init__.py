@@ -13,6 +13,7 @@ from settings.collector import CollectorSettings
 from settings.load import ClusterAccess, cluster_access, load
 from settings.nginx import NginxSettings
 from settings.plus import PlusSettings
+from settings.prometheus import PrometheusSettings
 from settings.stack import Settings
 from settings.tempo import TempoSettings
 
@@ -21,6 +22,7 @@ __all__ = [
     "CollectorSettings",
     "NginxSettings",
     "PlusSettings",
+    "PrometheusSettings",
     "Settings",
     "TempoSettings",
     "cluster_access",

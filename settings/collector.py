@@ -217,8 +217,9 @@ class CollectorSettings(Versioned):
     )
     kubernetes_api_port: Port | None = Field(
         default=None,
-        description="Port of the API server that network policies let `kubernetesAttributes` reach: the port of the "
-        "endpoints of the Service `kubernetes`. Unset: 443, 6443 and the port that the cluster names when asked.",
+        description="Port of the API server that network policies let `kubernetesAttributes` and Prometheus reach: the "
+        "port of the endpoints of the Service `kubernetes`. Unset: 443, 6443 and the port that the cluster names when "
+        "asked.",
         examples=[6443],
     )
     semantic_conventions: SemanticConventions = Field(

@@ -104,10 +104,11 @@ def _cors(settings: Settings) -> Iterator[RuleViolation]:
 
 def _kubernetes_api_port(settings: Settings) -> Iterator[RuleViolation]:
     collector = settings.collector
-    if collector.kubernetes_api_port is not None and not collector.kubernetes_attributes:
-        attributes = "collector.kubernetesAttributes"
-        message = f"is for `{attributes}`, which is false: nothing else connects to the API server"
-        yield violation("collector.kubernetesApiPort", message, depends_on=[attributes])
+    is_used = collector.kubernetes_attributes or settings.prometheus.enabled
+    if collector.kubernetes_api_port is not None and not is_used:
+        attributes, prometheus = "collector.kubernetesAttributes", "prometheus.enabled"
+        message = f"is for `{attributes}` and `{prometheus}`, which are false: nothing else connects to the API server"
+        yield violation("collector.kubernetesApiPort", message, depends_on=[attributes, prometheus])
 
 
 def _upstream_spans(settings: Settings) -> Iterator[RuleViolation]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from settings.collector import CollectorSettings
 from settings.nginx import NginxSettings
+from settings.sampling import samples
 from settings.sizes import (
     COLLECTOR_BASE,
     FOREIGN_RECEIVER,
@@ -93,7 +94,7 @@ def receiver(collector: CollectorSettings) -> int:
 
 @dataclass(frozen=True)
 class Exports:
-    """The size of NGINX's exports to the Collector."""
+    """What NGINX exports to the Collector."""
 
     spans: int
     """The number of spans in a full export."""
@@ -104,10 +105,14 @@ class Exports:
     upstream_spans: bool = False
     """Whether they tell of upstreams, of whose time the Collector makes spans."""
 
+    are_sampled: bool = False
+    """Whether spans say how many requests each stands for, in text."""
+
 
 def exports(settings: Settings) -> Exports:
-    """Returns the size of NGINX's exports, which depends on the whole configuration."""
-    return Exports(batch_size(settings), passed_span(settings), are_made(settings))
+    """Returns what NGINX exports, which depends on the whole configuration."""
+    are_sampled = samples(settings.nginx, settings.plus if settings.edition == "plus" else None)
+    return Exports(batch_size(settings), passed_span(settings), are_made(settings), are_sampled)
 
 
 def batch_bytes(collector: CollectorSettings) -> int:

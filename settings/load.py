@@ -19,6 +19,7 @@ from settings.exporter_rules import exporter_warnings
 from settings.https_rules import https_warnings
 from settings.ignored_keys import ignored_key_warnings
 from settings.image_warnings import image_warnings
+from settings.metrics_rules import metrics_warnings
 from settings.mirror_warnings import mirror_warnings
 from settings.plus_rules import plus_warnings
 from settings.rules import violations_of
@@ -65,6 +66,7 @@ def load() -> Settings:
         *image_warnings(settings),
         *version_warnings(settings, today()),
         *mirror_warnings(settings),
+        *metrics_warnings(settings),
         *ignored_key_warnings(settings),
         *snippet_warnings(settings),
         *upstream_span_warnings(settings),

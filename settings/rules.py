@@ -9,6 +9,7 @@ from settings.exporter_rules import EXPORTER_RULES
 from settings.exposure_rules import EXPOSURE_RULES
 from settings.https_rules import HTTPS_RULES
 from settings.limit_rules import LIMIT_RULES
+from settings.metrics_rules import METRICS_RULES
 from settings.nginx_rules import NGINX_RULES
 from settings.plus_rules import PLUS_RULES
 from settings.proxying_rules import PROXYING_RULES
@@ -28,6 +29,7 @@ _RULES = (
     *COLLECTOR_RULES,
     *EXPORTER_RULES,
     *TEMPO_RULES,
+    *METRICS_RULES,
     *PLUS_RULES,
     *STACK_RULES,
     *EXPOSURE_RULES,

@@ -25,7 +25,10 @@ SPAN_BYTES = 750
 """An ordinary span of NGINX, with short headers, in the exported message. `spans.py` computes the largest."""
 
 SPAN_FRAME = 1 * KIB
-"""A span without the text that a client or the configuration puts into it; an ordinary one has `SPAN_BYTES` in all."""
+"""A span without the text that a client or the configuration puts into it; an ordinary one has `SPAN_BYTES` in all.
+
+What a sampled span says of the requests that it stands for, at most 100 bytes, fits into it.
+"""
 
 STABLE_NAMES = 512
 """The stable names beside the old ones, with what is no text of the request."""

@@ -9,9 +9,12 @@ from pydantic import AfterValidator, Field, SecretStr
 from settings.collector import CollectorSettings
 from settings.exposure import ServiceSettings
 from settings.general import Monitoring, Scheduling
+from settings.headers import HeaderName, HeaderValue
 from settings.license import License, RepositoryCertificate, RepositoryKey
+from settings.metrics import MetricsSettings
 from settings.nginx import NginxSettings
 from settings.plus import PlusSettings
+from settings.prometheus import PrometheusSettings
 from settings.tempo import TempoSettings
 from settings.types import (
     DOCKER_HUB_HOSTS,
@@ -83,7 +86,7 @@ def _label_key(key: str) -> str:
 def _listed(versions: Set) -> str:
     return (
         f"NGINX {dotted(versions.nginx)}, NGINX Plus {versions.plus}, Collector {dotted(versions.collector)}, "
-        f"Tempo {dotted(versions.tempo)}"
+        f"Tempo {dotted(versions.tempo)}, Prometheus {dotted(versions.prometheus)}"
     )
 
 
@@ -147,6 +150,10 @@ class Settings(Model):
         default=None,
         description="Password of Tempo's API, for the user `tempo`. Unset: every client that reaches it may read.",
     )
+    metrics_headers: dict[HeaderName, HeaderValue] = Field(
+        default_factory=dict[str, SecretStr],
+        description="Headers of each write to `metrics.remoteWrite`, such as `authorization`; set them with --secret.",
+    )
     nginx_license_jwt: License | None = Field(
         default=None, description="License of NGINX Plus: the text of license.jwt."
     )
@@ -178,16 +185,27 @@ class Settings(Model):
     plus: PlusSettings = Field(default_factory=PlusSettings, description="NGINX Plus.")
     collector: CollectorSettings = Field(default_factory=CollectorSettings, description="OpenTelemetry Collector.")
     tempo: TempoSettings = Field(default_factory=TempoSettings, description="Grafana Tempo.")
+    metrics: MetricsSettings = Field(
+        default_factory=MetricsSettings, description="Where Tempo writes the metrics that it makes of spans."
+    )
+    prometheus: PrometheusSettings = Field(
+        default_factory=PrometheusSettings, description="A small Prometheus of the stack's."
+    )
 
     def model_post_init(self, _context: object, /) -> None:
         """Gives the groups whose defaults depend on it the set of versions."""
-        for group in (self.nginx, self.collector, self.tempo, self.plus):
+        for group in (self.nginx, self.collector, self.tempo, self.prometheus, self.plus):
             group.follow(self.versions)
 
     @property
     def builds_image(self) -> bool:
         """Whether `pulumi up` builds the image of NGINX."""
         return self.edition == "plus" and self.plus.image is None
+
+    @property
+    def asks_kubernetes(self) -> bool:
+        """Whether pods of the stack connect to the API server."""
+        return (self.collector.enabled and self.collector.kubernetes_attributes) or self.prometheus.enabled
 
     def exposed(self) -> Iterator[tuple[str, ServiceSettings, int | None]]:
         """Yields the components that have a Service for clients: key, Service, NodePort."""
@@ -208,6 +226,8 @@ class Settings(Model):
         if self.tempo.enabled:
             named["tempo"] = self.tempo.pulled_image
             named["gateway"] = self.tempo.gateway.image or self.nginx.pulled_image
+        if self.prometheus.enabled:
+            named["prometheus"] = self.prometheus.pulled_image
         return named
 
     def images(self) -> dict[str, str]:

@@ -59,6 +59,7 @@ def _resources(settings: Settings) -> Iterator[RuleViolation]:
         "collector": settings.collector.resources,
         "tempo": settings.tempo.resources,
         "tempo.gateway": settings.tempo.gateway.resources,
+        "prometheus": settings.prometheus.resources,
     }
     for container, resources in by_container.items():
         pairs = (("memory", resources.memory, resources.memory_limit), ("cpu", resources.cpu, resources.cpu_limit))
@@ -163,7 +164,15 @@ def _one_registry(settings: Settings) -> Iterator[RuleViolation]:
             "registryUsername",
             message,
             fix=set_command("registryAddress", others[0]) if len(others) == 1 else "",
-            depends_on=["nginx.image", "plus", "collector.image", "tempo.image", "imageRegistry", "registryAddress"],
+            depends_on=[
+                "nginx.image",
+                "plus",
+                "collector.image",
+                "tempo.image",
+                "prometheus",
+                "imageRegistry",
+                "registryAddress",
+            ],
         )
 
 

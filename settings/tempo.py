@@ -133,9 +133,14 @@ class TempoSettings(Versioned):
             "own, name it in `collector.exporters`, and set `tempo.enabled` to false",
         ),
         **dict.fromkeys(
-            ("metricsgenerator", "multitenancy", "multitenancyenabled", "multitenant"),
-            "this Tempo has neither tenants nor a metrics generator; run a Tempo of your own for them, name it in "
-            "`collector.exporters`, and set `tempo.enabled` to false",
+            ("multitenancy", "multitenancyenabled", "multitenant"),
+            "this Tempo has no tenants; run a Tempo of your own for them, name it in `collector.exporters`, and set "
+            "`tempo.enabled` to false",
+        ),
+        **dict.fromkeys(
+            ("metricsgenerator", "remotewrite", "spanmetrics", "servicegraphs", "localblocks"),
+            "`tempo.traceqlMetrics` is for metrics by TraceQL; `metrics.remoteWrite` and `prometheus.enabled` let "
+            "Tempo write span metrics and the service graph",
         ),
         **dict.fromkeys(("ingress", "host"), "an ingress of your own leads to the Service `tempo`; see `service.type`"),
         **dict.fromkeys(
@@ -176,6 +181,11 @@ class TempoSettings(Versioned):
         default_factory=Flush, description="When it makes spans searchable, and writes them to the disk."
     )
     persistence: Persistence = Field(default_factory=Persistence, description="A volume for traces.")
+    traceql_metrics: bool = Field(
+        default=True,
+        description="Answer for rates, errors and durations by TraceQL (`{ kind = server } | rate()`). Tempo 2 keeps "
+        "each span twice for that; docs/explanation/metrics.md has the cost. Tempo 3 always answers.",
+    )
     usage_report: bool = Field(
         default=False, description="Send Grafana Labs anonymous usage statistics. Tempo's own default is to send them."
     )

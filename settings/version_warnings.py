@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from settings.errors import Place, path, remove_command, set_command
 from settings.stack import Settings
 from settings.types import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
-from settings.versions import SETS, collector, nginx, nginx_release, tempo
+from settings.versions import SETS, collector, nginx, nginx_release, prometheus, tempo
 from settings.versions.plus import FIRST, flaws_of_build, plus_release
 from settings.versions.sets import DEFAULT
-from settings.versions.support import Flaw, Support, Version, dotted
+from settings.versions.support import Flaw, Support, Version, dotted, row_of
 from settings.versions.tags import build_of, release_of
 
 _CURRENT = SETS[DEFAULT]
@@ -40,7 +40,8 @@ def version_warnings(settings: Settings, today: datetime.date) -> Iterator[str]:
         settings: the configuration.
         today: the day that decides what is maintained.
     """
-    for running in (*_nginx(settings), *_plus(settings), *_collector(settings), *_tempo(settings)):
+    programs = (_nginx, _plus, _collector, _tempo, _prometheus)
+    for running in (each for program in programs for each in program(settings)):
         reasons: list[str] = []
         if running.support.has_ended(today):
             reasons.append(f"has had no security fixes since {running.support.until}")
@@ -109,6 +110,16 @@ def _tempo(settings: Settings) -> Iterator[_Running]:
         yield _Running(place, f"Tempo {dotted(version)}", settings.tempo.release.support, (), way_on)
 
 
+def _prometheus(settings: Settings) -> Iterator[_Running]:
+    own, image = settings.prometheus.image, settings.prometheus.pulled_image
+    version = prometheus.shown_version(image) if settings.prometheus.enabled else None
+    if version and (version[:2] in prometheus.TABLE or version < max(prometheus.TABLE)):
+        place: Place = ("prometheus", "image") if own else ("versions",)
+        way_on = _way_on(place, image, version, _CURRENT.prometheus)
+        support = row_of(prometheus.TABLE, version)
+        yield _Running(place, f"Prometheus {dotted(version)}", support, (), way_on)
+
+
 def _way_on(place: Place, image: str, version: Version, current: Version) -> str:
     """Returns the command that leads to the current version, if that is a newer one."""
     if version >= current:
@@ -134,5 +145,5 @@ def _is_public(image: str) -> bool:
     matched = IMAGE_REFERENCE.fullmatch(image)
     if matched is None or matched["host"] not in DOCKER_HUB_HOSTS | {"ghcr.io"}:
         return False
-    official = r"(library/)?nginx|nginxinc/nginx-unprivileged|grafana/tempo"
+    official = r"(library/)?nginx|nginxinc/nginx-unprivileged|grafana/tempo|prom/prometheus"
     return collector.distribution_of(image) is not None or re.fullmatch(official, matched["name"]) is not None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from settings.versions import SETS, Support, kubernetes, nginx, plus, tags, tempo
+from settings.versions import SETS, Support, kubernetes, nginx, plus, prometheus, tags, tempo
 from settings.versions.collector import CollectorRelease
 from settings.versions.nginx import Module
 from settings.versions.support import Version, dotted
@@ -13,7 +13,7 @@ _CHANGES: Sequence[Version] = [(0, minor) for minor in (126, 129, 130, 138, 144,
 
 def versions_table() -> str:
     """Returns the page's tables as Markdown."""
-    parts = (_sets(), _nginx(), _flaws(), _plus(), _collector(), _tempo(), _kubernetes())
+    parts = (_sets(), _nginx(), _flaws(), _plus(), _collector(), _tempo(), _prometheus(), _kubernetes())
     return "\n".join("\n".join(part) + "\n" for part in parts)
 
 
@@ -26,12 +26,12 @@ def _table(title: str, about: str, head: Sequence[str], rows: Iterable[Sequence[
 
 
 def _sets() -> Iterator[str]:
-    rows: list[tuple[str, str, str, str, str]] = [
-        (f"`{name}`", dotted(one.nginx), one.plus, dotted(one.collector), dotted(one.tempo))
+    rows = [
+        (f"`{name}`", dotted(one.nginx), one.plus, *map(dotted, (one.collector, one.tempo, one.prometheus)))
         for name, one in SETS.items()
     ]
     about = "`pulumi config set versions tutorial` takes another set than `current`; an image that is named wins."
-    yield from _table("Sets", about, ("`versions`", "NGINX", "NGINX Plus", "Collector", "Tempo"), rows)
+    yield from _table("Sets", about, ("`versions`", "NGINX", "NGINX Plus", "Collector", "Tempo", "Prometheus"), rows)
 
 
 def _nginx() -> Iterator[str]:
@@ -143,6 +143,12 @@ def _tempo() -> Iterator[str]:
     )
     head = ("version", "security fixes until", "source", "length of attributes", "parts")
     yield from _table("Tempo", about, head, rows)
+
+
+def _prometheus() -> Iterator[str]:
+    rows = [(dotted(line), *_until(support)) for line, support in prometheus.TABLE.items()]
+    about = "A line without long-term support gets fixes until the next one comes. The lab runs 3.16.0."
+    yield from _table("Prometheus", about, ("version", "fixes until", "source"), rows)
 
 
 def _kubernetes() -> Iterator[str]:

@@ -148,10 +148,9 @@ async def _quotas(settings: Settings, api: Api, quotas: Sequence[Object]) -> tup
 
 
 async def _api_ports(settings: Settings, api: Api) -> tuple[int, ...]:
-    """Returns the unusual ports of the API server's endpoints, if the Collector's network policy needs them."""
-    collector = settings.collector
-    asked = collector.enabled and collector.kubernetes_attributes and settings.network_policies
-    if not asked or collector.kubernetes_api_port is not None:
+    """Returns the unusual ports of the API server's endpoints, if a network policy needs them."""
+    asked = settings.asks_kubernetes and settings.network_policies
+    if not asked or settings.collector.kubernetes_api_port is not None:
         return ()
     answer = await api.get(
         "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
@@ -161,7 +160,8 @@ async def _api_ports(settings: Settings, api: Api) -> tuple[int, ...]:
         usual = " or ".join(map(str, KUBERNETES_API_PORTS))
         pulumi.log.warn(
             f"the program could not check that the API server's endpoints listen on {usual} ({answer.message}). If "
-            "they do not, the Collector does not start: pulumi config set --path collector.kubernetesApiPort <port>"
+            "they do not, the Collector does not start, and Prometheus finds no pods: "
+            "pulumi config set --path collector.kubernetesApiPort <port>"
         )
     ports = {int(port["port"]) for item in answer.items for port in listed(item, "ports") if port.get("port")}
     return tuple(sorted(ports - set(KUBERNETES_API_PORTS)))

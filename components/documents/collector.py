@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from components.documents import Document
 from components.documents.collector_spans import FORK, pipelines_of
+from components.documents.collector_weights import weights
 from settings.collector import CollectorSettings, TailSampling, percent
 from settings.exporters import ExporterProxy, OtlpExporter
 from settings.headers import in_lower_case
@@ -180,6 +181,7 @@ def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -
     }
     if settings.sampling.ratio is not None:
         processors["probabilistic_sampler"] = {"sampling_percentage": percent(settings.sampling.ratio)}
+    processors |= weights(settings.sampling.ratio, are_sampled=exports.are_sampled)
     if settings.kubernetes_attributes:
         # Before anything that mixes spans of several connections: it finds the pod by the connection.
         processors[settings.release.kubernetes_attributes] = _kubernetes_attributes(namespace)
@@ -296,5 +298,4 @@ def _gathered(settings: CollectorSettings, exports: Exports, *, is_tempo: bool) 
 def _metrics_reader() -> Document:
     """Returns the reader of the Collector's own counters: reachable by others, and with the documentation's names."""
     plain = dict.fromkeys(("without_type_suffix", "without_units", "without_scope_info"), True)
-    exporter = {"host": ANYWHERE, "port": METRICS_PORT} | plain
-    return {"pull": {"exporter": {"prometheus": exporter}}}
+    return {"pull": {"exporter": {"prometheus": {"host": ANYWHERE, "port": METRICS_PORT} | plain}}}

@@ -3,6 +3,7 @@
 from components.documents import Document
 from settings.collector import CollectorSettings, SemanticConventions
 from settings.limits import Exports
+from settings.sampling import RATIO, WEIGHT
 from settings.snippets.ours import UPSTREAM_ATTRIBUTE, UPSTREAM_PREFIX
 
 FORK = "forward/upstreams"
@@ -193,6 +194,8 @@ def _nanoseconds(seconds: str) -> str:
 def _attributes() -> list[str]:
     kept = ["http.method", "http.status_code", "http.request.resend_count"]
     kept += [f"{UPSTREAM_ATTRIBUTE}.{name}" for name in ("addresses", "statuses", "times")]
+    # Of the upstream's calls, too, only a share is known where requests are sampled.
+    kept += [RATIO, WEIGHT]
     names = ", ".join(f'"{name}"' for name in kept)
     is_named = f'where {_HOST} != ""'
     return [

@@ -5,11 +5,14 @@ Values are quoted by nginx.conf's own rules, so that no text can leave its place
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from components.documents.nginx_merge import merged
 from components.documents.nginx_sampling import SamplingPlan, plan_sampling
+from components.documents.nginx_weights import WeightPlan, plan_weights
 from components.documents.templates import render
 from settings.limits import LARGEST_BATCH
 from settings.nginx import WORKERS, Exporter, NginxSettings, Route
@@ -101,7 +104,14 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE
 """Those of RFC 9110 and RFC 5789, as OpenTelemetry's conventions have them."""
 
 
-def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: PlusSettings | None = None) -> str:
+def nginx_conf(
+    settings: NginxSettings,
+    *,
+    exporter: str,
+    namespace: str,
+    plus: PlusSettings | None = None,
+    kept: Decimal = Decimal(1),
+) -> str:
     """Renders the whole nginx.conf; it has no secrets, which are in `exporter_conf` and included.
 
     Args:
@@ -109,8 +119,10 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
         exporter: the OTLP/gRPC receiver that spans are sent to.
         namespace: the namespace of Services that name none.
         plus: what can be configured of NGINX Plus; none for NGINX, open source.
+        kept: the share of its spans that the Collector sends on.
     """
     sampling = plan_sampling(settings, plus)
+    weights = plan_weights(settings, plus, kept)
     proxies = settings.trusted_proxies
     named = settings.upstream_spans or any(METHOD_VARIABLE in (route.span_name or "") for route in settings.routes)
     document = render(
@@ -127,6 +139,8 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
         report_ca_file=f"{FOLDER}/{REPORT_CA_FILE}",
         api_port=API_PORT,
         sampling=sampling,
+        weights=weights,
+        span_attributes=_of_server(settings, weights.server),
         ratio_variable=RATIO_VARIABLE,
         log_file=LOG_FILE,
         log_buffer=" ".join(f"{name}={value}" for name, value in LOG_BUFFER.items()),
@@ -138,32 +152,42 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
         methods=_METHODS if named else (),
         method_variable=METHOD_VARIABLE,
         upstream_told=UPSTREAM_TOLD,
-        span_attributes=_span_attributes(settings),
-        locations=_locations(settings, namespace, sampling),
+        locations=_locations(settings, namespace, sampling, weights),
     )
     return merged(document, settings)
 
 
-def _locations(settings: NginxSettings, namespace: str, sampling: SamplingPlan) -> list[_Location]:
+def _locations(settings: NginxSettings, namespace: str, sampling: SamplingPlan, weights: WeightPlan) -> list[_Location]:
     server_log = sampling.server_log.name
     return [
         _Location(
             route=route,
             trace=trace,
             log=log.name if settings.access_log and log.name != server_log else None,
-            span_attributes=_span_attributes(settings) | route.span_attributes if route.span_attributes else {},
+            span_attributes=_span_attributes(settings, route, weights.server, own),
             upstream=_named(route.upstream, namespace, settings.resolver) if route.upstream else None,
             told=_told(route, namespace) if settings.upstream_spans else None,
             tls=_tls(route.upstream) if route.upstream and route.upstream.tls else None,
         )
-        for route, trace, log in zip(settings.routes, sampling.routes, sampling.route_logs, strict=True)
+        for route, trace, log, own in zip(
+            settings.routes, sampling.routes, sampling.route_logs, weights.routes, strict=True
+        )
     ]
 
 
-def _span_attributes(settings: NginxSettings) -> dict[str, str]:
+def _of_server(settings: NginxSettings, weights: Mapping[str, str]) -> dict[str, str]:
     """Returns the attributes of all spans besides the module's."""
     told = {UPSTREAM_ATTRIBUTE: "$upstream_told"} if settings.upstream_spans else {}
-    return settings.span_attributes | told
+    return {**weights, **settings.span_attributes, **told}
+
+
+def _span_attributes(
+    settings: NginxSettings, route: Route, of_server: Mapping[str, str], own: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Returns all attributes of a route's spans; nothing if they are those of the server."""
+    if not route.span_attributes and own is None:
+        return {}
+    return _of_server(settings, of_server if own is None else own) | route.span_attributes
 
 
 def _told(route: Route, namespace: str) -> str | None:

@@ -4,9 +4,11 @@ It sets only what differs from Tempo's defaults. The microservices mode and obje
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.documents import Document
+from components.documents.tempo_metrics import frontend, generator, overrides
 from settings.limits import burst, tempo_inside
 from settings.sizes import MIB, RECEIVER, TEMPO_RECEIVER
 from settings.tempo import TempoSettings
@@ -35,10 +37,14 @@ _LONGEST_LIVE = 30
 """`live_store.max_trace_live` by default, in seconds."""
 
 
-def tempo_document(settings: TempoSettings) -> Document:
+def tempo_document(settings: TempoSettings, receivers: Sequence[Document] = ()) -> Document:
     """Returns the configuration by which Tempo keeps every trace and shows it within a second or two.
 
     The parts that Tempo 3 replaced are those of the image's version: `_ingester` or `_live_store`.
+
+    Args:
+        settings: what can be configured.
+        receivers: where it writes metrics of spans: entries of `remote_write`.
     """
     inside = tempo_inside(settings.ingestion.bytes_per_trace)
     messages = {"max_recv_msg_size": inside, "max_send_msg_size": inside}
@@ -75,6 +81,7 @@ def tempo_document(settings: TempoSettings) -> Document:
             "retry_after_on_resource_exhausted": "1s",
         },
         **replaced.writers,
+        **generator(settings, receivers, data=DATA, lateness=LATENESS, messages=messages),
         "storage": {
             "trace": {
                 "backend": "local",
@@ -101,6 +108,7 @@ def tempo_document(settings: TempoSettings) -> Document:
                 # The default is 1 MB, beyond which Tempo leaves out a tag's values.
                 "read": {"max_bytes_per_tag_values_query": RECEIVER},
                 "global": {"max_bytes_per_trace": settings.ingestion.bytes_per_trace},
+                **overrides(settings, receivers),
             }
         },
         "usage_report": {"reporting_enabled": settings.usage_report},
@@ -153,7 +161,7 @@ def _ingester(settings: TempoSettings, messages: Document) -> _Parts:
         cutoff={},
         # A search of an older time asks the backend's blocks alone, which late spans reach once they are flushed.
         search={"query_ingesters_until": LATENESS},
-        metrics={},
+        metrics=frontend(settings),
         compaction={"compactor": {"compaction": {"block_retention": settings.retention}}},
     )
 

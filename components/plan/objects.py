@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.plan.labels import COLLECTOR, NGINX, RECEIVER, TEMPO
-from settings import CollectorSettings, NginxSettings, Settings, TempoSettings
+from components.plan.labels import COLLECTOR, NGINX, PROMETHEUS, RECEIVER, TEMPO
+from settings import CollectorSettings, NginxSettings, PrometheusSettings, Settings, TempoSettings
 from settings.types import OWN_PREFIX
 
 DENY_ALL = "deny-all"
@@ -114,6 +114,7 @@ def planned(settings: Settings) -> list[Planned]:
         *(_tempo(settings.tempo) if settings.tempo.enabled else []),
         *(_collector(settings.collector) if settings.collector.enabled else []),
         *_nginx(settings.nginx),
+        *(_prometheus(settings.prometheus) if settings.prometheus.enabled else []),
         *(_pod_monitors(settings) if settings.monitoring.pod_monitors else []),
         *([Planned(NETWORK_POLICY, DENY_ALL)] if settings.network_policies and settings.create_namespace else []),
     ]
@@ -139,7 +140,7 @@ def generated(settings: Settings) -> Counter[Kind]:
     from components.documents.nginx import upstream_keys  # noqa: PLC0415
 
     nginx, collector, tempo = settings.nginx, settings.collector, settings.tempo
-    components = 1 + collector.enabled + tempo.enabled
+    components = 1 + collector.enabled + tempo.enabled + settings.prometheus.enabled
     secrets = [
         bool(settings.pull_logins()),
         bool(upstream_keys(nginx) or nginx.exporter.headers),
@@ -147,6 +148,7 @@ def generated(settings: Settings) -> Counter[Kind]:
         collector.enabled and bool(secret_files(collector.exporters)),
         collector.enabled and collector.proxy is not None and collector.proxy.password is not None,
         tempo.enabled and settings.tempo_password is not None,
+        tempo.enabled and bool(settings.metrics_headers),
     ]
     # `deny-all` has a generated name in a namespace that others use too.
     policies = components + (not settings.create_namespace) if settings.network_policies else 0
@@ -183,6 +185,15 @@ def _nginx(nginx: NginxSettings) -> Iterator[Planned]:
         yield Planned(DISRUPTION_BUDGET, NGINX)
 
 
+def _prometheus(prometheus: PrometheusSettings) -> Iterator[Planned]:
+    yield Planned(SERVICE, PROMETHEUS)
+    yield from (Planned(kind, PROMETHEUS) for kind in (SERVICE_ACCOUNT, ROLE, ROLE_BINDING))
+    if prometheus.persistence.size is None:
+        yield Planned(DEPLOYMENT, PROMETHEUS)
+    else:
+        yield from _stateful_set(PROMETHEUS, "data", replicas=1)
+
+
 def _stateful_set(component: str, volume: str, *, replicas: int) -> Iterator[Planned]:
     yield Planned(STATEFUL_SET, component)
     yield from (Planned(CLAIM, claim_name(volume, component, ordinal)) for ordinal in range(replicas))
@@ -199,3 +210,5 @@ def _pod_monitors(settings: Settings) -> Iterator[Planned]:
         yield Planned(POD_MONITOR, COLLECTOR)
     if settings.tempo.enabled:
         yield Planned(POD_MONITOR, TEMPO)
+    if settings.prometheus.enabled:
+        yield Planned(POD_MONITOR, PROMETHEUS)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from components.plan.labels import COLLECTOR, NGINX, TEMPO
+from components.plan.labels import COLLECTOR, NGINX, PROMETHEUS, TEMPO
 from settings import NginxSettings, Settings, TempoSettings
 from settings.general import Resources
 from settings.types import amount
@@ -16,7 +16,7 @@ from settings.types import amount
 Amounts = Mapping[str, Decimal]
 """Amounts by the names that a ResourceQuota has for them."""
 
-KEYS = {NGINX: "nginx", COLLECTOR: "collector", TEMPO: "tempo"}
+KEYS = {NGINX: "nginx", COLLECTOR: "collector", TEMPO: "tempo", PROMETHEUS: "prometheus"}
 """The components' keys in the configuration."""
 
 GATEWAY = "gateway"
@@ -99,6 +99,11 @@ def pods_of(settings: Settings) -> list[PodDemand]:
         demands.append(PodDemand(COLLECTOR, collector.replica_count, [container], (), size, storage_class))
     if settings.tempo.enabled:
         demands.append(_tempo(settings.tempo))
+    own = settings.prometheus
+    if own.enabled:
+        container = Container(PROMETHEUS, "prometheus", "prometheus", own.resources)
+        volume = own.persistence
+        demands.append(PodDemand(PROMETHEUS, 1, [container], (), volume.size, volume.storage_class))
     return demands
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.build.target import Target
-from lab.build.targets import COLLECTORS, COREDNS, NGINX, TEMPO
+from lab.build.targets import COLLECTORS, COREDNS, NGINX, PROMETHEUS, TEMPO
 from lab.cluster.network import REGISTRY_PORT
 from lab.errors import LabError
 from lab.paths import CACHE
@@ -121,6 +121,21 @@ def collector_image(collector: Target) -> Image:
 def collector_name(collector: Target) -> str:
     """Returns the name of the image of one of the lab's Collectors."""
     return f"lab/otelcol:{_version(collector, 'go.opentelemetry.io/collector/otelcol').removeprefix('v')}"
+
+
+def prometheus_image() -> Image:
+    """Returns the image of Prometheus, which only stacks that ask for one need."""
+    # Prometheus 3.16.0 is v0.316.0 as a Go module.
+    major, minor, fix = re.findall(r"v0\.(\d)(\d\d)\.(\d+)", _version(PROMETHEUS, "github.com/prometheus/prometheus"))[
+        0
+    ]
+    return Image(
+        f"lab/prometheus:v{major}.{int(minor)}.{fix}",
+        ("/bin/prometheus",),
+        {"/bin/prometheus": PROMETHEUS.folder / "prometheus"},
+        folders=("/tmp", "/prometheus"),
+        user="65534:65534",
+    )
 
 
 def _nginx_image(certificates: dict[str, Path]) -> Image:

@@ -91,13 +91,17 @@ class Running:
         self.process.wait(30)
 
 
+NGINX_EXPORTS = Exports(512, 25_600)
+UPSTREAM_EXPORTS = Exports(512, 25_600, upstream_spans=True)
+
+
 @contextlib.contextmanager
 def running(
     image: str,
     folder: Path,
     *,
     backend: str | None = None,
-    upstream_spans: bool = False,
+    exports: Exports = NGINX_EXPORTS,
     run_by: str | None = None,
     gate: str = "",
     **configured: Any,
@@ -108,13 +112,12 @@ def running(
         image: one of `COLLECTOR_BUILDS`, or with `run_by` any: the document is for its version.
         folder: a folder for its files. The queue's volume is in it, and is kept for the next Collector.
         backend: `host:port` of the stack's own Tempo; none if it has none.
-        upstream_spans: whether NGINX tells of upstreams.
+        exports: what NGINX exports.
         run_by: the image of the Collector that runs, if it is another one.
         gate: a feature that is turned on.
         configured: the keys of `collector`.
     """
     settings = CollectorSettings.model_validate({"image": image} | configured)
-    exports = Exports(512, 25_600, upstream_spans)
     document = collector_document(settings, backend=backend, namespace="tracing", exports=exports)
     (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
     metrics_port = free_port()

@@ -5,7 +5,17 @@ from typing import Any
 import pytest
 
 from lab.build.builder import build
-from lab.build.targets import COLLECTORS, CROSSPLANE, NEXT_COLLECTOR, NGINX, NGINX_PLUS, PROMTOOL, PULUMI, TEMPO
+from lab.build.targets import (
+    COLLECTORS,
+    CROSSPLANE,
+    NEXT_COLLECTOR,
+    NGINX,
+    NGINX_PLUS,
+    PROMETHEUS,
+    PROMTOOL,
+    PULUMI,
+    TEMPO,
+)
 from lab.progress import Progress
 from tests.processes import Shared
 from tests.readers.collectors import version_of
@@ -27,6 +37,6 @@ def programs(request: pytest.FixtureRequest, shared: Shared) -> None:
     with capture.global_and_fixture_disabled():
         progress = Progress()
         shared.install(progress)
-        build([*COLLECTORS.values(), *later, CROSSPLANE, NGINX, PROMTOOL, PULUMI, TEMPO], progress)
+        build([*COLLECTORS.values(), *later, CROSSPLANE, NGINX, PROMTOOL, PROMETHEUS, PULUMI, TEMPO], progress)
         # It is compiled from the other NGINX.
         build([NGINX_PLUS], progress)

@@ -24,6 +24,8 @@ OWN = 'app_kubernetes_io_part_of="nginx-tracing"'
 POD = f'{NAMESPACE},pod="otel-collector-0"'
 EXPORTER = f'exporter="otlp/tempo",{POD}'
 REASON = f'{NAMESPACE},reason="trace_too_large"'
+TEMPO_POD = f'{NAMESPACE},pod="tempo-0"'
+WRITE_URL = "http://prometheus.tracing.svc:9090/api/v1/write"
 NGINX_RUNS = {'nginx_connections{namespace="tracing",pod="nginx-0",state="active"}': "3x2000"}
 SENT = f"otelcol_exporter_sent_spans{{{EXPORTER}}}"
 SENT_BY_0_144 = SENT.replace("otlp/", "otlp_grpc/")
@@ -36,6 +38,15 @@ LOSSES = {
     "CollectorQueueIsFull": ("otelcol_exporter_enqueue_failed_spans", EXPORTER),
     "CollectorGivesUpSpans": ("otelcol_exporter_send_failed_spans", EXPORTER),
     "TempoDiscardsSpans": ("tempo_discarded_spans_total", REASON),
+    "MetricsLeaveSpansOut": (
+        "tempo_metrics_generator_spans_discarded_total",
+        f'{NAMESPACE},reason="outside_metrics_ingestion_slack"',
+    ),
+    "MetricsGeneratorQueueIsFull": ("tempo_distributor_queue_pushes_failures_total", TEMPO_POD),
+    "MetricsGeneratorFails": ("tempo_distributor_metrics_generator_pushes_failures_total", TEMPO_POD),
+    "ServiceGraphDropsSpans": ("tempo_metrics_generator_processor_service_graphs_dropped_spans", TEMPO_POD),
+    "MetricsHaveTooManySeries": ("tempo_metrics_generator_registry_series_limited_total", TEMPO_POD),
+    "MetricsAreRefused": ("prometheus_remote_storage_samples_failed_total", f'{NAMESPACE},url="{WRITE_URL}"'),
 }
 """The alerts on counters that count losses alone: the counter, and the labels that the alert's text needs."""
 
@@ -226,6 +237,11 @@ STORIES = {
         {'nginx_connections{app_kubernetes_io_part_of="",namespace="tracing",pod="nginx-0",state="active"}': "3x60"},
         {10: f'{{alertname="StackHasNoLabels",{NAMESPACE}}}'},
         (0, 4),
+    ),
+    "the receiver of metrics is away for half an hour": Story(
+        {f'prometheus_remote_storage_samples_retried_total{{{NAMESPACE},url="{WRITE_URL}"}}': "0x10 0+50x30 1500x60"},
+        {40: f'{{alertname="MetricsAreNotWritten",{NAMESPACE},url="{WRITE_URL}"}}'},
+        (*range(20), *range(50, 100)),
     ),
     "other volumes are nearly full": Story(
         {

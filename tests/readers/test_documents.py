@@ -24,7 +24,9 @@ from components.documents.nginx import (
     upstream_keys,
 )
 from components.documents.nginx import FOLDER as NGINX_FOLDER
-from lab.build.targets import CROSSPLANE, NGINX, NGINX_PLUS, TEMPO
+from components.documents.prometheus import CONFIG_FILE
+from components.documents.prometheus import FOLDER as PROMETHEUS_FOLDER
+from lab.build.targets import CROSSPLANE, NGINX, NGINX_PLUS, PROMTOOL, TEMPO
 from settings import Settings
 from settings.versions import SETS, tempo_release
 from tests import golden
@@ -161,6 +163,15 @@ def test_tempo_reads_its_document(case: str, tmp_path: Path) -> None:
     (tmp_path / "tempo.yaml").write_text(renamed)
     checked = run(TEMPO.folder / "tempo", f"-config.file={tmp_path}/tempo.yaml", "-config.verify=true")
     assert (checked.returncode, "level=warn" in checked.stderr) == (0, False), checked.stderr
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if documents(case, "prometheus")])
+def test_prometheus_reads_its_document_and_the_alerts(case: str, tmp_path: Path) -> None:
+    for name, text in documents(case, "prometheus").items():
+        (tmp_path / name).write_text(text.replace(f"{PROMETHEUS_FOLDER}/", f"{tmp_path}/"))
+    checked = run(PROMTOOL.folder / "promtool", "check", "config", tmp_path / CONFIG_FILE)
+    assert checked.returncode == 0, checked.stderr
+    assert "rules found" in checked.stdout
 
 
 def test_tempo_refuses_what_is_wrong(tmp_path: Path) -> None:

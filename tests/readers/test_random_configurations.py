@@ -16,7 +16,7 @@ def test_every_document_of_an_accepted_configuration_is_read_by_its_program() ->
     assert outcome.refusals == []
     # The generator would be of no use if nearly all were refused, or all had the same documents.
     assert outcome.accepted > COUNT / 10
-    assert min(outcome.read[program] for program in ("nginx", "collector", "tempo")) >= 5
+    assert min(outcome.read[program] for program in ("nginx", "collector", "tempo", "prometheus")) >= 5
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ def test_every_document_of_an_accepted_configuration_is_read_by_its_program() ->
         Document("nginx", (("nginx.conf", "events {}\nhttp { gzip maybe; }\n"),)),
         *(Document("collector", (("config.yaml", "receivers: 1\n"),), collector=image) for image in LAB_COLLECTORS),
         Document("tempo", (("tempo.yaml", "ingestion: {}\n"),)),
+        Document("prometheus", (("prometheus.yaml", "scrape_configs: 1\n"),)),
     ],
     ids=lambda document: document.program,
 )

@@ -18,7 +18,7 @@ from settings import TempoSettings
 from tests.module.nginx import Nginx
 from tests.module.upstream import Application, proxying
 from tests.otlp import free_port
-from tests.readers.collectors import running
+from tests.readers.collectors import UPSTREAM_EXPORTS, running
 from tests.waiting import wait_for
 from tools.measure.configurations.documents import LAB_TEMPO
 from tools.probe.report import draw
@@ -79,7 +79,7 @@ def test_a_trace_of_three_hops_shows_each_way(image: str, tmp_path: Path) -> Non
         ends.callback(application.stop)
         ends.enter_context(_tempo(tmp_path / "tempo", otlp_port, http_port))
         backend = f"127.0.0.1:{otlp_port}"
-        collector = ends.enter_context(running(image, folder, backend=backend, upstream_spans=True))
+        collector = ends.enter_context(running(image, folder, backend=backend, exports=UPSTREAM_EXPORTS))
         for nginx, service, upstream in ((back, "shop", application.host), (front, "nginx", f"localhost:{back.port}")):
             routes = [{"path": "/", "upstream": upstream}]
             values = {"serviceName": service, "upstreamSpans": True, "routes": routes}

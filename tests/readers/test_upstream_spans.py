@@ -18,7 +18,7 @@ from lab.build.targets import NGINX
 from tests.module.nginx import Nginx
 from tests.module.upstream import proxying
 from tests.otlp import Receiver, Span, free_port
-from tests.readers.collectors import Running, running
+from tests.readers.collectors import UPSTREAM_EXPORTS, Running, running
 from tests.waiting import wait_for
 from tools.probe import names
 
@@ -116,7 +116,8 @@ def _collector(image: str, folder: Path, tempo: Receiver, **configured: Any) -> 
     made = folder / "collector"
     made.mkdir(exist_ok=True)
     backend = f"127.0.0.1:{tempo.port}"
-    with running(image, made, backend=backend, upstream_spans=True, batch={"timeout": "10ms"}, **configured) as one:
+    batch = {"timeout": "10ms"}
+    with running(image, made, backend=backend, exports=UPSTREAM_EXPORTS, batch=batch, **configured) as one:
         yield one
 
 

@@ -24,6 +24,7 @@ _SECRETS = ["nginxLicenseJwt", "nginxRepoCrt", "nginxRepoKey"]
 FILES: dict[str, str] = {key: _PLUS[key] for key in _SECRETS} | {
     "clientCertificate": _PLUS["nginxRepoCrt"],
     "clientKey": _PLUS["nginxRepoKey"],
+    "authorization": "Bearer token",
 }
 """The file that a command reads, by the key that the command sets."""
 

@@ -625,6 +625,11 @@ ACCEPTED = [
         ),
     ),
     kept("another text than the Secret's", secret(PASSWORD), config_map({"a": "incorrect horse", "empty": None})),
+    kept(
+        "a user's name, which is no secret",
+        of("v1", "Secret", "login", stringData={"_user": "prometheus"}),
+        config_map({"prometheus.yaml": "url: http://prometheus.tracing.svc:9090"}),
+    ),
     kept("a value too short to be sought", secret("tracing"), config_map({"a": "tracing"})),
     kept("a short line of a Secret's document", secret("otel: {\nx: 0123456789\n"), config_map({"a": "x: 0123456789"})),
     kept(

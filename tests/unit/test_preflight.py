@@ -190,6 +190,12 @@ def test_the_port_of_the_api_server_s_endpoints_is_found(port: int, found: tuple
     assert findings.api_ports == found
 
 
+def test_the_port_of_the_api_server_s_endpoints_is_found_for_prometheus() -> None:
+    found = {SLICES: listed({"ports": [{"name": "https", "port": 16443}]})}
+    findings, _ = checked(settings(prometheus={"enabled": True}), **found)
+    assert findings.api_ports == (16443,)
+
+
 def test_where_the_endpoints_may_not_be_read_the_key_is_named_and_with_it_nothing_is_asked(
     warnings: list[str],
 ) -> None:

@@ -35,14 +35,18 @@ from components.documents.nginx import (
     upstreams_conf,
 )
 from components.documents.nginx import FOLDER as NGINX_FOLDER
+from components.documents.prometheus import ALERTS_FILE, CONFIG_FILE, alerts, prometheus_document
+from components.documents.prometheus import FOLDER as PROMETHEUS_FOLDER
 from components.documents.tempo import tempo_document
+from components.documents.tempo_metrics import receiver, writes
 from lab.build.images import REGISTRY_ADDRESS, collector_name
-from lab.build.targets import COLLECTORS, NEXT_COLLECTOR, NGINX, NGINX_PLUS, TEMPO
+from lab.build.targets import COLLECTORS, NEXT_COLLECTOR, NGINX, NGINX_PLUS, PROMTOOL, TEMPO
 from lab.paths import REPOSITORY
 from lab.stack import STACK_FILES
 from settings import Settings
 from settings.limits import exports
 from settings.nginx_directives import directives
+from settings.sampling import kept
 from settings.snippets.reader import reader_of
 
 _STACKS = {name: yaml.safe_load((REPOSITORY / file).read_text())["config"] for name, file in STACK_FILES.items()}
@@ -56,6 +60,7 @@ COLLECTOR_BUILDS = LAB_COLLECTORS | {NEXT_IMAGE: NEXT_COLLECTOR}
 
 NAMESPACE = "tracing"
 BACKEND = "tempo.tracing.svc:4317"
+OWN_PROMETHEUS = "http://prometheus.tracing.svc:9090"
 
 CANNOT_BE_KNOWN = ("host not found", "SSL_", "cannot load", "could not build")
 """NGINX's errors about names that it looks up, about OpenSSL's knowledge, and about tables that a cache line limits."""
@@ -102,7 +107,12 @@ def documents(settings: Settings) -> Iterator[Document]:
         yield from (collector_file(settings, image) for image in LAB_COLLECTORS)
     if settings.tempo.enabled:
         tempo = settings.tempo.model_copy(update={"image": LAB_TEMPO})
-        yield Document("tempo", (("tempo.yaml", dump(tempo_document(tempo))),))
+        written = writes(settings.metrics, settings.metrics_headers)
+        receivers = [*written.receivers, *([receiver(OWN_PROMETHEUS)] if settings.prometheus.enabled else [])]
+        yield Document("tempo", (("tempo.yaml", dump(tempo_document(tempo, receivers))),))
+    if settings.prometheus.enabled:
+        text = dump(prometheus_document(settings.prometheus, NAMESPACE)).replace(PROMETHEUS_FOLDER, "FOLDER")
+        yield Document("prometheus", ((CONFIG_FILE, text), (ALERTS_FILE, alerts())))
 
 
 def collector_file(settings: Settings, image: str) -> Document:
@@ -131,7 +141,9 @@ def _nginx(settings: Settings) -> Document:
     places |= {f"{NGINX_FOLDER}/upstream-": "FOLDER/upstream-"}
     places |= {"fastcgi_params": "FOLDER/fastcgi_params", "/tmp/": "FOLDER/"}  # noqa: S108 - the pod's
     files = {
-        "nginx.conf": nginx_conf(nginx, exporter=endpoint, namespace=NAMESPACE, plus=plus),
+        "nginx.conf": nginx_conf(
+            nginx, exporter=endpoint, namespace=NAMESPACE, plus=plus, kept=kept(settings.collector)
+        ),
         EXPORTER_FILE: exporter_conf(nginx.exporter, endpoint=endpoint),
         CA_FILE: nginx.exporter.ca_bundle or "",
         REPORT_CA_FILE: (plus.usage_report.ca_bundle if plus else None) or "",
@@ -195,4 +207,14 @@ def _tempo_error(_: Document, folder: Path) -> str:
     return output if code or "level=warn" in output else ""
 
 
-_READERS = {"nginx": _nginx_error, "collector": _collector_error, "tempo": _tempo_error}
+def _prometheus_error(_: Document, folder: Path) -> str:
+    code, output = _run(PROMTOOL.folder / "promtool", "check", "config", folder / CONFIG_FILE)
+    return output if code else ""
+
+
+_READERS = {
+    "nginx": _nginx_error,
+    "collector": _collector_error,
+    "tempo": _tempo_error,
+    "prometheus": _prometheus_error,
+}
