@@ -1,4 +1,4 @@
-"""The stack: settings → namespace → Tempo → Collector → NGINX → outputs."""
+"""The stack: settings → namespace → Tempo → Collector → NGINX → Grafana → outputs."""
 
 from components import startup
 
@@ -7,6 +7,7 @@ startup.prepare()
 import pulumi
 
 import settings as configuration
+from components.plan.labels import GRAFANA
 from components.target import stack_in_cluster
 from settings.limits import exports
 
@@ -21,6 +22,7 @@ async def main() -> pulumi.Inputs:
     stack = await stack_in_cluster(settings, configuration.cluster_access())
     await startup.import_components()
     from components.closing import tell_how_to_check
+    from components.grafana import Grafana, GrafanaFiles, Reads
     from components.kubernetes.network import deny_all
     from components.nginx import NginxOtel, licensed_plus
     from components.nginx_plus_image import nginx_plus_image
@@ -28,7 +30,12 @@ async def main() -> pulumi.Inputs:
     from components.tempo import TempoBackend
 
     password = settings.tempo_password
-    tempo = TempoBackend("tempo", settings.tempo, stack, password=password) if settings.tempo.enabled else None
+    readers = [GRAFANA] if settings.grafana.enabled else []
+    tempo = (
+        TempoBackend("tempo", settings.tempo, stack, password=password, readers=readers)
+        if settings.tempo.enabled
+        else None
+    )
     collector = (
         OtelCollector(
             "otel-collector",
@@ -53,7 +60,13 @@ async def main() -> pulumi.Inputs:
         plus=licensed_plus(settings),
         backends=stack.backends.nginx,
     )
-    deny_all(stack, after=[policy for part in (tempo, collector, nginx) if part for policy in part.policies])
+    reads = Reads(tempo.http_endpoint, password) if tempo else None
+    grafana = None
+    if reads and settings.grafana.enabled and settings.grafana_password:
+        grafana = Grafana("grafana", settings.grafana, stack, reads, password=settings.grafana_password)
+    if reads and settings.grafana.provision:
+        GrafanaFiles("grafana-files", settings.grafana, stack, reads)
+    deny_all(stack, after=[policy for part in (tempo, collector, nginx, grafana) if part for policy in part.policies])
     tell_how_to_check(
         after=[part.pods for part in (collector, nginx) if part],
         has_tempo=tempo is not None,
@@ -65,6 +78,7 @@ async def main() -> pulumi.Inputs:
         "tempoUrl": tempo.url if tempo else None,
         "tempoNodePort": tempo.node_port if tempo else None,
         "tempoUser": tempo.user if tempo else None,
+        "grafanaUrl": grafana.url if grafana else None,
         "namespace": stack.namespace,
         "edition": settings.edition,
         "nginxImage": nginx.image,

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from settings.collector import CollectorSettings
 from settings.exposure import ServiceSettings
 from settings.general import Monitoring, Scheduling
+from settings.grafana import GrafanaSettings
 from settings.license import License, RepositoryCertificate, RepositoryKey
 from settings.nginx import NginxSettings
 from settings.plus import PlusSettings
@@ -147,6 +148,9 @@ class Settings(Model):
         default=None,
         description="Password of Tempo's API, for the user `tempo`. Unset: every client that reaches it may read.",
     )
+    grafana_password: ApiPassword | None = Field(
+        default=None, description="Password of Grafana's user `admin`; required with `grafana.enabled`."
+    )
     nginx_license_jwt: License | None = Field(
         default=None, description="License of NGINX Plus: the text of license.jwt."
     )
@@ -178,6 +182,9 @@ class Settings(Model):
     plus: PlusSettings = Field(default_factory=PlusSettings, description="NGINX Plus.")
     collector: CollectorSettings = Field(default_factory=CollectorSettings, description="OpenTelemetry Collector.")
     tempo: TempoSettings = Field(default_factory=TempoSettings, description="Grafana Tempo.")
+    grafana: GrafanaSettings = Field(
+        default_factory=GrafanaSettings, description="Grafana, which shows the traces of Tempo."
+    )
 
     def model_post_init(self, _context: object, /) -> None:
         """Gives the groups whose defaults depend on it the set of versions."""
@@ -194,6 +201,8 @@ class Settings(Model):
         yield "nginx", self.nginx.service, self.nginx.node_port
         if self.tempo.enabled:
             yield "tempo", self.tempo.service, self.tempo.node_port
+        if self.grafana.enabled:
+            yield "grafana", self.grafana.service, self.grafana.node_port
 
     def named_images(self) -> dict[str, str]:
         """Returns the image of each component of the stack as it is configured, by the component's key.
@@ -208,6 +217,8 @@ class Settings(Model):
         if self.tempo.enabled:
             named["tempo"] = self.tempo.pulled_image
             named["gateway"] = self.tempo.gateway.image or self.nginx.pulled_image
+        if self.grafana.enabled:
+            named["grafana"] = self.grafana.pulled_image
         return named
 
     def images(self) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from settings.versions import SETS, Support, kubernetes, nginx, plus, tags, tempo
+from settings.versions import SETS, Support, grafana, kubernetes, nginx, plus, tags, tempo
 from settings.versions.collector import CollectorRelease
 from settings.versions.nginx import Module
 from settings.versions.support import Version, dotted
@@ -13,7 +13,7 @@ _CHANGES: Sequence[Version] = [(0, minor) for minor in (126, 129, 130, 138, 144,
 
 def versions_table() -> str:
     """Returns the page's tables as Markdown."""
-    parts = (_sets(), _nginx(), _flaws(), _plus(), _collector(), _tempo(), _kubernetes())
+    parts = (_sets(), _nginx(), _flaws(), _plus(), _collector(), _tempo(), _grafana(), _kubernetes())
     return "\n".join("\n".join(part) + "\n" for part in parts)
 
 
@@ -143,6 +143,12 @@ def _tempo() -> Iterator[str]:
     )
     head = ("version", "security fixes until", "source", "length of attributes", "parts")
     yield from _table("Tempo", about, head, rows)
+
+
+def _grafana() -> Iterator[str]:
+    rows = [(dotted(line), *_until(support)) for line, support in grafana.TABLE.items()]
+    about = f"Not run on the lab. The default of both sets is {dotted(grafana.DEFAULT)}: the tutorial had no Grafana."
+    yield from _table("Grafana", about, ("version", "security fixes until", "source"), rows)
 
 
 def _kubernetes() -> Iterator[str]:

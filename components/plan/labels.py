@@ -7,7 +7,8 @@ from settings.stack import NAME_LABEL, PART_OF_LABEL
 NGINX = "nginx"
 COLLECTOR = "otel-collector"
 TEMPO = "tempo"
-COMPONENTS = (NGINX, COLLECTOR, TEMPO)
+GRAFANA = "grafana"
+COMPONENTS = (NGINX, COLLECTOR, TEMPO, GRAFANA)
 """The components. Kubernetes objects have these names, and selectors select pods by them."""
 
 RECEIVER = "-otlp"

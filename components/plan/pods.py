@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from components.plan.labels import COLLECTOR, NGINX, TEMPO
-from settings import NginxSettings, Settings, TempoSettings
+from components.plan.labels import COLLECTOR, GRAFANA, NGINX, TEMPO
+from settings import GrafanaSettings, NginxSettings, Settings, TempoSettings
 from settings.general import Resources
 from settings.types import amount
 
 Amounts = Mapping[str, Decimal]
 """Amounts by the names that a ResourceQuota has for them."""
 
-KEYS = {NGINX: "nginx", COLLECTOR: "collector", TEMPO: "tempo"}
+KEYS = {NGINX: "nginx", COLLECTOR: "collector", TEMPO: "tempo", GRAFANA: "grafana"}
 """The components' keys in the configuration."""
 
 GATEWAY = "gateway"
@@ -99,6 +99,8 @@ def pods_of(settings: Settings) -> list[PodDemand]:
         demands.append(PodDemand(COLLECTOR, collector.replica_count, [container], (), size, storage_class))
     if settings.tempo.enabled:
         demands.append(_tempo(settings.tempo))
+    if settings.grafana.enabled:
+        demands.append(_grafana(settings.grafana))
     return demands
 
 
@@ -114,6 +116,11 @@ def _tempo(tempo: TempoSettings) -> PodDemand:
         Container(GATEWAY, "tempo.gateway", "gateway", tempo.gateway.resources),
     ]
     return PodDemand(TEMPO, 1, containers, (), tempo.persistence.size, tempo.persistence.storage_class)
+
+
+def _grafana(grafana: GrafanaSettings) -> PodDemand:
+    containers = [Container(GRAFANA, "grafana", "grafana", grafana.resources)]
+    return PodDemand(GRAFANA, 1, containers, (), grafana.persistence.size, grafana.persistence.storage_class)
 
 
 def effective(together: Sequence[Amounts], before: Sequence[Amounts]) -> Amounts:
