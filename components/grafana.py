@@ -87,10 +87,11 @@ class Reads:
         configured = (settings.prometheus, settings.logs)
         urls = [source.url for source in configured if source and source.url]
         pods = [self.tempo]
-        if settings.prometheus is None and isinstance(self.prometheus, Endpoint):
-            pods.append(self.prometheus)
-        elif settings.prometheus is None and self.prometheus:
-            urls.append(self.prometheus)
+        own = None if settings.prometheus else self.prometheus
+        if isinstance(own, Endpoint):
+            pods.append(own)
+        elif own:
+            urls.append(own)
         return [
             to_dns(),
             *(to_component(endpoint.component, endpoint.port) for endpoint in pods),

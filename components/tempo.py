@@ -159,7 +159,7 @@ class TempoBackend(Component):
 def _ingress(settings: TempoSettings, readers: Sequence[str]) -> list[NetworkPolicyIngressRuleArgs]:
     return [
         *clients(settings.service, PUBLIC_PORT),
-        *(from_component(reader, PUBLIC_PORT) for reader in readers),
+        *(from_component(reader, PUBLIC_PORT) for reader in readers if settings.service.is_restricted),
         # Counters are no secret. The cluster decides who reads them, as it does for the Collector's.
         from_anywhere(INSIDE_PORT),
         from_component(COLLECTOR, OTLP_PORT),

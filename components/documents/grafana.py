@@ -204,7 +204,7 @@ def _to_logs(logs: Source) -> Document:
 def dashboards(sources: Sources) -> dict[str, str]:
     """Returns the dashboards for a stack's data sources as JSON, by name: those whose data sources it has."""
     names = (_REQUESTS, *(_NEED_PROMETHEUS if sources.prometheus else ()))
-    return {name: json.dumps(_dashboard(name, sources), indent=1, ensure_ascii=False) + "\n" for name in names}
+    return {name: json.dumps(_dashboard(name, sources), ensure_ascii=False, separators=(",", ":")) for name in names}
 
 
 def _dashboard(name: str, sources: Sources) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def traceql(query: str) -> Json:
 
 def search(query: str, *, limit: int) -> Json:
     """Returns a TraceQL search, whose spans lead to their traces."""
-    target = {"datasource": TEMPO, "queryType": "traceql", "query": query, "tableType": "spans", "filters": []}
+    target: Json = {"datasource": TEMPO, "queryType": "traceql", "query": query, "tableType": "spans", "filters": []}
     return target | {"limit": limit}
 
 

@@ -40,7 +40,6 @@ def _namespaces() -> Json:
         "name": "namespace",
         "label": "Namespace",
         "datasource": {"type": "prometheus", "uid": "${prometheus}"},
-        "definition": query,
         "query": {"qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
         "refresh": 2,
         "includeAll": True,
@@ -156,9 +155,9 @@ def _tempo() -> list[Json]:
         ),
         graph(
             "Live traces",
-            promql(f'sum by (pod) ({{__name__=~"tempo_(ingester|live_store)_live_traces", {SELECTED}}})', "{{pod}}"),
+            promql(f"sum by (pod) (tempo_ingester_live_traces{{{SELECTED}}})", "{{pod}}"),
             unit="short",
-            about="Traces that Tempo holds in memory.",
+            about="Traces that Tempo 2 holds in memory.",
         ),
     ]
 
