@@ -47,6 +47,7 @@ def go_target(
     module: str = "",
     package: str = ".",
     stamp: str = "",
+    tags: str = "",
     links: tuple[str, ...] = (),
     copies: tuple[tuple[str, str], ...] = (),
     embeds: tuple[tuple[str, str], ...] = (),
@@ -60,6 +61,7 @@ def go_target(
         module: the folder in `lab/build/modules`, if it has another name than the target.
         package: the main package.
         stamp: a linker's `-X` setting, for programs that must know their version.
+        tags: Go's build tags, which leave parts of a program out.
         links: other names that the program is called by.
         copies: (module, file) pairs that are laid beside the program.
         embeds: (module, file) pairs that are laid beside the source before it is compiled.
@@ -78,6 +80,7 @@ def go_target(
             COMPILER,
             "-ldflags",
             linker,
+            *(["-tags", tags] if tags else []),
             "-o",
             str(target / name),
             package,
@@ -89,5 +92,7 @@ def go_target(
             copied = shutil.copyfile(module_folder(source, holder) / file, target / Path(file).name)
             Path(copied).chmod(0o755)
 
-    recipe = repr((package, COMPILER, linker, links, copies, embeds, sorted(GO_ENVIRONMENT.items())))
+    parts = (package, COMPILER, linker, links, copies, embeds, sorted(GO_ENVIRONMENT.items()))
+    # Without tags the recipe stays as it was, so that no cache builds such a target again.
+    recipe = repr((*parts, tags) if tags else parts)
     return Target(name, what, usual_seconds, source, "go", recipe, make)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lab.build.builder import build
-from lab.build.targets import COLLECTORS, CROSSPLANE, NGINX, NGINX_PLUS, PROMTOOL, PULUMI, TEMPO
+from lab.build.targets import COLLECTORS, CROSSPLANE, NGINX, NGINX_PLUS, PROMETHEUS, PROMTOOL, PULUMI, TEMPO
 from lab.progress import Progress
 from tests.processes import Shared
 from tests.readers.collectors import version_of
@@ -25,6 +25,6 @@ def programs(request: pytest.FixtureRequest, shared: Shared) -> None:
     with capture.global_and_fixture_disabled():
         progress = Progress()
         shared.install(progress)
-        build([*COLLECTORS.values(), CROSSPLANE, NGINX, PROMTOOL, PULUMI, TEMPO], progress)
+        build([*COLLECTORS.values(), CROSSPLANE, NGINX, PROMTOOL, PROMETHEUS, PULUMI, TEMPO], progress)
         # It is compiled from the other NGINX.
         build([NGINX_PLUS], progress)

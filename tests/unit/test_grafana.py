@@ -235,8 +235,8 @@ def test_grafana_reads_the_stack_s_prometheus_unless_another_is_configured(
     url = "http://prometheus.tracing.svc:9090" if isinstance(own, Endpoint) else own
     assert found == Source(uid("prometheus", "tracing"), url)
     (to_prometheus,) = reads.egress(settings, stack)[2:]
-    (peer,) = to_prometheus.to  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType, reportOptionalIterable]
-    assert (peer.pod_selector is not None) == isinstance(own, Endpoint)  # pyright: ignore[reportUnknownMemberType]
+    peers: Any = to_prometheus.to
+    assert [peer.pod_selector is not None for peer in peers] == [isinstance(own, Endpoint)]
     chosen = Settings.model_validate(
         {**OWN, "grafana": {"prometheus": {"uid": "theirs", "url": "http://192.0.2.9:80"}}}
     )

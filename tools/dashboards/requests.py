@@ -84,8 +84,8 @@ def _durations() -> list[Json]:
             "50, 95 and 99 of 100",
             traceql(f"{{ {REQUESTS} }} | quantile_over_time(duration, .5, .95, .99)"),
             unit="s",
-            about="Tempo interpolates between the heat map's rows that have requests: of few requests, a figure may lie "
-            "below all.",
+            about="Tempo interpolates between the heat map's rows that have requests: of few requests, a figure may "
+            "lie below all.",
         ),
         graph(
             "95 of 100, by route",

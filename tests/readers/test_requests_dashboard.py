@@ -7,16 +7,15 @@ into its queries, and send them to the data source's API as Grafana's data sourc
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from components.documents.grafana import Sources, dashboards
-from tests.readers import tempos
+from tests.readers.sources import Source, running_tempo, send, set_attributes
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -92,17 +91,6 @@ class Traffic:
         return span
 
 
-def set_attributes(holder: Any, attributes: Mapping[str, str | int]) -> None:
-    """Sets attributes of a span or a resource."""
-    for key, value in attributes.items():
-        pair = holder.attributes.add()
-        pair.key = key
-        if isinstance(value, int):
-            pair.value.int_value = value
-        else:
-            pair.value.string_value = value
-
-
 def known_traffic() -> Traffic:
     """Makes 30 requests: 20 of a shop, of which 3 failed after two seconds, and 10 of a page."""
     traffic = Traffic()
@@ -114,17 +102,17 @@ def known_traffic() -> Traffic:
 
 
 @pytest.fixture(scope="module")
-def tempo(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[tempos.Running, Traffic]]:
+def tempo(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Source, Traffic]]:
     """Runs a Tempo that has the known traffic."""
     traffic = known_traffic()
-    with tempos.running(tmp_path_factory.mktemp("tempo")) as running:
-        running.send(traffic.spans)
+    with running_tempo(tmp_path_factory.mktemp("tempo")) as running:
+        send(running.otlp_port, traffic.spans)
         query = "{ kind = server } | count_over_time()"
         wait_for("all requests in TraceQL metrics", lambda: total(asked(running, query)) == 30, 60)
         yield running, traffic
 
 
-def asked(tempo: tempos.Running, query: str) -> dict[str, list[float]]:
+def asked(tempo: Source, query: str) -> dict[str, list[float]]:
     """Asks for the last ten minutes, as Grafana does, and returns the values by the one label of each series."""
     now = time.time()
     answer = tempo.get("/api/metrics/query_range", q=query, start=int(now - 600), end=int(now + 60), step=STEP)
@@ -205,22 +193,20 @@ def test_each_panel_has_its_numbers_here() -> None:
 
 
 @pytest.mark.parametrize("place", EXPECTED, ids=": ".join)
-def test_a_panel_of_requests_shows_the_known_numbers(
-    place: tuple[str, str], tempo: tuple[tempos.Running, Traffic]
-) -> None:
+def test_a_panel_of_requests_shows_the_known_numbers(place: tuple[str, str], tempo: tuple[Source, Traffic]) -> None:
     (target,) = TARGETS[place]
     read, expected = EXPECTED[place]
     assert read(asked(tempo[0], filled(target["query"]))) == pytest.approx(expected)
 
 
-def test_the_heat_map_has_each_request_in_the_row_of_its_duration(tempo: tuple[tempos.Running, Traffic]) -> None:
+def test_the_heat_map_has_each_request_in_the_row_of_its_duration(tempo: tuple[Source, Traffic]) -> None:
     (target,) = TARGETS[HEAT_MAP]
     found = counts(asked(tempo[0], filled(target["query"])))
     assert {float(end): count for end, count in found.items()} == {SHORT: 10, MIDDLE: 17, LONG: 3}
 
 
 @pytest.mark.parametrize("place", LISTS, ids=": ".join)
-def test_a_list_has_the_traces_that_it_names(place: tuple[str, str], tempo: tuple[tempos.Running, Traffic]) -> None:
+def test_a_list_has_the_traces_that_it_names(place: tuple[str, str], tempo: tuple[Source, Traffic]) -> None:
     running, traffic = tempo
     (target,) = TARGETS[place]
     now = int(time.time())
@@ -233,18 +219,18 @@ def test_a_list_has_the_traces_that_it_names(place: tuple[str, str], tempo: tupl
     assert (shown["http.route"], shown["http.status_code"]) == ("/shop/", "502")
 
 
-def test_spans_with_the_stable_names_alone_are_found_by_them(tempo: tuple[tempos.Running, Traffic]) -> None:
+def test_spans_with_the_stable_names_alone_are_found_by_them(tempo: tuple[Source, Traffic]) -> None:
     (target,) = TARGETS["Requests per second", "By host"]
     query = target["query"].replace("$host", "server.address")
     assert spans(asked(tempo[0], filled(query))) == {"shop.example": 20, "page.example": 10}
 
 
-def test_the_service_can_be_chosen(tempo: tuple[tempos.Running, Traffic]) -> None:
+def test_the_service_can_be_chosen(tempo: tuple[Source, Traffic]) -> None:
     (target,) = TARGETS["Requests per second", "By route"]
     query = target["query"].replace("$service", "other")
     assert spans(asked(tempo[0], query)) == {"/": 4}
 
 
-def test_no_query_asks_for_another_data_source(tmp_path: Path) -> None:
+def test_no_query_asks_for_another_data_source() -> None:
     kinds = {target["datasource"]["uid"] for targets in TARGETS.values() for target in targets}
     assert kinds == {"${tempo}"}
