@@ -54,6 +54,22 @@ def _storage_class(settings: Settings) -> Iterator[RuleViolation]:
         yield needs("grafana.persistence.storageClass", message, "grafana.persistence.size", "1Gi")
 
 
+def grafana_warnings(settings: Settings) -> Iterator[str]:
+    """Yields a warning if a Grafana in the cluster gets a data source that it may not connect to."""
+    service = settings.tempo.service
+    if (
+        settings.grafana.provision
+        and settings.tempo.enabled
+        and service.is_restricted
+        and not service.allowed_namespaces
+    ):
+        command = set_command(("tempo", "service", "allowedNamespaces", 0), "monitoring")
+        yield (
+            "grafana.provision gives Tempo to a Grafana of the cluster, and `tempo.service.allowedAddresses` lets no "
+            f"pod of another namespace in. Allow Grafana's namespace: {command}"
+        )
+
+
 GRAFANA_RULES = (
     _has_traces,
     _has_password,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from settings.errors import Place, path, remove_command, set_command
 from settings.stack import Settings
-from settings.versions import SETS, collector, grafana, nginx, plus, tempo
+from settings.versions import SETS, collector, nginx, plus, tempo
 from settings.versions.sets import DEFAULT, Set
 from settings.versions.support import Version, dotted
 from settings.versions.tags import release_of
@@ -61,9 +61,6 @@ def _images(settings: Settings) -> Iterator[_Image]:
         yield _Image(("collector", "image"), "the Collector", version, collector.KNOWN)
     if settings.tempo.enabled:
         yield _Image(("tempo", "image"), "Tempo", tempo.shown_version(settings.tempo.pulled_image), tempo.TABLE)
-    if settings.grafana.enabled:
-        version = grafana.shown_version(settings.grafana.pulled_image)
-        yield _Image(("grafana", "image"), "Grafana", version, grafana.TABLE)
 
 
 def _unreadable(settings: Settings) -> Iterator[str]:

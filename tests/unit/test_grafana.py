@@ -2,6 +2,8 @@
 
 import configparser
 import json
+import sys
+from datetime import date
 from typing import Any
 
 import pytest
@@ -266,3 +268,44 @@ def test_the_url_is_an_output_where_there_is_a_grafana(run_program: Run) -> None
     assert "grafanaUrl" not in run_program({}).outputs
     outputs = run_program(golden.as_pulumi_passes_it(OWN), secrets=["grafanaPassword"]).outputs
     assert outputs["grafanaUrl"].startswith("http://192.0.2.7:31")
+
+
+@pytest.mark.parametrize(
+    ("given", "warning"),
+    [
+        (
+            {"grafana": {"nodePort": 30300}},
+            "grafana.nodePort has no effect, because `grafana.enabled` is false. To remove: "
+            "pulumi config rm --path grafana.nodePort",
+        ),
+        (
+            {
+                "grafana": {"provision": "configMaps"},
+                "tempo": {"service": {"type": "LoadBalancer", "allowedAddresses": ["203.0.113.0/24"]}},
+            },
+            "grafana.provision gives Tempo to a Grafana of the cluster, and `tempo.service.allowedAddresses` lets no "
+            "pod of another namespace in. Allow Grafana's namespace: "
+            "pulumi config set --path 'tempo.service.allowedNamespaces[0]' monitoring",
+        ),
+    ],
+)
+def test_a_preview_warns_of_what_has_no_effect_or_does_not_fit(
+    given: dict[str, Any], warning: str, run_program: Run, warnings: list[str]
+) -> None:
+    run_program(golden.as_pulumi_passes_it(given), secrets=["grafanaPassword"], balancer={"ip": "192.0.2.50"})
+    assert warnings == [warning]
+
+
+def test_a_version_without_security_fixes_is_told_with_the_command(
+    run_program: Run, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["settings.load"], "today", lambda: date(2027, 1, 15))
+    given = {**OWN, "grafana": {"enabled": True, "image": "grafana/grafana:12.4.1"}}
+    run_program(golden.as_pulumi_passes_it(given), secrets=["grafanaPassword"])
+    assert not [line for line in warnings if "Grafana" in line]
+    monkeypatch.setattr(sys.modules["settings.load"], "today", lambda: date(2027, 5, 25))
+    run_program(golden.as_pulumi_passes_it(given), secrets=["grafanaPassword"])
+    assert [line for line in warnings if "Grafana" in line] == [
+        "grafana.image: Grafana 12.4.1 has had no security fixes since 2027-05-24. Move on: "
+        "pulumi config set --path grafana.image grafana/grafana:12.4.15"
+    ]
