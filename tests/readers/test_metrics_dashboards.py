@@ -77,6 +77,14 @@ SERIES = {
     f"tempo_distributor_bytes_received_total{{{TEMPO}}}": "0+30000x40",
     f'tempo_discarded_spans_total{{{TEMPO},reason="trace_too_large"}}': "0+60x40",
     f"tempo_ingester_live_traces{{{TEMPO}}}": "7x40",
+    f"tempo_metrics_generator_spans_received_total{{{TEMPO}}}": "0+600x40",
+    f'tempo_metrics_generator_spans_discarded_total{{{TEMPO},reason="late"}}': "0+60x40",
+    f"tempo_distributor_queue_pushes_failures_total{{{TEMPO}}}": "0+120x40",
+    f"tempo_distributor_metrics_generator_pushes_failures_total{{{TEMPO}}}": "0+180x40",
+    f"tempo_metrics_generator_processor_service_graphs_dropped_spans{{{TEMPO}}}": "0+240x40",
+    f"tempo_metrics_generator_registry_series_limited_total{{{TEMPO}}}": "0+300x40",
+    f'prometheus_remote_storage_samples_failed_total{{{TEMPO},url="http://a"}}': "0+60x40",
+    f'prometheus_remote_storage_samples_retried_total{{{TEMPO},url="http://a"}}': "0+120x40",
     f'nginx_connections{{{NGINX},state="active"}}': "3x40",
     f"up{{{POD}}}": "1x40",
     f"kubelet_volume_stats_available_bytes{{{VOLUME}}}": "25x40",
@@ -139,6 +147,14 @@ EXPECTED: dict[Place, dict[str, float]] = {
     ("pipeline", "Bytes received", "A"): {IN_TEMPO: 500},
     ("pipeline", "Spans discarded", "A"): {'{reason="trace_too_large"}': 1},
     ("pipeline", "Live traces", "A"): {IN_TEMPO: 7},
+    ("pipeline", "Spans counted", "A"): {IN_TEMPO: 10},
+    ("pipeline", "Spans left out", "A"): {'{reason="late"}': 1},
+    ("pipeline", "Spans left out", "B"): {IN_TEMPO: 2},
+    ("pipeline", "Spans left out", "C"): {IN_TEMPO: 3},
+    ("pipeline", "Spans left out", "D"): {IN_TEMPO: 4},
+    ("pipeline", "Spans left out", "E"): {IN_TEMPO: 5},
+    ("pipeline", "Samples that the Prometheus does not take", "A"): {'{url="http://a"}': 1},
+    ("pipeline", "Samples that the Prometheus does not take", "B"): {'{url="http://a"}': 2},
     ("pipeline", "Free", "A"): {CLAIM: 25},
     ("pipeline", "Free part", "A"): {CLAIM: 0.25},
 }
@@ -271,13 +287,12 @@ def pipeline(
         yield made
 
 
-LOSSES = (
-    ("pipeline", "Spans refused", "A"),
-    ("pipeline", "Spans refused", "B"),
-    ("pipeline", "Spans lost", "A"),
-    ("pipeline", "Spans lost", "B"),
-    ("pipeline", "Spans discarded", "A"),
-)
+LOSSES = [
+    place
+    for place in QUERIES
+    if place[1]
+    in {"Spans refused", "Spans lost", "Spans discarded", "Spans left out", "Samples that the Prometheus does not take"}
+]
 """The queries of losses: some of their counters appear with the first loss alone."""
 
 

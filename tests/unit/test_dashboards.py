@@ -88,10 +88,23 @@ def test_the_requests_need_no_prometheus() -> None:
 
 def test_the_pipeline_shows_every_metric_that_an_alert_looks_at() -> None:
     expressions = " ".join(rule["expr"] for group in yaml.safe_load(ALERTS)["groups"] for rule in group["rules"])
-    looked_at = set(re.findall(r"\b(?:otelcol|tempo|kubelet|nginx)_\w+|\bup\b", expressions))
-    assert len(looked_at) == 12
+    looked_at = set(re.findall(r"\b(?:otelcol|tempo|kubelet|nginx|prometheus)_\w+|\bup\b", expressions))
+    assert len(looked_at) >= 12
     shown = json.dumps(BOARDS["pipeline"])
     assert {metric for metric in looked_at if not re.search(rf"\b{metric}\b", shown)} == set()
+
+
+def test_the_pipeline_shows_every_alert() -> None:
+    (expression,) = [
+        target["expr"]
+        for panel in BOARDS["pipeline"]["panels"]
+        for target in panel.get("targets", [])
+        if target["expr"].startswith("ALERTS")
+    ]
+    shown = re.search(r'alertname=~"(.*?)"', expression)
+    assert shown
+    alerts = [rule["alert"] for group in yaml.safe_load(ALERTS)["groups"] for rule in group["rules"]]
+    assert [alert for alert in alerts if not re.fullmatch(shown[1], alert)] == []
 
 
 def test_the_pipeline_shows_every_counter_that_the_probe_reads() -> None:

@@ -10,10 +10,18 @@ OWN = 'app_kubernetes_io_part_of="nginx-tracing"'
 
 SELECTED = f'{OWN}, namespace=~"$namespace"'
 _RATE = "[$__rate_interval]"
-_VOLUMES = 'persistentvolumeclaim=~"data-tempo-[0-9]+|queue-otel-collector-[0-9]+", namespace=~"$namespace"'
+_VOLUMES = (
+    'persistentvolumeclaim=~"data-(tempo|prometheus)-[0-9]+|queue-otel-collector-[0-9]+", namespace=~"$namespace"'
+)
 _TO_TEMPO = 'exporter=~"otlp(_grpc)?/tempo"'
 _LIMITED = "|".join(sorted({f"{CollectorRelease(each).memory_limiter_counters}refused_spans" for each in KNOWN}))
 """The memory limiter's counter, by its name in every version of the Collector."""
+
+
+_ALERTS = (
+    "Collector.+|Tempo.+|Metrics.+|SpansDoNotArrive|NoCollector|ServiceGraphDropsSpans|VolumeIsNearlyFull|"
+    "StackHasNoLabels"
+)
 
 
 def pipeline() -> Json:
@@ -25,6 +33,7 @@ def pipeline() -> Json:
         ("Collector → Tempo", 8, _out_of_collector()),
         ("The Collector's queues", 8, _queues()),
         ("Tempo", 8, _tempo()),
+        ("Metrics that Tempo makes of spans", 8, _metrics()),
         ("Volumes", 7, _volumes()),
     ]
     about = (
@@ -49,11 +58,16 @@ def _namespaces() -> Json:
     }
 
 
-def _rate(counter: str, by: Sequence[str] = ("pod",), also: str = "") -> Json:
-    """Returns the rate of a counter by labels."""
-    selected = f"{SELECTED}, {also}" if also else SELECTED
-    legend = " ".join(f"{{{{{label}}}}}" for label in by)
-    return promql(f"sum by ({', '.join(by)}) (rate({counter}{{{selected}}}{_RATE}))", legend)
+def _rate(counter: str, by: Sequence[str] = ("pod",), name: str = "") -> Json:
+    """Returns the rate of a counter by labels.
+
+    Args:
+        counter: the counter.
+        by: the labels, which the legend shows.
+        name: what the legend shows before them.
+    """
+    legend = " ".join([*([f"{name}:"] if name else []), *(f"{{{{{label}}}}}" for label in by)])
+    return promql(f"sum by ({', '.join(by)}) (rate({counter}{{{SELECTED}}}{_RATE}))", legend)
 
 
 def _state() -> list[Json]:
@@ -62,8 +76,7 @@ def _state() -> list[Json]:
         table(
             "Alerts that fire",
             promql(
-                'ALERTS{alertstate="firing", namespace=~"$namespace", '
-                'alertname=~"Collector.+|Tempo.+|SpansDoNotArrive|NoCollector|VolumeIsNearlyFull|StackHasNoLabels"}',
+                f'ALERTS{{alertstate="firing", namespace=~"$namespace", alertname=~"{_ALERTS}"}}',
                 is_instant=True,
             ),
             about="Those of monitoring/alerts.yaml, if Prometheus has the file.",
@@ -96,7 +109,7 @@ def _into_collector() -> list[Json]:
             "Spans refused",
             _rate("otelcol_receiver_refused_spans"),
             promql(
-                f'sum by (pod) (rate({{__name__=~"{_LIMITED}", {SELECTED}}}{_RATE}))', "{{pod}} by the memory limiter"
+                f'sum by (pod) (rate({{__name__=~"{_LIMITED}", {SELECTED}}}{_RATE}))', "by the memory limiter: {{pod}}"
             ),
             unit="cps",
             about="NGINX never sends them again. Those that the memory limiter refuses are among the others.",
@@ -110,10 +123,9 @@ def _out_of_collector() -> list[Json]:
         graph("Spans out", _rate(sent, ("exporter", "pod")), unit="cps"),
         graph(
             "Spans lost",
-            _rate("otelcol_exporter_send_failed_spans", ("exporter", "pod")),
-            _rate("otelcol_exporter_enqueue_failed_spans", ("exporter", "pod")),
+            _rate("otelcol_exporter_send_failed_spans", ("exporter", "pod"), "refused for good"),
+            _rate("otelcol_exporter_enqueue_failed_spans", ("exporter", "pod"), "queue full"),
             unit="cps",
-            about="A: the backend refuses them for good. B: the queue is full.",
         ),
         graph(
             "Spans sent to Tempo, and received there",
@@ -158,6 +170,29 @@ def _tempo() -> list[Json]:
             promql(f"sum by (pod) (tempo_ingester_live_traces{{{SELECTED}}})", "{{pod}}"),
             unit="short",
             about="Traces that Tempo 2 holds in memory.",
+        ),
+    ]
+
+
+def _metrics() -> list[Json]:
+    generator, pushes = "tempo_metrics_generator", "pushes_failures_total"
+    return [
+        graph("Spans counted", _rate(f"{generator}_spans_received_total"), unit="cps"),
+        graph(
+            "Spans left out",
+            _rate(f"{generator}_spans_discarded_total", ("reason",), "out of time"),
+            _rate(f"tempo_distributor_queue_{pushes}", name="generator too slow"),
+            _rate(f"tempo_distributor_metrics_generator_{pushes}", name="generator fails"),
+            _rate(f"{generator}_processor_service_graphs_dropped_spans", name="too many edges wait"),
+            _rate(f"{generator}_registry_series_limited_total", name="too many series"),
+            unit="cps",
+            about="The traces have them; rates, errors, durations and the service graph do not.",
+        ),
+        graph(
+            "Samples that the Prometheus does not take",
+            _rate("prometheus_remote_storage_samples_failed_total", ("url",), "refused for good"),
+            _rate("prometheus_remote_storage_samples_retried_total", ("url",), "repeated"),
+            unit="cps",
         ),
     ]
 
