@@ -6,17 +6,23 @@ from dataclasses import dataclass
 from typing import cast
 
 from components.documents.nginx import LICENSE_FOLDER
-from components.plan.labels import COLLECTOR, NGINX, TEMPO
+from components.plan.labels import COLLECTOR, GRAFANA, NGINX, TEMPO
 from components.plan.pods import GATEWAY
 from settings.types import IMAGE_REFERENCE
-from settings.versions import collector, nginx, tempo
+from settings.versions import collector, grafana, nginx, tempo
 from settings.versions.support import Version, dotted, row_of
 from settings.versions.tags import FIRST_WITH_MINOR, version_of
 from tools.pull_request.differences import KNOWN_LATER, UNKNOWN, Object, section
 from tools.pull_request.preview_result import PreviewResult, State
 
 _WORKLOADS = {"Deployment": "pods roll", "StatefulSet": "pods are replaced one after the other"}
-_TITLES = {TEMPO: "Tempo", GATEWAY: "NGINX, Tempo's gateway", COLLECTOR: "the Collector", NGINX: "NGINX"}
+_TITLES = {
+    TEMPO: "Tempo",
+    GATEWAY: "NGINX, Tempo's gateway",
+    COLLECTOR: "the Collector",
+    NGINX: "NGINX",
+    GRAFANA: "Grafana",
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,8 @@ class _Program:
             return collector.collector_release(self.image, default=()).version or None
         if self.is_plus:
             return None
-        return version_of(self.image, tempo.NAMES if self.container == TEMPO else nginx.NAMES)
+        names = {TEMPO: tempo.NAMES, GRAFANA: grafana.NAMES}.get(self.container, nginx.NAMES)
+        return version_of(self.image, names)
 
     def named(self, built: str) -> str:
         """Returns the version as text, or the image itself if its tag shows none.
