@@ -71,7 +71,10 @@ def _rate(counter: str, by: Sequence[str] = ("pod",), name: str = "") -> Json:
 
 
 def _state() -> list[Json]:
-    received = f"sum by (namespace) (tempo_distributor_spans_received_total{{{SELECTED}}})"
+    counter = f"tempo_distributor_spans_received_total{{{SELECTED}}}"
+    now, before = (f"sum by (namespace) ({counter}{offset})" for offset in ("", " offset 1m"))
+    # The counter appears with the first span: where it was not there a minute ago, it was 0.
+    grew = f"{now} > ({before} or {now} * 0)"
     return [
         table(
             "Alerts that fire",
@@ -83,9 +86,9 @@ def _state() -> list[Json]:
         ),
         graph(
             "Seconds since Tempo got a span",
-            promql(f"time() - max_over_time(timestamp(changes(({received})[1m:15s]) > 0)[1h:15s])", "{{namespace}}"),
+            promql(f"time() - max_over_time(timestamp({grew})[1h:15s])", "{{namespace}}"),
             unit="s",
-            about="Without requests it rises as well. Empty after an hour without a span.",
+            about="It rises without requests as well, from a minute on. Empty after an hour without a span.",
         ),
         graph(
             "Pods that Prometheus reads",
