@@ -8,7 +8,7 @@ READY := .venv/complete
 WORKERS ?= 5
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-.PHONY: help up down probe preview bench reliability drift test test-all mutants lint format unit golden reference lab-up lab-down requirements
+.PHONY: help up down probe preview bench reliability drift test test-all mutants lint format unit golden reference dashboards lab-up lab-down requirements
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ golden: $(READY) ## regenerate tests/golden from the program, and the expected c
 
 reference: $(READY) ## regenerate docs/reference and Pulumi.yaml from the models, the parsers and the policy pack
 	$(BIN)/python -m tools.reference
+
+dashboards: $(READY) ## regenerate monitoring/dashboards from tools/dashboards
+	$(BIN)/python -m tools.dashboards
 
 lab-up: $(READY) ## start the embedded cluster, building what is missing (Linux, root)
 	@$(BIN)/python -m lab up

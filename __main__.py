@@ -1,4 +1,4 @@
-"""The stack: settings → namespace → Prometheus → Tempo → Collector → NGINX → outputs."""
+"""The stack: settings → namespace → Prometheus → Tempo → Collector → NGINX → Grafana → outputs."""
 
 from components import startup
 
@@ -7,6 +7,7 @@ startup.prepare()
 import pulumi
 
 import settings as configuration
+from components.plan.labels import GRAFANA
 from components.target import stack_in_cluster
 from settings.limits import exports
 from settings.sampling import kept
@@ -23,6 +24,7 @@ async def main() -> pulumi.Inputs:
     await startup.import_components()
     from components.closing import tell_how_to_check
     from components.documents.tempo_metrics import writes
+    from components.grafana import Grafana, GrafanaFiles, Reads
     from components.kubernetes.network import deny_all
     from components.nginx import NginxOtel, licensed_plus
     from components.nginx_plus_image import nginx_plus_image
@@ -30,15 +32,19 @@ async def main() -> pulumi.Inputs:
     from components.prometheus import Prometheus
     from components.tempo import TempoBackend
 
-    prometheus = Prometheus("prometheus", settings.prometheus, stack) if settings.prometheus.enabled else None
+    password = settings.tempo_password
+    readers = [GRAFANA] if settings.grafana.enabled else []
+    own = settings.prometheus
+    prometheus = Prometheus("prometheus", own, stack, readers=readers) if own.enabled else None
     tempo = (
         TempoBackend(
             "tempo",
             settings.tempo,
             stack,
-            password=settings.tempo_password,
+            password=password,
             writes=writes(settings.metrics, settings.metrics_headers),
             prometheus=prometheus.http_endpoint if prometheus else None,
+            readers=readers,
         )
         if settings.tempo.enabled
         else None
@@ -68,9 +74,14 @@ async def main() -> pulumi.Inputs:
         kept=kept(settings.collector),
         backends=stack.backends.nginx,
     )
-    deny_all(
-        stack, after=[policy for part in (prometheus, tempo, collector, nginx) if part for policy in part.policies]
-    )
+    reads = Reads(tempo.http_endpoint, password, prometheus.http_endpoint if prometheus else None) if tempo else None
+    grafana = None
+    if reads and settings.grafana.enabled and settings.grafana_password:
+        grafana = Grafana("grafana", settings.grafana, stack, reads, password=settings.grafana_password)
+    if reads and settings.grafana.provision:
+        GrafanaFiles("grafana-files", settings.grafana, stack, reads)
+    parts = (prometheus, tempo, collector, nginx, grafana)
+    deny_all(stack, after=[policy for part in parts if part for policy in part.policies])
     tell_how_to_check(
         after=[part.pods for part in (collector, nginx) if part],
         has_tempo=tempo is not None,
@@ -82,6 +93,7 @@ async def main() -> pulumi.Inputs:
         "tempoUrl": tempo.url if tempo else None,
         "tempoNodePort": tempo.node_port if tempo else None,
         "tempoUser": tempo.user if tempo else None,
+        "grafanaUrl": grafana.url if grafana else None,
         "namespace": stack.namespace,
         "edition": settings.edition,
         "nginxImage": nginx.image,

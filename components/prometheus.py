@@ -1,5 +1,7 @@
 """A small Prometheus for the stack's counters and for the metrics that Tempo makes of spans."""
 
+from collections.abc import Sequence
+
 import pulumi
 from pulumi_kubernetes.core.v1 import ContainerArgs, ContainerPortArgs, ServicePortArgs, VolumeMountArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicyIngressRuleArgs
@@ -50,9 +52,6 @@ METRICS = Metrics("metrics", PORT)
 TARGETS = {NGINX: HEALTH_PORT, COLLECTOR: METRICS_PORT, TEMPO: INSIDE_PORT}
 """The components whose counters it reads, and their ports. It reads its own without leaving its pod."""
 
-CLIENTS = (TEMPO,)
-"""The components whose pods may connect."""
-
 GRACE_SECONDS = 30
 """Kubernetes' default. Prometheus writes nothing at its end that its write-ahead log does not have."""
 
@@ -77,7 +76,7 @@ class Prometheus(Component):
     url: str
     """The same as a URL, for pods."""
 
-    pods: pulumi.CustomResource
+    pods: pulumi.Input[pulumi.CustomResource]
     """The workload. Pulumi has made or updated it once its pod is Ready."""
 
     def __init__(
@@ -86,6 +85,7 @@ class Prometheus(Component):
         settings: PrometheusSettings,
         stack: StackContext,
         *,
+        readers: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the account, the workload and the Service.
@@ -94,6 +94,7 @@ class Prometheus(Component):
             name: the resource's name.
             settings: Prometheus' settings.
             stack: the settings and the namespace that all components share.
+            readers: the stack's components that read metrics.
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:Prometheus", name, PROMETHEUS, stack, opts)
@@ -103,7 +104,7 @@ class Prometheus(Component):
         config = config_object(self, {CONFIG_FILE: document, ALERTS_FILE: alerts()})
         self.policies = network_policy(
             self,
-            ingress=_ingress(settings),
+            ingress=_ingress(settings, readers),
             egress=[
                 to_kubernetes_api(stack.api_ports),
                 *(to_component(component, port) for component, port in TARGETS.items()),
@@ -128,10 +129,10 @@ class Prometheus(Component):
         self.register_outputs({"url": self.url})
 
 
-def _ingress(settings: PrometheusSettings) -> list[NetworkPolicyIngressRuleArgs]:
+def _ingress(settings: PrometheusSettings, readers: Sequence[str]) -> list[NetworkPolicyIngressRuleArgs]:
     others = settings.allowed_namespaces
     return [
-        *(from_component(component, PORT) for component in CLIENTS),
+        *(from_component(component, PORT) for component in (TEMPO, *readers)),
         *([from_namespaces(others, PORT)] if others else []),
     ]
 

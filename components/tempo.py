@@ -73,6 +73,9 @@ class TempoBackend(Component):
     otlp_endpoint: Endpoint
     """Where Tempo receives spans, OTLP over gRPC without TLS."""
 
+    http_endpoint: Endpoint
+    """The gateway's read API, for the stack's own pods."""
+
     url: pulumi.Output[str] | None
     """Tempo's read API for clients: `/api/search`, `/api/traces/<trace ID>`. Known after `publish`."""
 
@@ -91,6 +94,7 @@ class TempoBackend(Component):
         password: SecretStr | None = None,
         writes: Writes | None = None,
         prometheus: Endpoint | None = None,
+        readers: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config objects, the workload and the Service of the receiver.
@@ -102,6 +106,7 @@ class TempoBackend(Component):
             password: the read API's password; none to let everybody read who reaches the API.
             writes: a receiver of metrics of spans that is not the stack's; none without one.
             prometheus: the stack's own Prometheus; none without one.
+            readers: the stack's components that read traces, besides the clients that the settings allow.
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:TempoBackend", name, TEMPO, stack, opts)
@@ -110,10 +115,10 @@ class TempoBackend(Component):
         self.user = USER_NAME if password else None
         # A Service of its own: Kubernetes would open each port of the clients' Service on the nodes.
         self.otlp_endpoint = Endpoint(TEMPO, stack.namespace_name, OTLP_PORT, RECEIVER)
+        self.http_endpoint = Endpoint(TEMPO, stack.namespace_name, PUBLIC_PORT)
         volumes = self._volumes(password)
-        self.policies = network_policy(
-            self, ingress=_ingress(settings), egress=_egress(settings, stack, self._writes, prometheus)
-        )
+        egress = _egress(settings, stack, self._writes, prometheus)
+        self.policies = network_policy(self, ingress=_ingress(settings, readers), egress=egress)
         workload = Workload(
             [
                 _container(settings, stack.images["tempo"], has_secrets=bool(self._writes.secrets)),
@@ -161,9 +166,10 @@ class TempoBackend(Component):
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint), "url": self.url, "node_port": self.node_port})
 
 
-def _ingress(settings: TempoSettings) -> list[NetworkPolicyIngressRuleArgs]:
+def _ingress(settings: TempoSettings, readers: Sequence[str]) -> list[NetworkPolicyIngressRuleArgs]:
     return [
         *clients(settings.service, PUBLIC_PORT),
+        *(from_component(reader, PUBLIC_PORT) for reader in readers if settings.service.is_restricted),
         # Counters are no secret. The cluster decides who reads them, as it does for the Collector's.
         from_anywhere(INSIDE_PORT),
         from_component(COLLECTOR, OTLP_PORT),

@@ -26,7 +26,7 @@ PolicyPack(
             "node-ports-declared",
             "Only declared Services are opened to the outside.",
             node_ports_declared,
-            allowed={"type": "array", "items": {"type": "string"}, "default": ["nginx", "tempo"]},
+            allowed={"type": "array", "items": {"type": "string"}, "default": ["nginx", "tempo", "grafana"]},
         ),
         whole_stack("one-namespace", "All objects are in the stack's one namespace.", one_namespace),
     ],

@@ -4,12 +4,13 @@ Each setting's type, default, unit and meaning is written here and nowhere else:
 are generated from these models. `load()` is the only reader of Pulumi's configuration, and reports every error at once,
 before anything is created. Nothing here knows of Kubernetes objects.
 
-Per component there is a model (`nginx.py`, `collector.py`, `tempo.py`, `plus.py`; `stack.py` has the whole), and beside
-it its rules (`nginx_rules.py` and so on). `types/` has the types of values, `sizes.py` and `limits.py` the sizes that
-documents and rules share.
+Per component there is a model (`nginx.py`, `collector.py`, `tempo.py`, `grafana.py`, `plus.py`; `stack.py` has the
+whole), and beside it its rules (`nginx_rules.py` and so on). `types/` has the types of values, `sizes.py` and
+`limits.py` the sizes that documents and rules share.
 """
 
 from settings.collector import CollectorSettings
+from settings.grafana import GrafanaSettings
 from settings.load import ClusterAccess, cluster_access, load
 from settings.nginx import NginxSettings
 from settings.plus import PlusSettings
@@ -20,6 +21,7 @@ from settings.tempo import TempoSettings
 __all__ = [
     "ClusterAccess",
     "CollectorSettings",
+    "GrafanaSettings",
     "NginxSettings",
     "PlusSettings",
     "PrometheusSettings",

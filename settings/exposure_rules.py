@@ -72,14 +72,16 @@ def _proxy_protocol(settings: Settings) -> Iterator[RuleViolation]:
                 )
                 message += "its `protocol`"
             else:
-                message += "which Tempo's API does not take"
+                message += f"which {_RECEIVERS[component]} does not take"
             # The annotation of several settings would take the others away with it.
             fix = remove_command(place) if _is_of_proxy_protocol(name) else ""
             yield violation(place, message, fix=fix, depends_on=["nginx.trustedProxies", "nginx.extraConfig"])
 
 
-_PORTS = {"nginx": 80, "tempo": 3200}
+_PORTS = {"nginx": 80, "tempo": 3200, "grafana": 3000}
 """Ports of the Services."""
+
+_RECEIVERS = {"tempo": "Tempo's API", "grafana": "Grafana"}
 
 _OFF = frozenset({"", "0", "false", "no", "none", "off", "disable", "disabled"})
 

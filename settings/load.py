@@ -16,6 +16,7 @@ from settings.completed import completed
 from settings.errors import PROJECT, ConfigError, Place, masked
 from settings.explain import explain
 from settings.exporter_rules import exporter_warnings
+from settings.grafana_rules import grafana_warnings
 from settings.https_rules import https_warnings
 from settings.ignored_keys import ignored_key_warnings
 from settings.image_warnings import image_warnings
@@ -67,6 +68,7 @@ def load() -> Settings:
         *version_warnings(settings, today()),
         *mirror_warnings(settings),
         *metrics_warnings(settings),
+        *grafana_warnings(settings),
         *ignored_key_warnings(settings),
         *snippet_warnings(settings),
         *upstream_span_warnings(settings),

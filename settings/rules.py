@@ -7,6 +7,7 @@ from settings.collector_rules import COLLECTOR_RULES
 from settings.errors import RuleViolation
 from settings.exporter_rules import EXPORTER_RULES
 from settings.exposure_rules import EXPOSURE_RULES
+from settings.grafana_rules import GRAFANA_RULES
 from settings.https_rules import HTTPS_RULES
 from settings.limit_rules import LIMIT_RULES
 from settings.metrics_rules import METRICS_RULES
@@ -30,6 +31,7 @@ _RULES = (
     *EXPORTER_RULES,
     *TEMPO_RULES,
     *METRICS_RULES,
+    *GRAFANA_RULES,
     *PLUS_RULES,
     *STACK_RULES,
     *EXPOSURE_RULES,

@@ -38,8 +38,8 @@ def secrets_made_plain(settings: Settings, is_secret: IsSecret) -> Iterator[str]
             yield (
                 f"{key} is encrypted in the stack's file, and nothing in it stays secret: its values are plain text in "
                 "the cluster's objects, in previews and in the state. Only these stay secret: "
-                "`registryPassword`, `tempoPassword`, `metricsHeaders`, the three secrets of NGINX Plus, `headers`, "
-                "`clientKey` and the proxy's `password`"
+                "`registryPassword`, `tempoPassword`, `grafanaPassword`, `metricsHeaders`, the three secrets of NGINX "
+                "Plus, `headers`, `clientKey` and the proxy's `password`"
             )
 
 
@@ -47,6 +47,7 @@ def _secret_places(settings: Settings) -> list[Place]:
     of_stack = {
         "registryPassword": settings.registry_password,
         "tempoPassword": settings.tempo_password,
+        "grafanaPassword": settings.grafana_password,
         "nginxLicenseJwt": settings.nginx_license_jwt,
         "nginxRepoCrt": settings.nginx_repo_crt,
         "nginxRepoKey": settings.nginx_repo_key,

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from settings.collector import CollectorSettings
 from settings.exposure import ServiceSettings
 from settings.general import Monitoring, Scheduling
+from settings.grafana import GrafanaSettings
 from settings.headers import HeaderName, HeaderValue
 from settings.license import License, RepositoryCertificate, RepositoryKey
 from settings.metrics import MetricsSettings
@@ -150,6 +151,9 @@ class Settings(Model):
         default=None,
         description="Password of Tempo's API, for the user `tempo`. Unset: every client that reaches it may read.",
     )
+    grafana_password: ApiPassword | None = Field(
+        default=None, description="Password of Grafana's user `admin`; required with `grafana.enabled`."
+    )
     metrics_headers: dict[HeaderName, HeaderValue] = Field(
         default_factory=dict[str, SecretStr],
         description="Headers of each write to `metrics.remoteWrite`, such as `authorization`; set them with --secret.",
@@ -191,6 +195,9 @@ class Settings(Model):
     prometheus: PrometheusSettings = Field(
         default_factory=PrometheusSettings, description="A small Prometheus of the stack's."
     )
+    grafana: GrafanaSettings = Field(
+        default_factory=GrafanaSettings, description="Grafana, which shows the traces of Tempo."
+    )
 
     def model_post_init(self, _context: object, /) -> None:
         """Gives the groups whose defaults depend on it the set of versions."""
@@ -212,6 +219,8 @@ class Settings(Model):
         yield "nginx", self.nginx.service, self.nginx.node_port
         if self.tempo.enabled:
             yield "tempo", self.tempo.service, self.tempo.node_port
+        if self.grafana.enabled:
+            yield "grafana", self.grafana.service, self.grafana.node_port
 
     def named_images(self) -> dict[str, str]:
         """Returns the image of each component of the stack as it is configured, by the component's key.
@@ -228,6 +237,8 @@ class Settings(Model):
             named["gateway"] = self.tempo.gateway.image or self.nginx.pulled_image
         if self.prometheus.enabled:
             named["prometheus"] = self.prometheus.pulled_image
+        if self.grafana.enabled:
+            named["grafana"] = self.grafana.pulled_image
         return named
 
     def images(self) -> dict[str, str]:

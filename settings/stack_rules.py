@@ -47,10 +47,12 @@ def _namespace(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def _node_ports(settings: Settings) -> Iterator[RuleViolation]:
-    port = settings.tempo.node_port
-    if settings.tempo.enabled and port and port == settings.nginx.node_port:
-        message = "is `nginx.nodePort` too: a port of the nodes belongs to one Service"
-        yield violation("tempo.nodePort", message, depends_on=["nginx.nodePort"])
+    taken: dict[int, str] = {}
+    for component, _, port in settings.exposed():
+        first = taken.setdefault(port, component) if port else component
+        if first != component:
+            message = f"is `{first}.nodePort` too: a port of the nodes belongs to one Service"
+            yield violation(f"{component}.nodePort", message, depends_on=[f"{first}.nodePort"])
 
 
 def _resources(settings: Settings) -> Iterator[RuleViolation]:
@@ -60,6 +62,7 @@ def _resources(settings: Settings) -> Iterator[RuleViolation]:
         "tempo": settings.tempo.resources,
         "tempo.gateway": settings.tempo.gateway.resources,
         "prometheus": settings.prometheus.resources,
+        "grafana": settings.grafana.resources,
     }
     for container, resources in by_container.items():
         pairs = (("memory", resources.memory, resources.memory_limit), ("cpu", resources.cpu, resources.cpu_limit))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from settings.errors import Place, path, remove_command, set_command
 from settings.stack import Settings
 from settings.types import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
-from settings.versions import SETS, collector, nginx, nginx_release, prometheus, tempo
+from settings.versions import SETS, collector, grafana, nginx, nginx_release, prometheus, tempo
 from settings.versions.plus import FIRST, flaws_of_build, plus_release
 from settings.versions.sets import DEFAULT
 from settings.versions.support import Flaw, Support, Version, dotted, row_of
@@ -40,7 +40,7 @@ def version_warnings(settings: Settings, today: datetime.date) -> Iterator[str]:
         settings: the configuration.
         today: the day that decides what is maintained.
     """
-    programs = (_nginx, _plus, _collector, _tempo, _prometheus)
+    programs = (_nginx, _plus, _collector, _tempo, _prometheus, _grafana)
     for running in (each for program in programs for each in program(settings)):
         reasons: list[str] = []
         if running.support.has_ended(today):
@@ -120,6 +120,15 @@ def _prometheus(settings: Settings) -> Iterator[_Running]:
         yield _Running(place, f"Prometheus {dotted(version)}", support, (), way_on)
 
 
+def _grafana(settings: Settings) -> Iterator[_Running]:
+    image = settings.grafana.pulled_image
+    version = grafana.shown_version(image) if settings.grafana.enabled else None
+    if version and (version[:2] in grafana.TABLE or version < min(grafana.TABLE)):
+        place: Place = ("grafana", "image")
+        way_on = _way_on(place, image, version, grafana.DEFAULT)
+        yield _Running(place, f"Grafana {dotted(version)}", row_of(grafana.TABLE, version), (), way_on)
+
+
 def _way_on(place: Place, image: str, version: Version, current: Version) -> str:
     """Returns the command that leads to the current version, if that is a newer one."""
     if version >= current:
@@ -145,5 +154,5 @@ def _is_public(image: str) -> bool:
     matched = IMAGE_REFERENCE.fullmatch(image)
     if matched is None or matched["host"] not in DOCKER_HUB_HOSTS | {"ghcr.io"}:
         return False
-    official = r"(library/)?nginx|nginxinc/nginx-unprivileged|grafana/tempo|prom/prometheus"
+    official = r"(library/)?nginx|nginxinc/nginx-unprivileged|grafana/(tempo|grafana)|prom/prometheus"
     return collector.distribution_of(image) is not None or re.fullmatch(official, matched["name"]) is not None

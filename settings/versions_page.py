@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from settings.versions import SETS, Support, kubernetes, nginx, plus, prometheus, tags, tempo
+from settings.versions import SETS, Support, grafana, kubernetes, nginx, plus, prometheus, tags, tempo
 from settings.versions.collector import CollectorRelease
 from settings.versions.nginx import Module
 from settings.versions.support import Version, dotted
@@ -13,7 +13,8 @@ _CHANGES: Sequence[Version] = [(0, minor) for minor in (126, 129, 130, 138, 144,
 
 def versions_table() -> str:
     """Returns the page's tables as Markdown."""
-    parts = (_sets(), _nginx(), _flaws(), _plus(), _collector(), _tempo(), _prometheus(), _kubernetes())
+    programs = (_nginx(), _flaws(), _plus(), _collector(), _tempo(), _prometheus(), _grafana())
+    parts = (_sets(), *programs, _kubernetes())
     return "\n".join("\n".join(part) + "\n" for part in parts)
 
 
@@ -149,6 +150,12 @@ def _prometheus() -> Iterator[str]:
     rows = [(dotted(line), *_until(support)) for line, support in prometheus.TABLE.items()]
     about = "A line without long-term support gets fixes until the next one comes. The lab runs 3.16.0."
     yield from _table("Prometheus", about, ("version", "fixes until", "source"), rows)
+
+
+def _grafana() -> Iterator[str]:
+    rows = [(dotted(line), *_until(support)) for line, support in grafana.TABLE.items()]
+    about = f"Not run on the lab. The default of both sets is {dotted(grafana.DEFAULT)}: the tutorial had no Grafana."
+    yield from _table("Grafana", about, ("version", "security fixes until", "source"), rows)
 
 
 def _kubernetes() -> Iterator[str]:

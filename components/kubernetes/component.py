@@ -44,7 +44,13 @@ class Component(pulumi.ComponentResource):
         return pulumi.ResourceOptions(parent=self)
 
     def metadata(
-        self, kind: Kind, *, is_auto_named: bool = False, suffix: str = "", annotations: Mapping[str, str] | None = None
+        self,
+        kind: Kind,
+        *,
+        is_auto_named: bool = False,
+        suffix: str = "",
+        annotations: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> ObjectMetaArgs:
         """Returns the metadata of one of its objects, under the component's name.
 
@@ -53,6 +59,7 @@ class Component(pulumi.ComponentResource):
             is_auto_named: whether the name is generated, so that each edit makes a new object.
             suffix: what follows the component's name.
             annotations: the object's own annotations.
+            labels: the object's own labels.
         """
         name = None if is_auto_named else f"{self.component}{suffix}"
-        return self.stack.metadata(kind, self.component, name, annotations)
+        return self.stack.metadata(kind, self.component, name, annotations, labels)

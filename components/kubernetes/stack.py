@@ -85,6 +85,7 @@ class StackContext:
         component: str | None,
         name: str | None = None,
         annotations: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> ObjectMetaArgs:
         """Returns the metadata of an object.
 
@@ -93,6 +94,7 @@ class StackContext:
             component: the component that it belongs to; none if it belongs to all of them.
             name: its fixed name; none to have one generated, for an object that each edit replaces.
             annotations: its own annotations, besides the configuration's and the mark.
+            labels: its own labels, besides the configuration's and the component's.
 
         Raises:
             LookupError: the fixed name is not planned, and the check of ownership would miss the object.
@@ -102,7 +104,7 @@ class StackContext:
         return ObjectMetaArgs(
             name=name,
             namespace=self.namespace,
-            labels={**self.labels, **(own_labels(component) if component else PART_OF)},
+            labels={**self.labels, **(labels or {}), **(own_labels(component) if component else PART_OF)},
             annotations={**self.annotations, **(annotations or {}), STACK_ANNOTATION: self.mark},
         )
 

@@ -8,7 +8,8 @@ NGINX = "nginx"
 COLLECTOR = "otel-collector"
 TEMPO = "tempo"
 PROMETHEUS = "prometheus"
-COMPONENTS = (NGINX, COLLECTOR, TEMPO, PROMETHEUS)
+GRAFANA = "grafana"
+COMPONENTS = (NGINX, COLLECTOR, TEMPO, PROMETHEUS, GRAFANA)
 """The components. Kubernetes objects have these names, and selectors select pods by them."""
 
 RECEIVER = "-otlp"

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.plan.labels import COLLECTOR, NGINX, PROMETHEUS, RECEIVER, TEMPO
-from settings import CollectorSettings, NginxSettings, PrometheusSettings, Settings, TempoSettings
+from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, RECEIVER, TEMPO
+from settings import CollectorSettings, GrafanaSettings, NginxSettings, PrometheusSettings, Settings, TempoSettings
 from settings.types import OWN_PREFIX
 
 DENY_ALL = "deny-all"
 """The name of the NetworkPolicy that denies everything. The components' own policies are the exceptions."""
+
+DASHBOARDS, DATA_SOURCES = "-dashboards", "-datasources"
+"""The suffixes of the objects that a sidecar of Grafana reads."""
 
 STACK_ANNOTATION = f"{OWN_PREFIX}stack"
 """The key of the mark on each object, `<project>/<stack>`. It is an annotation, because a label's value has at most 63
@@ -115,6 +118,7 @@ def planned(settings: Settings) -> list[Planned]:
         *(_collector(settings.collector) if settings.collector.enabled else []),
         *_nginx(settings.nginx),
         *(_prometheus(settings.prometheus) if settings.prometheus.enabled else []),
+        *_grafana(settings.grafana, has_password=settings.tempo_password is not None),
         *(_pod_monitors(settings) if settings.monitoring.pod_monitors else []),
         *([Planned(NETWORK_POLICY, DENY_ALL)] if settings.network_policies and settings.create_namespace else []),
     ]
@@ -140,7 +144,7 @@ def generated(settings: Settings) -> Counter[Kind]:
     from components.documents.nginx import upstream_keys  # noqa: PLC0415
 
     nginx, collector, tempo = settings.nginx, settings.collector, settings.tempo
-    components = 1 + collector.enabled + tempo.enabled + settings.prometheus.enabled
+    components = 1 + collector.enabled + tempo.enabled + settings.prometheus.enabled + settings.grafana.enabled
     secrets = [
         bool(settings.pull_logins()),
         bool(upstream_keys(nginx) or nginx.exporter.headers),
@@ -149,6 +153,7 @@ def generated(settings: Settings) -> Counter[Kind]:
         collector.enabled and collector.proxy is not None and collector.proxy.password is not None,
         tempo.enabled and settings.tempo_password is not None,
         tempo.enabled and bool(settings.metrics_headers),
+        settings.grafana.enabled,
     ]
     # `deny-all` has a generated name in a namespace that others use too.
     policies = components + (not settings.create_namespace) if settings.network_policies else 0
@@ -192,6 +197,18 @@ def _prometheus(prometheus: PrometheusSettings) -> Iterator[Planned]:
         yield Planned(DEPLOYMENT, PROMETHEUS)
     else:
         yield from _stateful_set(PROMETHEUS, "data", replicas=1)
+
+
+def _grafana(grafana: GrafanaSettings, *, has_password: bool) -> Iterator[Planned]:
+    if grafana.enabled:
+        yield Planned(SERVICE, GRAFANA)
+        if grafana.persistence.size is None:
+            yield Planned(DEPLOYMENT, GRAFANA)
+        else:
+            yield from _stateful_set(GRAFANA, "data", replicas=1)
+    if grafana.provision:
+        yield Planned(CONFIG_MAP, f"{GRAFANA}{DASHBOARDS}")
+        yield Planned(SECRET if has_password else CONFIG_MAP, f"{GRAFANA}{DATA_SOURCES}")
 
 
 def _stateful_set(component: str, volume: str, *, replicas: int) -> Iterator[Planned]:

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from components.plan.labels import COLLECTOR, NGINX, PROMETHEUS, TEMPO
-from settings import NginxSettings, Settings, TempoSettings
+from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, TEMPO
+from settings import GrafanaSettings, NginxSettings, Settings, TempoSettings
 from settings.general import Resources
 from settings.types import amount
 
 Amounts = Mapping[str, Decimal]
 """Amounts by the names that a ResourceQuota has for them."""
 
-KEYS = {NGINX: "nginx", COLLECTOR: "collector", TEMPO: "tempo", PROMETHEUS: "prometheus"}
+KEYS = {NGINX: "nginx", COLLECTOR: "collector", TEMPO: "tempo", PROMETHEUS: "prometheus", GRAFANA: "grafana"}
 """The components' keys in the configuration."""
 
 GATEWAY = "gateway"
@@ -104,6 +104,8 @@ def pods_of(settings: Settings) -> list[PodDemand]:
         container = Container(PROMETHEUS, "prometheus", "prometheus", own.resources)
         volume = own.persistence
         demands.append(PodDemand(PROMETHEUS, 1, [container], (), volume.size, volume.storage_class))
+    if settings.grafana.enabled:
+        demands.append(_grafana(settings.grafana))
     return demands
 
 
@@ -119,6 +121,11 @@ def _tempo(tempo: TempoSettings) -> PodDemand:
         Container(GATEWAY, "tempo.gateway", "gateway", tempo.gateway.resources),
     ]
     return PodDemand(TEMPO, 1, containers, (), tempo.persistence.size, tempo.persistence.storage_class)
+
+
+def _grafana(grafana: GrafanaSettings) -> PodDemand:
+    containers = [Container(GRAFANA, "grafana", "grafana", grafana.resources)]
+    return PodDemand(GRAFANA, 1, containers, (), grafana.persistence.size, grafana.persistence.storage_class)
 
 
 def effective(together: Sequence[Amounts], before: Sequence[Amounts]) -> Amounts:

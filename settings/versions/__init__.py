@@ -2,7 +2,7 @@
 
 Decided from built-in tables; no image is inspected. `tags.py` reads the version in an image's tag, `sets.py` has the
 versions that a stack runs by default, and each program has its table: `tempo.py`, `collector.py`, `nginx.py`,
-`plus.py`, and `kubernetes.py`, which is information only.
+`plus.py`, `grafana.py`, and `kubernetes.py`, which is information only.
 
 Every table is read in the same way:
 

@@ -88,9 +88,7 @@ def test_every_workload_has_a_policy_for_both_ways_and_the_stack_s_pods_alone_ar
 def test_each_service_s_clients_are_those_that_its_settings_allow(case: str, run_program: Run) -> None:
     program = run_program(golden.as_pulumi_passes_it(golden.configuration(case)), secrets=golden.configuration(case))
     settings = golden.settings_of(case)
-    for component, allowed in (("nginx", settings.nginx.service), ("tempo", settings.tempo.service)):
-        if component not in program.inputs("Service"):
-            continue
+    for component, allowed, _ in settings.exposed():
         (port,) = program.inputs("Service")[component]["spec"]["ports"]
         containers = program.pods()[component]["spec"]["containers"]
         numbers = {port["name"]: port["containerPort"] for container in containers for port in container["ports"]}
@@ -113,7 +111,9 @@ def test_each_service_s_clients_are_those_that_its_settings_allow(case: str, run
 
 
 @pytest.mark.parametrize("case", golden.cases())
-def test_nothing_is_open_to_the_outside_but_one_port_of_nginx_and_one_of_tempo(case: str, run_program: Run) -> None:
+def test_nothing_is_open_to_the_outside_but_one_port_each_of_nginx_tempo_and_grafana(
+    case: str, run_program: Run
+) -> None:
     program = run_program(golden.as_pulumi_passes_it(golden.configuration(case)), secrets=golden.configuration(case))
     opened = {
         (name, port["port"])
@@ -121,7 +121,7 @@ def test_nothing_is_open_to_the_outside_but_one_port_of_nginx_and_one_of_tempo(c
         if service["spec"]["type"] != "ClusterIP"
         for port in service["spec"]["ports"]
     }
-    assert opened <= {("nginx", 80), ("tempo", 3100)}
+    assert opened <= {("nginx", 80), ("tempo", 3100), ("grafana", 3000)}
 
 
 @pytest.mark.parametrize("case", golden.cases())

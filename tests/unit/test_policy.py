@@ -478,7 +478,7 @@ REFUSED = [
         TUTORIAL[2:3],
         (
             'Service "tempo-svc": its type is NodePort; allowed: ClusterIP, or a name in the policy\'s configuration '
-            '"allowed": nginx, tempo',
+            '"allowed": nginx, tempo, grafana',
         ),
     ),
     Case(
@@ -497,7 +497,7 @@ REFUSED = [
         [of("v1", "Service", "x", spec={"selector": {}, "type": "ClusterIP", "externalIPs": ["203.0.113.5"]})],
         (
             'Service "x": it answers at the external addresses 203.0.113.5; allowed: none, or a name in the policy\'s '
-            'configuration "allowed": nginx, tempo',
+            'configuration "allowed": nginx, tempo, grafana',
         ),
     ),
     Case(

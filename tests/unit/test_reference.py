@@ -34,7 +34,8 @@ def test_the_reference_has_every_key_with_its_type_and_meaning() -> None:
 
 
 def test_the_page_of_outputs_has_each_with_its_type(run_program: Run) -> None:
-    outputs = run_program({"tempoPassword": "long enough"}, secrets=["tempoPassword"]).outputs
+    given = {"tempoPassword": "long enough", "grafanaPassword": "long enough", "grafana": '{"enabled": true}'}
+    outputs = run_program(given, secrets=["tempoPassword", "grafanaPassword"]).outputs
     types = {name: "number" if isinstance(value, int) else "text" for name, value in outputs.items()}
     assert dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", OUTPUTS, re.MULTILINE)) == types
     assert f"version {VERSION}," in OUTPUTS
@@ -43,11 +44,11 @@ def test_the_page_of_outputs_has_each_with_its_type(run_program: Run) -> None:
 @pytest.mark.parametrize(
     ("configuration", "absent"),
     [
-        ({}, {"tempoUser"}),
-        ({"tempo": '{"service": {"type": "ClusterIP"}}'}, {"tempoUser", "tempoNodePort"}),
+        ({}, {"tempoUser", "grafanaUrl"}),
+        ({"tempo": '{"service": {"type": "ClusterIP"}}'}, {"tempoUser", "tempoNodePort", "grafanaUrl"}),
         (
             {"tempo": '{"enabled": false}', "collector": '{"exporters": {"a": {"endpoint": "a.example:4317"}}}'},
-            {"tempoUser", "tempoUrl", "tempoNodePort"},
+            {"tempoUser", "tempoUrl", "tempoNodePort", "grafanaUrl"},
         ),
         (
             {
@@ -55,7 +56,7 @@ def test_the_page_of_outputs_has_each_with_its_type(run_program: Run) -> None:
                 "kubernetes:renderYamlToDirectory": "rendered",
                 "nginx": '{"nodePort": 30080}',
             },
-            {"tempoUser", "tempoUrl", "tempoNodePort"},
+            {"tempoUser", "tempoUrl", "tempoNodePort", "grafanaUrl"},
         ),
     ],
 )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from components.documents.nginx import LICENSE_FOLDER
-from components.plan.labels import COLLECTOR, NGINX, PROMETHEUS, TEMPO
+from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, TEMPO
 from components.plan.pods import GATEWAY
 from settings.types import IMAGE_REFERENCE
-from settings.versions import collector, nginx, prometheus, tempo
+from settings.versions import collector, grafana, nginx, prometheus, tempo
 from settings.versions.support import Version, dotted, row_of
 from settings.versions.tags import FIRST_WITH_MINOR, version_of
 from tools.pull_request.differences import KNOWN_LATER, UNKNOWN, Object, section
@@ -22,6 +22,7 @@ _TITLES = {
     COLLECTOR: "the Collector",
     NGINX: "NGINX",
     PROMETHEUS: "Prometheus",
+    GRAFANA: "Grafana",
 }
 
 
@@ -61,7 +62,8 @@ class _Program:
             return collector.collector_release(self.image, default=()).version or None
         if self.is_plus:
             return None
-        names = {TEMPO: tempo.NAMES, PROMETHEUS: prometheus.NAMES}.get(self.container, nginx.NAMES)
+        own = {TEMPO: tempo.NAMES, PROMETHEUS: prometheus.NAMES, GRAFANA: grafana.NAMES}
+        names = own.get(self.container, nginx.NAMES)
         return version_of(self.image, names)
 
     def named(self, built: str) -> str:

@@ -362,12 +362,19 @@ def test_an_upgrade_names_each_program_s_versions_and_what_its_pods_do(tmp_path:
             old=workload("StatefulSet", tempo="grafana/tempo:2.7.2", gateway="nginx:1.27.4-otel"),
             new=workload("StatefulSet", tempo="grafana/tempo:2.10.8", gateway="nginx:1.30.7-otel"),
         ),
+        step(
+            "update",
+            "Deployment",
+            old=workload("Deployment", grafana="grafana/grafana:12.4.15"),
+            new=workload("Deployment", grafana="registry.example/grafana:13.2.0"),
+        ),
     ]
     assert versions_of(rendered(tmp_path, preview(*steps))) == [
         "NGINX `1.27.4` → `1.30.7`: pods roll.",
         "the Collector `0.126.0` → `0.160.0`: pods roll.",
         "Tempo `2.7.2` → `2.10.8`: pods are replaced one after the other.",
         "NGINX, Tempo's gateway `1.27.4` → `1.30.7`: pods are replaced one after the other.",
+        "Grafana `12.4.15` → `13.2.0`: pods roll.",
     ]
 
 

@@ -1,0 +1,79 @@
+"""Rules of Grafana: its password, and the data sources that it needs."""
+
+from collections.abc import Iterator
+
+from settings.errors import RuleViolation, needs, set_command, violation
+from settings.stack import Settings
+
+_ENABLED, _PASSWORD = "grafana.enabled", "grafanaPassword"
+_EXAMPLES = {"prometheus": "http://prometheus.monitoring.svc:9090", "logs": "http://loki.logs.svc:3100"}
+
+
+def _has_traces(settings: Settings) -> Iterator[RuleViolation]:
+    grafana = settings.grafana
+    if settings.tempo.enabled:
+        return
+    message = "needs the stack's Tempo, whose traces it shows: `tempo.enabled` is false"
+    if grafana.enabled:
+        yield violation(_ENABLED, message, set_to=False, depends_on=["tempo.enabled"])
+    if grafana.provision:
+        yield violation("grafana.provision", message, depends_on=["tempo.enabled"])
+
+
+def _has_password(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects a Grafana whose administrator has a password that everybody knows: its own default is `admin`."""
+    if settings.grafana.enabled and settings.grafana_password is None:
+        message = "is required with `grafana.enabled`: the password of Grafana's user `admin`, 8 characters or more"
+        yield violation(_PASSWORD, message, fix=set_command(_PASSWORD, secret=True), depends_on=[_ENABLED])
+    if settings.grafana_password and not settings.grafana.enabled:
+        message = "is for the stack's own Grafana, and `grafana.enabled` is false"
+        yield violation(_PASSWORD, message, depends_on=[_ENABLED])
+
+
+def _reaches_data_sources(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects a data source that the stack's own Grafana can have from the program alone."""
+    grafana = settings.grafana
+    for key, source in (("prometheus", grafana.prometheus), ("logs", grafana.logs)):
+        if grafana.enabled and source and source.url is None:
+            place = f"grafana.{key}.url"
+            message = "is required with `grafana.enabled`: the stack's Grafana has no data source but those it is given"
+            yield violation(place, message, set_to=_EXAMPLES[key], depends_on=[_ENABLED, f"grafana.{key}"])
+
+
+def _has_distinct_data_sources(settings: Settings) -> Iterator[RuleViolation]:
+    prometheus, logs = settings.grafana.prometheus, settings.grafana.logs
+    if prometheus and logs and prometheus.uid == logs.uid:
+        message = "is `grafana.prometheus.uid` too: a UID belongs to one data source"
+        yield violation("grafana.logs.uid", message, set_to="loki", depends_on=["grafana.prometheus"])
+
+
+def _storage_class(settings: Settings) -> Iterator[RuleViolation]:
+    persistence = settings.grafana.persistence
+    if persistence.storage_class and not persistence.size:
+        message = "is for a volume, which has no size yet"
+        yield needs("grafana.persistence.storageClass", message, "grafana.persistence.size", "1Gi")
+
+
+def grafana_warnings(settings: Settings) -> Iterator[str]:
+    """Yields a warning if a Grafana in the cluster gets a data source that it may not connect to."""
+    service = settings.tempo.service
+    if (
+        settings.grafana.provision
+        and settings.tempo.enabled
+        and service.is_restricted
+        and not service.allowed_namespaces
+    ):
+        command = set_command(("tempo", "service", "allowedNamespaces", 0), "monitoring")
+        yield (
+            "grafana.provision gives Tempo to a Grafana of the cluster, and `tempo.service.allowedAddresses` lets no "
+            f"pod of another namespace in. Allow Grafana's namespace: {command}"
+        )
+
+
+GRAFANA_RULES = (
+    _has_traces,
+    _has_password,
+    _reaches_data_sources,
+    _has_distinct_data_sources,
+    _storage_class,
+)

@@ -1,0 +1,373 @@
+"""Runs every query of the dashboards of services and of the pipeline.
+
+Prometheus' own engine evaluates each query on known series, which gives exact numbers; then the lab's Prometheus, with
+the counters of the lab's Collectors and of its Tempo, and with the metrics that Tempo makes of known spans.
+"""
+
+import hashlib
+import json
+import re
+import subprocess
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import yaml
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from components.documents.grafana import Source as Configured
+from components.documents.grafana import Sources, dashboards, sources_document
+from lab.build.targets import PROMTOOL
+from tests.otlp import free_port
+from tests.readers import collectors
+from tests.readers.sources import Source, running_prometheus, running_tempo, send, set_attributes
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+SOURCES = Sources("tracing", "http://tempo.tracing.svc:3100", prometheus=Configured("prometheus", None))
+BOARDS = {name: json.loads(text) for name, text in dashboards(SOURCES).items()}
+Place = tuple[str, str, str]
+"""Dashboard, panel, and the letter of the query."""
+
+
+def queries() -> Iterator[tuple[Place, str]]:
+    """Yields the PromQL queries of all panels."""
+    for name, board in BOARDS.items():
+        for panel in board["panels"]:
+            for target in panel.get("targets", []):
+                if target["datasource"]["uid"] == "${prometheus}":
+                    yield (name, panel["title"], target["refId"]), target["expr"]
+
+
+def filled(query: str, interval: str = "5m") -> str:
+    """Puts the values of the variables into a query."""
+    return query.replace("$__rate_interval", interval).replace("$namespace", ".*")
+
+
+QUERIES = dict(queries())
+
+OWN = 'app_kubernetes_io_part_of="nginx-tracing",namespace="tracing"'
+POD, NGINX, TEMPO = f'{OWN},pod="otel-collector-0"', f'{OWN},pod="nginx-0"', f'{OWN},pod="tempo-0"'
+TO_TEMPO = f'{POD},exporter="otlp/tempo"'
+TO_VENDOR = f'{POD},exporter="otlp_http/vendor"'
+VOLUME = 'namespace="tracing",persistentvolumeclaim="data-tempo-0"'
+EDGE = 'client="nginx",server="shop"'
+SPAN = 'service="nginx",span_name="/shop/",span_kind="SPAN_KIND_SERVER"'
+
+MINUTES = 30
+SERIES = {
+    # A counter that grows by 60 a minute grows by one a second.
+    f"otelcol_receiver_accepted_spans{{{POD}}}": "0+600x40",
+    f"otelcol_receiver_refused_spans{{{POD}}}": "0+180x40",
+    f'otelcol_processor_refused_spans{{{POD},processor="memory_limiter"}}': "0+60x40",
+    f'otelcol_processor_memory_limiter_refused_spans{{{OWN},pod="otel-collector-1"}}': "0+120x40",
+    f"otelcol_exporter_sent_spans{{{TO_TEMPO}}}": "0+300x40",
+    f"otelcol_exporter_sent_spans{{{TO_VENDOR}}}": "0+120x40",
+    f"otelcol_exporter_send_failed_spans{{{TO_VENDOR}}}": "0+60x40",
+    f"otelcol_exporter_enqueue_failed_spans{{{TO_TEMPO}}}": "0+120x40",
+    f"otelcol_exporter_queue_size{{{TO_TEMPO}}}": "25x40",
+    f"otelcol_exporter_queue_capacity{{{TO_TEMPO}}}": "100x40",
+    f"tempo_distributor_spans_received_total{{{TEMPO}}}": "0+300x20 6000x20",
+    f"tempo_distributor_bytes_received_total{{{TEMPO}}}": "0+30000x40",
+    f'tempo_discarded_spans_total{{{TEMPO},reason="trace_too_large"}}': "0+60x40",
+    f"tempo_ingester_live_traces{{{TEMPO}}}": "7x40",
+    f"tempo_metrics_generator_spans_received_total{{{TEMPO}}}": "0+600x40",
+    f'tempo_metrics_generator_spans_discarded_total{{{TEMPO},reason="late"}}': "0+60x40",
+    f"tempo_distributor_queue_pushes_failures_total{{{TEMPO}}}": "0+120x40",
+    f"tempo_distributor_metrics_generator_pushes_failures_total{{{TEMPO}}}": "0+180x40",
+    f"tempo_metrics_generator_processor_service_graphs_dropped_spans{{{TEMPO}}}": "0+240x40",
+    f"tempo_metrics_generator_registry_series_limited_total{{{TEMPO}}}": "0+300x40",
+    f'prometheus_remote_storage_samples_failed_total{{{TEMPO},url="http://a"}}': "0+60x40",
+    f'prometheus_remote_storage_samples_retried_total{{{TEMPO},url="http://a"}}': "0+120x40",
+    f'nginx_connections{{{NGINX},state="active"}}': "3x40",
+    f"up{{{POD}}}": "1x40",
+    f"kubelet_volume_stats_available_bytes{{{VOLUME}}}": "25x40",
+    f"kubelet_volume_stats_capacity_bytes{{{VOLUME}}}": "100x40",
+    'ALERTS{alertname="CollectorDown",alertstate="firing",namespace="tracing"}': "1x40",
+    f"traces_service_graph_request_total{{{EDGE}}}": "0+600x40",
+    f"traces_service_graph_request_failed_total{{{EDGE}}}": "0+60x40",
+    f'traces_service_graph_request_server_seconds_bucket{{{EDGE},le="0.1"}}': "0+300x40",
+    f'traces_service_graph_request_server_seconds_bucket{{{EDGE},le="0.3"}}': "0+600x40",
+    f'traces_service_graph_request_server_seconds_bucket{{{EDGE},le="+Inf"}}': "0+600x40",
+    f'traces_spanmetrics_calls_total{{{SPAN},status_code="STATUS_CODE_UNSET"}}': "0+540x40",
+    f'traces_spanmetrics_calls_total{{{SPAN},status_code="STATUS_CODE_ERROR"}}': "0+60x40",
+    f'traces_spanmetrics_calls_total{{{SPAN.replace("SERVER", "CLIENT")},status_code="STATUS_CODE_UNSET"}}': "0+60x40",
+    f'traces_spanmetrics_latency_bucket{{{SPAN},le="0.1"}}': "0+300x40",
+    f'traces_spanmetrics_latency_bucket{{{SPAN},le="0.3"}}': "0+600x40",
+    f'traces_spanmetrics_latency_bucket{{{SPAN},le="+Inf"}}': "0+600x40",
+}
+"""What Prometheus has, minute by minute. Others' pods have the same counters, and no panel shows them."""
+
+OTHERS = {
+    series.replace('"nginx-tracing"', '"theirs"'): "0+6000x40"
+    for series in SERIES
+    if 'part_of="nginx-tracing"' in series
+}
+
+COLLECTOR, COLLECTOR_1 = '{pod="otel-collector-0"}', '{pod="otel-collector-1"}'
+IN_TEMPO, IN_NAMESPACE = '{pod="tempo-0"}', '{namespace="tracing"}'
+CLAIM = f"{{{VOLUME}}}"
+EXPORTER = '{exporter="otlp/tempo",pod="otel-collector-0"}'
+VENDOR = '{exporter="otlp_http/vendor",pod="otel-collector-0"}'
+OF_SPAN = '{service="nginx",span_name="/shop/"}'
+# 95 of 100 lie at nine tenths of the bucket from 0.1 to 0.3.
+PERCENTILE = 0.28
+
+EXPECTED: dict[Place, dict[str, float]] = {
+    ("services", "Calls per second", "A"): {f"{{{EDGE}}}": 10},
+    ("services", "Failed calls per second", "A"): {f"{{{EDGE}}}": 1},
+    ("services", "95 of 100 calls", "A"): {f"{{{EDGE}}}": PERCENTILE},
+    ("services", "Requests per second", "A"): {OF_SPAN: 10},
+    ("services", "Failed requests per second", "A"): {OF_SPAN: 1},
+    ("services", "95 of 100 requests", "A"): {OF_SPAN: PERCENTILE},
+    ("pipeline", "Alerts that fire", "A"): {
+        'ALERTS{alertname="CollectorDown",alertstate="firing",namespace="tracing"}': 1
+    },
+    # The counter grew last at the minute 20, which the query sees for 45 s.
+    ("pipeline", "Seconds since Tempo got a span", "A"): {IN_NAMESPACE: 555},
+    ("pipeline", "Pods that Prometheus reads", "A"): {COLLECTOR: 1},
+    ("pipeline", "Connections of NGINX", "A"): {'{state="active"}': 3},
+    ("pipeline", "Spans in", "A"): {COLLECTOR: 10},
+    ("pipeline", "Spans refused", "A"): {COLLECTOR: 3},
+    ("pipeline", "Spans refused", "B"): {COLLECTOR: 1, COLLECTOR_1: 2},
+    ("pipeline", "Spans out", "A"): {EXPORTER: 5, VENDOR: 2},
+    ("pipeline", "Spans lost", "A"): {VENDOR: 1},
+    ("pipeline", "Spans lost", "B"): {EXPORTER: 2},
+    ("pipeline", "Spans sent to Tempo, and received there", "A"): {IN_NAMESPACE: 3000},
+    ("pipeline", "Spans sent to Tempo, and received there", "B"): {IN_NAMESPACE: 0},
+    ("pipeline", "Queued", "A"): {EXPORTER: 25},
+    ("pipeline", "Part of the queue that is full", "A"): {EXPORTER: 0.25},
+    ("pipeline", "Spans received", "A"): {IN_TEMPO: 0},
+    ("pipeline", "Bytes received", "A"): {IN_TEMPO: 500},
+    ("pipeline", "Spans discarded", "A"): {'{reason="trace_too_large"}': 1},
+    ("pipeline", "Live traces", "A"): {IN_TEMPO: 7},
+    ("pipeline", "Spans counted", "A"): {IN_TEMPO: 10},
+    ("pipeline", "Spans left out", "A"): {'{reason="late"}': 1},
+    ("pipeline", "Spans left out", "B"): {IN_TEMPO: 2},
+    ("pipeline", "Spans left out", "C"): {IN_TEMPO: 3},
+    ("pipeline", "Spans left out", "D"): {IN_TEMPO: 4},
+    ("pipeline", "Spans left out", "E"): {IN_TEMPO: 5},
+    ("pipeline", "Samples that the Prometheus does not take", "A"): {'{url="http://a"}': 1},
+    ("pipeline", "Samples that the Prometheus does not take", "B"): {'{url="http://a"}': 2},
+    ("pipeline", "Free", "A"): {CLAIM: 25},
+    ("pipeline", "Free part", "A"): {CLAIM: 0.25},
+}
+"""By query, the labels and the values after thirty minutes."""
+
+
+def test_each_query_has_its_numbers_here() -> None:
+    assert set(QUERIES) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("place", EXPECTED, ids=": ".join)
+def test_a_query_gives_the_known_numbers_of_known_series(place: Place, tmp_path: Path) -> None:
+    samples = [{"labels": labels, "value": value} for labels, value in EXPECTED[place].items()]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": series, "values": values} for series, values in (SERIES | OTHERS).items()],
+        "promql_expr_test": [{"expr": filled(QUERIES[place]), "eval_time": f"{MINUTES}m", "exp_samples": samples}],
+    }
+    file = tmp_path / "test.yaml"
+    file.write_text(
+        yaml.safe_dump({"rule_files": [], "evaluation_interval": "1m", "fuzzy_compare": True, "tests": [test]})
+    )
+    command = [str(PROMTOOL.folder / "promtool"), "test", "rules", str(file)]
+    tested = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+LONG = "30m"
+"""The interval of rates that sees all that the real programs have counted, however slow the machine is."""
+
+CALLS, FAILED = 40, 10
+RECEIVED, COLLECTIONS = "tempo_distributor_spans_received_total", "tempo_metrics_generator_registry_collections_total"
+
+
+def hops() -> ExportTraceServiceRequest:
+    """Makes requests that NGINX proxies to a shop: three spans each, of which some end in an error."""
+    request = ExportTraceServiceRequest()
+    scopes: dict[str, Any] = {}
+    for service in ("nginx", "shop"):
+        of_service = request.resource_spans.add()
+        set_attributes(of_service.resource, {"service.name": service})
+        scopes[service] = of_service.scope_spans.add()
+    end = time.time_ns()
+    for number in range(CALLS):
+        trace_id = hashlib.sha256(f"{number} {end}".encode()).digest()[:16]
+        ids = [bytes([position]) + trace_id[:7] for position in range(1, 4)]
+        for service, kind, parent, own in (("nginx", 2, b"", 0), ("nginx", 3, ids[0], 1), ("shop", 2, ids[1], 2)):
+            span = scopes[service].spans.add()
+            span.trace_id, span.span_id, span.parent_span_id, span.kind = trace_id, ids[own], parent, kind
+            span.name, span.start_time_unix_nano, span.end_time_unix_nano = "/shop/", end - 50_000_000, end
+            if number < FAILED:
+                span.status.code = 2
+    return request
+
+
+COUNTERS_OF_PODS = """\
+nginx_connections{state="active"} 3
+"""
+COUNTERS_OF_KUBELETS = """\
+kubelet_volume_stats_available_bytes{namespace="tracing",persistentvolumeclaim="data-tempo-0"} 25
+kubelet_volume_stats_capacity_bytes{namespace="tracing",persistentvolumeclaim="data-tempo-0"} 100
+"""
+ALERT = {"alert": "CollectorDown", "expr": "vector(1)", "labels": {"namespace": "tracing"}}
+
+
+@pytest.fixture(scope="module")
+def page() -> Generator[int]:
+    """Serves the counters of NGINX and of a kubelet, as Prometheus reads them."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = (COUNTERS_OF_PODS + COUNTERS_OF_KUBELETS).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object, **__: object) -> None:
+            """Logs nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A Collector and a Tempo that have had the known spans, and the Prometheus that read them."""
+
+    prometheus: Source
+
+    def has(self, calls: int) -> bool:
+        """Tells whether every hop has counted the spans of so many calls."""
+        edge = 'sum(traces_service_graph_request_total{client="nginx",server="shop"})'
+        counters = ("otelcol_receiver_accepted_spans", "otelcol_exporter_sent_spans", RECEIVED)
+        counts = {edge: calls} | {f"sum({counter})": 3 * calls for counter in counters}
+        return all(self.values(query) == {(): count} for query, count in counts.items())
+
+    def series(self, query: str) -> list[Any]:
+        """Returns the series of a query now."""
+        return self.prometheus.get("/api/v1/query", query=query)["data"]["result"]
+
+    def values(self, query: str) -> dict[tuple[str, ...], float]:
+        """Returns the values of a query, by the labels of each series in the order of their names."""
+        return {
+            tuple(value for name, value in sorted(one["metric"].items()) if name != "__name__"): float(one["value"][1])
+            for one in self.series(query)
+        }
+
+
+CURRENT, *OLDER = collectors.LAB_COLLECTORS
+# Beside the known series, which have the names of every version, the older Collector finds nothing of another kind.
+COLLECTORS = [CURRENT, *(pytest.param(image, marks=pytest.mark.deep) for image in OLDER)]
+
+
+@pytest.fixture(scope="module", params=COLLECTORS, ids=collectors.version_of)
+def pipeline(
+    request: pytest.FixtureRequest, programs: None, page: int, tmp_path_factory: pytest.TempPathFactory
+) -> Generator[Pipeline]:
+    """Runs the pipeline on loopback with each of the lab's Collectors."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("prometheus", "tempo", "collector")]
+    prometheus = Source(free_port())
+    made = Pipeline(prometheus)
+    with (
+        running_tempo(folders[1], prometheus) as tempo,
+        collectors.running(request.param, folders[2], backend=f"127.0.0.1:{tempo.otlp_port}") as collector,
+        running_prometheus(
+            folders[0],
+            prometheus,
+            {"nginx-0": page, "otel-collector-0": collector.metrics_port, "tempo-0": tempo.port},
+            [ALERT],
+        ),
+    ):
+        wait_for("the first readings", lambda: made.values("count(up == 1)") == {(): 3}, 60)
+        # Counters appear with the first spans, and a rate needs two values of each.
+        send(collector.grpc_port, hops())
+        wait_for("the first spans", lambda: tempo.counted(RECEIVED) == 3 * CALLS)
+        read = tempo.counted(COLLECTIONS)
+        # An edge waits for a second, and Tempo makes its metrics once a second.
+        wait_for("their metrics", lambda: tempo.counted(COLLECTIONS) >= read + 4)
+        send(collector.grpc_port, hops())
+        # Tempo writes them within 15 s: so often it looks whether there is something new.
+        wait_for("the counts", lambda: made.has(2 * CALLS), 60)
+        yield made
+
+
+LOSSES = [
+    place
+    for place in QUERIES
+    if place[1]
+    in {"Spans refused", "Spans lost", "Spans discarded", "Spans left out", "Samples that the Prometheus does not take"}
+]
+"""The queries of losses: some of their counters appear with the first loss alone."""
+
+
+@pytest.mark.parametrize("place", [place for place in QUERIES if place not in LOSSES], ids=": ".join)
+def test_a_query_finds_what_the_real_programs_count(place: Place, pipeline: Pipeline) -> None:
+    names = set(re.findall(r"(\w+)=", " ".join(EXPECTED[place])))
+    query = filled(QUERIES[place], LONG)
+
+    def found() -> list[dict[str, str]]:
+        return [one["metric"] for one in pipeline.series(query)]
+
+    assert {name for labels in wait_for(f"series of {query}", found) for name in labels} - {"__name__"} == names
+
+
+@pytest.mark.parametrize("place", LOSSES, ids=": ".join)
+def test_nothing_is_lost_and_the_queries_of_losses_say_so(place: Place, pipeline: Pipeline) -> None:
+    assert set(pipeline.values(filled(QUERIES[place], LONG)).values()) <= {0}
+
+
+def test_the_rates_of_edges_are_those_of_the_known_calls(pipeline: Pipeline) -> None:
+    # `rate` extrapolates: the shares are exact where the rates are not.
+    calls, failed = (
+        filled(QUERIES["services", title, "A"], LONG) for title in ("Calls per second", "Failed calls per second")
+    )
+    edge = ("nginx", "shop")
+
+    def share() -> float:
+        return pipeline.values(failed).get(edge, 0) / (pipeline.values(calls).get(edge) or 1)
+
+    wait_for("a quarter of the calls to have failed", lambda: share() == pytest.approx(FAILED / CALLS, rel=0.1))
+
+
+def test_the_service_graph_has_the_metrics_that_grafana_asks_for(pipeline: Pipeline) -> None:
+    # Of Grafana's Tempo data source: the metrics of the query type `serviceMap`.
+    for metric in ("request_total", "request_failed_total", "request_server_seconds_sum"):
+        by_edge = pipeline.values(f"sum by (client, server) (traces_service_graph_{metric})")
+        assert {("nginx", "shop"), ("user", "nginx")} <= set(by_edge), metric
+
+
+def test_an_exemplar_leads_to_a_trace_by_a_label_that_the_data_source_knows(pipeline: Pipeline) -> None:
+    (prometheus,) = [
+        one
+        for one in sources_document(
+            Sources("tracing", "http://tempo:3100", prometheus=Configured("prometheus", "http://prometheus:9090")),
+            is_default=True,
+        )["datasources"]
+        if one["type"] == "prometheus"
+    ]
+    known = {one["name"] for one in prometheus["jsonData"]["exemplarTraceIdDestinations"]}
+    now = time.time()
+    for title in ("95 of 100 calls", "95 of 100 requests"):
+        query = filled(QUERIES["services", title, "A"])
+
+        def labels(query: str = query) -> set[str]:
+            found = pipeline.prometheus.get("/api/v1/query_exemplars", query=query, start=now - 600, end=now + 600)[
+                "data"
+            ]
+            return {name for series in found for one in series["exemplars"] for name in one["labels"]}
+
+        assert wait_for(f"exemplars of {title}", labels, 30) & known

@@ -1,0 +1,236 @@
+"""Runs every query of every dashboard against the lab's Tempo and Prometheus, after known traffic.
+
+Grafana itself is not run: its image cannot be pulled on the lab. These tests put the values of a dashboard's variables
+into its queries, and send them to the data source's API as Grafana's data sources do.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from components.documents.grafana import Sources, dashboards
+from tests.readers.sources import Source, running_tempo, send, set_attributes
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+SOURCES = Sources("tracing", "http://tempo.tracing.svc:3100")
+BOARD: dict[str, Any] = json.loads(dashboards(SOURCES)["requests"])
+TARGETS = {
+    (row["title"], panel["title"]): panel["targets"]
+    for row, panel in [
+        (next(row for row in reversed(BOARD["panels"][:number]) if row["type"] == "row"), panel)
+        for number, panel in enumerate(BOARD["panels"])
+        if panel["type"] != "row"
+    ]
+}
+VARIABLES = {one["name"]: one["current"]["value"] for one in BOARD["templating"]["list"]}
+
+STEP = 60
+"""Seconds between two values of a metrics query. Grafana derives it from the width of the panel."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to NGINX."""
+
+    host: str
+    route: str
+    status: int
+    milliseconds: int
+    upstream: str = ""
+    """Its upstream, if it went on to one."""
+
+    service: str = "nginx"
+
+
+class Traffic:
+    """Makes the spans of requests that ended a second ago."""
+
+    def __init__(self) -> None:
+        self.spans = ExportTraceServiceRequest()
+        self.trace_ids: dict[str, set[str]] = {"slow": set(), "failed": set()}
+        self._count = 0
+        self._end = time.time_ns() - 1_000_000_000
+
+    def add(self, times: int, request: Request) -> None:
+        """Adds a request some times: a span of kind SERVER, and one of kind CLIENT if it went on to an upstream."""
+        resource = self.spans.resource_spans.add()
+        set_attributes(resource.resource, {"service.name": request.service})
+        scope, status = resource.scope_spans.add(), request.status
+        for _ in range(times):
+            self._count += 1
+            trace_id = hashlib.sha256(f"{self._count} {self._end}".encode()).digest()[:16]
+            server = self._span(scope, trace_id, request, kind=2)
+            server.span_id = trace_id[:8]
+            hosts = {"net.host.name": request.host, "server.address": request.host}
+            set_attributes(server, {"http.route": request.route, "http.status_code": status, **hosts})
+            if request.upstream:
+                client = self._span(scope, trace_id, request, kind=3)
+                client.span_id, client.parent_span_id = trace_id[8:], trace_id[:8]
+                set_attributes(client, {"server.address": request.upstream, "server.port": 80})
+            if request.milliseconds > 500:
+                self.trace_ids["slow"].add(trace_id.hex())
+            if status >= 500:
+                self.trace_ids["failed"].add(trace_id.hex())
+
+    def _span(self, scope: Any, trace_id: bytes, request: Request, *, kind: int) -> Any:
+        span = scope.spans.add()
+        span.trace_id, span.kind, span.name = trace_id, kind, request.route
+        span.end_time_unix_nano = self._end
+        span.start_time_unix_nano = self._end - request.milliseconds * 1_000_000
+        set_attributes(span, {"http.response.status_code": request.status})
+        if request.status >= 500:
+            span.status.code = 2
+        return span
+
+
+def known_traffic() -> Traffic:
+    """Makes 30 requests: 20 of a shop, of which 3 failed after two seconds, and 10 of a page."""
+    traffic = Traffic()
+    traffic.add(17, Request("shop.example", "/shop/", 200, 100, "192.0.2.1"))
+    traffic.add(3, Request("shop.example", "/shop/", 502, 2000, "192.0.2.2"))
+    traffic.add(6, Request("page.example", "/", 200, 1))
+    traffic.add(4, Request("page.example", "/", 404, 1, service="other"))
+    return traffic
+
+
+@pytest.fixture(scope="module")
+def tempo(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Source, Traffic]]:
+    """Runs a Tempo that has the known traffic."""
+    traffic = known_traffic()
+    with running_tempo(tmp_path_factory.mktemp("tempo")) as running:
+        send(running.otlp_port, traffic.spans)
+        query = "{ kind = server } | count_over_time()"
+        wait_for("all requests in TraceQL metrics", lambda: total(asked(running, query)) == 30, 60)
+        yield running, traffic
+
+
+def asked(tempo: Source, query: str) -> dict[str, list[float]]:
+    """Asks for the last ten minutes, as Grafana does, and returns the values by the one label of each series."""
+    now = time.time()
+    answer = tempo.get("/api/metrics/query_range", q=query, start=int(now - 600), end=int(now + 60), step=STEP)
+    return {
+        label_of(series): [float(sample.get("value", 0)) for sample in series.get("samples", [])]
+        for series in answer.get("series", [])
+    }
+
+
+def label_of(series: dict[str, Any]) -> str:
+    """Returns the value of a series' labels, as Grafana shows it in the legend."""
+    values = [next(iter(label["value"].values())) for label in series.get("labels", [])]
+    return ", ".join(map(str, values))
+
+
+def total(series: dict[str, list[float]]) -> float:
+    return sum(map(sum, series.values()))
+
+
+def filled(query: str) -> str:
+    """Puts the values of the variables into a query. Grafana escapes none of these."""
+    for name, value in VARIABLES.items():
+        query = query.replace(f"${name}", value)
+    assert "$" not in query
+    return query
+
+
+def spans(series: dict[str, list[float]]) -> dict[str, float]:
+    """Returns how many spans rates count, by label, without those that count none."""
+    return {label: round(sum(values) * STEP, 6) for label, values in series.items() if sum(values)}
+
+
+def counts(series: dict[str, list[float]]) -> dict[str, float]:
+    return {label: sum(values) for label, values in series.items() if sum(values)}
+
+
+def largest(series: dict[str, list[float]]) -> dict[str, float]:
+    return {label: max(values) for label, values in series.items() if max(values)}
+
+
+SHORT, MIDDLE, LONG = ROWS = (0.001048576, 0.134217728, 2.147483648)
+"""The ends of the heat map's rows that have requests: of 1 ms, 100 ms and 2 s. Tempo counts by powers of two, in ns."""
+
+
+def rows(series: dict[str, list[float]]) -> dict[str, float]:
+    """Returns the rows that percentiles lie in. Tempo interpolates between rows: it knows no more of a duration."""
+    return {label: min(row for row in ROWS if value <= row) for label, value in largest(series).items()}
+
+
+EXPECTED: dict[tuple[str, str], tuple[Callable[[dict[str, list[float]]], dict[str, float]], dict[str, float]]] = {
+    ("Overview", "Requests"): (counts, {"count_over_time": 30}),
+    ("Overview", "Failed requests"): (counts, {"count_over_time": 3}),
+    ("Overview", "Longest duration"): (largest, {"max_over_time": 2}),
+    ("Requests per second", "By route"): (spans, {"/shop/": 20, "/": 10}),
+    ("Requests per second", "By host"): (spans, {"shop.example": 20, "page.example": 10}),
+    ("Requests per second", "By service"): (spans, {"nginx": 26, "other": 4}),
+    ("Errors per second", "By route"): (spans, {"/shop/": 3}),
+    ("Errors per second", "By host"): (spans, {"shop.example": 3}),
+    ("Errors per second", "By service"): (spans, {"nginx": 3}),
+    ("Duration", "50, 95 and 99 of 100"): (rows, {"0.5": MIDDLE, "0.95": LONG, "0.99": LONG}),
+    ("Duration", "95 of 100, by route"): (rows, {"/, 0.95": SHORT, "/shop/, 0.95": LONG}),
+    ("Duration", "95 of 100, by host"): (rows, {"page.example, 0.95": SHORT, "shop.example, 0.95": LONG}),
+    ("Upstreams", "Calls per second, by upstream"): (spans, {"192.0.2.1": 17, "192.0.2.2": 3}),
+    ("Upstreams", "Failed calls per second, by upstream"): (spans, {"192.0.2.2": 3}),
+    ("Upstreams", "95 of 100 calls, by upstream"): (
+        rows,
+        {"192.0.2.1, 0.95": MIDDLE, "192.0.2.2, 0.95": LONG},
+    ),
+}
+"""By row and panel: how to read the values, and what they are."""
+
+LISTS = {("Requests", "Slow requests"): "slow", ("Requests", "Failed requests"): "failed"}
+HEAT_MAP = ("Duration", "All requests")
+
+
+def test_each_panel_has_its_numbers_here() -> None:
+    assert set(TARGETS) == {*EXPECTED, *LISTS, HEAT_MAP}
+
+
+@pytest.mark.parametrize("place", EXPECTED, ids=": ".join)
+def test_a_panel_of_requests_shows_the_known_numbers(place: tuple[str, str], tempo: tuple[Source, Traffic]) -> None:
+    (target,) = TARGETS[place]
+    read, expected = EXPECTED[place]
+    assert read(asked(tempo[0], filled(target["query"]))) == pytest.approx(expected)
+
+
+def test_the_heat_map_has_each_request_in_the_row_of_its_duration(tempo: tuple[Source, Traffic]) -> None:
+    (target,) = TARGETS[HEAT_MAP]
+    found = counts(asked(tempo[0], filled(target["query"])))
+    assert {float(end): count for end, count in found.items()} == {SHORT: 10, MIDDLE: 17, LONG: 3}
+
+
+@pytest.mark.parametrize("place", LISTS, ids=": ".join)
+def test_a_list_has_the_traces_that_it_names(place: tuple[str, str], tempo: tuple[Source, Traffic]) -> None:
+    running, traffic = tempo
+    (target,) = TARGETS[place]
+    now = int(time.time())
+    found = running.get(
+        "/api/search", q=filled(target["query"]), limit=target["limit"], spss=10, start=now - 600, end=now + 60
+    )
+    assert {trace["traceID"].zfill(32) for trace in found["traces"]} == traffic.trace_ids[LISTS[place]]
+    (span,) = found["traces"][0]["spanSets"][0]["spans"]
+    shown = {pair["key"]: next(iter(pair["value"].values())) for pair in span["attributes"]}
+    assert (shown["http.route"], shown["http.status_code"]) == ("/shop/", "502")
+
+
+def test_spans_with_the_stable_names_alone_are_found_by_them(tempo: tuple[Source, Traffic]) -> None:
+    (target,) = TARGETS["Requests per second", "By host"]
+    query = target["query"].replace("$host", "server.address")
+    assert spans(asked(tempo[0], filled(query))) == {"shop.example": 20, "page.example": 10}
+
+
+def test_the_service_can_be_chosen(tempo: tuple[Source, Traffic]) -> None:
+    (target,) = TARGETS["Requests per second", "By route"]
+    query = target["query"].replace("$service", "other")
+    assert spans(asked(tempo[0], query)) == {"/": 4}
+
+
+def test_no_query_asks_for_another_data_source() -> None:
+    kinds = {target["datasource"]["uid"] for targets in TARGETS.values() for target in targets}
+    assert kinds == {"${tempo}"}

@@ -1,0 +1,1 @@
+"""Writes Grafana's dashboards, `monitoring/dashboards/*.json`, from code."""
