@@ -9,7 +9,7 @@ import signal
 import threading
 from importlib import import_module
 
-COMPONENTS = ("closing", "nginx", "nginx_plus_image", "otel_collector", "tempo")
+COMPONENTS = ("closing", "demo", "nginx", "nginx_plus_image", "otel_collector", "tempo")
 """The modules of this folder that the program registers the stack with."""
 
 

@@ -16,6 +16,7 @@ def ignored_key_warnings(settings: Settings) -> Iterator[str]:
     switches: dict[str, tuple[Model, bool, str]] = {
         "collector": (settings.collector, settings.collector.enabled, "`collector.enabled` is false"),
         "tempo": (settings.tempo, settings.tempo.enabled, "`tempo.enabled` is false"),
+        "demo": (settings.demo, settings.demo.enabled, "`demo.enabled` is false"),
         "plus": (settings.plus, settings.edition == "plus", "`edition` is oss"),
     }
     for component, (model, is_on, reason) in switches.items():

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from settings.collector import CollectorSettings
+from settings.demo import DemoSettings, demo_route
 from settings.exposure import ServiceSettings
 from settings.general import Monitoring, Scheduling
 from settings.license import License, RepositoryCertificate, RepositoryKey
@@ -178,11 +179,14 @@ class Settings(Model):
     plus: PlusSettings = Field(default_factory=PlusSettings, description="NGINX Plus.")
     collector: CollectorSettings = Field(default_factory=CollectorSettings, description="OpenTelemetry Collector.")
     tempo: TempoSettings = Field(default_factory=TempoSettings, description="Grafana Tempo.")
+    demo: DemoSettings = Field(default_factory=DemoSettings, description="Two small services to try tracing with.")
 
     def model_post_init(self, _context: object, /) -> None:
-        """Gives the groups whose defaults depend on it the set of versions."""
+        """Gives the groups whose defaults depend on it the set of versions, and NGINX the route to the demo."""
         for group in (self.nginx, self.collector, self.tempo, self.plus):
             group.follow(self.versions)
+        if self.demo.enabled:
+            self.nginx.lead_to(demo_route())
 
     @property
     def builds_image(self) -> bool:
@@ -208,6 +212,9 @@ class Settings(Model):
         if self.tempo.enabled:
             named["tempo"] = self.tempo.pulled_image
             named["gateway"] = self.tempo.gateway.image or self.nginx.pulled_image
+        if self.demo.enabled:
+            # Open source with either edition: NGINX Plus would need its license, and report its use, for each pod.
+            named["demo"] = self.nginx.pulled_image
         return named
 
     def images(self) -> dict[str, str]:

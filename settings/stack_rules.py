@@ -59,6 +59,7 @@ def _resources(settings: Settings) -> Iterator[RuleViolation]:
         "collector": settings.collector.resources,
         "tempo": settings.tempo.resources,
         "tempo.gateway": settings.tempo.gateway.resources,
+        "demo": settings.demo.resources,
     }
     for container, resources in by_container.items():
         pairs = (("memory", resources.memory, resources.memory_limit), ("cpu", resources.cpu, resources.cpu_limit))

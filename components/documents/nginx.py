@@ -120,7 +120,7 @@ def nginx_conf(settings: NginxSettings, *, exporter: str, namespace: str, plus: 
         log_buffer=" ".join(f"{name}={value}" for name, value in LOG_BUFFER.items()),
         inline_upstreams=_upstreams_text(settings, namespace, plus, in_pod=False),
         upstreams_file=f"{UPSTREAMS_FOLDER}/{UPSTREAMS_FILE}" if upstreams_conf(settings, namespace, plus) else None,
-        proxies=any(route.upstream for route in settings.routes),
+        proxies=any(route.upstream for route in settings.all_routes),
         proxy_protocol=proxies is not None and proxies.protocol == "proxyProtocol",
         believed=_OWN_WORDS if proxies and proxies.protocol == "xForwardedFor" else {},
         locations=_locations(settings, namespace, sampling),
@@ -139,7 +139,7 @@ def _locations(settings: NginxSettings, namespace: str, sampling: SamplingPlan) 
             upstream=_named(route.upstream, namespace, settings.resolver) if route.upstream else None,
             tls=_tls(route.upstream) if route.upstream and route.upstream.tls else None,
         )
-        for route, trace, log in zip(settings.routes, sampling.routes, sampling.route_logs, strict=True)
+        for route, trace, log in zip(settings.all_routes, sampling.routes, sampling.route_logs, strict=True)
     ]
 
 
@@ -221,7 +221,7 @@ def _upstreams_text(settings: NginxSettings, namespace: str, plus: PlusSettings 
     resolver = settings.resolver
     blocks = {
         _named(route.upstream, namespace, resolver): None
-        for route in settings.routes
+        for route in settings.all_routes
         if route.upstream and settings.resolves_in_pod(route.upstream) == in_pod
     }
     return render(

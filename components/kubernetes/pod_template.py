@@ -37,7 +37,8 @@ class Workload:
     user: int
     """The image's own user, and the group that owns the volumes."""
 
-    metrics: Metrics
+    metrics: Metrics | None
+    """Where Prometheus reads the pods' counters; none if it does not."""
 
     grace_seconds: int
     """Time from the decision to end a pod until the kubelet kills its processes."""
@@ -66,7 +67,7 @@ def pod_template(owner: Component, workload: Workload) -> PodTemplateSpecArgs:
     """
     stack = owner.stack
     labels = own_labels(owner.component)
-    scraped = workload.metrics.annotations() if stack.monitoring.annotations else {}
+    scraped = workload.metrics.annotations() if workload.metrics and stack.monitoring.annotations else {}
     annotations = {**stack.annotations, **scraped}
     return PodTemplateSpecArgs(
         metadata=ObjectMetaArgs(labels={**stack.labels, **labels}, annotations=annotations or None),

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
+from settings.demo import DEMO_SERVICES
 from settings.stack import NAME_LABEL, PART_OF_LABEL
 
 NGINX = "nginx"
 COLLECTOR = "otel-collector"
 TEMPO = "tempo"
-COMPONENTS = (NGINX, COLLECTOR, TEMPO)
+COMPONENTS = (NGINX, COLLECTOR, TEMPO, *DEMO_SERVICES)
 """The components. Kubernetes objects have these names, and selectors select pods by them."""
 
 RECEIVER = "-otlp"

@@ -114,6 +114,7 @@ def planned(settings: Settings) -> list[Planned]:
         *(_tempo(settings.tempo) if settings.tempo.enabled else []),
         *(_collector(settings.collector) if settings.collector.enabled else []),
         *_nginx(settings.nginx),
+        *(Planned(kind, name) for name in settings.demo.services for kind in (SERVICE, DEPLOYMENT)),
         *(_pod_monitors(settings) if settings.monitoring.pod_monitors else []),
         *([Planned(NETWORK_POLICY, DENY_ALL)] if settings.network_policies and settings.create_namespace else []),
     ]
@@ -139,7 +140,7 @@ def generated(settings: Settings) -> Counter[Kind]:
     from components.documents.nginx import upstream_keys  # noqa: PLC0415
 
     nginx, collector, tempo = settings.nginx, settings.collector, settings.tempo
-    components = 1 + collector.enabled + tempo.enabled
+    components = 1 + collector.enabled + tempo.enabled + len(settings.demo.services)
     secrets = [
         bool(settings.pull_logins()),
         bool(upstream_keys(nginx) or nginx.exporter.headers),

@@ -8,15 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from components.documents.demo import demo_settings
 from components.plan.labels import COLLECTOR, NGINX, TEMPO
 from settings import NginxSettings, Settings, TempoSettings
+from settings.demo import DEMO_SERVICES
 from settings.general import Resources
 from settings.types import amount
 
 Amounts = Mapping[str, Decimal]
 """Amounts by the names that a ResourceQuota has for them."""
 
-KEYS = {NGINX: "nginx", COLLECTOR: "collector", TEMPO: "tempo"}
+KEYS = {NGINX: "nginx", COLLECTOR: "collector", TEMPO: "tempo"} | dict.fromkeys(DEMO_SERVICES, "demo")
 """The components' keys in the configuration."""
 
 GATEWAY = "gateway"
@@ -99,6 +101,8 @@ def pods_of(settings: Settings) -> list[PodDemand]:
         demands.append(PodDemand(COLLECTOR, collector.replica_count, [container], (), size, storage_class))
     if settings.tempo.enabled:
         demands.append(_tempo(settings.tempo))
+    if settings.demo.enabled:
+        demands += [_demo(name, nginx) for name, nginx in demo_settings(settings).items()]
     return demands
 
 
@@ -106,6 +110,11 @@ def _nginx(nginx: NginxSettings) -> PodDemand:
     # The init container asks for the same as NGINX, so that the pod's request stays that of NGINX.
     resolving = [Container(RESOLVE, "nginx", "nginx", nginx.resources)] if nginx.has_init_container else []
     return PodDemand(NGINX, nginx.replicas, [Container(NGINX, "nginx", "nginx", nginx.resources)], resolving)
+
+
+def _demo(name: str, nginx: NginxSettings) -> PodDemand:
+    resolving = [Container(RESOLVE, "demo", "demo", nginx.resources)] if nginx.has_init_container else []
+    return PodDemand(name, nginx.replicas, [Container(NGINX, "demo", "demo", nginx.resources)], resolving)
 
 
 def _tempo(tempo: TempoSettings) -> PodDemand:
