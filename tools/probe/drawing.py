@@ -28,7 +28,7 @@ def title(spans: list[Span]) -> str:
     start, end = _times(spans)
     services = list(dict.fromkeys(span.service for _, span in _in_order(spans)))
     many = "span" if len(spans) == 1 else "spans"
-    return f"the slowest: {len(spans)} {many} of {', '.join(services)}, {duration((end - start) / 1e9)}"
+    return f"the slowest trace: {len(spans)} {many} of {', '.join(services)}, {duration((end - start) / 1e9)}"
 
 
 def draw(spans: list[Span]) -> Tree:

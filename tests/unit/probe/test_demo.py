@@ -67,7 +67,7 @@ def test_a_drop_of_the_demo_s_own_nginx_is_named(probe: Probe, stack: FakeStack)
 
 
 def test_the_trace_is_drawn_with_a_line_for_each_span(probe: Probe) -> None:
-    drawn = probe("--requests", "1").output.partition("the slowest: ")[2].splitlines()
+    drawn = probe("--requests", "1").output.partition("the slowest trace: ")[2].splitlines()
     assert drawn[0].strip() == "3 spans of nginx, demo-shop, demo-stock, 1.00 ms"
     bar = "━" * 32
     assert [line.split() for line in drawn[1:4]] == [
@@ -78,8 +78,8 @@ def test_the_trace_is_drawn_with_a_line_for_each_span(probe: Probe) -> None:
 
 
 def test_attributes_are_drawn_if_they_are_asked_for(probe: Probe) -> None:
-    assert "http.user_agent" not in probe("--requests", "1").output.partition("the slowest")[2]
-    assert probe("--requests", "1", "--attributes").output.partition("the slowest")[2].count("http.user_agent") == 3
+    assert "http.user_agent" not in probe("--requests", "1").output.partition("the slowest trace")[2]
+    assert probe("--requests", "1", "--attributes").output.partition("the slowest trace")[2].count("http.user_agent") == 3
 
 
 CLIENT = "c1"

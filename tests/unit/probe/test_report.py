@@ -38,7 +38,7 @@ def drawn(document: str) -> list[str]:
 
 def test_a_trace_of_several_services_is_drawn_from_parents_to_children() -> None:
     assert drawn(TWO_SERVICES) == [
-        "the slowest: 3 spans of nginx, shop, 12.3 ms",
+        "the slowest trace: 3 spans of nginx, shop, 12.3 ms",
         "└── nginx  /  SERVER  12.3 ms  status UNSET",
         "    ├── span ID             0000000000000001",
         "    │   parent span ID      0101010101010101",
