@@ -79,7 +79,9 @@ def test_the_trace_is_drawn_with_a_line_for_each_span(probe: Probe) -> None:
 
 def test_attributes_are_drawn_if_they_are_asked_for(probe: Probe) -> None:
     assert "http.user_agent" not in probe("--requests", "1").output.partition("the slowest trace")[2]
-    assert probe("--requests", "1", "--attributes").output.partition("the slowest trace")[2].count("http.user_agent") == 3
+    assert (
+        probe("--requests", "1", "--attributes").output.partition("the slowest trace")[2].count("http.user_agent") == 3
+    )
 
 
 CLIENT = "c1"
