@@ -7,6 +7,7 @@ from settings.errors import Place, RuleViolation, set_command, violation
 from settings.snippets.locations import location_of
 from settings.snippets.model import Finding, snippets_of
 from settings.stack import Settings
+from settings.tempo_rules import is_plus_image
 
 _ENABLED: Place = ("demo", "enabled")
 _OFF = set_command(_ENABLED, value=False)
@@ -16,6 +17,16 @@ def _collector(settings: Settings) -> Iterator[RuleViolation]:
     if settings.demo.enabled and not settings.collector.enabled:
         message = "needs the stack's own Collector, which takes the demo's spans, and `collector.enabled` is false"
         yield violation(_ENABLED, message, set_to=False, depends_on=["collector.enabled"])
+
+
+def _image(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects NGINX Plus for the services, whose image is `nginx.image` with the edition plus too."""
+    if settings.demo.enabled and settings.edition == "plus" and is_plus_image(settings.nginx.pulled_image):
+        message = (
+            "must be open-source NGINX with the demo: its services get no license, without which NGINX Plus does not "
+            "start. `plus.image` is the image of NGINX Plus"
+        )
+        yield violation("nginx.image", message, depends_on=[_ENABLED, "edition"])
 
 
 def _path(settings: Settings) -> Iterator[RuleViolation]:
@@ -37,4 +48,4 @@ def _is_demos(path: str) -> bool:
     return f"{path}/".startswith(DEMO_PATH)
 
 
-DEMO_RULES = (_collector, _path)
+DEMO_RULES = (_collector, _image, _path)

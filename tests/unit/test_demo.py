@@ -109,3 +109,10 @@ def test_the_trace_goes_on_to_the_demo_whatever_other_routes_do(context: str) ->
     nginx = Settings.model_validate(ON | {"nginx": {"traceContext": context}}).nginx
     text = nginx_conf(nginx, exporter="collector:4317", namespace="tracing")
     assert "otel_trace_context propagate;" in text.partition('location "/demo/" {')[2].partition("}")[0]
+
+
+def test_with_nginx_plus_an_old_image_of_the_services_is_warned_of(run_program: Run, warnings: list[str]) -> None:
+    gateway = {"gateway": {"image": "nginx:1.30.7-otel"}}
+    values = golden.configuration("plus") | ON | {"nginx": {"image": "nginx:1.27.4-otel"}, "tempo": gateway}
+    run_program(golden.as_pulumi_passes_it(values), secrets=list(values))
+    assert any(warning.startswith("nginx.image: NGINX 1.27.4 has had no security fixes since") for warning in warnings)
