@@ -35,7 +35,7 @@ class RunningTempo:
     def spans(self, trace_id: str) -> list[Span]:
         """Returns the spans of a trace; none while Tempo does not know it."""
         url = f"http://127.0.0.1:{self.http_port}/api/traces/{trace_id}"
-        answer = httpx.get(url, headers={"Accept": "application/protobuf"}, trust_env=False)
+        answer = httpx.get(url, headers={"Accept": "application/protobuf"}, timeout=60, trust_env=False)
         return spans_of(TracesData.FromString(answer.content)) if answer.status_code == 200 else []
 
 
