@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -42,11 +43,10 @@ def draw(spans: list[Span]) -> Tree:
     return tree
 
 
-def waterfall(spans: list[Span]) -> Table:
+def waterfall(spans: list[Span]) -> Group:
     """Returns a trace as a line for each span, below its parent, with a bar from its start to its end."""
     start, end = _times(spans)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False, title_justify="left")
-    table.title = Text(title(spans), style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for depth, span in _in_order(spans):
         failed = span.status == "ERROR"
         table.add_row(
@@ -56,7 +56,7 @@ def waterfall(spans: list[Span]) -> Table:
             Text("ERROR", style="bold red") if failed else "",
             Text(_bar(span, start, end), style="red" if failed else "cyan"),
         )
-    return table
+    return Group(Text(title(spans), style="bold"), table)
 
 
 def _bar(span: Span, start: int, end: int) -> str:
