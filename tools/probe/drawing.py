@@ -9,8 +9,8 @@ from rich.tree import Tree
 
 from tools.probe.result import Span
 
-BAR = 32
-"""The columns of the whole trace's time; our choice: the lines of the demo's fit a terminal of 100 columns."""
+BAR = 20
+"""The columns of the whole trace's time; our choice: the lines of the demo's five spans fit a terminal of 80 columns."""
 
 
 def duration(seconds: float | None) -> str:

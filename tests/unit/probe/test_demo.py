@@ -69,7 +69,7 @@ def test_a_drop_of_the_demo_s_own_nginx_is_named(probe: Probe, stack: FakeStack)
 def test_the_trace_is_drawn_with_a_line_for_each_span(probe: Probe) -> None:
     drawn = probe("--requests", "1").output.partition("the slowest trace: ")[2].splitlines()
     assert drawn[0].strip() == "3 spans of nginx, demo-shop, demo-stock, 1.00 ms"
-    bar = "━" * 32
+    bar = "━" * 20
     assert [line.split() for line in drawn[1:4]] == [
         ["nginx", "/", "SERVER", "1.00", "ms", bar],
         ["└─", "demo-shop", "/", "SERVER", "1.00", "ms", bar],
