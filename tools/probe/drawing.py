@@ -10,7 +10,7 @@ from rich.tree import Tree
 from tools.probe.result import Span
 
 BAR = 20
-"""The columns of the whole trace's time; our choice: the lines of the demo's five spans fit a terminal of 80 columns."""
+"""The columns of the whole trace's time; our choice: the five spans of a demo's trace fit a terminal of 80 columns."""
 
 
 def duration(seconds: float | None) -> str:
