@@ -34,8 +34,10 @@ def test_the_reference_has_every_key_with_its_type_and_meaning() -> None:
 
 
 def test_the_page_of_outputs_has_each_with_its_type(run_program: Run) -> None:
-    outputs = run_program({"tempoPassword": "long enough"}, secrets=["tempoPassword"]).outputs
-    types = {name: "number" if isinstance(value, int) else "text" for name, value in outputs.items()}
+    values = {"tempoPassword": "long enough", "demo": '{"enabled": true}'}
+    outputs = run_program(values, secrets=["tempoPassword"]).outputs
+    names = {str: "text", int: "number", dict: "object"}
+    types = {name: names[type(value)] for name, value in outputs.items()}
     assert dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", OUTPUTS, re.MULTILINE)) == types
     assert f"version {VERSION}," in OUTPUTS
 
@@ -43,11 +45,11 @@ def test_the_page_of_outputs_has_each_with_its_type(run_program: Run) -> None:
 @pytest.mark.parametrize(
     ("configuration", "absent"),
     [
-        ({}, {"tempoUser"}),
-        ({"tempo": '{"service": {"type": "ClusterIP"}}'}, {"tempoUser", "tempoNodePort"}),
+        ({}, {"tempoUser", "demo"}),
+        ({"tempo": '{"service": {"type": "ClusterIP"}}'}, {"tempoUser", "tempoNodePort", "demo"}),
         (
             {"tempo": '{"enabled": false}', "collector": '{"exporters": {"a": {"endpoint": "a.example:4317"}}}'},
-            {"tempoUser", "tempoUrl", "tempoNodePort"},
+            {"tempoUser", "tempoUrl", "tempoNodePort", "demo"},
         ),
         (
             {
@@ -55,7 +57,7 @@ def test_the_page_of_outputs_has_each_with_its_type(run_program: Run) -> None:
                 "kubernetes:renderYamlToDirectory": "rendered",
                 "nginx": '{"nodePort": 30080}',
             },
-            {"tempoUser", "tempoUrl", "tempoNodePort"},
+            {"tempoUser", "tempoUrl", "tempoNodePort", "demo"},
         ),
     ],
 )
