@@ -4,6 +4,8 @@ from components import startup
 
 startup.prepare()
 
+from typing import Any
+
 import pulumi
 
 import settings as configuration
@@ -23,6 +25,8 @@ async def main() -> pulumi.Inputs:
     stack = await stack_in_cluster(settings, configuration.cluster_access())
     await startup.import_components()
     from components.closing import tell_how_to_check
+    from components.demo import demo_services
+    from components.documents.demo import expected_trace
     from components.documents.tempo_metrics import writes
     from components.grafana import Grafana, GrafanaFiles, Reads
     from components.kubernetes.network import deny_all
@@ -57,22 +61,29 @@ async def main() -> pulumi.Inputs:
             backend=tempo.otlp_endpoint if tempo else None,
             exports=exports(settings),
             backends=stack.backends.collector,
+            demo=settings.demo.services,
         )
         if settings.collector.enabled
         else None
     )
     if tempo:
         tempo.publish(after=[collector.pods] if collector else [])
+    demo = (
+        demo_services(settings, stack, exporter=collector.otlp_endpoint, after=[collector.pods])
+        if settings.demo.enabled and collector
+        else []
+    )
     nginx = NginxOtel(
         "nginx",
         settings.nginx,
         stack,
         image=nginx_plus_image("nginx-plus", settings).reference if settings.builds_image else stack.images["nginx"],
         exporter=collector.otlp_endpoint if collector else None,
-        after=collector.pods if collector else None,
+        after=[*([collector.pods] if collector else []), *(service.reachable for service in demo)],
         plus=licensed_plus(settings),
         kept=kept(settings.collector),
         backends=stack.backends.nginx,
+        demo=demo[0].endpoint if demo else None,
     )
     reads = Reads(tempo.http_endpoint, password, prometheus.http_endpoint if prometheus else None) if tempo else None
     grafana = None
@@ -80,14 +91,14 @@ async def main() -> pulumi.Inputs:
         grafana = Grafana("grafana", settings.grafana, stack, reads, password=settings.grafana_password)
     if reads and settings.grafana.provision:
         GrafanaFiles("grafana-files", settings.grafana, stack, reads)
-    parts = (prometheus, tempo, collector, nginx, grafana)
+    parts = (prometheus, tempo, collector, *demo, nginx, grafana)
     deny_all(stack, after=[policy for part in parts if part for policy in part.policies])
     tell_how_to_check(
-        after=[part.pods for part in (collector, nginx) if part],
+        after=[part.pods for part in (collector, *demo, nginx) if part],
         has_tempo=tempo is not None,
         asks_cluster=stack.asks_cluster,
     )
-    outputs: dict[str, pulumi.Input[str] | pulumi.Input[int] | None] = {
+    outputs: dict[str, pulumi.Input[str] | pulumi.Input[int] | dict[str, Any] | None] = {
         "nginxUrl": nginx.url,
         "nginxNodePort": nginx.node_port,
         "tempoUrl": tempo.url if tempo else None,
@@ -97,6 +108,7 @@ async def main() -> pulumi.Inputs:
         "namespace": stack.namespace,
         "edition": settings.edition,
         "nginxImage": nginx.image,
+        "demo": expected_trace(settings) if demo else None,
     }
     # Without outputs of parts that are left out, or that only a cluster would choose and none is asked.
     return {name: value for name, value in outputs.items() if value is not None}

@@ -104,10 +104,11 @@ class NginxOtel(Component):
         *,
         image: pulumi.Input[str],
         exporter: Endpoint | None,
-        after: pulumi.Input[pulumi.Resource] | None = None,
+        after: Sequence[pulumi.Input[pulumi.Resource]] = (),
         plus: LicensedPlus | None = None,
         kept: Decimal = Decimal(1),
         backends: Sequence[tuple[str, int]] = (),
+        demo: Endpoint | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the workload and the Service.
@@ -118,36 +119,29 @@ class NginxOtel(Component):
             stack: the settings and the namespace that all components share.
             image: the image that runs, whatever `settings.image` is.
             exporter: the stack's own Collector; none if `settings.exporter.endpoint` names another.
-            after: the Collector's pods. The module connects when NGINX starts. If it does not find the Collector, it
-                tries again after 1 s, then after 1.6 times longer each time, and drops the spans of the meantime.
+            after: the Collector's pods, and the Services that NGINX looks up. The module connects when NGINX starts. If
+                it does not find the Collector, it tries again after 1 s, then after 1.6 times longer each time, and
+                drops the spans of the meantime.
             plus: what NGINX Plus needs; none for an image of open source NGINX.
             kept: the share of its spans that the Collector sends on.
             backends: the addresses behind the Services of `settings` that have no pods.
+            demo: where the demo takes requests; none without a demo.
             opts: the usual options.
 
         Raises:
             ValueError: spans have nowhere to go.
         """
         super().__init__("nginx-tracing:index:NginxOtel", name, NGINX, stack, opts)
-        self._settings, self._plus, self._kept = settings, plus, kept
         self.image = pulumi.Output.from_input(image)
-        volumes, mounts = self._files(exporter)
         self.policies = network_policy(
             self,
             ingress=[*clients(settings.service, HTTP_PORT), from_anywhere(METRICS.port)],
-            egress=_egress(settings, stack.namespace_name, exporter, plus, backends),
+            egress=[
+                *_egress(settings, stack.namespace_name, exporter, plus, backends),
+                *([to_component(demo.component, demo.port)] if demo else []),
+            ],
         )
-        workload = Workload(
-            [_container(self.image, settings, mounts)],
-            volumes,
-            USER,
-            METRICS,
-            _grace_seconds(settings),
-            replicas=settings.replicas,
-            autoscaled=settings.autoscaling is not None,
-            init_containers=[_resolving(self.image, settings)] if settings.has_init_container else [],
-            depends_on=[*self.policies, *([after] if after else [])],
-        )
+        workload = nginx_workload(self, settings, self.image, exporter, plus=plus, after=[*self.policies, *after])
         self.pods = scaled = deployment(self, workload)
         if settings.autoscaling:
             most, cpu = settings.autoscaling.max_replicas, settings.autoscaling.cpu
@@ -158,37 +152,80 @@ class NginxOtel(Component):
         self.url, self.node_port = exposed.url, exposed.node_port
         self.register_outputs({"url": self.url, "node_port": self.node_port, "image": self.image})
 
-    def _files(self, exporter: Endpoint | None) -> tuple[list[VolumeArgs], list[VolumeMountArgs]]:
-        """Makes the objects with NGINX's files. Returns the pods' volumes, and the container's mounts."""
-        settings, namespace = self._settings, self.stack.namespace_name
-        endpoint = settings.exporter.endpoint or (str(exporter) if exporter else None)
-        if endpoint is None:
-            raise ValueError("neither a Collector nor nginx.exporter.endpoint")
-        files = _documents(settings, endpoint, namespace, self._plus, self._kept)
-        # Single files, because the folder also holds the image's mime.types.
-        mounts = [_file("config", file) for file in files]
-        volumes = [empty_volume("tmp")]
-        if settings.has_init_container:
-            plus = self._plus.settings if self._plus else None
-            files |= {UPSTREAMS_FILE: upstreams_conf(settings, namespace, plus), RESOLVE_FILE: resolve_script()}
-            volumes.append(empty_volume("upstreams"))
-            mounts.append(VolumeMountArgs(name="upstreams", mount_path=UPSTREAMS_FOLDER, read_only=True))
-        volumes.insert(0, config_volume(config_object(self, files)))
-        secrets = upstream_keys(settings)
-        if settings.exporter.headers:
-            secrets[EXPORTER_FILE] = exporter_conf(settings.exporter, endpoint=endpoint)
-        if secrets:
-            volumes.append(secret_volume(secret_object(self, secrets)))
-            mounts += [_file("secrets", file) for file in secrets]
-        if self._plus:
-            # Auto-named too: a new license makes new pods.
-            license_object = secret_object(self, {LICENSE_FILE: self._plus.license.get_secret_value()}, "license")
-            volumes += [secret_volume(license_object, "license"), empty_volume("state")]
-            mounts += [
-                VolumeMountArgs(name="license", mount_path=LICENSE_FOLDER, read_only=True),
-                VolumeMountArgs(name="state", mount_path=STATE_FOLDER),
-            ]
-        return volumes, mounts
+
+def nginx_workload(
+    owner: Component,
+    settings: NginxSettings,
+    image: pulumi.Output[str],
+    exporter: Endpoint | None,
+    *,
+    plus: LicensedPlus | None = None,
+    metrics: Metrics | None = METRICS,
+    kept: Decimal = Decimal(1),
+    after: Sequence[pulumi.Input[pulumi.Resource]] = (),
+) -> Workload:
+    """Makes the objects with the files of a component's NGINX, and returns its pods.
+
+    Args:
+        owner: the component.
+        settings: its NGINX's settings.
+        image: the image that runs.
+        exporter: the stack's own Collector; none if `settings.exporter.endpoint` names another.
+        plus: what NGINX Plus needs; none for an image of open source NGINX.
+        metrics: where Prometheus reads the pods' counters; none if it does not.
+        kept: the share of its spans that the Collector sends on.
+        after: resources that must exist before the pods.
+
+    Raises:
+        ValueError: spans have nowhere to go.
+    """
+    volumes, mounts = _files(owner, settings, exporter, plus, kept)
+    return Workload(
+        [_container(image, settings, mounts)],
+        volumes,
+        USER,
+        metrics,
+        _grace_seconds(settings),
+        replicas=settings.replicas,
+        autoscaled=settings.autoscaling is not None,
+        init_containers=[_resolving(image, settings)] if settings.has_init_container else [],
+        depends_on=after,
+    )
+
+
+def _files(
+    owner: Component, settings: NginxSettings, exporter: Endpoint | None, plus: LicensedPlus | None, kept: Decimal
+) -> tuple[list[VolumeArgs], list[VolumeMountArgs]]:
+    """Makes the objects with NGINX's files. Returns the pods' volumes, and the container's mounts."""
+    namespace = owner.stack.namespace_name
+    endpoint = settings.exporter.endpoint or (str(exporter) if exporter else None)
+    if endpoint is None:
+        raise ValueError("neither a Collector nor nginx.exporter.endpoint")
+    files = _documents(settings, endpoint, namespace, plus, kept)
+    # Single files, because the folder also holds the image's mime.types.
+    mounts = [_file("config", file) for file in files]
+    volumes = [empty_volume("tmp")]
+    if settings.has_init_container:
+        template = upstreams_conf(settings, namespace, plus.settings if plus else None)
+        files |= {UPSTREAMS_FILE: template, RESOLVE_FILE: resolve_script()}
+        volumes.append(empty_volume("upstreams"))
+        mounts.append(VolumeMountArgs(name="upstreams", mount_path=UPSTREAMS_FOLDER, read_only=True))
+    volumes.insert(0, config_volume(config_object(owner, files)))
+    secrets = upstream_keys(settings)
+    if settings.exporter.headers:
+        secrets[EXPORTER_FILE] = exporter_conf(settings.exporter, endpoint=endpoint)
+    if secrets:
+        volumes.append(secret_volume(secret_object(owner, secrets)))
+        mounts += [_file("secrets", file) for file in secrets]
+    if plus:
+        # Auto-named too: a new license makes new pods.
+        license_object = secret_object(owner, {LICENSE_FILE: plus.license.get_secret_value()}, "license")
+        volumes += [secret_volume(license_object, "license"), empty_volume("state")]
+        mounts += [
+            VolumeMountArgs(name="license", mount_path=LICENSE_FOLDER, read_only=True),
+            VolumeMountArgs(name="state", mount_path=STATE_FOLDER),
+        ]
+    return volumes, mounts
 
 
 def _documents(

@@ -92,6 +92,7 @@ class OtelCollector(Component):
         backend: Endpoint | None,
         exports: Exports,
         backends: Sequence[tuple[str, int]] = (),
+        demo: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the workload and the Service.
@@ -103,6 +104,7 @@ class OtelCollector(Component):
             backend: the stack's own Tempo; none if it has none.
             exports: the sizes of NGINX's exports.
             backends: the addresses behind the Services of `settings.exporters` that have no pods.
+            demo: the demo's components, which send spans too.
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:OtelCollector", name, COLLECTOR, stack, opts)
@@ -113,7 +115,7 @@ class OtelCollector(Component):
         account = pod_reader(self, [("apps", "replicasets")]) if settings.kubernetes_attributes else None
         container = _container(settings, stack.images["collector"], mounts, self._proxy())
         self.policies = network_policy(
-            self, ingress=_ingress(settings), egress=_egress(settings, backend, stack, backends)
+            self, ingress=_ingress(settings, [NGINX, *demo]), egress=_egress(settings, backend, stack, backends)
         )
         workload = Workload(
             [container],
@@ -183,10 +185,10 @@ def _service_ports(settings: CollectorSettings) -> list[ServicePortArgs]:
     ]
 
 
-def _ingress(settings: CollectorSettings) -> list[NetworkPolicyIngressRuleArgs]:
+def _ingress(settings: CollectorSettings, senders: Sequence[str]) -> list[NetworkPolicyIngressRuleArgs]:
     ports = [OTLP_PORT, *([OTLP_HTTP_PORT] if settings.receivers.http else [])]
     # Counters are no secret. The cluster decides who reads them: Prometheus, or the API server for `probe`.
-    rules = [from_component(NGINX, *ports), from_anywhere(METRICS_PORT)]
+    rules = [*(from_component(sender, *ports) for sender in senders), from_anywhere(METRICS_PORT)]
     return [*rules, from_namespaces(settings.receivers.namespaces, *ports)] if settings.receivers.namespaces else rules
 
 

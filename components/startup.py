@@ -9,7 +9,7 @@ import signal
 import threading
 from importlib import import_module
 
-COMPONENTS = ("closing", "grafana", "nginx", "nginx_plus_image", "otel_collector", "prometheus", "tempo")
+COMPONENTS = ("closing", "demo", "grafana", "nginx", "nginx_plus_image", "otel_collector", "prometheus", "tempo")
 """The modules of this folder that the program registers the stack with."""
 
 

@@ -18,6 +18,7 @@ def ignored_key_warnings(settings: Settings) -> Iterator[str]:
         "tempo": (settings.tempo, settings.tempo.enabled, "`tempo.enabled` is false"),
         "prometheus": (settings.prometheus, settings.prometheus.enabled, "`prometheus.enabled` is false"),
         "grafana": (settings.grafana, settings.grafana.is_used, "`grafana.enabled` is false"),
+        "demo": (settings.demo, settings.demo.enabled, "`demo.enabled` is false"),
         "plus": (settings.plus, settings.edition == "plus", "`edition` is oss"),
     }
     for component, (model, is_on, reason) in switches.items():

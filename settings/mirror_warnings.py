@@ -15,12 +15,17 @@ def mirror_warnings(settings: Settings) -> Iterator[str]:
     own = registry_host(f"{mirror}/image")
     if mirror is None or len(registries - {own}) < 2:
         return
-    keys = {"nginx": "plus.image" if settings.edition == "plus" else "nginx.image", "gateway": "tempo.gateway.image"}
+    is_plus = settings.edition == "plus"
+    keys = {
+        "nginx": "plus.image" if is_plus else "nginx.image",
+        "gateway": "tempo.gateway.image",
+        "demo": "nginx.image",
+    }
+    # The gateway has NGINX's own image unless it has one itself, and so has the demo.
+    repeated = {"gateway": settings.tempo.gateway.image is None, "demo": not is_plus}
     for component, image in named.items():
         host = hosts[component]
-        # The gateway has NGINX's own image unless it has one itself.
-        is_repeated = component == "gateway" and settings.tempo.gateway.image is None
-        if host not in DOCKER_HUB_HOSTS | {own} and not is_repeated:
+        if host not in DOCKER_HUB_HOSTS | {own} and not repeated.get(component):
             key = keys.get(component, f"{component}.image")
             yield (
                 f"{key} is of {host}, and nodes pull it as {settings.mirrored(image)}, which a cache of Docker Hub "

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field, PrivateAttr, SecretStr
 
 from settings.exposure import ServiceSettings
 from settings.general import Resources
@@ -261,6 +261,17 @@ class NginxSettings(Versioned):
         default_factory=ExtraConfig, description="Directives for everything that has no key."
     )
 
+    _own_routes: tuple[Route, ...] = PrivateAttr(default=())
+
+    def lead_to(self, *own: Route) -> None:
+        """Takes the program's own routes, which lead to other parts of the stack. `Settings` calls it once."""
+        self._own_routes = own
+
+    @property
+    def all_routes(self) -> list[Route]:
+        """The routes in nginx.conf: those of the configuration, then the program's own."""
+        return [*self.routes, *self._own_routes]
+
     @property
     def pulled_image(self) -> str:
         """The image of open-source NGINX: `image`, or the set's."""
@@ -272,7 +283,7 @@ class NginxSettings(Versioned):
 
     @property
     def upstreams(self) -> list[Upstream]:
-        """The upstreams of all routes."""
+        """The upstreams of the configuration's routes."""
         return [route.upstream for route in self.routes if route.upstream]
 
     def destinations(self, namespace: str) -> list[tuple[str, int]]:
@@ -290,4 +301,4 @@ class NginxSettings(Versioned):
     @property
     def has_init_container(self) -> bool:
         """Whether pods write their nameservers into any upstream."""
-        return any(map(self.resolves_in_pod, self.upstreams))
+        return any(route.upstream and self.resolves_in_pod(route.upstream) for route in self.all_routes)

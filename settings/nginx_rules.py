@@ -16,12 +16,18 @@ _ENDPOINT: Place = ("nginx", "exporter", "endpoint")
 
 
 def _module(settings: Settings) -> Iterator[RuleViolation]:
-    """Rejects an image without the module, and keys that the module of the image does not support."""
-    if settings.edition != "oss":
+    """Rejects an image without the module, and keys that the module of the image does not support.
+
+    With NGINX Plus, the image is that of the demo's services alone.
+    """
+    is_plus = settings.edition == "plus"
+    if is_plus and not settings.demo.enabled:
         return
     if has_module(settings.nginx.pulled_image) is False:
         message = "has no OpenTelemetry module: take the official image with the tag <version>-otel, 1.25.3 or later"
         yield violation(_IMAGE, message, set_to=_WITH_ALL)
+        return
+    if is_plus:
         return
     module, exporter = module_of(settings.nginx.pulled_image), settings.nginx.exporter
     if module is None:

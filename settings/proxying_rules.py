@@ -47,8 +47,10 @@ def placed_upstreams(settings: Settings) -> Iterator[tuple[Place, Upstream]]:
 
 def _following(settings: Settings) -> Iterator[RuleViolation]:
     """Refuses upstreams with names if the image's NGINX cannot follow names."""
-    named = [upstream for _, upstream in placed_upstreams(settings) if upstream.has_name]
-    is_old = settings.edition == "oss" and follows_names(settings.nginx.pulled_image) is False
+    routes = settings.nginx.all_routes
+    named = [route.upstream for route in routes if route.upstream and route.upstream.has_name]
+    runs_image = settings.edition == "oss" or settings.demo.enabled
+    is_old = runs_image and follows_names(settings.nginx.pulled_image) is False
     if named and is_old and settings.nginx.resolver.follow:
         version = ".".join(map(str, FOLLOWS_NAMES))
         name = named[0].name(settings.namespace)
@@ -57,7 +59,7 @@ def _following(settings: Settings) -> Iterator[RuleViolation]:
             f"must be of NGINX {version} or later, which follows the addresses behind `{name}`; or set "
             "`nginx.resolver.follow` to false: NGINX then looks them up only once, when it starts",
             set_to=SETS[DEFAULT].nginx_image,
-            depends_on=["nginx.routes", "nginx.resolver", "edition"],
+            depends_on=["nginx.routes", "nginx.resolver", "edition", "demo.enabled"],
             echoed=[name],
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from settings.collector_rules import COLLECTOR_RULES
+from settings.demo_rules import DEMO_RULES
 from settings.errors import RuleViolation
 from settings.exporter_rules import EXPORTER_RULES
 from settings.exposure_rules import EXPOSURE_RULES
@@ -34,6 +35,7 @@ _RULES = (
     *GRAFANA_RULES,
     *PLUS_RULES,
     *STACK_RULES,
+    *DEMO_RULES,
     *EXPOSURE_RULES,
     *LIMIT_RULES,
 )

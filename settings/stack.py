@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field, SecretStr
 
 from settings.collector import CollectorSettings
+from settings.demo import DemoSettings, demo_route
 from settings.exposure import ServiceSettings
 from settings.general import Monitoring, Scheduling
 from settings.grafana import GrafanaSettings
@@ -198,11 +199,14 @@ class Settings(Model):
     grafana: GrafanaSettings = Field(
         default_factory=GrafanaSettings, description="Grafana, which shows the traces of Tempo."
     )
+    demo: DemoSettings = Field(default_factory=DemoSettings, description="Two small services to try tracing with.")
 
     def model_post_init(self, _context: object, /) -> None:
-        """Gives the groups whose defaults depend on it the set of versions."""
+        """Gives the groups whose defaults depend on it the set of versions, and NGINX the route to the demo."""
         for group in (self.nginx, self.collector, self.tempo, self.prometheus, self.plus):
             group.follow(self.versions)
+        if self.demo.enabled:
+            self.nginx.lead_to(demo_route())
 
     @property
     def builds_image(self) -> bool:
@@ -239,6 +243,9 @@ class Settings(Model):
             named["prometheus"] = self.prometheus.pulled_image
         if self.grafana.enabled:
             named["grafana"] = self.grafana.pulled_image
+        if self.demo.enabled:
+            # Open source with either edition: NGINX Plus would need its license, and report its use, for each pod.
+            named["demo"] = self.nginx.pulled_image
         return named
 
     def images(self) -> dict[str, str]:

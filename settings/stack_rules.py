@@ -63,6 +63,7 @@ def _resources(settings: Settings) -> Iterator[RuleViolation]:
         "tempo.gateway": settings.tempo.gateway.resources,
         "prometheus": settings.prometheus.resources,
         "grafana": settings.grafana.resources,
+        "demo": settings.demo.resources,
     }
     for container, resources in by_container.items():
         pairs = (("memory", resources.memory, resources.memory_limit), ("cpu", resources.cpu, resources.cpu_limit))

@@ -56,7 +56,7 @@ def _gateway_is_open_source(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects NGINX Plus as the gateway, whose image is `nginx.image` if it has none of its own."""
     own, shared = settings.tempo.gateway.image, settings.nginx.pulled_image
     reason = "the gateway gets no license, without which NGINX Plus does not start"
-    if not settings.tempo.enabled or not _is_plus(own or shared):
+    if not settings.tempo.enabled or not is_plus_image(own or shared):
         return
     if own:
         yield violation(_GATEWAY, f"must be open-source NGINX: {reason}")
@@ -66,7 +66,8 @@ def _gateway_is_open_source(settings: Settings) -> Iterator[RuleViolation]:
         yield violation(_GATEWAY, message, set_to=image, depends_on=["nginx.image"])
 
 
-def _is_plus(image: str) -> bool:
+def is_plus_image(image: str) -> bool:
+    """Tells whether an image is NGINX Plus, by its name."""
     matched = IMAGE_REFERENCE.fullmatch(image)
     return matched is not None and "nginx-plus" in matched["name"]
 

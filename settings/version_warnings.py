@@ -60,6 +60,8 @@ def _nginx(settings: Settings) -> Iterator[_Running]:
     if settings.tempo.enabled and (gateway or settings.edition == "plus"):
         place = ("tempo", "gateway", "image") if gateway else ("nginx", "image") if own else ("versions",)
         images.setdefault(place, gateway or settings.nginx.pulled_image)
+    if settings.demo.enabled:
+        images.setdefault(("nginx", "image") if own else ("versions",), settings.nginx.pulled_image)
     for place, image in images.items():
         version = nginx.nginx_version(image)
         if version:

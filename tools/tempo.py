@@ -60,14 +60,6 @@ class Tempo:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def has(self, trace_id: str) -> bool:
-        """Tells whether a look-up by ID finds the trace.
-
-        Raises:
-            LookUpError: Tempo does not answer, or with an error.
-        """
-        return bool((await self.trace(trace_id)).resource_spans)
-
     async def trace(self, trace_id: str) -> TracesData:
         """Returns a trace; an empty one when Tempo does not know it.
 

@@ -124,7 +124,7 @@ def nginx_conf(
     sampling = plan_sampling(settings, plus)
     weights = plan_weights(settings, plus, kept)
     proxies = settings.trusted_proxies
-    named = settings.upstream_spans or any(METHOD_VARIABLE in (route.span_name or "") for route in settings.routes)
+    named = settings.upstream_spans or any(METHOD_VARIABLE in (route.span_name or "") for route in settings.all_routes)
     document = render(
         "nginx.conf.j2",
         settings=settings,
@@ -146,7 +146,7 @@ def nginx_conf(
         log_buffer=" ".join(f"{name}={value}" for name, value in LOG_BUFFER.items()),
         inline_upstreams=_upstreams_text(settings, namespace, plus, in_pod=False),
         upstreams_file=f"{UPSTREAMS_FOLDER}/{UPSTREAMS_FILE}" if upstreams_conf(settings, namespace, plus) else None,
-        proxies=any(route.upstream for route in settings.routes),
+        proxies=any(route.upstream for route in settings.all_routes),
         proxy_protocol=proxies is not None and proxies.protocol == "proxyProtocol",
         believed=_OWN_WORDS if proxies and proxies.protocol == "xForwardedFor" else {},
         methods=_METHODS if named else (),
@@ -170,7 +170,7 @@ def _locations(settings: NginxSettings, namespace: str, sampling: SamplingPlan, 
             tls=_tls(route.upstream) if route.upstream and route.upstream.tls else None,
         )
         for route, trace, log, own in zip(
-            settings.routes, sampling.routes, sampling.route_logs, weights.routes, strict=True
+            settings.all_routes, sampling.routes, sampling.route_logs, weights.routes, strict=True
         )
     ]
 
@@ -278,7 +278,7 @@ def _upstreams_text(settings: NginxSettings, namespace: str, plus: PlusSettings 
     resolver = settings.resolver
     blocks = {
         _named(route.upstream, namespace, resolver): None
-        for route in settings.routes
+        for route in settings.all_routes
         if route.upstream and settings.resolves_in_pod(route.upstream) == in_pod
     }
     return render(

@@ -82,7 +82,7 @@ class _Merge:
         self._said_again = set[str]()
         """Attributes of all spans, which a location with attributes of its own repeats."""
 
-        self._route_parts = [Part(route.extra_config) for route in settings.routes]
+        self._route_parts = [Part(route.extra_config) for route in settings.all_routes]
 
     def run(self) -> str:
         http, server = (self._block_of(mark) for mark in (HTTP_MARK, SERVER_MARK))

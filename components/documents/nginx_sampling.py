@@ -99,17 +99,19 @@ def plan_sampling(settings: NginxSettings, plus: PlusSettings | None) -> Samplin
     variables = _Variables()
     run_time = _run_time(settings.sampling, plus.sampling_ratios, variables) if plus and plus.sampling_ratios else None
     server = _server(run_time) or variables.of(settings.sampling)
-    sampled = [variables.of(route.sampling) if route.sampling else None for route in settings.routes]
+    sampled = [variables.of(route.sampling) if route.sampling else None for route in settings.all_routes]
     return SamplingPlan(
         splits=variables.splits(),
         parent_based=variables.parent_based(),
         run_time=run_time,
         server=server,
-        routes=tuple(value if route.traced else "off" for route, value in zip(settings.routes, sampled, strict=True)),
+        routes=tuple(
+            value if route.traced else "off" for route, value in zip(settings.all_routes, sampled, strict=True)
+        ),
         server_log=_log(settings, None, server),
         route_logs=tuple(
             _log(settings, route, value or server, is_own=value is not None)
-            for route, value in zip(settings.routes, sampled, strict=True)
+            for route, value in zip(settings.all_routes, sampled, strict=True)
         ),
     )
 

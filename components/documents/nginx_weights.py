@@ -48,11 +48,11 @@ def plan_weights(settings: NginxSettings, plus: PlusSettings | None, kept: Decim
         kept: the share of NGINX's spans that the Collector sends on.
     """
     if not samples(settings, plus):
-        return WeightPlan((), {}, (None,) * len(settings.routes))
+        return WeightPlan((), {}, (None,) * len(settings.all_routes))
     maps: dict[Map, None] = {}
     ratios = plus.sampling_ratios if plus else []
     server = _at_run_time(settings.sampling, ratios, kept, maps) if ratios else _of(settings.sampling, kept, maps)
-    routes = tuple(_of(route.sampling, kept, maps) if route.sampling else None for route in settings.routes)
+    routes = tuple(_of(route.sampling, kept, maps) if route.sampling else None for route in settings.all_routes)
     return WeightPlan(tuple(maps), server, routes)
 
 

@@ -38,7 +38,7 @@ class Workload:
     """The image's own user, and the group that owns the volumes."""
 
     metrics: Metrics | None
-    """Where Prometheus finds its counters; none if it has none."""
+    """Where Prometheus reads the pods' counters; none if it does not."""
 
     grace_seconds: int
     """Time from the decision to end a pod until the kubelet kills its processes."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from settings.demo import DEMO_SERVICES
 from settings.stack import NAME_LABEL, PART_OF_LABEL
 
 NGINX = "nginx"
@@ -9,7 +10,7 @@ COLLECTOR = "otel-collector"
 TEMPO = "tempo"
 PROMETHEUS = "prometheus"
 GRAFANA = "grafana"
-COMPONENTS = (NGINX, COLLECTOR, TEMPO, PROMETHEUS, GRAFANA)
+COMPONENTS = (NGINX, COLLECTOR, TEMPO, PROMETHEUS, GRAFANA, *DEMO_SERVICES)
 """The components. Kubernetes objects have these names, and selectors select pods by them."""
 
 RECEIVER = "-otlp"

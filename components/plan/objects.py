@@ -119,6 +119,7 @@ def planned(settings: Settings) -> list[Planned]:
         *_nginx(settings.nginx),
         *(_prometheus(settings.prometheus) if settings.prometheus.enabled else []),
         *_grafana(settings.grafana, has_password=settings.tempo_password is not None),
+        *(Planned(kind, name) for name in settings.demo.services for kind in (SERVICE, DEPLOYMENT)),
         *(_pod_monitors(settings) if settings.monitoring.pod_monitors else []),
         *([Planned(NETWORK_POLICY, DENY_ALL)] if settings.network_policies and settings.create_namespace else []),
     ]
@@ -144,7 +145,8 @@ def generated(settings: Settings) -> Counter[Kind]:
     from components.documents.nginx import upstream_keys  # noqa: PLC0415
 
     nginx, collector, tempo = settings.nginx, settings.collector, settings.tempo
-    components = 1 + collector.enabled + tempo.enabled + settings.prometheus.enabled + settings.grafana.enabled
+    components = 1 + collector.enabled + tempo.enabled + len(settings.demo.services)
+    components += settings.prometheus.enabled + settings.grafana.enabled
     secrets = [
         bool(settings.pull_logins()),
         bool(upstream_keys(nginx) or nginx.exporter.headers),

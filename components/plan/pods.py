@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from components.documents.demo import demo_settings
 from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, TEMPO
 from settings import GrafanaSettings, NginxSettings, Settings, TempoSettings
+from settings.demo import DEMO_SERVICES
 from settings.general import Resources
 from settings.types import amount
 
@@ -17,6 +19,7 @@ Amounts = Mapping[str, Decimal]
 """Amounts by the names that a ResourceQuota has for them."""
 
 KEYS = {NGINX: "nginx", COLLECTOR: "collector", TEMPO: "tempo", PROMETHEUS: "prometheus", GRAFANA: "grafana"}
+KEYS |= dict.fromkeys(DEMO_SERVICES, "demo")
 """The components' keys in the configuration."""
 
 GATEWAY = "gateway"
@@ -106,6 +109,8 @@ def pods_of(settings: Settings) -> list[PodDemand]:
         demands.append(PodDemand(PROMETHEUS, 1, [container], (), volume.size, volume.storage_class))
     if settings.grafana.enabled:
         demands.append(_grafana(settings.grafana))
+    if settings.demo.enabled:
+        demands += [_demo(name, nginx) for name, nginx in demo_settings(settings).items()]
     return demands
 
 
@@ -113,6 +118,11 @@ def _nginx(nginx: NginxSettings) -> PodDemand:
     # The init container asks for the same as NGINX, so that the pod's request stays that of NGINX.
     resolving = [Container(RESOLVE, "nginx", "nginx", nginx.resources)] if nginx.has_init_container else []
     return PodDemand(NGINX, nginx.replicas, [Container(NGINX, "nginx", "nginx", nginx.resources)], resolving)
+
+
+def _demo(name: str, nginx: NginxSettings) -> PodDemand:
+    resolving = [Container(RESOLVE, "demo", "demo", nginx.resources)] if nginx.has_init_container else []
+    return PodDemand(name, nginx.replicas, [Container(NGINX, "demo", "demo", nginx.resources)], resolving)
 
 
 def _tempo(tempo: TempoSettings) -> PodDemand:

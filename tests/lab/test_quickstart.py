@@ -1,11 +1,12 @@
-"""Tests `make up`, a second `make up`, `make probe` and `make down` on a cluster of the caller's own, which stays.
+"""Tests `make up` with its demo, a second `make up`, `make probe` and `make down` on a cluster of the caller's own.
 
 Each set of versions goes through it, so this builds the Collector that `make up` does not.
 
-The cluster is the lab under another name: a copy of its kubeconfig. `test_lab.py` has the same commands on the lab,
-which `make up` starts and `make down` removes.
+The cluster stays. It is the lab under another name: a copy of its kubeconfig. `test_lab.py` has the same commands on
+the lab, which `make up` starts and `make down` removes.
 """
 
+import re
 import shutil
 from collections.abc import Generator
 from pathlib import Path
@@ -18,7 +19,8 @@ from lab.cluster.lifecycle import kubectl
 from lab.paths import BIN, KUBECONFIG, REPOSITORY
 from lab.stack import STACK_FILES
 from tests.lab.checkout import Checkout, up_again_and_probe
-from tests.lab.conftest import LITTLE_CPU, provide, remove_namespaces
+from tests.lab.conftest import LITTLE_CPU, connects, provide, remove_namespaces
+from tests.lab.neighbours import address
 
 NAMESPACE = "tracing-quickstart"
 
@@ -48,8 +50,29 @@ def checkout(lab: None, request: pytest.FixtureRequest, tmp_path: Path) -> Gener
 def test_up_twice_a_probe_and_down_on_a_cluster_that_stays(checkout: Checkout) -> None:
     said = checkout.make("up")
     assert f"Cluster: your cluster (KUBECONFIG={checkout.environment['KUBECONFIG']})" in said
+    assert re.search(r"^20 requests to http://\S+/demo/: \d+ answered with 200", said, re.MULTILINE), said
+    assert re.search(r"^Every trace is whole: [35] spans, of nginx, demo-shop and demo-stock", said, re.MULTILINE), said
+    assert re.search(r"^the slowest trace: [35] spans of nginx, demo-shop, demo-stock", said.strip(), re.MULTILINE), (
+        said
+    )
+    assert re.search(r"^Demo    http://\S+/demo/$", said, re.MULTILINE), said
+    the_demo_s_pods_connect_to_their_next_hop_alone()
     up_again_and_probe(checkout)
     checkout.make("down")
     assert kubectl("get", "namespace", NAMESPACE).stderr.strip().endswith("not found")
     assert lifecycle.is_running()
     assert "Nothing is up: nothing to do." in checkout.make("down")
+
+
+def the_demo_s_pods_connect_to_their_next_hop_alone() -> None:
+    """Tries the connections that the demo's network policies allow, and others."""
+    nginx, shop, stock, collector = (
+        address(component, NAMESPACE) for component in ("nginx", "demo-shop", "demo-stock", "otel-collector")
+    )
+    assert connects(nginx, shop, 8080)
+    assert connects(shop, stock, 8080)
+    assert connects(stock, collector, 4317)
+    assert not connects(nginx, stock, 8080)
+    assert not connects(stock, shop, 8080)
+    assert not connects(collector, shop, 8080)
+    assert not connects(shop, collector, 8888), "the counters, which take everybody whose own policy lets him out"

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,22 +166,44 @@ def resolved(folder: Path, template: str, resolv_conf: str, pod_ips: str = POD_I
 def proxying(
     nginx: Nginx, values: dict[str, Any], *, receiver_port: int, dns: Dns | None = None, namespace: str = "tracing"
 ) -> Generator[Path]:
-    """Runs an NGINX with the program's documents; yields the file of its access log."""
-    folder = nginx.folder
+    """Runs an NGINX with the program's documents of some values; yields the file of its access log."""
     exporter = {"endpoint": f"127.0.0.1:{receiver_port}", "interval": "10ms"}
     made = NginxSettings.model_validate(values | {"exporter": exporter})
+    with documented(nginx, made, dns=dns, namespace=namespace) as log:
+        yield log
+
+
+@contextlib.contextmanager
+def documented(
+    nginx: Nginx,
+    made: NginxSettings,
+    *,
+    dns: Dns | None = None,
+    namespace: str = "tracing",
+    moved: Mapping[str, str] | None = None,
+) -> Generator[Path]:
+    """Runs an NGINX with the program's documents; yields the file of its access log.
+
+    Args:
+        nginx: where it runs.
+        made: its settings, with an endpoint of the exporter.
+        dns: the nameserver that answers for the names of upstreams.
+        namespace: the stack's namespace.
+        moved: what else to replace in the documents: addresses of the cluster by those of this machine.
+    """
+    folder = nginx.folder
     log = folder / "access.log"
     template = upstreams_conf(made, namespace)
     if template:
         search = f"search {namespace}.svc.lab.test svc.lab.test lab.test\n"
         text = resolved(folder, template, f"{search}nameserver 127.0.0.1\noptions ndots:5\n")
         (folder / UPSTREAMS_FILE).write_text(
-            text.replace("resolver 127.0.0.1 ", f"resolver 127.0.0.1:{dns.port if dns else 53} ")
+            _replaced(text, {"resolver 127.0.0.1 ": f"resolver 127.0.0.1:{dns.port if dns else 53} ", **(moved or {})})
         )
     for name, text in (upstream_files(made) | upstream_keys(made)).items():
         (folder / name).write_text(text)
     text = nginx_conf(made, exporter=str(made.exporter.endpoint), namespace=namespace)
-    for old, new in {
+    places = {
         "/tmp/": f"{folder}/",  # noqa: S108 - what the container has; first, since the folder may be beneath it
         "include /etc/nginx/mime.types;": "",
         f"{UPSTREAMS_FOLDER}/": f"{folder}/",
@@ -192,8 +214,8 @@ def proxying(
         "listen 8081;": f"listen 127.0.0.1:{free_port()};",
         "/dev/stdout": str(log),
         "buffer=4k flush=100ms": "",
-    }.items():
-        text = text.replace(old, new)
+    }
+    text = _replaced(text, places | dict(moved or {}))
     (folder / "error.log").unlink(missing_ok=True)
     (folder / "nginx.conf").write_text(f"daemon off;\nuser root;\n{text}")
     nginx.workers = 2
@@ -203,6 +225,12 @@ def proxying(
         yield log
     finally:
         nginx.stop()
+
+
+def _replaced(text: str, places: Mapping[str, str]) -> str:
+    for old, new in places.items():
+        text = text.replace(old, new)
+    return text
 
 
 def raw(port: int, request: str) -> bytes:

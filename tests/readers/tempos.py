@@ -15,6 +15,7 @@ import httpx
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from components.documents import Document, dump
 from components.documents.prometheus import (
@@ -33,6 +34,8 @@ from settings import PrometheusSettings, TempoSettings
 from tests.otlp import free_port
 from tests.waiting import wait_for
 from tools.measure.configurations.documents import LAB_TEMPO
+from tools.probe.result import Span
+from tools.probe.trace import spans_of
 
 SERVER, CLIENT = 2, 3
 """Kinds of spans, as OTLP numbers them."""
@@ -96,6 +99,17 @@ class RunningTempo:
     http_port: int
     otlp_port: int
 
+    @property
+    def backend(self) -> str:
+        """Returns the address that takes spans."""
+        return f"127.0.0.1:{self.otlp_port}"
+
+    def spans(self, trace_id: str) -> list[Span]:
+        """Returns the spans of a trace; none while Tempo does not know it."""
+        url = f"http://127.0.0.1:{self.http_port}/api/traces/{trace_id}"
+        answer = httpx.get(url, headers={"Accept": "application/protobuf"}, timeout=60, trust_env=False)
+        return spans_of(TracesData.FromString(answer.content)) if answer.status_code == 200 else []
+
     def send(self, spans: Spans) -> list[str]:
         """Sends spans, which Tempo accepts. Returns the IDs of their traces."""
         request = spans.request()
@@ -138,6 +152,7 @@ def running_tempo(
         configured: the keys of `tempo`.
     """
     settings = TempoSettings.model_validate({"image": LAB_TEMPO} | configured)
+    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(tempo_document(settings, receivers))
     for old in (DATA, SECRETS_FOLDER, CONFIG_FOLDER):
         text = text.replace(f'"{old}/', f'"{folder}/')

@@ -28,6 +28,7 @@ from components.documents.prometheus import CONFIG_FILE
 from components.documents.prometheus import FOLDER as PROMETHEUS_FOLDER
 from lab.build.targets import CROSSPLANE, NGINX, NGINX_PLUS, PROMTOOL, TEMPO
 from settings import Settings
+from settings.demo import DEMO_SERVICES
 from settings.versions import SETS, tempo_release
 from tests import golden
 from tests.module.upstream import resolved
@@ -115,6 +116,13 @@ def test_f5_s_tables_of_directives_know_nginx_conf(case: str, release: str, tmp_
     text = files["nginx.conf"].replace(f"include {UPSTREAMS_FOLDER}/", f"include {tmp_path}/")
     conf.write_text(text.replace(f"include {NGINX_FOLDER}/", f"include {tmp_path}/"))
     checked = run(CROSSPLANE.folder / "crossplane", release, conf)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("service", DEMO_SERVICES)
+def test_nginx_and_f5_s_tables_take_the_documents_of_the_demo(service: str, tmp_path: Path) -> None:
+    assert nginx_says(documents("demo", service), golden.settings_of("demo"), tmp_path) == ""
+    checked = run(CROSSPLANE.folder / "crossplane", "oss", tmp_path / "nginx.conf")
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 

@@ -34,9 +34,15 @@ def test_the_reference_has_every_key_with_its_type_and_meaning() -> None:
 
 
 def test_the_page_of_outputs_has_each_with_its_type(run_program: Run) -> None:
-    given = {"tempoPassword": "long enough", "grafanaPassword": "long enough", "grafana": '{"enabled": true}'}
+    given = {
+        "tempoPassword": "long enough",
+        "grafanaPassword": "long enough",
+        "grafana": '{"enabled": true}',
+        "demo": '{"enabled": true}',
+    }
     outputs = run_program(given, secrets=["tempoPassword", "grafanaPassword"]).outputs
-    types = {name: "number" if isinstance(value, int) else "text" for name, value in outputs.items()}
+    names = {str: "text", int: "number", dict: "object"}
+    types = {name: names[type(value)] for name, value in outputs.items()}
     assert dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", OUTPUTS, re.MULTILINE)) == types
     assert f"version {VERSION}," in OUTPUTS
 
@@ -44,11 +50,11 @@ def test_the_page_of_outputs_has_each_with_its_type(run_program: Run) -> None:
 @pytest.mark.parametrize(
     ("configuration", "absent"),
     [
-        ({}, {"tempoUser", "grafanaUrl"}),
-        ({"tempo": '{"service": {"type": "ClusterIP"}}'}, {"tempoUser", "tempoNodePort", "grafanaUrl"}),
+        ({}, {"tempoUser", "grafanaUrl", "demo"}),
+        ({"tempo": '{"service": {"type": "ClusterIP"}}'}, {"tempoUser", "tempoNodePort", "grafanaUrl", "demo"}),
         (
             {"tempo": '{"enabled": false}', "collector": '{"exporters": {"a": {"endpoint": "a.example:4317"}}}'},
-            {"tempoUser", "tempoUrl", "tempoNodePort", "grafanaUrl"},
+            {"tempoUser", "tempoUrl", "tempoNodePort", "grafanaUrl", "demo"},
         ),
         (
             {
@@ -56,7 +62,7 @@ def test_the_page_of_outputs_has_each_with_its_type(run_program: Run) -> None:
                 "kubernetes:renderYamlToDirectory": "rendered",
                 "nginx": '{"nodePort": 30080}',
             },
-            {"tempoUser", "tempoUrl", "tempoNodePort", "grafanaUrl"},
+            {"tempoUser", "tempoUrl", "tempoNodePort", "grafanaUrl", "demo"},
         ),
     ],
 )

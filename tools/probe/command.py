@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     if options.json:
         print(result.model_dump_json(indent=2))
     else:
-        render(result, Console(highlight=False))
+        render(result, Console(highlight=False), attributes=options.attributes)
     return ALL_FOUND if result.complete else MISSING
 
 
@@ -100,7 +100,7 @@ def _probe(
             probe(
                 stack,
                 count=options.requests,
-                path=options.path,
+                path=options.path or (stack.demo.path if stack.demo else "/"),
                 limit_seconds=options.timeout,
                 access=access,
                 show=show,
@@ -149,7 +149,15 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--requests", metavar="N", type=_count, default=20, help="requests to send (default: 20)")
     parser.add_argument(
-        "--path", metavar="PATH", type=_path, default="/", help="path and query to request (default: /)"
+        "--path",
+        metavar="PATH",
+        type=_path,
+        help="path and query to request (default: the demo's, where the stack has one, else /)",
+    )
+    parser.add_argument(
+        "--attributes",
+        action="store_true",
+        help="print the attributes of each span of the trace that is drawn (default: if it has one span alone)",
     )
     parser.add_argument(
         "--timeout",

@@ -8,7 +8,7 @@ log's lines of all traced requests.
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from components.plan.labels import COLLECTOR, NGINX, TEMPO
@@ -58,8 +58,17 @@ class Measured:
 class Counters:
     """Reads the counters before the run (`start`) and after it (`finish`). Unreadable ones are reported, not raised."""
 
-    def __init__(self, namespace: str, access: Access, *, has_tempo: bool = True) -> None:
+    def __init__(self, namespace: str, access: Access, *, has_tempo: bool = True, demo: Sequence[str] = ()) -> None:
+        """Prepares it.
+
+        Args:
+            namespace: the stack's.
+            access: how the stack's cluster is reached.
+            has_tempo: whether the stack has a Tempo of its own.
+            demo: the demo's components, whose NGINX sends spans too.
+        """
         self._has_tempo = has_tempo
+        self._demo = demo
         self._namespace = namespace
         self._access = access
         self._pods: StackPods | None = None
@@ -90,7 +99,7 @@ class Counters:
         Args:
             trace_ids: the requests to find in the access log; with None, every line of a traced request is counted.
         """
-        logs = Logs(self._pods, self._started_at, self._nginx_pods) if self._pods else None
+        logs = Logs(self._pods, self._started_at, self._nginx_pods, self._demo) if self._pods else None
         log = await asyncio.to_thread(logs.nginx, trace_ids) if logs else unread_nginx(self._no_cluster)
         # Without a cluster, the other hops report why Tempo's log cannot be read.
         full = await asyncio.to_thread(logs.tempo) if logs and self._has_tempo else TempoLog(None, [])

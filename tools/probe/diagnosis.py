@@ -1,6 +1,7 @@
 """Names the hop that lost the missing traces, from the counters of all hops. Reads nothing itself."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tools.probe import names
 from tools.probe.counters import Measured
@@ -21,6 +22,8 @@ class Missing:
     """Answered requests whose trace was not found by search."""
     look_up_errors: int
     last_look_up_error: str | None
+    not_whole: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What traces lack that were found, but not whole, by their IDs."""
 
 
 def diagnose(missing: Missing, measured: Measured) -> Verdict:
@@ -47,7 +50,7 @@ def diagnose(missing: Missing, measured: Measured) -> Verdict:
         if missing.look_up_errors:
             findings.append(_failed_look_ups(missing))
         if not findings:
-            findings.append(_held_back(collector) or _nothing_found(measured))
+            findings.append(_held_back(collector) or _not_whole(missing) or _nothing_found(measured))
     elif missing.by_search:
         findings.append(_failed_look_ups(missing) if missing.look_up_errors else _not_searchable(missing))
     return Verdict(hop=findings[0].hop, findings=findings)
@@ -234,6 +237,16 @@ def _not_searchable(missing: Missing) -> Finding:
         "ingester has cut it (trace_idle_period, flush_check_period). Try a longer --timeout."
     )
     return Finding(hop=Hop.TEMPO, why=why)
+
+
+def _not_whole(missing: Missing) -> Finding | None:
+    if not missing.not_whole:
+        return None
+    why = (
+        f"{many(len(missing.not_whole), 'trace')} came without a part, and no counter shows a loss. Tempo may not have "
+        "all of it yet (try a longer --timeout), or a service of the demo sends none, or passes no `traceparent` on."
+    )
+    return Finding(hop=Hop.UNKNOWN, why=why)
 
 
 def _nothing_found(measured: Measured) -> Finding:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from components.plan.labels import COLLECTOR, NGINX, TEMPO
@@ -56,14 +56,16 @@ class TempoLog:
 class Logs:
     """Reads the pods' logs from a moment on."""
 
-    def __init__(self, pods: StackPods, started_at: float, nginx_pods: set[str]) -> None:
+    def __init__(self, pods: StackPods, started_at: float, nginx_pods: set[str], demo: Sequence[str] = ()) -> None:
         """Prepares it.
 
         Args:
             pods: the stack's.
             started_at: the moment, of `time.monotonic`.
             nginx_pods: the names of NGINX's pods at that moment.
+            demo: the demo's components, whose NGINX writes the same lines.
         """
+        self._demo = demo
         self._pods = pods
         self._started_at = started_at
         self._nginx_pods = nginx_pods
@@ -95,6 +97,9 @@ class Logs:
             return unread_nginx(str(error))
         if not found:
             return unread_nginx(reasons(unreadable))
+        for component in self._demo:
+            with contextlib.suppress(ClusterError):
+                unreadable |= self._pods.read_each(component, read)[1]
         ended = sorted(self._nginx_pods - found.keys() - unreadable.keys())
         counters = {
             LOGGED: float(traced if trace_ids is None else len(logged)),

@@ -5,6 +5,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 
+from tools.probe.result import ExpectedTrace
+from tools.probe.trace import spans_of, why_not_whole
 from tools.probe.traffic import LookUp, Request
 from tools.tempo import LookUpError, Tempo
 
@@ -21,6 +23,8 @@ class Run:
     """The state of a run, which the progress line shows."""
 
     requests: list[Request]
+    expected: ExpectedTrace | None = None
+    """What a trace must have to count as found by ID. None: any span."""
     all_sent: bool = False
     look_up_errors: int = 0
     last_look_up_error: str | None = None
@@ -78,11 +82,16 @@ async def send_and_find(
 async def _look_up_by_id(run: Run, tempo: Tempo) -> None:
     places = asyncio.Semaphore(LOOK_UPS_AT_ONCE)
 
+    async def has(request: Request) -> bool:
+        spans = spans_of(await tempo.trace(request.trace_id))
+        request.lacks = why_not_whole(spans, run.expected, request.parent_id) if spans and run.expected else None
+        return bool(spans) and request.lacks is None
+
     async def look_up(request: Request) -> None:
         async with places:
             asked_at = time.monotonic()
             try:
-                if await tempo.has(request.trace_id):
+                if await has(request):
                     request.by_id.found_at = time.monotonic()
                 else:
                     request.by_id.last_miss_at = asked_at

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic.alias_generators import to_camel
 
 from tools.errors import ToolError
+from tools.probe.result import ExpectedTrace
 from tools.pulumi_cli import PulumiCli
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+/?$")]
@@ -30,6 +31,13 @@ class StackOutputs(BaseModel):
         default=None, description="the user of Tempo's HTTP API; none where it has no password"
     )
     namespace: str = Field(min_length=1, description="the namespace of the pods")
+    demo: ExpectedTrace | None = Field(
+        default=None, description="the demo's path, and what its traces have; none without `demo.enabled`"
+    )
+
+    def expected_of(self, path: str) -> ExpectedTrace | None:
+        """Returns what the trace of a request has, by its path; none where anything may be behind NGINX."""
+        return self.demo if self.demo and path.startswith(self.demo.path) else None
 
 
 def from_pulumi(cli: PulumiCli) -> StackOutputs:

@@ -6,19 +6,29 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from rich.tree import Tree
 
+from settings.demo import FAILED_STATUS
 from tools.probe import names
-from tools.probe.result import Finding, Freshness, HopCounters, Interval, ProbeResult, Span
+from tools.probe.drawing import draw, duration, waterfall
+from tools.probe.result import Finding, Freshness, HopCounters, Interval, ProbeResult
 from tools.probe.traffic import succeeded
+from tools.probe.words import listed
 
 MOST_IDS = 10
 """Trace IDs in the list of missing ones; our choice: a line or two of a terminal."""
 
 
-def render(result: ProbeResult, console: Console) -> None:
-    """Prints the summary and one trace, and the hop that lost spans if a trace is missing."""
+def render(result: ProbeResult, console: Console, *, attributes: bool) -> None:
+    """Prints the summary and one trace, and the hop that lost spans if a trace is missing.
+
+    Args:
+        result: the probe's.
+        console: where it prints.
+        attributes: whether it prints those of each span of the trace, though there are several.
+    """
     console.print(_requests(result), soft_wrap=True)
+    if result.expected:
+        console.print(_whole(result), soft_wrap=True)
     console.print()
     console.print(_summary(result))
     console.print(
@@ -30,7 +40,7 @@ def render(result: ProbeResult, console: Console) -> None:
     console.print(Text(f"Search: {result.search_query}", style="dim"), soft_wrap=True)
     if result.trace:
         console.print()
-        console.print(draw(result.trace))
+        console.print(draw(result.trace) if attributes or len(result.trace) == 1 else waterfall(result.trace))
     if result.other_exporters:
         console.print()
     for finding in result.other_exporters:
@@ -73,9 +83,10 @@ def _counted(counters: Mapping[str, float]) -> str:
 
 
 def _requests(result: ProbeResult) -> Text:
-    text = Text(f"{result.sent} requests to {result.nginx_url}: ")
+    expected = result.expected
+    text = Text(f"{result.sent} requests to {result.nginx_url.rstrip('/')}{expected.path if expected else ''}: ")
     parts = [
-        (f"{count} answered with {status}", succeeded(int(status))) for status, count in sorted(result.answers.items())
+        _answers(int(status), count, is_demo=expected is not None) for status, count in sorted(result.answers.items())
     ]
     if result.unanswered:
         parts.append((f"{result.unanswered} without an answer", False))
@@ -83,6 +94,23 @@ def _requests(result: ProbeResult) -> Text:
         text.append(", " if number else "")
         text.append(part, style="green" if good else "bold yellow")
     return text
+
+
+def _answers(status: int, count: int, *, is_demo: bool) -> tuple[str, bool]:
+    """Returns a text about the requests with a status, and whether it is a good one."""
+    if is_demo and status == FAILED_STATUS:
+        return f"{count} answered with {status}, as the demo means it", True
+    return f"{count} answered with {status}", succeeded(status)
+
+
+def _whole(result: ProbeResult) -> Text:
+    expected, found = result.expected, result.found_by_id
+    if expected is None:
+        return Text()
+    each = f"{expected.spans} spans, of {listed(expected.services)}, each below its right parent"
+    if found == result.sent:
+        return Text(f"Every trace is whole: {each}", style="green")
+    return Text(f"{found} of {result.sent} traces are whole: {each}", style="bold yellow")
 
 
 def _summary(result: ProbeResult) -> Table:
@@ -103,63 +131,6 @@ def _summary(result: ProbeResult) -> Table:
             duration(fresh.p95_seconds),
             duration(fresh.resolution_seconds),
         )
-    return table
-
-
-def duration(seconds: float | None) -> str:
-    """Returns a duration with the unit that suits it; a dash for none."""
-    if seconds is None:
-        return "-"
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            number = seconds / size
-            return f"{number:.{2 if number < 10 else 1 if number < 100 else 0}f} {unit}"
-    return f"{seconds * 1e9:.0f} ns"
-
-
-def draw(spans: list[Span]) -> Tree:
-    """Returns a trace as a tree of its spans; a span whose parent is missing is at the top."""
-    known = {span.span_id for span in spans}
-    start = min(span.start_unix_nano for span in spans)
-    end = max(span.start_unix_nano + round(span.duration_seconds * 1e9) for span in spans)
-    services = sorted({span.service for span in spans})
-    title = f"one trace: {len(spans)} {'span' if len(spans) == 1 else 'spans'} of {', '.join(services)}"
-    tree = Tree(Text(f"{title}, {duration((end - start) / 1e9)}", style="bold"))
-
-    def grow(parent: Tree, span: Span) -> None:
-        branch = parent.add(_headline(span))
-        branch.add(_attributes(span))
-        for child in spans:
-            if child.parent_span_id == span.span_id:
-                grow(branch, child)
-
-    for span in spans:
-        if span.parent_span_id not in known:
-            grow(tree, span)
-    return tree
-
-
-def _headline(span: Span) -> Text:
-    failed = span.status == "ERROR"
-    return Text.assemble(
-        (span.service, "bold cyan"),
-        "  ",
-        (span.name, "bold"),
-        f"  {span.kind}  {duration(span.duration_seconds)}  ",
-        (f"status {span.status}", "bold red" if failed else ""),
-        f": {span.status_message}" if span.status_message else "",
-    )
-
-
-def _attributes(span: Span) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_row(Text("span ID", style="dim"), span.span_id)
-    if span.parent_span_id:
-        table.add_row(Text("parent span ID", style="dim"), span.parent_span_id)
-    for key, value in sorted(span.attributes.items()):
-        table.add_row(Text(key, style="dim"), Text(value))
-    for key, value in sorted(span.resource.items()):
-        table.add_row(Text(f"resource.{key}", style="dim"), Text(value))
     return table
 
 
@@ -216,5 +187,7 @@ def _verdict(result: ProbeResult, console: Console) -> None:
     console.print(Text(f"{headline}; lost at: {', '.join(hops)}", style="bold red"), soft_wrap=True)
     for finding in findings:
         console.print(_finding(finding, "bold"), soft_wrap=True)
+    for trace_id, lack in list(result.not_whole.items())[:MOST_IDS]:
+        console.print(Text(f"{trace_id} is not whole: {lack}", style="dim"), soft_wrap=True)
     more = f" and {len(missing) - MOST_IDS} more" if len(missing) > MOST_IDS else ""
     console.print(Text(f"Missing: {' '.join(missing[:MOST_IDS])}{more}", style="dim"), soft_wrap=True)

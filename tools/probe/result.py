@@ -79,6 +79,14 @@ class Span(Document):
     resource: dict[str, str]
 
 
+class ExpectedTrace(Document):
+    """What each trace of a stack's demo has: the stack output `demo`."""
+
+    path: str = Field(description="the path of NGINX that leads to the demo")
+    services: list[str] = Field(description="in the order of a request's way")
+    spans: int
+
+
 class HopCounters(Document):
     """The counts of one hop during the run, other traffic included; or why they could not be read."""
 
@@ -132,6 +140,14 @@ class ProbeResult(Document):
     found_by_search: int
     missing_by_id: list[str]
     missing_by_search: list[str]
+    expected: ExpectedTrace | None = Field(
+        default=None,
+        description="what each trace has that counts as found by ID; null where any span is enough, since only the "
+        "stack's demo is known",
+    )
+    not_whole: dict[str, str] = Field(
+        default_factory=dict[str, str], description="what traces lack that were found, but not whole, by their IDs"
+    )
     freshness_by_id: Freshness
     freshness_by_search: Freshness
     look_up_errors: int
@@ -142,7 +158,7 @@ class ProbeResult(Document):
         default_factory=list[Finding],
         description="exporters of the Collector, besides the one to the stack's Tempo, that lose or hold spans",
     )
-    trace: list[Span] = Field(description="the spans of one trace that was found")
+    trace: list[Span] = Field(description="the spans of the slowest request whose trace was found")
     requests: list[RequestResult]
 
     @property

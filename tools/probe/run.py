@@ -56,11 +56,11 @@ async def probe(
     run_id = secrets.token_hex(4)
     user_agent = f"{USER_AGENT}/{run_id}"
     query = f'{{ span.http.user_agent = "{user_agent}" }}'
-    run = Run(make_requests(count))
+    run = Run(make_requests(count), outputs.expected_of(path))
     async with Tempo(tempo_url, query, count, login) as tempo:
         show("waiting for NGINX and Tempo to answer")
         await asyncio.gather(reach_nginx(outputs), reach_tempo(outputs, tempo))
-        counters = Counters(outputs.namespace, access)
+        counters = Counters(outputs.namespace, access, demo=outputs.demo.services[1:] if outputs.demo else ())
         await counters.start()
         url = outputs.nginx_url.rstrip("/") + path
         await send_and_find(run, tempo, send(run.requests, url, user_agent), limit_seconds, show)
@@ -69,7 +69,7 @@ async def probe(
         show("reading the counters")
         measured = await counters.finish({request.trace_id for request in run.requests})
         about = _About(run_id, outputs.nginx_url, tempo_url, outputs.namespace, query, limit_seconds)
-        return _result(about, run, measured, await _one_trace(run, tempo))
+        return _result(about, run, measured, await _slowest(run, tempo))
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ def _result(about: _About, run: Run, measured: Measured, trace: list[Span]) -> P
         found_by_search=sum(look_up.found_at is not None for look_up in by_search),
         missing_by_id=[request.trace_id for request in run.requests if request.by_id.found_at is None],
         missing_by_search=[request.trace_id for request in run.requests if request.by_search.found_at is None],
+        expected=run.expected,
+        not_whole=dict(missing.not_whole),
         freshness_by_id=_freshness(run.requests, by_id),
         freshness_by_search=_freshness(run.requests, by_search),
         look_up_errors=run.look_up_errors,
@@ -120,6 +122,7 @@ def _missing(run: Run) -> Missing:
         by_search=frozenset(request.trace_id for request in answered if request.by_search.found_at is None),
         look_up_errors=run.look_up_errors,
         last_look_up_error=run.last_look_up_error,
+        not_whole={request.trace_id: request.lacks for request in answered if request.lacks},
     )
 
 
@@ -139,19 +142,19 @@ def _freshness(requests: list[Request], look_ups: list[LookUp]) -> Freshness:
     )
 
 
-async def _one_trace(run: Run, tempo: Tempo) -> list[Span]:
-    """Fetches the trace of the first request that was found again: spans of an upstream may have arrived later."""
-    for request in run.requests:
-        if request.by_id.found_at is not None:
-            try:
-                return spans_of(await tempo.trace(request.trace_id))
-            except LookUpError:
-                return []
-    return []
+async def _slowest(run: Run, tempo: Tempo) -> list[Span]:
+    """Fetches the trace of the slowest request that was found again: spans of an upstream may have arrived later."""
+    found = [request for request in run.requests if request.by_id.found_at is not None]
+    if not found:
+        return []
+    try:
+        return spans_of(await tempo.trace(max(found, key=lambda request: request.seconds).trace_id))
+    except LookUpError:
+        return []
 
 
 def _request_result(request: Request) -> RequestResult:
-    ended_at = request.ended_at or request.started_at
+    ended_at = request.started_at + request.seconds
 
     def fresh(look_up: LookUp) -> float | None:
         return None if look_up.found_at is None else look_up.found_at - ended_at
@@ -160,7 +163,7 @@ def _request_result(request: Request) -> RequestResult:
         trace_id=request.trace_id,
         status=request.status,
         error=request.error,
-        duration_seconds=ended_at - request.started_at,
+        duration_seconds=request.seconds,
         fresh_by_id_seconds=fresh(request.by_id),
         fresh_by_search_seconds=fresh(request.by_search),
     )

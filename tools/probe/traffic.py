@@ -38,11 +38,18 @@ class Request:
     ended_at: float | None = None
     by_id: LookUp = field(default_factory=LookUp)
     by_search: LookUp = field(default_factory=LookUp)
+    lacks: str | None = None
+    """What its trace lacked when it was looked up by ID last; none while there was no trace, and once it is whole."""
 
     @property
     def traceparent(self) -> str:
         """The W3C header: version 00, flag 01 (sampled)."""
         return f"00-{self.trace_id}-{self.parent_id}-01"
+
+    @property
+    def seconds(self) -> float:
+        """The time until its end; 0 while it has none."""
+        return (self.ended_at or self.started_at) - self.started_at
 
     @property
     def answered(self) -> bool:

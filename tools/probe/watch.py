@@ -33,11 +33,12 @@ async def watch(
     """
     number = 0
     has_tempo = outputs.tempo_url is not None
-    counters = Counters(outputs.namespace, access, has_tempo=has_tempo)
+    demo = outputs.demo.services[1:] if outputs.demo else ()
+    counters = Counters(outputs.namespace, access, has_tempo=has_tempo, demo=demo)
     await counters.start()
     while rounds is None or number < rounds:
         await asyncio.sleep(interval_seconds)
-        following = Counters(outputs.namespace, access, has_tempo=has_tempo)
+        following = Counters(outputs.namespace, access, has_tempo=has_tempo, demo=demo)
         await following.start()
         measured = await counters.finish(None)
         show(

@@ -49,6 +49,8 @@ def up(arguments: list[str]) -> int:
     outputs = deployed.outputs()
     print()
     print(f"NGINX   {outputs['nginxUrl']}")
+    if demo := outputs.get("demo"):
+        print(f"Demo    {outputs['nginxUrl']}{demo['path']}")
     print(f"Tempo   {outputs['tempoUrl']}/api/search")
     print("More    make probe     send more requests and find their traces")
     created = {"kind": " and the kind cluster", "lab": " and the lab"}[cluster.source] if cluster.is_ours else ""

@@ -10,7 +10,8 @@ def up() -> argparse.ArgumentParser:
     """Returns the parser of `up`, which takes its cluster from the environment."""
     return argparse.ArgumentParser(
         prog="python -m tools up",
-        description="Takes a cluster, deploys the stack, sends twenty requests and finds each one as a trace. "
+        description="Takes a cluster, deploys the stack with its demo, sends twenty requests through the demo's two "
+        "services and finds each one as a whole trace. "
         "The cluster is the one that the environment variable KUBECONFIG or CONTEXT names, else kind, else the "
         "embedded lab.",
         epilog="Exit code: 0 every trace was found; 1 a trace is missing, or `up` failed and the message says how to "

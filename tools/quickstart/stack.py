@@ -23,6 +23,7 @@ NAME = "quickstart"
 FILE = REPOSITORY / f"Pulumi.{NAME}.yaml"
 """Written from the cluster's stack file, kept for a person's edits, removed by `make down`; not in git."""
 
+_DEMO = "nginx-tracing:demo"
 _HEAD = "# Written by `make up` from "
 _WRITTEN = re.compile(rf"{_HEAD}(\S+)\. ")
 
@@ -107,7 +108,8 @@ class Stack:
             return
         # The configuration alone: a backend's entries, such as an encryption salt, belong to the stack of that file.
         source = yaml.safe_load((REPOSITORY / self.cluster.stack_file).read_text())
-        configuration: dict[str, Any] = source.get("config", {})
+        # The demo shows traces with hops before there is an application. The stack file may turn it off.
+        configuration: dict[str, Any] = {_DEMO: {"enabled": True}} | source.get("config", {})
         for key, value in self.cluster.configuration.items():
             configuration[key] = {**configuration.get(key, {}), **value} if isinstance(value, dict) else value
         FILE.write_text(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -68,6 +69,10 @@ class Seen:
     user_agent: str
     path: str
     at: float
+    parent_id: str = "01" * 8
+    status: int = 200
+    lost_service: str | None = None
+    """The service whose spans did not arrive."""
 
 
 @dataclass
@@ -87,6 +92,14 @@ class FakeStack:
     api_status: int = 200
     has_tempo: bool = True
     access_log: bool = True
+    demo: list[str] = field(default_factory=list[str])
+    """The services behind NGINX, each of which sends the request on to the next."""
+    upstream_spans: bool = False
+    """Whether each service that sends the request on has a span for that."""
+    lose_spans_of: dict[int, str] = field(default_factory=dict[int, str])
+    """Number of a request, from 0, to the service whose spans get lost."""
+    failing: frozenset[int] = frozenset()
+    """Numbers of the requests that NGINX answers with 503."""
     password: str | None = None
     """Of Tempo's API, for the user `tempo`."""
     more_pods: dict[str, str] = field(default_factory=dict[str, str])
@@ -96,6 +109,7 @@ class FakeStack:
     """Whether the Collector makes a second span of each."""
     exporters: dict[str, int] = field(default_factory=dict[str, int])
     """Counters of the Collector with the exporter among the labels, as they stand on its page."""
+    demo_log: list[str] = field(default_factory=list[str])
     tempo_log: list[str] = field(default_factory=list[str])
     collector_log: list[str] = field(default_factory=list[str])
     received: list[Seen] = field(default_factory=list[Seen])
@@ -119,7 +133,11 @@ class FakeStack:
 
     def write_outputs(self, folder: Path) -> str:
         """Writes the output of `pulumi stack output --json`, and returns the file's name."""
-        outputs = {"nginxUrl": self.nginx.url, "namespace": "tracing", "edition": "oss"}
+        outputs: dict[str, Any] = {"nginxUrl": self.nginx.url, "namespace": "tracing", "edition": "oss"}
+        if self.demo:
+            onward = len(self.demo) if self.upstream_spans else 0
+            services = ["nginx", *self.demo]
+            outputs["demo"] = {"path": "/demo/", "services": services, "spans": len(services) + onward}
         if self.has_tempo:
             outputs["tempoUrl"] = self.tempo.url
         if self.password is not None:
@@ -150,17 +168,25 @@ class FakeStack:
             place = self.lose.get(number, "")
             if place == "unanswered":
                 return None
-            version, trace_id, _, flags = headers["traceparent"].split("-")
+            version, trace_id, parent_id, flags = headers["traceparent"].split("-")
             assert (version, flags) == ("00", "01")
-            seen = Seen(trace_id, headers["user-agent"], headers[":path"], time.monotonic())
+            seen = Seen(
+                trace_id,
+                headers["user-agent"],
+                headers[":path"],
+                time.monotonic(),
+                parent_id,
+                503 if number in self.failing else self.nginx_status,
+                self.lose_spans_of.get(number),
+            )
             self.received.append(seen)
             self._follow(seen, place)
-        return self.nginx_status, "hello"
+        return seen.status, "hello"
 
     def _follow(self, seen: Seen, place: str) -> None:
         if place != "unlogged" and self.access_log:
             ids = f'"traced":true,"trace_id":"{seen.trace_id}","span_id":"00f067aa0ba902b7"'
-            self.log.append(f'{{"request":"GET / HTTP/1.1","status":{self.nginx_status},{ids}}}')
+            self.log.append(f'{{"request":"GET / HTTP/1.1","status":{seen.status},{ids}}}')
         if place == "dropped":
             self.log.append("2026/01/01 00:00:00 [notice] 7#7: OTel dropped records: 3")
         elif place == "export":
@@ -221,7 +247,9 @@ class FakeStack:
                 return self.trace_answer
             known = [seen for seen in visible if seen.trace_id == match[1]]
             assert headers["accept"] == "application/protobuf"
-            return (200, trace_document(known[0])) if known else (404, "")
+            return (
+                (200, trace_document(known[0], self.demo, upstream_spans=self.upstream_spans)) if known else (404, "")
+            )
 
     def _search(self, query: dict[str, str], visible: list[Seen]) -> Answer:
         # Without these, Tempo does not search the blocks.
@@ -263,6 +291,7 @@ class FakeStack:
                 f"{pods}/tempo-1/log": ("tempo", self.tempo_log),
                 f"{pods}/otel-collector-1/log": ("otel-collector", self.collector_log),
                 f"{pods}/nginx-1/log": ("nginx", self.log),
+                **{f"{pods}/{service}-1/log": (service, self.demo_log) for service in self.demo},
             }[path]
             assert query["container"] == component
             return 200, "".join(f"{line}\n" for line in log)
@@ -283,15 +312,29 @@ def basic(password: str) -> str:
     return f"Basic {base64.b64encode(f'tempo:{password}'.encode()).decode()}"
 
 
-def trace_document(seen: Seen) -> bytes:
+def trace_document(seen: Seen, demo: list[str], *, upstream_spans: bool) -> bytes:
     """Returns Tempo 2.7's answer to a look-up by ID, in protobuf."""
+    parent = bytes.fromhex(seen.parent_id)
+    batches: list[ResourceSpans] = []
+    for number, service in enumerate(["nginx", *demo], 1):
+        spans = [_span(seen, bytes([number] * 8), parent, Span.SpanKind.SPAN_KIND_SERVER)]
+        if upstream_spans and number <= len(demo):
+            spans.append(_span(seen, bytes([number + 100] * 8), spans[0].span_id, Span.SpanKind.SPAN_KIND_CLIENT))
+        parent = spans[-1].span_id
+        resource = Resource(attributes=[KeyValue(key="service.name", value=AnyValue(string_value=service))])
+        if service != seen.lost_service:
+            batches.append(ResourceSpans(resource=resource, scope_spans=[ScopeSpans(spans=spans)]))
+    return TracesData(resource_spans=batches).SerializeToString()
+
+
+def _span(seen: Seen, span_id: bytes, parent_id: bytes, kind: Span.SpanKind.ValueType) -> Span:
     attributes = {"http.method": "GET", "http.target": seen.path, "http.user_agent": seen.user_agent}
-    span = Span(
+    return Span(
         trace_id=bytes.fromhex(seen.trace_id),
-        span_id=bytes.fromhex("030affe47923dad6"),
-        parent_span_id=b"\x01" * 8,
+        span_id=span_id,
+        parent_span_id=parent_id,
         name="/",
-        kind=Span.SpanKind.SPAN_KIND_SERVER,
+        kind=kind,
         start_time_unix_nano=1795414372798091451,
         end_time_unix_nano=1795414372799091451,
         attributes=[
@@ -299,6 +342,3 @@ def trace_document(seen: Seen) -> bytes:
             KeyValue(key="http.status_code", value=AnyValue(int_value=200)),
         ],
     )
-    resource = Resource(attributes=[KeyValue(key="service.name", value=AnyValue(string_value="nginx"))])
-    batch = ResourceSpans(resource=resource, scope_spans=[ScopeSpans(spans=[span])])
-    return TracesData(resource_spans=[batch]).SerializeToString()

@@ -7,7 +7,7 @@ from google.protobuf.json_format import Parse
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from rich.console import Console
 
-from tools.probe.report import draw, duration
+from tools.probe.drawing import draw, duration
 from tools.probe.trace import spans_of
 
 TWO_SERVICES = """{"resourceSpans": [
@@ -38,7 +38,7 @@ def drawn(document: str) -> list[str]:
 
 def test_a_trace_of_several_services_is_drawn_from_parents_to_children() -> None:
     assert drawn(TWO_SERVICES) == [
-        "one trace: 3 spans of nginx, shop, 12.3 ms",
+        "the slowest trace: 3 spans of nginx, shop, 12.3 ms",
         "└── nginx  /  SERVER  12.3 ms  status UNSET",
         "    ├── span ID             0000000000000001",
         "    │   parent span ID      0101010101010101",

@@ -50,3 +50,13 @@ def test_another_set_of_versions_than_the_stack_has_is_refused() -> None:
     stack.FILE.unlink()
     on_the_lab("lab/Pulumi.lab-tutorial.yaml").up()
     assert image() == "localhost:5000/lab/otelcol:0.126.0"
+
+
+def test_the_quickstart_has_the_demo_unless_the_stack_file_says_otherwise(tmp_path: Path) -> None:
+    on_the_lab("lab/Pulumi.lab.yaml").up()
+    assert yaml.safe_load(stack.FILE.read_text())["config"]["nginx-tracing:demo"] == {"enabled": True}
+    stack.FILE.unlink()
+    own = tmp_path / "Pulumi.own.yaml"
+    own.write_text("config: {nginx-tracing:demo: {enabled: false}}")
+    stack.Stack(Cluster("yours", "your cluster", str(own))).up()
+    assert yaml.safe_load(stack.FILE.read_text())["config"]["nginx-tracing:demo"] == {"enabled": False}
