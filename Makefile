@@ -8,7 +8,7 @@ READY := .venv/complete
 WORKERS ?= 4
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-.PHONY: help up down probe preview bench reliability drift test test-all mutants lint format unit golden reference lab-up lab-down requirements
+.PHONY: help up down probe view preview bench reliability drift test test-all mutants lint format unit golden reference lab-up lab-down requirements
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ down: $(READY) ## remove the stack, and the cluster if `make up` made it
 
 probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
 	@$(BIN)/python -m tools probe --quickstart $(ARGS)
+
+view: $(READY) ## show the traces in a browser, until Ctrl-C; ARGS="--port 9412"
+	@$(BIN)/python -m tools view --quickstart $(ARGS)
 
 preview: $(READY) ## preview what STACK=dev makes on an ephemeral cluster; ARGS="--diff"
 	@$(BIN)/python -m tools preview $(or $(STACK),dev) $(ARGS)

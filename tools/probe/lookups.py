@@ -21,6 +21,8 @@ class Run:
     """The state of a run, which the progress line shows."""
 
     requests: list[Request]
+    query: str
+    """The TraceQL query that finds the traces of the requests."""
     all_sent: bool = False
     look_up_errors: int = 0
     last_look_up_error: str | None = None
@@ -99,7 +101,7 @@ async def _look_up_by_search(run: Run, tempo: Tempo) -> None:
     async def look_up_all(pending: list[Request]) -> None:
         asked_at = time.monotonic()
         try:
-            found = await tempo.search()
+            found = await tempo.search(run.query, len(run.requests))
         except LookUpError as error:
             run.failed(error)
             return
