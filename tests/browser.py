@@ -122,15 +122,11 @@ class Page:
         """Attaches to the browser's first page, through its pipes."""
         self._to = to
         threading.Thread(target=self._read, args=(source,), daemon=True).start()
-        (target,) = [
-            each for each in self.call("Target.getTargets")["targetInfos"] if each["type"] == "page"
-        ]
+        (target,) = [each for each in self.call("Target.getTargets")["targetInfos"] if each["type"] == "page"]
         self._session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def _read(self, source: int) -> None:
         """Reads messages until the browser ends; each ends with a zero byte."""
@@ -160,20 +156,12 @@ def browser(profile: Path, *, width: int = 1280, height: int = 800) -> Generator
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
 
-    def as_three_and_four() -> None:
-        """Gives the browser the ends that it expects."""
-        first, second = os.dup(to_read), os.dup(from_write)
-        os.dup2(first, 3)
-        os.dup2(second, 4)
-
-    process = subprocess.Popen(
-        [*_COMMAND, f"--user-data-dir={profile}"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=(profile.parent / "chromium.log").open("w"),
-        close_fds=False,
-        preexec_fn=as_three_and_four,
-    )
+    # The browser reads from its file 3 and writes to its file 4.
+    command = ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{from_write}', "sh", *_COMMAND, f"--user-data-dir={profile}"]
+    with (profile.parent / "chromium.log").open("w") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(to_read, from_write)
+        )
     os.close(to_read)
     os.close(from_write)
     page = Page()

@@ -1,9 +1,8 @@
-"""A client of Tempo's HTTP API: one trace by ID, a search, and whatever else answers with JSON.
+"""A client of Tempo's HTTP API: one trace by ID, a search, and lists of other routes.
 
 Checked against Tempo 2.7: https://grafana.com/docs/tempo/latest/api_docs/
 """
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -12,7 +11,7 @@ from typing import Any
 import httpx2
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 LOOK_UP_TIMEOUT_SECONDS = 5.0
 """Our choice."""
@@ -102,20 +101,17 @@ class Tempo:
         except ValueError:
             raise LookUpError(_not_tempo(answer)) from None
 
-    async def json(self, path: str, parameters: dict[str, str | int] | None = None) -> dict[str, Any]:
-        """Returns what a route of the API answers.
+    async def listed(self, path: str, key: str, parameters: dict[str, str | int] | None = None) -> list[dict[str, Any]]:
+        """Returns the list that an answer in JSON has under a key. Tempo leaves out a list that is empty.
 
         Raises:
-            LookUpError: Tempo does not answer, or with an error, or not with an object of JSON.
+            LookUpError: Tempo does not answer, or with an error, or something else than Tempo does.
         """
         answer = _accepted(await self._get(path, parameters))
         try:
-            document: object = json.loads(answer.content)
+            return TypeAdapter(dict[str, Any]).validate_json(answer.content).get(key) or []
         except ValueError:
-            document = None
-        if not isinstance(document, dict):
-            raise LookUpError(_not_tempo(answer))
-        return document
+            raise LookUpError(_not_tempo(answer)) from None
 
     async def not_ready(self) -> str | None:
         """Returns why Tempo is not ready; None when it is."""

@@ -68,8 +68,8 @@ class Api:
 
     async def _keys(self, _: Asked) -> list[str]:
         """Returns the keys of attributes that Lens offers; one with a slash cannot be a part of Tempo's path."""
-        scopes = (await self._tempo.json("/api/v2/search/tags", _recently())).get("scopes") or []
-        keys = {key for scope in scopes if scope["name"] in ("span", "resource") for key in scope.get("tags") or []}
+        scopes = await self._tempo.listed("/api/v2/search/tags", "scopes", _recently())
+        keys = {str(key) for scope in scopes if scope["name"] in ("span", "resource") for key in scope.get("tags", ())}
         return [search.ERROR, *sorted(key for key in keys - {"service.name", search.ERROR} if "/" not in key)]
 
     async def _values_of_key(self, asked: Asked) -> list[str]:
@@ -79,7 +79,7 @@ class Api:
     async def _values(self, attribute: str, service: str | None = None) -> list[str]:
         parameters = _recently() | ({"q": search.of_service(service)} if service else {})
         path = f"/api/v2/search/tag/{quote(attribute, safe='')}/values"
-        found = (await self._tempo.json(path, parameters)).get("tagValues") or []
+        found = await self._tempo.listed(path, "tagValues", parameters)
         return sorted({str(value.get("value", "")) for value in found} - {""})
 
     async def _traces(self, asked: Asked) -> list[list[Json]]:
@@ -91,7 +91,7 @@ class Api:
             "start": end - int(asked["lookback"]) // 1000,
             "end": end + CLOCK_MARGIN_SECONDS,
         }
-        listed = (await self._tempo.json("/api/search", parameters)).get("traces") or []
+        listed = await self._tempo.listed("/api/search", "traces", parameters)
         found = await asyncio.gather(*(self._trace(trace["traceID"]) for trace in listed))
         # A trace may be gone since the search listed it.
         return [spans for spans in found if spans]

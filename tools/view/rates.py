@@ -116,14 +116,14 @@ async def _from_metrics(tempo: Tempo, window: Window) -> list[Row]:
 
 async def _queried(tempo: Tempo, window: Window, query: str) -> list[tuple[Route, dict[str, str], float, float]]:
     """Returns the route, the labels, the time and the value of each sample of a query of metrics."""
-    answer = await tempo.json("/api/metrics/query_range", {"q": f"{query} {_BY_ROUTE}"} | window.parameters())
     found: list[tuple[Route, dict[str, str], float, float]] = []
-    for series in answer.get("series") or []:
+    parameters = {"q": f"{query} {_BY_ROUTE}"} | window.parameters()
+    for series in await tempo.listed("/api/metrics/query_range", "series", parameters):
         labels = _texts(series["labels"])
         # Protobuf's JSON leaves out what is 0.
         found += [
             (_route(labels), labels, int(sample["timestampMs"]) / 1000, sample.get("value", 0.0))
-            for sample in series.get("samples") or []
+            for sample in series.get("samples", ())
         ]
     return found
 
@@ -137,7 +137,7 @@ async def _from_search(tempo: Tempo, window: Window) -> tuple[list[Row], bool]:
         "start": window.start,
         "end": window.end + CLOCK_MARGIN_SECONDS,
     }
-    traces = (await tempo.json("/api/search", parameters)).get("traces") or []
+    traces = await tempo.listed("/api/search", "traces", parameters)
     spans: dict[Route, list[Any]] = defaultdict(list)
     for trace in traces:
         for span in trace["spanSet"]["spans"]:

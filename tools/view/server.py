@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tools.errors import ToolError
@@ -78,23 +78,26 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     """Answers GET and HEAD. `http.server` refuses every other method, with 501."""
 
-    server: _Server
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "nginx-tracing", ""
 
     def do_GET(self) -> None:
-        if self.headers.get_all("Host") in [[name] for name in self.server.names]:
+        if self.headers.get_all("Host") in [[name] for name in self._server.names]:
             self._send(self._answer())
             return
         self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "This server is called 127.0.0.1 or localhost")
 
     do_HEAD = do_GET  # noqa: N815 - the names of `http.server`
 
+    @property
+    def _server(self) -> _Server:
+        return cast(_Server, self.server)
+
     def _answer(self) -> Answer:
         parts = urlsplit(self.path)
         asked = dict(parse_qsl(parts.query))
-        answering = self.server.site.answer(unquote(parts.path), asked)
-        return asyncio.run_coroutine_threadsafe(answering, self.server.loop).result()
+        answering = self._server.site.answer(unquote(parts.path), asked)
+        return asyncio.run_coroutine_threadsafe(answering, self._server.loop).result()
 
     def _send(self, answer: Answer) -> None:
         # A status line is one line of ASCII.

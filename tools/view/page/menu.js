@@ -7,8 +7,8 @@ function addRates() {
   const link = find.cloneNode(true);
   link.id = "rates-link";
   link.href = "/rates";
-  link.classList.remove("active");
-  link.removeAttribute("aria-current");
+  // The look of an entry that is not the page shown, whatever the first one's is now.
+  Object.assign(link.style, { borderBottomColor: "transparent", color: "rgba(255, 255, 255, 0.6)", opacity: 1 });
   const texts = document.createTreeWalker(link, NodeFilter.SHOW_TEXT);
   if (texts.nextNode()) texts.currentNode.data = "Rates by route";
   const icon = link.querySelector("svg path");
