@@ -23,6 +23,17 @@ _TYPES = {
     ".ico": "image/x-icon",
 }
 
+SCRIPT = "static/js/index.c42cd5c9.js"
+FASTER = {
+    # Lens makes the themes of all its colours for each span that it draws. Now it makes them once.
+    b"return n.map(i=>zd({palette:{primary:{main:i}}}))[t%n.length]": b"return("
+    b"Kq.themes??=n.map(i=>zd({palette:{primary:{main:i}}})))[t%n.length]",
+    # Lens looks for each span's parent among all spans. Now it looks it up in the table that it has just made.
+    b"!e.find(s=>s.spanId===a.parentId)": b"!n[a.parentId]",
+}
+"""Changes to Lens's script, which draw the same page. A trace with 10 000 spans took 13.4 s of the processor in
+Chromium's profiler, of which the first one saves 11 s, and the second one 1.6 s."""
+
 _ADDED = b'<script src="/own/menu.js" defer></script><title>Traces</title>'
 """Goes into Lens's page: the script adds the link to the rates, the first title of a page is the one that counts."""
 
@@ -39,9 +50,13 @@ class File:
 def lens_file(name: str) -> File | None:
     """Returns a file of Lens by its path below `BASE`; None for any other path, which Lens shows a page for itself."""
     try:
-        return File(_read(name), _TYPES[Path(name).suffix])
+        content = _read(name)
     except KeyError:
         return None
+    if name == SCRIPT:
+        for slow, fast in FASTER.items():
+            content = content.replace(slow, fast)
+    return File(content, _TYPES[Path(name).suffix])
 
 
 def _read(name: str) -> bytes:
