@@ -50,13 +50,13 @@ class File:
 def lens_file(name: str) -> File | None:
     """Returns a file of Lens by its path below `BASE`; None for any other path, which Lens shows a page for itself."""
     try:
-        content = _read(name)
+        content_type, content = _TYPES[Path(name).suffix], _read(name)
     except KeyError:
         return None
     if name == SCRIPT:
         for slow, fast in FASTER.items():
             content = content.replace(slow, fast)
-    return File(content, _TYPES[Path(name).suffix])
+    return File(content, content_type)
 
 
 def _read(name: str) -> bytes:
