@@ -59,7 +59,7 @@ class Sent:
     start: int
     """Unix time in nanoseconds."""
     seconds: float
-    kind: Span.SpanKind = SERVER
+    kind: Span.SpanKind.ValueType = SERVER
     parent: "Sent | None" = None
     attributes: dict[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
     resource: dict[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])

@@ -1,6 +1,7 @@
 """Serves the page on 127.0.0.1 to the browser of this machine, and to no other page in it."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -64,6 +65,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     site: Site
     loop: asyncio.AbstractEventLoop
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Prints nothing about a browser that has closed its connection: the person went on to another page."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def names(self) -> set[str]:
