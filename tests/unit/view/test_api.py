@@ -104,11 +104,11 @@ def test_an_error_says_what_is_wrong(view: View, tempo: FakeTempo, path: str, st
     assert not any(path in ("/ready", "/api/traces/..") for path, _, _ in tempo.asked)
 
 
-def test_the_tempo_that_is_away_is_named(view: View, tempo: FakeTempo) -> None:
-    tempo.server.stop()
+def test_a_tempo_that_does_not_answer_is_named(view: View, tempo: FakeTempo) -> None:
+    tempo.answers["/api/v2/search/tag/resource.service.name/values"] = None
     answer = view.get(f"{API}/services")
     assert answer.status_code == HTTPStatus.BAD_GATEWAY
-    assert answer.text.startswith("Tempo: ConnectError")
+    assert answer.text.startswith("Tempo: RemoteProtocolError")
 
 
 def test_no_file_of_the_page_names_a_server() -> None:
