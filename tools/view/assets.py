@@ -46,7 +46,7 @@ class File:
     content_type: str
 
 
-@functools.cache
+@functools.lru_cache(maxsize=16)
 def lens_file(name: str) -> File | None:
     """Returns a file of Lens by its path below `BASE`; None for any other path, which Lens shows a page for itself."""
     try:

@@ -88,12 +88,19 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "nginx-tracing", ""
 
     def do_GET(self) -> None:
-        if self.headers.get_all("Host") in [[name] for name in self._server.names]:
+        if self.headers.get_all("Host") not in [[name] for name in self._server.names]:
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "This server is called 127.0.0.1 or localhost")
+        elif self._is_of_another_page():
+            self.send_error(HTTPStatus.FORBIDDEN, "Another page may link to this one, and nothing else")
+        else:
             self._send(self._answer())
-            return
-        self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "This server is called 127.0.0.1 or localhost")
 
     do_HEAD = do_GET  # noqa: N815 - the names of `http.server`
+
+    def _is_of_another_page(self) -> bool:
+        """Tells whether another page loads a part of this one: it reads nothing, but would keep Tempo busy."""
+        is_own = self.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
+        return not is_own and self.headers.get("Sec-Fetch-Mode") != "navigate"
 
     @property
     def _server(self) -> _Server:

@@ -44,6 +44,21 @@ def test_a_request_with_two_names_or_none_gets_nothing(view: View) -> None:
     assert raw(view, "GET /zipkin/ HTTP/1.1", f"Host: {name}").startswith("HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "status"),
+    [
+        ("same-origin", "cors", HTTPStatus.OK),
+        ("none", "navigate", HTTPStatus.OK),
+        ("cross-site", "navigate", HTTPStatus.OK),
+        ("cross-site", "no-cors", HTTPStatus.FORBIDDEN),
+        ("same-site", "cors", HTTPStatus.FORBIDDEN),
+    ],
+)
+def test_another_page_may_only_link_to_this_one(view: View, site: str, mode: str, status: HTTPStatus) -> None:
+    answer = view.get("/zipkin/config.json", headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode})
+    assert answer.status_code == status
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_nothing_but_reading_is_answered(view: View, tempo: FakeTempo, method: str) -> None:
     answer = httpx.request(method, f"{view.url}/zipkin/api/v2/services", trust_env=False)

@@ -18,7 +18,7 @@ def text(key: str, value: str) -> KeyValue:
 
 def converted(resource: list[KeyValue] | None = None, **fields: Any) -> dict[str, Any]:
     """Returns what the page gets of a span with more fields."""
-    span = Span(**{"trace_id": TRACE, "span_id": ID, "name": "GET /"} | fields)
+    span = Span(trace_id=TRACE, span_id=ID, name="GET /", **fields)
     named = [text("service.name", "nginx"), *(resource or [])]
     batch = ResourceSpans(resource=Resource(attributes=named), scope_spans=[ScopeSpans(spans=[span])])
     (found,) = zipkin_spans(TracesData(resource_spans=[batch]))
