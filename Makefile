@@ -8,7 +8,7 @@ READY := .venv/complete
 WORKERS ?= 5
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-.PHONY: help up down probe preview bench reliability drift test test-all mutants lint format unit golden reference dashboards lab-up lab-down requirements
+.PHONY: help up down probe view preview bench reliability drift test test-all mutants lint format unit golden pictures reference dashboards lab-up lab-down requirements
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ down: $(READY) ## remove the stack, and the cluster if `make up` made it
 
 probe: $(READY) ## send requests and find each as a trace; ARGS="--requests 100"
 	@$(BIN)/python -m tools probe --quickstart $(ARGS)
+
+view: $(READY) ## show the traces in a browser, until Ctrl-C; ARGS="--port 9412"
+	@$(BIN)/python -m tools view --quickstart $(ARGS)
 
 preview: $(READY) ## preview what STACK=dev makes on an ephemeral cluster; ARGS="--diff"
 	@$(BIN)/python -m tools preview $(or $(STACK),dev) $(ARGS)
@@ -60,6 +63,9 @@ unit: $(READY) ## the tests that need no cluster
 
 golden: $(READY) ## regenerate tests/golden from the program, and the expected comments on previews
 	$(BIN)/pytest --quiet tests/unit/test_golden.py tests/unit/pull_request/test_golden.py --write-golden
+
+pictures: $(READY) ## take the pictures in docs/how-to again, in a real browser (root on Debian)
+	$(BIN)/pytest --quiet tests/readers/test_view.py --write-golden
 
 reference: $(READY) ## regenerate docs/reference and Pulumi.yaml from the models, the parsers and the policy pack
 	$(BIN)/python -m tools.reference

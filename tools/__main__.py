@@ -21,6 +21,7 @@ VERBS = {
     "down": Verb("remove the stack, and the cluster if `up` created it", "tools.quickstart.command", "down"),
     "pulumi": Verb("run the Pulumi CLI on the stack of `up`", "tools.quickstart.command", "pulumi"),
     "probe": Verb("send requests and find each as a trace, or name the hop that loses them", "tools.probe.command"),
+    "view": Verb("show the traces in a browser", "tools.view.command"),
     "preview": Verb("preview a stack's configuration on an ephemeral cluster", "tools.quickstart.command", "preview"),
     "comment": Verb("write previews as one comment for a pull request", "tools.pull_request.command"),
     "drift": Verb("name the objects that changed in the cluster since the last `pulumi up`", "tools.drift.command"),

@@ -21,12 +21,14 @@ from tools.paths import REPOSITORY
 from tools.probe import command as probe
 from tools.pull_request import command as comment
 from tools.quickstart import parsers as quickstart
+from tools.view import command as view
 
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "up": quickstart.up,
     "down": quickstart.down,
     "pulumi": quickstart.pulumi,
     "probe": probe.parser,
+    "view": view.parser,
     "preview": quickstart.preview,
     "comment": comment.parser,
     "drift": drift.parser,

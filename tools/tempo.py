@@ -1,4 +1,4 @@
-"""A client of Tempo's HTTP API: one trace by ID, and a search.
+"""A client of Tempo's HTTP API: one trace by ID, a search, and lists of other routes.
 
 Checked against Tempo 2.7: https://grafana.com/docs/tempo/latest/api_docs/
 """
@@ -6,11 +6,12 @@ Checked against Tempo 2.7: https://grafana.com/docs/tempo/latest/api_docs/
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
 import httpx2
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 LOOK_UP_TIMEOUT_SECONDS = 5.0
 """Our choice."""
@@ -40,18 +41,16 @@ class Login:
 
 
 class Tempo:
-    """A client of one Tempo, for one run; `async with` closes its connections."""
+    """A client of one Tempo; `async with` closes its connections."""
 
-    def __init__(self, url: str, query: str, limit: int, login: Login | None = None) -> None:
+    def __init__(self, url: str, login: Login | None = None, timeout_seconds: float = LOOK_UP_TIMEOUT_SECONDS) -> None:
         # The proxies of the environment are not used: a node's address is reached directly.
         self._client = httpx2.AsyncClient(
             base_url=url,
-            timeout=LOOK_UP_TIMEOUT_SECONDS,
+            timeout=timeout_seconds,
             trust_env=False,
             auth=(login.user, login.password) if login else None,
         )
-        self._query = query
-        self._limit = limit
         self._start = int(datetime.now(UTC).timestamp()) - CLOCK_MARGIN_SECONDS
 
     async def __aenter__(self) -> "Tempo":
@@ -78,19 +77,31 @@ class Tempo:
         except DecodeError:
             raise LookUpError(_not_tempo(answer)) from None
 
-    async def search(self) -> set[str]:
-        """Returns the IDs of the traces that the run's query finds, with a start and an end as Grafana's Explore asks.
+    async def search(self, query: str, limit: int) -> set[str]:
+        """Returns the IDs of the traces since this client was made that a query finds.
 
-        Without these, Tempo searches the ingesters alone.
+        It gives a start and an end, as Grafana's Explore does. Without these, Tempo searches the ingesters alone.
 
         Raises:
             LookUpError: Tempo does not answer, or with an error.
         """
         end = int(datetime.now(UTC).timestamp()) + CLOCK_MARGIN_SECONDS
-        parameters = {"q": self._query, "limit": self._limit, "spss": 1, "start": self._start, "end": end}
+        parameters = {"q": query, "limit": limit, "spss": 1, "start": self._start, "end": end}
         answer = await self._get("/api/search", parameters)
         try:
             return found_ids(_accepted(answer).content)
+        except ValueError:
+            raise LookUpError(_not_tempo(answer)) from None
+
+    async def listed(self, path: str, key: str, parameters: dict[str, str | int] | None = None) -> list[dict[str, Any]]:
+        """Returns the list that an answer in JSON has under a key. Tempo leaves out a list that is empty.
+
+        Raises:
+            LookUpError: Tempo does not answer, or with an error, or something else than Tempo does.
+        """
+        answer = _accepted(await self._get(path, parameters))
+        try:
+            return TypeAdapter(dict[str, Any]).validate_json(answer.content).get(key) or []
         except ValueError:
             raise LookUpError(_not_tempo(answer)) from None
 

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         access = (stack_access(cli) if cli else Access()).in_context(options.context)
         if options.watch is not None:
             return _watch(stack, access, options)
-        result = _probe(stack, access, options, errors, login=_login(stack, cli, options))
+        result = _probe(stack, access, options, errors, login=login(stack, cli, options.tempo_password_file))
     except ToolError as error:
         errors.print(str(error), style="bold red", markup=False)
         return NO_PROBE
@@ -82,9 +82,14 @@ def _watch(stack: outputs.StackOutputs, access: Access, options: argparse.Namesp
     return MISSING if lost else INCOMPLETE if incomplete else ALL_FOUND
 
 
-def _login(stack: outputs.StackOutputs, cli: PulumiCli | None, options: argparse.Namespace) -> Login | None:
+def login(stack: outputs.StackOutputs, cli: PulumiCli | None, password_file: str | None) -> Login | None:
+    """Returns the login of Tempo's API; None where it has no password.
+
+    Raises:
+        ToolError: nothing has the password.
+    """
     user = stack.tempo_user
-    return Login(user, outputs.tempo_password(cli, options.tempo_password_file)) if user else None
+    return Login(user, outputs.tempo_password(cli, password_file)) if user else None
 
 
 def _probe(
@@ -137,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{component}-url",
             metavar="URL",
-            type=_url,
+            type=url,
             help=f"the URL of {component}'s Service from here, such as a forwarded port, instead of the stack output "
             f"{component}Url",
         )
@@ -195,7 +200,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _url(text: str) -> str:
+def url(text: str) -> str:
+    """Returns an argument that is the URL of a server, without a path."""
     if not re.fullmatch(r"https?://[^/\s]+/?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not http://host:port")
     return text

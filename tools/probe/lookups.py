@@ -23,6 +23,9 @@ class Run:
     """The state of a run, which the progress line shows."""
 
     requests: list[Request]
+    query: str
+    """The TraceQL query that finds the traces of the requests."""
+
     expected: ExpectedTrace | None = None
     """What a trace must have to count as found by ID. None: any span."""
     all_sent: bool = False
@@ -108,7 +111,7 @@ async def _look_up_by_search(run: Run, tempo: Tempo) -> None:
     async def look_up_all(pending: list[Request]) -> None:
         asked_at = time.monotonic()
         try:
-            found = await tempo.search()
+            found = await tempo.search(run.query, len(run.requests))
         except LookUpError as error:
             run.failed(error)
             return

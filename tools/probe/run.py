@@ -56,8 +56,8 @@ async def probe(
     run_id = secrets.token_hex(4)
     user_agent = f"{USER_AGENT}/{run_id}"
     query = f'{{ span.http.user_agent = "{user_agent}" }}'
-    run = Run(make_requests(count), outputs.expected_of(path))
-    async with Tempo(tempo_url, query, count, login) as tempo:
+    run = Run(make_requests(count), query, outputs.expected_of(path))
+    async with Tempo(tempo_url, login) as tempo:
         show("waiting for NGINX and Tempo to answer")
         await asyncio.gather(reach_nginx(outputs), reach_tempo(outputs, tempo))
         counters = Counters(outputs.namespace, access, demo=outputs.demo.services[1:] if outputs.demo else ())

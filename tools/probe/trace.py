@@ -14,7 +14,7 @@ def spans_of(trace: TracesData) -> list[Span]:
     """Returns the spans of a trace, by their start."""
     spans: list[Span] = []
     for batch in trace.resource_spans:
-        resource = _texts(batch.resource.attributes)
+        resource = texts(batch.resource.attributes)
         service = resource.pop("service.name", "(no service.name)")
         spans += [_plain(span, service, resource) for scope in batch.scope_spans for span in scope.spans]
     return sorted(spans, key=lambda span: span.start_unix_nano)
@@ -59,7 +59,7 @@ def _plain(span: OtlpSpan, service: str, resource: dict[str, str]) -> Span:
         status_message=span.status.message,
         start_unix_nano=span.start_time_unix_nano,
         duration_seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
-        attributes=_texts(span.attributes),
+        attributes=texts(span.attributes),
         resource=resource,
     )
 
@@ -69,7 +69,8 @@ def _name(values: Iterable[tuple[str, int]], wanted: int, prefix: str) -> str:
     return next((name.removeprefix(prefix) for name, value in values if value == wanted), str(wanted))
 
 
-def _texts(attributes: Iterable[KeyValue]) -> dict[str, str]:
+def texts(attributes: Iterable[KeyValue]) -> dict[str, str]:
+    """Returns attributes with their values as people read them."""
     return {attribute.key: _text(attribute.value) for attribute in attributes}
 
 

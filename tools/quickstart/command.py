@@ -52,6 +52,7 @@ def up(arguments: list[str]) -> int:
     if demo := outputs.get("demo"):
         print(f"Demo    {outputs['nginxUrl']}{demo['path']}")
     print(f"Tempo   {outputs['tempoUrl']}/api/search")
+    print("Look    make view      search the traces and open one in a browser")
     print("More    make probe     send more requests and find their traces")
     created = {"kind": " and the kind cluster", "lab": " and the lab"}[cluster.source] if cluster.is_ours else ""
     print(f"Remove  make down      removes the stack{created}")
@@ -90,6 +91,16 @@ def probe(arguments: list[str]) -> int:
     return subprocess.run(
         [sys.executable, "-m", "tools", "probe", *arguments], check=False, cwd=REPOSITORY, env=environment
     ).returncode
+
+
+@_explained
+def view(arguments: list[str]) -> int:
+    """Shows the traces of the quickstart's stack, or of the caller's own selected one where there is none."""
+    cluster = clusters.saved()
+    environment = stack.environment(cluster) if cluster else dict(os.environ)
+    os.chdir(REPOSITORY)
+    # This process becomes the view: as its parent, it would kill the view a quarter of a second after Ctrl-C.
+    os.execve(sys.executable, [sys.executable, "-m", "tools", "view", *arguments], environment)  # noqa: S606
 
 
 @_explained

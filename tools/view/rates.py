@@ -1,0 +1,191 @@
+"""Computes rates, errors and durations by route: from TraceQL metrics, or from a search where Tempo has none."""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tools.probe.result import percentile
+from tools.tempo import CLOCK_MARGIN_SECONDS, LookUpError, Tempo
+
+POINTS = 30
+"""Intervals of a route's chart: our choice."""
+
+SAMPLED_TRACES, SPANS_OF_A_TRACE = 1000, 100
+"""Limits of the search: our choice."""
+
+# A request is counted by its SERVER span alone: a CLIENT span beside it is of the same request.
+_SERVERS = "kind = server"
+_BY_ROUTE = "by (resource.service.name, span.http.route)"
+
+Route = tuple[str, str]
+"""A service and its route; the route is empty where spans have none."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The requests of one route."""
+
+    service: str
+    route: str
+    rate: float
+    """Requests a second."""
+    errors: float
+    """The share of requests whose span has the status ERROR."""
+    p50: float | None
+    """Seconds; as `p95`."""
+    p95: float | None
+    points: list[float]
+    """Requests in each interval."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time that is counted, in whole intervals up to the one that runs now. Tempo would round it by itself."""
+
+    start: int
+    step: int
+    seconds: float
+    """From the start until now."""
+
+    @classmethod
+    def until(cls, now: float, seconds: int) -> "Window":
+        """Returns the window that ends now, and is that long or up to one interval longer."""
+        step = max(1, seconds // POINTS)
+        start = int(now) // step * step - POINTS * step
+        return cls(start, step, now - start)
+
+    @property
+    def end(self) -> int:
+        """The end of the interval that runs now."""
+        return self.start + (POINTS + 1) * self.step
+
+    def point(self, at: float) -> int:
+        """Returns the interval of a time; the first or the last one for a time outside."""
+        return min(POINTS, max(0, int(at - self.start) // self.step))
+
+    def parameters(self) -> dict[str, str | int]:
+        """Returns the parameters of a query of metrics."""
+        return {"start": self.start, "end": self.end, "step": f"{self.step}s"}
+
+
+async def rates(tempo: Tempo, seconds: int) -> dict[str, Any]:
+    """Returns the rows, those with the most requests first, and a note that says how they were counted.
+
+    Raises:
+        LookUpError: Tempo answers no search either.
+    """
+    window = Window.until(time.time(), seconds)
+    note = "Tempo counted the stored spans (TraceQL metrics). Durations are estimated from buckets that double."
+    try:
+        rows, reason = await _from_metrics(tempo, window), "TraceQL metrics have no spans of this time"
+    except LookUpError as error:
+        rows, reason = [], f"Tempo answers no TraceQL metrics ({error})"
+    if not rows:
+        rows, complete = await _from_search(tempo, window)
+        covers = "all traces" if complete else f"{SAMPLED_TRACES} traces and no more, so the true rates are higher"
+        note = f"Counted from a search: {reason}. The search returned {covers}."
+    rows.sort(key=lambda row: (-row.rate, row.service, row.route))
+    return {"note": note, "seconds": seconds, "rows": [asdict(row) for row in rows]}
+
+
+async def _from_metrics(tempo: Tempo, window: Window) -> list[Row]:
+    points: dict[Route, list[float]] = defaultdict(lambda: [0.0] * (POINTS + 1))
+    buckets: dict[Route, dict[float, float]] = defaultdict(lambda: defaultdict(float))
+    failed: dict[Route, float] = defaultdict(float)
+    durations = await _queried(tempo, window, f"{{ {_SERVERS} }} | histogram_over_time(duration)")
+    for route, labels, at, value in durations:
+        points[route][window.point(at)] += value
+        buckets[route][float(labels["__bucket"])] += value
+    for route, _, _, value in await _queried(tempo, window, f"{{ {_SERVERS} && status = error }} | count_over_time()"):
+        failed[route] += value
+    return [
+        Row(
+            *route,
+            rate=total / window.seconds,
+            errors=failed[route] / total,
+            p50=quantile(buckets[route], 0.5),
+            p95=quantile(buckets[route], 0.95),
+            points=counted,
+        )
+        for route, counted in points.items()
+        if (total := sum(counted))
+    ]
+
+
+async def _queried(tempo: Tempo, window: Window, query: str) -> list[tuple[Route, dict[str, str], float, float]]:
+    """Returns the route, the labels, the time and the value of each sample of a query of metrics."""
+    found: list[tuple[Route, dict[str, str], float, float]] = []
+    parameters = {"q": f"{query} {_BY_ROUTE}"} | window.parameters()
+    for series in await tempo.listed("/api/metrics/query_range", "series", parameters):
+        labels = _texts(series["labels"])
+        # Protobuf's JSON leaves out what is 0.
+        found += [
+            (_route(labels), labels, int(sample["timestampMs"]) / 1000, sample.get("value", 0.0))
+            for sample in series.get("samples", ())
+        ]
+    return found
+
+
+async def _from_search(tempo: Tempo, window: Window) -> tuple[list[Row], bool]:
+    """Returns the rows, and whether the search found all traces of the window."""
+    parameters: dict[str, str | int] = {
+        "q": f"{{ {_SERVERS} }} | select(resource.service.name, span.http.route, status) with (most_recent=true)",
+        "limit": SAMPLED_TRACES,
+        "spss": SPANS_OF_A_TRACE,
+        "start": window.start,
+        "end": window.end + CLOCK_MARGIN_SECONDS,
+    }
+    traces = await tempo.listed("/api/search", "traces", parameters)
+    spans: dict[Route, list[Any]] = defaultdict(list)
+    for trace in traces:
+        for span in trace["spanSet"]["spans"]:
+            spans[_route(_texts(span["attributes"]))].append(span)
+    return [_row(route, found, window) for route, found in spans.items()], len(traces) < SAMPLED_TRACES
+
+
+def _row(route: Route, spans: list[Any], window: Window) -> Row:
+    points = [0.0] * (POINTS + 1)
+    for span in spans:
+        points[window.point(int(span["startTimeUnixNano"]) / 1e9)] += 1
+    durations = [int(span["durationNanos"]) / 1e9 for span in spans]
+    failed = sum(_texts(span["attributes"]).get("status") == "error" for span in spans)
+    return Row(
+        *route,
+        rate=len(spans) / window.seconds,
+        errors=failed / len(spans),
+        p50=percentile(durations, 50),
+        p95=percentile(durations, 95),
+        points=points,
+    )
+
+
+def _texts(labels: list[Any]) -> dict[str, str]:
+    """Returns labels, or the attributes of a span; a value is an object with one key that names its type."""
+    return {label["key"]: str(next(iter(label["value"].values()), "")) for label in labels}
+
+
+def _route(labels: dict[str, str]) -> Route:
+    """Returns the route; a search leaves the scope out of the attributes' names, and metrics may say `nil`."""
+    service, route = (
+        labels.get(key) or labels.get(key.partition(".")[2]) or ""
+        for key in ("resource.service.name", "span.http.route")
+    )
+    return service, "" if route == "nil" else route
+
+
+def quantile(buckets: Mapping[float, float], share: float) -> float | None:
+    """Returns the duration that a share of the requests does not exceed, in seconds; None without requests.
+
+    Args:
+        buckets: by their ends, in seconds: the requests. Each begins at half its end, and durations within it are
+            taken to be spread evenly on a logarithmic scale, as Tempo's own `quantile_over_time` does.
+        share: 0.95 for the 95th percentile.
+    """
+    wanted = sum(buckets.values()) * share
+    for end, count in sorted(buckets.items()):
+        if count and wanted <= count:
+            return end * 2 ** (wanted / count - 1)
+        wanted -= count
+    return None
