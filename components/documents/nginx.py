@@ -195,9 +195,9 @@ def _told(route: Route, namespace: str) -> str | None:
     upstream = route.upstream
     if upstream is None or any(each.name == "proxy_pass" for each in parse(route.extra_config)):
         return None
-    host = upstream.name(namespace).lower().rstrip(".")
-    service = service_of(host, namespace)
-    return f"{host}|{upstream.port}|{service[0] if service else host}"
+    name = upstream.name(namespace).lower().rstrip(".")
+    service = service_of(name, namespace)
+    return f"{name}|{upstream.port}|{service[0] if service else name}"
 
 
 def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
