@@ -171,7 +171,7 @@ def _told(route: Route, namespace: str) -> str | None:
     upstream = route.upstream
     if upstream is None or any(each.name == "proxy_pass" for each in parse(route.extra_config)):
         return None
-    host = upstream.name(namespace).lower().rstrip(".")
+    host = upstream.name(namespace).rstrip(".").lower()
     service = service_of(host, namespace)
     return f"{host}|{upstream.port}|{service[0] if service else host}"
 
