@@ -9,6 +9,7 @@ from settings.limits import (
     burst,
     largest_trace,
     nginx_memory,
+    passed_span,
     queue_bytes,
     receiver,
     stored_bytes,
@@ -95,7 +96,8 @@ def _out_of_nginx(settings: Settings) -> Iterator[Hop]:
     slots = nginx.exporter.batch_count
     yield Hop(
         "NGINX: a span",
-        f"{_size(span)}: target, agent and host of {_size(HEAD_BUFFER)} each; more with `spanAttributes` of variables",
+        f"{_size(span)}: target, agent and host of {_size(HEAD_BUFFER)} each; more with `spanAttributes` of variables. "
+        f"Behind the Collector {_size(passed_span(settings))}, with old and stable names",
         "the same",
         "nothing is cut",
         "computed from `spanAttributes`, `spanName` and the head's buffers",
@@ -151,7 +153,7 @@ def _through_the_collector(settings: Settings) -> Iterator[Hop]:
     )
     yield Hop(
         "Collector → Tempo",
-        f"{_size(batch_bytes(collector) + receiver(collector))}: a batch that is nearly full, and one message more; "
+        f"{_size(batch_bytes(collector) + _passed(settings))}: a batch that is nearly full, and one message more; "
         f"with a persistent queue before Collector 0.138 {_size(receiver(collector))}, an unchanged message",
         _size(TEMPO_RECEIVER),
         "impossible, except behind tail sampling, whose batches count spans alone, with giant spans: "
@@ -166,6 +168,11 @@ def _through_the_collector(settings: Settings) -> Iterator[Hop]:
         "`otelcol_exporter_send_failed_spans`",
         "gRPC's default; for HTTP the vendor's",
     )
+
+
+def _passed(settings: Settings) -> int:
+    """Returns the largest message behind the Collector: an application's, or one of NGINX with more names."""
+    return max(receiver(settings.collector), batch_size(settings) * passed_span(settings) + MESSAGE_FRAME)
 
 
 def _tempo(settings: Settings) -> Iterator[Hop]:

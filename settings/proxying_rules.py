@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from settings.errors import Place, RuleViolation, needs, remove_command, set_command, shown, violation
 from settings.license import belong_together
+from settings.snippets.ours import UPSTREAM_ATTRIBUTE
 from settings.stack import Settings
 from settings.types import bracketed
 from settings.upstreams import Upstream, service_of
@@ -12,19 +13,19 @@ from settings.versions.nginx import FOLLOWS_NAMES, follows_names
 from settings.versions.sets import DEFAULT
 
 OF_THE_MODULE = {
-    "http.method": "beside it, `http.request.method` is free",
-    "http.target": "beside it, `url.path` and `url.query` are free",
+    "http.method": "the Collector writes `http.request.method` beside it",
+    "http.target": "the Collector writes `url.path` and `url.query` beside it",
     "http.route": "its value is the route's `path`",
-    "http.scheme": "its value is that of the connection; `url.scheme` is free",
-    "http.flavor": "beside it, `network.protocol.version` is free",
-    "http.user_agent": "beside it, `user_agent.original` is free",
-    "http.request_content_length": "beside it, `http.request.body.size` is free",
-    "http.response_content_length": "beside it, `http.response.body.size` is free",
-    "http.status_code": "beside it, `http.response.status_code` is free, as text",
+    "http.scheme": "the Collector writes `url.scheme` beside it",
+    "http.flavor": "the Collector writes `network.protocol.version` beside it",
+    "http.user_agent": "the Collector writes `user_agent.original` beside it",
+    "http.request_content_length": "the Collector writes `http.request.body.size` beside it",
+    "http.response_content_length": "the Collector writes `http.response.body.size` beside it",
+    "http.status_code": "the Collector writes `http.response.status_code` beside it",
     "net.host.name": "its value is the first of `nginx.serverName`",
-    "net.host.port": "its value is the port of NGINX' pod; `server.port` is free",
+    "net.host.port": "its value is the port of NGINX' pod",
     "net.sock.peer.addr": "its value is the client's address, with `nginx.trustedProxies` behind proxies too",
-    "net.sock.peer.port": "its value is the client's port; `network.peer.port` is free",
+    "net.sock.peer.port": "its value is the client's port",
 }
 """By attribute that ngx_otel_module sets on every span: what a person can do instead of setting it.
 
@@ -148,6 +149,9 @@ def _attributes(settings: Settings) -> Iterator[RuleViolation]:
         for name in attributes:
             if name in OF_THE_MODULE:
                 message = f"is set by the module itself, on every span: {OF_THE_MODULE[name]}"
+                yield violation((*group, name), message)
+            if name == UPSTREAM_ATTRIBUTE:
+                message = "is the program's own: by it the Collector makes spans of upstreams (`nginx.upstreamSpans`)"
                 yield violation((*group, name), message)
 
 

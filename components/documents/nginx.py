@@ -195,7 +195,7 @@ def _told(route: Route, namespace: str) -> str | None:
     upstream = route.upstream
     if upstream is None or any(each.name == "proxy_pass" for each in parse(route.extra_config)):
         return None
-    name = upstream.name(namespace).lower().rstrip(".")
+    name = upstream.name(namespace).rstrip(".").lower()
     service = service_of(name, namespace)
     return f"{name}|{upstream.port}|{service[0] if service else name}"
 

@@ -15,6 +15,7 @@ import grpc
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from components.documents.collector_spans import STABLE_NAMES
 from components.plan.objects import STACK_ANNOTATION
 from lab.cluster.lifecycle import in_node, kubectl
 from tests.lab.conftest import (
@@ -50,8 +51,10 @@ def test_a_request_is_found_by_its_trace_id_with_every_attribute(stack: Stack) -
     host, port = span.attributes.pop("net.sock.peer.addr"), span.attributes.pop("net.sock.peer.port")
     assert host.startswith("10.244.0."), "NGINX sees the node's address on the pods' bridge"
     assert 1024 <= port <= 65535
+    assert {span.attributes.pop(f"{name}.address") for name in ("client", "network.peer")} == {host}
+    assert span.attributes.pop("network.peer.port") == port
     # NGINX answers a POST to a static file with 405; the span says so too.
-    assert span.attributes == {
+    old = {
         "http.method": "POST",
         "http.target": "/index.html?page=1",
         "http.route": "/",
@@ -65,6 +68,8 @@ def test_a_request_is_found_by_its_trace_id_with_every_attribute(stack: Stack) -
         "net.host.name": httpx.URL(outputs["nginxUrl"]).host,
         "net.host.port": 8080,
     }
+    parts = {"url.path": "/index.html", "url.query": "page=1"}
+    assert span.attributes == old | parts | {new: old[name] for name, new in STABLE_NAMES.items() if name in old}
     assert answer.is_client_error
     assert span.fields["name"] == "/"
     assert span.fields["kind"] == "SPAN_KIND_SERVER"

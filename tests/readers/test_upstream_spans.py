@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lab.build.targets import NGINX
+from settings.snippets.ours import UPSTREAM_ATTRIBUTE
 from tests.module.nginx import Nginx
 from tests.module.upstream import proxying
 from tests.otlp import Receiver, Span, free_port
@@ -108,6 +110,7 @@ def ask(image: str, nginx: Nginx, tmp_path: Path, tempo: Receiver) -> Generator[
         yield run
 
 
+TOLD = "GET|shop.web.svc|8080|shop|0.001|10.0.0.9:8080|200|0.004|0.005"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
@@ -227,7 +230,7 @@ def test_an_error_page_of_nginx_leaves_the_upstream_s_span(ask: Ask, upstream: U
 
 
 def test_a_batch_that_is_sent_again_makes_the_same_spans(image: str, tmp_path: Path, tempo: Receiver) -> None:
-    request = _request({"nginx.upstream": "GET|shop.web.svc|8080|shop|0.001|10.0.0.9:8080|200|0.004|0.005"})
+    request = _request({UPSTREAM_ATTRIBUTE: TOLD})
     with _collector(image, tmp_path, tempo) as collector:
         for _ in range(2):
             collector.export(request)
@@ -247,11 +250,11 @@ def test_an_address_is_that_of_the_peer_or_left_out(  # noqa: PLR0917 - fixtures
     image: str, tmp_path: Path, tempo: Receiver, told: str, address: str | None, port: int | None
 ) -> None:
     with _collector(image, tmp_path, tempo) as collector:
-        collector.export(_request({"nginx.upstream": f"GET|shop|8080|shop|0.001|{told}|200|0.004|0.005"}))
+        collector.export(_request({UPSTREAM_ATTRIBUTE: TOLD.replace("10.0.0.9:8080", told)}))
         (client,) = (span for span in tempo.many(2) if span.kind == CLIENT)
     assert client.attributes.get("network.peer.address") == address
     assert client.attributes.get("network.peer.port") == port
-    assert client.attributes["server.address"] == "shop"
+    assert client.attributes["server.address"] == "shop.web.svc"
 
 
 def test_spans_of_applications_are_neither_doubled_nor_renamed(image: str, tmp_path: Path, tempo: Receiver) -> None:
@@ -266,7 +269,7 @@ def test_spans_of_applications_are_neither_doubled_nor_renamed(image: str, tmp_p
 def test_sampling_takes_both_spans_of_a_trace_or_none(
     image: str, tmp_path: Path, tempo: Receiver, ratio: str, most: int
 ) -> None:
-    told = {"nginx.upstream": "GET|shop|8080|shop|0.001|10.0.0.9:8080|200|0.004|0.005"}
+    told = {UPSTREAM_ATTRIBUTE: TOLD}
     with _collector(image, tmp_path, tempo, sampling={"ratio": ratio}) as collector:
         for _ in range(5):
             collector.export(_request(told, count=100))
@@ -277,6 +280,23 @@ def test_sampling_takes_both_spans_of_a_trace_or_none(
         kinds.setdefault(span.trace_id, set()).add(span.kind)
     assert all(found == {SERVER, CLIENT} for found in kinds.values())
     assert 500 - most < len(kinds) < most
+
+
+def test_pairs_that_a_killed_collector_answered_for_are_whole(image: str, tmp_path: Path, tempo: Receiver) -> None:
+    told = {UPSTREAM_ATTRIBUTE: TOLD}
+    tempo.stop()
+    with _collector(image, tmp_path, tempo, queue={"storage": "persistent"}) as collector:
+        for _ in range(20):
+            collector.export(_request(told, count=10))
+        collector.end(signal.SIGKILL)
+    tempo.start()
+    with _collector(image, tmp_path, tempo, queue={"storage": "persistent"}):
+        found = tempo.many(400)
+    kinds: dict[str, set[int]] = {}
+    for span in found:
+        kinds.setdefault(span.trace_id, set()).add(span.kind)
+    assert len(kinds) == 200
+    assert all(of_trace == {SERVER, CLIENT} for of_trace in kinds.values())
 
 
 def _request(attributes: dict[str, str], *, count: int = 1, scope: str = "nginx") -> ExportTraceServiceRequest:

@@ -76,7 +76,10 @@ def upstreams(scratch: Path, show: Callable[[str], None]) -> list[Result]:
             folder.mkdir(parents=True)
             found[conventions, is_doubled].append(_cost(folder, conventions, is_doubled=is_doubled))
     return compared(
-        {case: Cost(*(statistics.median(each) for each in _columns(costs))) for case, costs in found.items()}
+        {
+            case: Cost(statistics.median(cost.cpu for cost in costs), statistics.median(cost.sent for cost in costs))
+            for case, costs in found.items()
+        }
     )
 
 
@@ -95,25 +98,24 @@ def compared(costs: dict[tuple[str, bool], Cost]) -> list[Result]:
     ]
 
 
-def _columns(costs: list[Cost]) -> tuple[list[float], list[float]]:
-    return [cost.cpu for cost in costs], [cost.sent for cost in costs]
-
-
 def _cost(folder: Path, conventions: str, *, is_doubled: bool) -> Cost:
-    with _backend() as backend, _collector(folder, backend, conventions, is_doubled=is_doubled) as (process, port):
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            send = channel.unary_unary(_EXPORT)
-            export = _export(is_doubled=is_doubled)
-            send(export, wait_for_ready=True)
-            time.sleep(1)
-            received, used, start, count = backend.bytes, _cpu_seconds(process), time.monotonic(), 0
-            while count < SECONDS * RATE:
-                send(export)
-                count += DEFAULT_BATCH
-                time.sleep(max(0.0, start + count / RATE - time.monotonic()))
-            # Longer than the Collector gathers.
-            time.sleep(1)
-            return Cost((_cpu_seconds(process) - used) / count * 1e6, (backend.bytes - received) / count)
+    with (
+        _backend() as backend,
+        _collector(folder, backend, conventions, is_doubled=is_doubled) as (process, port),
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        send = channel.unary_unary(_EXPORT)
+        export = _export(is_doubled=is_doubled)
+        send(export, wait_for_ready=True)
+        time.sleep(1)
+        received, used, start, count = backend.bytes, _cpu_seconds(process), time.monotonic(), 0
+        while count < SECONDS * RATE:
+            send(export)
+            count += DEFAULT_BATCH
+            time.sleep(max(0.0, start + count / RATE - time.monotonic()))
+        # Longer than the Collector gathers.
+        time.sleep(1)
+        return Cost((_cpu_seconds(process) - used) / count * 1e6, (backend.bytes - received) / count)
 
 
 class _Backend:
