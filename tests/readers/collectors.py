@@ -93,15 +93,21 @@ NGINX_EXPORTS = Exports(512, 25_600)
 
 @contextlib.contextmanager
 def running(
-    image: str, folder: Path, *, backend: str | None = None, exports: Exports = NGINX_EXPORTS, **configured: Any
+    image: str,
+    folder: Path,
+    exports: Exports = NGINX_EXPORTS,
+    /,
+    *,
+    backend: str | None = None,
+    **configured: Any,
 ) -> Generator[Running]:
     """Runs one of the lab's Collectors with the document, the files and the variables of a configuration.
 
     Args:
         image: one of `LAB_COLLECTORS`.
         folder: a folder for its files. The queue's volume is in it, and is kept for the next Collector.
-        backend: `host:port` of the stack's own Tempo; none if it has none.
         exports: what NGINX exports.
+        backend: `host:port` of the stack's own Tempo; none if it has none.
         configured: the keys of `collector`.
     """
     settings = CollectorSettings.model_validate({"image": image} | configured)
