@@ -99,9 +99,10 @@ UPSTREAM_EXPORTS = Exports(512, 25_600, upstream_spans=True)
 def running(
     image: str,
     folder: Path,
+    exports: Exports = NGINX_EXPORTS,
+    /,
     *,
     backend: str | None = None,
-    exports: Exports = NGINX_EXPORTS,
     run_by: str | None = None,
     gate: str = "",
     **configured: Any,
@@ -111,8 +112,8 @@ def running(
     Args:
         image: one of `COLLECTOR_BUILDS`, or with `run_by` any: the document is for its version.
         folder: a folder for its files. The queue's volume is in it, and is kept for the next Collector.
-        backend: `host:port` of the stack's own Tempo; none if it has none.
         exports: what NGINX exports.
+        backend: `host:port` of the stack's own Tempo; none if it has none.
         run_by: the image of the Collector that runs, if it is another one.
         gate: a feature that is turned on.
         configured: the keys of `collector`.

@@ -120,7 +120,7 @@ def _collector(image: str, folder: Path, tempo: Receiver, **configured: Any) -> 
     made.mkdir(exist_ok=True)
     backend = f"127.0.0.1:{tempo.port}"
     batch = {"timeout": "10ms"}
-    with running(image, made, backend=backend, exports=UPSTREAM_EXPORTS, batch=batch, **configured) as one:
+    with running(image, made, UPSTREAM_EXPORTS, backend=backend, batch=batch, **configured) as one:
         yield one
 
 

@@ -178,7 +178,7 @@ def test_the_collector_knows_whether_spans_say_their_weight(
     assert exports(settings).are_sampled == are_sampled
 
 
-TAIL = {"distribution": "k8s", "sampling": {"tail": {}}}
+TAIL: dict[str, Any] = {"distribution": "k8s", "sampling": {"tail": {}}}
 
 
 @pytest.mark.parametrize(
