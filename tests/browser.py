@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Generator
@@ -22,8 +23,7 @@ PACKAGES = {"chromium": "chromium", "/usr/share/fonts/truetype/dejavu/DejaVuSans
 _ANSWER_SECONDS = 60 * PATIENCE
 """Our choice: the page of a trace of 10 000 spans answers within a few seconds."""
 
-_COMMAND = (
-    "chromium",
+_OPTIONS = (
     "--headless=new",
     # Chromium's sandbox refuses to be root's; the pages are the test's own.
     "--no-sandbox",
@@ -150,14 +150,27 @@ class Page:
             self.logged.append(" ".join(str(each.get("value", each.get("description"))) for each in event["args"]))
 
 
+def program() -> str | None:
+    """Returns the browser's program; None if this machine has none."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 @contextlib.contextmanager
-def browser(profile: Path, *, width: int = 1280, height: int = 800) -> Generator[Page]:
+def browser(chromium: str, profile: Path, *, width: int = 1280, height: int = 800) -> Generator[Page]:
     """Runs a browser with a new profile, and yields its page."""
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
 
     # The browser reads from its file 3 and writes to its file 4.
-    command = ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{from_write}', "sh", *_COMMAND, f"--user-data-dir={profile}"]
+    command = [
+        "sh",
+        "-c",
+        f'exec "$@" 3<&{to_read} 4>&{from_write}',
+        "sh",
+        chromium,
+        *_OPTIONS,
+        f"--user-data-dir={profile}",
+    ]
     with (profile.parent / "chromium.log").open("w") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(to_read, from_write)

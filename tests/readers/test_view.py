@@ -15,7 +15,7 @@ import pytest
 from lab.errors import LabError
 from lab.paths import REPOSITORY
 from lab.progress import Progress
-from tests.browser import PACKAGES, Page, browser
+from tests.browser import PACKAGES, Page, browser, program
 from tests.processes import Shared
 from tests.readers.tempo import CLIENT, INTERNAL, RunningTempo, Sent, new_id, running_tempo
 from tests.waiting import PATIENCE, wait_for
@@ -141,12 +141,12 @@ def page(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Generator[
     try:
         shared.install(Progress(), PACKAGES)
     except LabError as error:
-        pytest.skip(f"there is no Chromium: {error}")
-    try:
-        with browser(tmp_path_factory.mktemp("browser") / "profile") as opened:
-            yield opened
-    except FileNotFoundError:
-        pytest.skip("there is no Chromium, which only root can install: apt-get install chromium fonts-dejavu-core")
+        pytest.skip(f"Chromium cannot be installed: {error}")
+    chromium = program()
+    if chromium is None:
+        pytest.skip("there is no Chromium, and only root can install it: apt-get install chromium fonts-dejavu-core")
+    with browser(chromium, tmp_path_factory.mktemp("browser") / "profile") as opened:
+        yield opened
 
 
 @pytest.fixture
