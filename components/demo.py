@@ -12,7 +12,7 @@ from components.kubernetes.network import from_component, network_policy, to_com
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
 from components.kubernetes.workload import deployment
-from components.nginx import nginx_workload
+from components.nginx_pods import nginx_workload
 from components.plan.labels import NGINX
 from settings import NginxSettings, Settings
 from settings.demo import DEMO_PORT, SHOP, STOCK

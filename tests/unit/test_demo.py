@@ -26,7 +26,7 @@ def test_without_the_key_there_is_no_demo_and_no_path_to_it(run_program: Run) ->
 
 def test_the_output_tells_what_a_trace_of_the_demo_has(run_program: Run) -> None:
     program = run_program(golden.as_pulumi_passes_it(ON | {"nginx": {"serviceName": "edge"}}))
-    assert program.outputs["demo"] == {"path": "/demo/", "services": ["edge", SHOP, STOCK], "spans": 3}
+    assert program.outputs["demo"] == {"path": "/demo/", "services": ["edge", SHOP, STOCK], "spans": 5}
 
 
 def test_a_span_more_is_expected_of_each_service_that_sends_requests_on_if_it_has_one() -> None:
