@@ -25,7 +25,7 @@ STABLE_NAMES = {
 }
 """The stable name of each attribute of the module whose value stays as it is.
 
-Source: the migration guide of OpenTelemetry's HTTP semantic conventions (docs/non-normative/http-migration.md).
+Source: opentelemetry.io/docs/specs/semconv/non-normative/http-migration.
 `http.route` has the same name in both; `http.target` becomes `url.path` and `url.query`.
 """
 

@@ -93,7 +93,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    image: str, folder: Path, *, backend: str | None = None, upstream_spans: bool = False, **configured: Any
+    image: str, folder: Path, *, backend: str | None = None, makes_pairs: Any = False, **configured: Any
 ) -> Generator[Running]:
     """Runs one of the lab's Collectors with the document, the files and the variables of a configuration.
 
@@ -101,11 +101,11 @@ def running(
         image: one of `LAB_COLLECTORS`.
         folder: a folder for its files. The queue's volume is in it, and is kept for the next Collector.
         backend: `host:port` of the stack's own Tempo; none if it has none.
-        upstream_spans: whether NGINX tells of upstreams.
+        makes_pairs: whether NGINX tells of upstreams.
         configured: the keys of `collector`.
     """
     settings = CollectorSettings.model_validate({"image": image} | configured)
-    exports = Exports(512, 25_600, upstream_spans)
+    exports = Exports(512, 25_600, makes_pairs)
     document = collector_document(settings, backend=backend, namespace="tracing", exports=exports)
     (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
     metrics_port = free_port()

@@ -79,7 +79,7 @@ def test_a_trace_of_three_hops_shows_each_way(image: str, tmp_path: Path) -> Non
         ends.callback(application.stop)
         ends.enter_context(_tempo(tmp_path / "tempo", otlp_port, http_port))
         backend = f"127.0.0.1:{otlp_port}"
-        collector = ends.enter_context(running(image, folder, backend=backend, upstream_spans=True))
+        collector = ends.enter_context(running(image, folder, backend=backend, makes_pairs=True))
         for nginx, service, upstream in ((back, "shop", application.host), (front, "nginx", f"localhost:{back.port}")):
             routes = [{"path": "/", "upstream": upstream}]
             values = {"serviceName": service, "upstreamSpans": True, "routes": routes}
