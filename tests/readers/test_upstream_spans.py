@@ -304,7 +304,7 @@ def _request(attributes: dict[str, str], *, count: int = 1, scope: str = "nginx"
     scoped = request.resource_spans.add().scope_spans.add()
     scoped.scope.name = scope
     for _ in range(count):
-        span = scoped.spans.add()
+        span: Any = scoped.spans.add()
         span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
         span.name, span.kind = "/", SERVER
         span.start_time_unix_nano, span.end_time_unix_nano = 1_700_000_000_000_000_000, 1_700_000_000_007_000_000

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -104,7 +105,7 @@ def _cost(folder: Path, conventions: str, *, is_doubled: bool) -> Cost:
         _collector(folder, backend, conventions, is_doubled=is_doubled) as (process, port),
         grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
-        send = channel.unary_unary(_EXPORT)
+        send: Any = channel.unary_unary(_EXPORT)
         export = _export(is_doubled=is_doubled)
         send(export, wait_for_ready=True)
         time.sleep(1)
@@ -123,7 +124,7 @@ class _Backend:
 
     def __init__(self) -> None:
         self.bytes = 0
-        handler = grpc.unary_unary_rpc_method_handler(self._take)
+        handler: Any = grpc.unary_unary_rpc_method_handler(self._take)
         service = grpc.method_handlers_generic_handler(_EXPORT.split("/")[1], {"Export": handler})
         self.server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
         self.server.add_generic_rpc_handlers((service,))
@@ -179,7 +180,7 @@ def _export(*, is_doubled: bool) -> bytes:
     scoped.scope.name = "nginx"
     now = time.time_ns()
     for _ in range(DEFAULT_BATCH):
-        span = scoped.spans.add()
+        span: Any = scoped.spans.add()
         span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
         span.name, span.kind = "/shop/", 2
         span.start_time_unix_nano, span.end_time_unix_nano = now - 7_000_000, now
@@ -206,5 +207,5 @@ def _free_port() -> int:
 
 def _answers(url: str) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, trust_env=False).status_code == httpx.codes.OK
+        return httpx.get(url, trust_env=False).is_success
     return False
