@@ -57,7 +57,7 @@ def served() -> Generator[tuple[FakeTempo, View]]:
                 ready.set()
                 await ended.wait()
 
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
     assert ready.wait(60)
     yield tempo, made[0]
