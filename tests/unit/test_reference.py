@@ -75,7 +75,8 @@ def test_outputs_are_absent_when_their_page_says_so(
 
 def test_the_changelog_begins_with_this_version_and_each_has_upgrade_notes() -> None:
     versions = re.split(r"^## ", CHANGELOG, flags=re.MULTILINE)[1:]
-    assert versions[0].startswith(f"{VERSION} ")
+    released = [version for version in versions if "unreleased" not in version.splitlines()[0]]
+    assert released[0].startswith(f"{VERSION} ")
     # There was nothing to upgrade from before the first.
     for version in versions[:-1]:
         assert "### Upgrade notes" in version, f"CHANGELOG.md: {version.splitlines()[0]} has none"
