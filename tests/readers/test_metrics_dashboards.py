@@ -27,6 +27,7 @@ from tests.otlp import free_port
 from tests.readers import collectors
 from tests.readers.sources import Source, running_prometheus, running_tempo, send, set_attributes
 from tests.waiting import wait_for
+from tools.measure.configurations.documents import LAB_COLLECTORS
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -269,7 +270,7 @@ class Pipeline:
         }
 
 
-CURRENT, *OLDER = collectors.LAB_COLLECTORS
+CURRENT, *OLDER = LAB_COLLECTORS
 # Beside the known series, which have the names of every version, the older Collector finds nothing of another kind.
 COLLECTORS = [CURRENT, *(pytest.param(image, marks=pytest.mark.deep) for image in OLDER)]
 
