@@ -18,8 +18,14 @@ from settings.types import amount
 Amounts = Mapping[str, Decimal]
 """Amounts by the names that a ResourceQuota has for them."""
 
-KEYS = {NGINX: "nginx", COLLECTOR: "collector", TEMPO: "tempo", PROMETHEUS: "prometheus", GRAFANA: "grafana"}
-KEYS |= dict.fromkeys(DEMO_SERVICES, "demo")
+KEYS = {
+    NGINX: "nginx",
+    COLLECTOR: "collector",
+    TEMPO: "tempo",
+    PROMETHEUS: "prometheus",
+    GRAFANA: "grafana",
+    **dict.fromkeys(DEMO_SERVICES, "demo"),
+}
 """The components' keys in the configuration."""
 
 GATEWAY = "gateway"

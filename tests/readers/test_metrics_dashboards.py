@@ -65,6 +65,7 @@ MINUTES = 30
 SERIES = {
     # A counter that grows by 60 a minute grows by one a second.
     f"otelcol_receiver_accepted_spans{{{POD}}}": "0+600x40",
+    f'otelcol_processor_outgoing_items{{{POD}, processor="filter/proxied"}}': "0+480x40",
     f"otelcol_receiver_refused_spans{{{POD}}}": "0+180x40",
     f'otelcol_processor_refused_spans{{{POD},processor="memory_limiter"}}': "0+60x40",
     f'otelcol_processor_memory_limiter_refused_spans{{{OWN},pod="otel-collector-1"}}': "0+120x40",
@@ -135,6 +136,7 @@ EXPECTED: dict[Place, dict[str, float]] = {
     ("pipeline", "Pods that Prometheus reads", "A"): {COLLECTOR: 1},
     ("pipeline", "Connections of NGINX", "A"): {'{state="active"}': 3},
     ("pipeline", "Spans in", "A"): {COLLECTOR: 10},
+    ("pipeline", "Spans made of upstreams' time", "A"): {COLLECTOR: 8},
     ("pipeline", "Spans refused", "A"): {COLLECTOR: 3},
     ("pipeline", "Spans refused", "B"): {COLLECTOR: 1, COLLECTOR_1: 2},
     ("pipeline", "Spans out", "A"): {EXPORTER: 5, VENDOR: 2},

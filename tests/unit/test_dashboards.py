@@ -110,4 +110,4 @@ def test_the_pipeline_shows_every_alert() -> None:
 def test_the_pipeline_shows_every_counter_that_the_probe_reads() -> None:
     shown = json.dumps(BOARDS["pipeline"])
     counters = {*names.COLLECTOR_METRICS, *names.TEMPO_METRICS, *names.RENAMED}
-    assert {counter for counter in counters if counter not in shown} == set()
+    assert {counter for counter in counters if counter.partition("{")[0] not in shown} == set()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from components.documents.collector_spans import PROXIED
 from settings.versions.collector import KNOWN, CollectorRelease
 from tools.dashboards.panels import Json, choice, dashboard, graph, promql, table
 
@@ -108,6 +109,15 @@ def _into_collector() -> list[Json]:
             about="Only clients' connections: NGINX's module counts neither spans nor lost exports.",
         ),
         graph("Spans in", _rate("otelcol_receiver_accepted_spans"), unit="cps"),
+        graph(
+            "Spans made of upstreams' time",
+            promql(
+                f'sum by (pod) (rate(otelcol_processor_outgoing_items{{processor="{PROXIED}", {SELECTED}}}{_RATE}))',
+                "{{pod}}",
+            ),
+            unit="cps",
+            about="One for each request that an upstream got, beside its span of NGINX: `nginx.upstreamSpans`.",
+        ),
         graph(
             "Spans refused",
             _rate("otelcol_receiver_refused_spans"),
