@@ -14,9 +14,10 @@ from settings.limits import (
     nginx_receiver,
     receiver,
     tempo_memory,
+    trace_copies,
 )
 from settings.nginx import NginxSettings
-from settings.sizes import KIB, MESSAGE_COPIES, MIB, TRACE_COPIES, WORKERS
+from settings.sizes import KIB, MESSAGE_COPIES, MIB, WORKERS
 from settings.spans import head, largest_span
 from settings.stack import Settings
 from settings.types import amount
@@ -85,15 +86,14 @@ def _collector_memory(settings: Settings) -> Iterator[RuleViolation]:
 def _tempo_memory(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects a size of traces that Tempo could not read within its memory limit."""
     tempo = settings.tempo
-    limit, size = tempo.resources.memory_limit, tempo.ingestion.bytes_per_trace
-    if not tempo.enabled or amount(limit) >= tempo_memory(size):
+    limit, size, copies = tempo.resources.memory_limit, tempo.ingestion.bytes_per_trace, trace_copies(settings)
+    if not tempo.enabled or amount(limit) >= tempo_memory(size, copies):
         return
     trace, memory = "tempo.ingestion.bytesPerTrace", "tempo.resources.memoryLimit"
-    most, needed = largest_trace(limit), _mebibytes(tempo_memory(size))
+    most, needed = largest_trace(limit, copies), _mebibytes(tempo_memory(size, copies))
     if "bytes_per_trace" in tempo.ingestion.model_fields_set and most >= 1000:
         message = (
-            f"must be at most {most} with a `{memory}` of {limit}: reading a trace takes Tempo {TRACE_COPIES} times "
-            "its bytes"
+            f"must be at most {most} with a `{memory}` of {limit}: reading a trace takes Tempo {copies} times its bytes"
         )
         yield violation(trace, message, set_to=most, depends_on=[memory], echoed=[limit])
     else:

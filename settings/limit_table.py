@@ -14,6 +14,7 @@ from settings.limits import (
     receiver,
     stored_bytes,
     tempo_inside,
+    trace_copies,
 )
 from settings.sizes import (
     ANSWER_BUFFER,
@@ -25,7 +26,6 @@ from settings.sizes import (
     MIB,
     RECEIVER,
     TEMPO_RECEIVER,
-    TRACE_COPIES,
     WORKERS,
 )
 from settings.spans import largest_span
@@ -205,8 +205,8 @@ def _tempo(settings: Settings) -> Iterator[Hop]:
         "any size",
         f"{ingestion.bytes_per_trace} bytes (`tempo.ingestion.bytesPerTrace`)",
         "Tempo drops its further spans: `tempo_discarded_spans_total`",
-        f"reading a trace takes {TRACE_COPIES} times its bytes; Tempo's memory limit then allows "
-        f"{largest_trace(settings.tempo.resources.memory_limit)} bytes",
+        f"reading a trace takes {trace_copies(settings)} times its bytes; Tempo's memory limit then allows "
+        f"{largest_trace(settings.tempo.resources.memory_limit, trace_copies(settings))} bytes",
     )
     yield Hop(
         "Tempo: querier → query frontend → reader",

@@ -15,6 +15,7 @@ from settings.sizes import (
     LARGEST_BATCH,
     MESSAGE_COPIES,
     MESSAGE_FRAME,
+    METRICS_TRACE_COPIES,
     MIB,
     NGINX_BASE,
     RECEIVER,
@@ -180,13 +181,19 @@ def tempo_inside(bytes_per_trace: int) -> int:
     return max(TEMPO_INSIDE, 2 * bytes_per_trace)
 
 
-def tempo_memory(bytes_per_trace: int) -> int:
+def trace_copies(settings: Settings) -> int:
+    """Returns the memory of a Tempo that takes and reads a trace, in multiples of the trace's size."""
+    makes_metrics = settings.tempo.traceql_metrics or settings.prometheus.enabled or settings.metrics.remote_write
+    return METRICS_TRACE_COPIES if makes_metrics else TRACE_COPIES
+
+
+def tempo_memory(bytes_per_trace: int, copies: int) -> int:
     """Returns the memory limit with which Tempo can read a trace of this many bytes."""
-    return TEMPO_BASE + TRACE_COPIES * bytes_per_trace
+    return TEMPO_BASE + copies * bytes_per_trace
 
 
-def largest_trace(memory_limit: str) -> int:
+def largest_trace(memory_limit: str, copies: int) -> int:
     """Returns the largest `tempo.ingestion.bytesPerTrace` that Tempo reads within a memory limit; negative if none."""
-    most = (int(amount(memory_limit)) - TEMPO_BASE) // TRACE_COPIES
+    most = (int(amount(memory_limit)) - TEMPO_BASE) // copies
     # A round number, as people write them.
     return most // 1_000_000 * 1_000_000 if most >= 1_000_000 else most

@@ -23,7 +23,7 @@ from tools.errors import ToolError
 from tools.paths import REPOSITORY
 from tools.pulumi_cli import PulumiCli, local_backend
 
-PROGRAM = ("Pulumi.yaml", "__main__.py", "settings", "components", "docker", "requirements.txt")
+PROGRAM = ("Pulumi.yaml", "__main__.py", "settings", "components", "docker", "monitoring", "requirements.txt")
 """The files and folders of the checkout that a copy of the program needs."""
 
 

@@ -16,7 +16,9 @@ def test_every_document_of_an_accepted_configuration_is_read_by_its_program() ->
     assert outcome.refusals == []
     # The generator would be of no use if nearly all were refused, or all had the same documents.
     assert outcome.accepted > COUNT / 10
-    assert min(outcome.read[program] for program in ("nginx", "collector", "tempo", "prometheus")) >= 5
+    assert min(outcome.read[program] for program in ("nginx", "collector", "tempo")) >= 5
+    # Off by default, and it has few keys.
+    assert outcome.read["prometheus"] >= 1
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from settings.limits import (
     receiver,
     stored_bytes,
     tempo_memory,
+    trace_copies,
 )
 from settings.rules import violations_of
 from settings.sizes import DEFAULT_BATCH, DEFAULT_ENTRIES, DEFAULT_STORED_SPANS, KIB, MIB, SENT_BYTES
@@ -167,10 +168,19 @@ def test_the_collector_takes_no_message_that_a_backend_refuses() -> None:
     assert receiver(Settings.model_validate({"collector": {"exporters": exporters}}).collector) == 2 * MIB
 
 
-def test_a_trace_that_is_allowed_can_be_read_within_tempo_s_memory() -> None:
-    most = largest_trace("2000Mi")
-    assert most >= 100_000_000
-    assert tempo_memory(most) <= amount("2000Mi") < tempo_memory(most + 1_000_000)
+@pytest.mark.parametrize(
+    ("configured", "least"),
+    [
+        ({}, 75_000_000),
+        ({"tempo": {"traceqlMetrics": False}}, 100_000_000),
+        ({"tempo": {"traceqlMetrics": False}, "prometheus": {"enabled": True}}, 75_000_000),
+    ],
+)
+def test_a_trace_that_is_allowed_can_be_read_within_tempo_s_memory(configured: dict[str, Any], least: int) -> None:
+    copies = trace_copies(Settings.model_validate(configured))
+    most = largest_trace("2000Mi", copies)
+    assert least <= most < least + 15_000_000
+    assert tempo_memory(most, copies) <= amount("2000Mi") < tempo_memory(most + 1_000_000, copies)
 
 
 @pytest.mark.parametrize(
