@@ -161,12 +161,12 @@ def browser(chromium: str, profile: Path, *, width: int = 1280, height: int = 80
     to_read, to_write = os.pipe()
     from_read, from_write = os.pipe()
 
-    # The browser reads from its file 3 and writes to its file 4.
+    # The browser reads from its file 3 and writes to its file 4. Debian's sh knows no numbers of two digits.
     command = [
-        "sh",
+        "bash",
         "-c",
         f'exec "$@" 3<&{to_read} 4>&{from_write}',
-        "sh",
+        "bash",
         chromium,
         *_OPTIONS,
         f"--user-data-dir={profile}",
