@@ -283,22 +283,26 @@ class NginxSettings(Versioned):
 
     @property
     def upstreams(self) -> list[Upstream]:
-        """The upstreams of the configuration's routes."""
-        return [route.upstream for route in self.routes if route.upstream]
+        """The upstreams of all routes."""
+        return [route.upstream for route in self.all_routes if route.upstream]
 
     def destinations(self, namespace: str) -> list[tuple[str, int]]:
-        """Returns the hosts and ports that NGINX connects to outside its pod, besides the stack's own Collector.
+        """Returns the hosts and ports that NGINX connects to outside its pod, besides other parts of the stack.
 
         Args:
             namespace: the namespace of Services that name none.
         """
         others = [*self.egress, *([self.exporter.endpoint] if self.exporter.endpoint else [])]
         return [
-            *(upstream.address(namespace) for upstream in self.upstreams if upstream.host != "localhost"),
+            *(
+                route.upstream.address(namespace)
+                for route in self.routes
+                if route.upstream and route.upstream.host != "localhost"
+            ),
             *map(split_endpoint, others),
         ]
 
     @property
     def has_init_container(self) -> bool:
         """Whether pods write their nameservers into any upstream."""
-        return any(route.upstream and self.resolves_in_pod(route.upstream) for route in self.all_routes)
+        return any(map(self.resolves_in_pod, self.upstreams))

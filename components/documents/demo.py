@@ -77,8 +77,8 @@ if ($fails = on) {{
 """
 
 
-_SHARED = ("access_log", "resolver", "shutdown", "upstream_spans")
-"""Keys of `nginx` that hold for the demo's services too."""
+_SHARED, _OF_UPSTREAMS = ("access_log", "resolver", "shutdown"), ("upstream_spans",)
+"""Keys of `nginx` that hold for the demo's services too; those for a service that sends requests on."""
 
 
 def demo_settings(settings: Settings) -> dict[str, NginxSettings]:
@@ -112,10 +112,10 @@ def expected_trace(settings: Settings) -> dict[str, Any]:
 
 
 def _service(name: str, own: dict[str, Any], settings: Settings) -> NginxSettings:
-    shared = {key: getattr(settings.nginx, key) for key in _SHARED if key in NginxSettings.model_fields}
-    made = NginxSettings.model_validate({"serviceName": name, **own}).model_copy(
-        update={**shared, "resources": settings.demo.resources}
-    )
+    made = NginxSettings.model_validate({"serviceName": name, **own})
+    keys = [*_SHARED, *(_OF_UPSTREAMS if made.upstreams else ())]
+    shared = {key: getattr(settings.nginx, key) for key in keys if key in NginxSettings.model_fields}
+    made = made.model_copy(update={**shared, "resources": settings.demo.resources})
     # So many spans in an export that the memory limit holds full buffers while the Collector hangs.
     spans = batch_size(settings.model_copy(update={"nginx": made}))
     return made.model_copy(update={"exporter": made.exporter.model_copy(update={"batch_size": spans})})
