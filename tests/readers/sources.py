@@ -50,13 +50,15 @@ def send(port: int, spans: ExportTraceServiceRequest) -> None:
         stub.Export(spans, timeout=10, wait_for_ready=True)
 
 
-def set_attributes(holder: Any, attributes: Mapping[str, str | int]) -> None:
+def set_attributes(holder: Any, attributes: Mapping[str, str | int | float]) -> None:
     """Sets attributes of a span or a resource."""
     for key, value in attributes.items():
         pair = holder.attributes.add()
         pair.key = key
         if isinstance(value, int):
             pair.value.int_value = value
+        elif isinstance(value, float):
+            pair.value.double_value = value
         else:
             pair.value.string_value = value
 

@@ -48,6 +48,8 @@ class Request:
     """Its upstream, if it went on to one."""
 
     service: str = "nginx"
+    weight: float = 0
+    """How many requests its span stands for; 0 without sampling."""
 
 
 class Traffic:
@@ -71,6 +73,8 @@ class Traffic:
             server.span_id = trace_id[:8]
             hosts = {"net.host.name": request.host, "server.address": request.host}
             set_attributes(server, {"http.route": request.route, "http.status_code": status, **hosts})
+            if request.weight:
+                set_attributes(server, {"sampling.weight": request.weight})
             if request.upstream:
                 client = self._span(scope, trace_id, request, kind=3)
                 client.span_id, client.parent_span_id = trace_id[8:], trace_id[:8]
@@ -94,7 +98,7 @@ class Traffic:
 def known_traffic() -> Traffic:
     """Makes 30 requests: 20 of a shop, of which 3 failed after two seconds, and 10 of a page."""
     traffic = Traffic()
-    traffic.add(17, Request("shop.example", "/shop/", 200, 100, "192.0.2.1"))
+    traffic.add(17, Request("shop.example", "/shop/", 200, 100, "192.0.2.1", weight=10.0))
     traffic.add(3, Request("shop.example", "/shop/", 502, 2000, "192.0.2.2"))
     traffic.add(6, Request("page.example", "/", 200, 1))
     traffic.add(4, Request("page.example", "/", 404, 1, service="other"))
@@ -164,6 +168,7 @@ def rows(series: dict[str, list[float]]) -> dict[str, float]:
 
 EXPECTED: dict[tuple[str, str], tuple[Callable[[dict[str, list[float]]], dict[str, float]], dict[str, float]]] = {
     ("Overview", "Requests"): (counts, {"count_over_time": 30}),
+    ("Overview", "Requests before sampling"): (counts, {"sum_over_time": 170}),
     ("Overview", "Failed requests"): (counts, {"count_over_time": 3}),
     ("Overview", "Longest duration"): (largest, {"max_over_time": 2}),
     ("Requests per second", "By route"): (spans, {"/shop/": 20, "/": 10}),

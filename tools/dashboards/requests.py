@@ -40,6 +40,14 @@ def _overview() -> list[Json]:
     return [
         stat("Requests", traceql(f"{{ {REQUESTS} }} | count_over_time()"), unit="short", reduce="sum", about=SAMPLED),
         stat(
+            "Requests before sampling",
+            # A span without the attribute would let Tempo begin the sum again (tried with a commit after 2.7.2).
+            traceql(f"{{ {REQUESTS} && span.sampling.weight != nil }} | sum_over_time(span.sampling.weight)"),
+            unit="short",
+            reduce="sum",
+            about="The sum of `sampling.weight`, which spans have where NGINX samples by a ratio; else empty.",
+        ),
+        stat(
             "Failed requests",
             traceql(f"{{ {REQUESTS} && {FAILED} }} | count_over_time()"),
             unit="short",
