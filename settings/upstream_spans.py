@@ -19,7 +19,7 @@ def are_made(settings: Settings) -> bool:
 def has_upstreams(nginx: NginxSettings) -> bool:
     """Tells whether a route or a snippet has an upstream."""
     snippets = (nginx.extra_config.http, nginx.extra_config.server, *(route.extra_config for route in nginx.routes))
-    return any(route.upstream for route in nginx.all_routes) or any(
+    return bool(nginx.upstreams) or any(
         each.name.endswith("_pass") for text in snippets for top in parse(text) for each in (top, *top.all_inside())
     )
 
