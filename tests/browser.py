@@ -83,8 +83,8 @@ class Page:
         return result["result"].get("value")
 
     def text(self) -> str:
-        """Returns the text that a person sees."""
-        return self.value("document.body.innerText")
+        """Returns the text that a person sees; none while another page loads."""
+        return self.value("document.body?.innerText ?? ''")
 
     def wait_for_text(self, text: str, seconds: float = 15) -> None:
         """Waits until the page shows a text."""

@@ -36,6 +36,9 @@ class Row:
     p50: float | None
     """Seconds; as `p95`."""
     p95: float | None
+    slow: float | None
+    """Seconds: a search for spans that took longer finds the slowest requests. From metrics, `p95` may be longer than
+    all of them."""
     points: list[float]
     """Requests in each interval."""
 
@@ -107,6 +110,7 @@ async def _from_metrics(tempo: Tempo, window: Window) -> list[Row]:
             errors=failed[route] / total,
             p50=quantile(buckets[route], 0.5),
             p95=quantile(buckets[route], 0.95),
+            slow=bucket(buckets[route], 0.95),
             points=counted,
         )
         for route, counted in points.items()
@@ -157,6 +161,7 @@ def _row(route: Route, spans: list[Any], window: Window) -> Row:
         errors=failed / len(spans),
         p50=percentile(durations, 50),
         p95=percentile(durations, 95),
+        slow=percentile(durations, 95),
         points=points,
     )
 
@@ -173,6 +178,12 @@ def _route(labels: dict[str, str]) -> Route:
         for key in ("resource.service.name", "span.http.route")
     )
     return service, "" if route == "nil" else route
+
+
+def bucket(buckets: Mapping[float, float], share: float) -> float | None:
+    """Returns the beginning of the bucket that `quantile` is in, in seconds; None without requests."""
+    found = quantile(buckets, share)
+    return min((end for end in buckets if end >= found), default=0.0) / 2 if found is not None else None
 
 
 def quantile(buckets: Mapping[float, float], share: float) -> float | None:

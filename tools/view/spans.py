@@ -57,14 +57,16 @@ def _converted(span: Span, service: str, resource: dict[str, str]) -> Json:
 
 
 def _tags(span: Span, attributes: dict[str, str], resource: dict[str, str]) -> dict[str, str]:
-    """Returns the attributes of a span and, behind them, those of its resource."""
-    tags = attributes | {key: value for key, value in resource.items() if key not in attributes}
+    """Returns the span's error, its attributes and those of its resource, each in the order of their names."""
+    own = {key: value for key, value in resource.items() if key not in attributes}
+    tags = dict(sorted(attributes.items()) + sorted(own.items()))
     # Lens shows a span with this tag in red, whatever its value is.
     if tags.get("error") == "false":
         del tags["error"]
     if span.status.code == Status.STATUS_CODE_ERROR:
         code = _first(attributes, _STATUS_CODES)
-        tags["error"] = span.status.message or (f"HTTP {code}" if code else "true")
+        tags.pop("error", None)
+        tags = {"error": span.status.message or (f"HTTP {code}" if code else "true")} | tags
     return tags
 
 

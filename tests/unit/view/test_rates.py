@@ -28,6 +28,12 @@ def test_a_duration_is_taken_from_its_bucket(buckets: dict[float, float], share:
     assert rates.quantile(buckets, share) == (expected and pytest.approx(expected))
 
 
+def test_the_search_for_slow_requests_begins_where_their_bucket_does() -> None:
+    # All took 300 ms; the estimate is 497 ms, and a search for longer ones finds nothing.
+    assert rates.bucket({0.512: 20, 0.064: 1}, 0.95) == 0.256
+    assert rates.bucket({}, 0.95) is None
+
+
 @pytest.mark.parametrize("seconds", [60, 900, 24 * 3600])
 def test_the_window_is_whole_intervals_and_the_one_that_runs(seconds: int) -> None:
     now = 1_700_000_123.7

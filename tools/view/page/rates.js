@@ -65,8 +65,8 @@ function draw(row) {
   const errors = cell(line, `${(row.errors * 100).toPrecision(3)} %`, row, failing ? { error: true } : null);
   errors.classList.toggle("failing", failing);
   cell(line, seconds(row.p50));
-  const microseconds = Math.floor(row.p95 * 1e6);
-  cell(line, seconds(row.p95), row, row.p95 === null ? null : { minDuration: `${microseconds}us` });
+  const minDuration = `${Math.floor(row.slow * 1e6)}us`;
+  cell(line, seconds(row.p95), row, row.slow === null ? null : { minDuration });
 }
 
 async function run() {
