@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import httpx
@@ -105,7 +105,7 @@ def _cost(folder: Path, conventions: str, *, is_doubled: bool) -> Cost:
         _collector(folder, backend, conventions, is_doubled=is_doubled) as (process, port),
         grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
-        send: Any = channel.unary_unary(_EXPORT)
+        send = cast("Callable[..., object]", channel.unary_unary(_EXPORT))
         export = _export(is_doubled=is_doubled)
         send(export, wait_for_ready=True)
         time.sleep(1)
@@ -124,7 +124,7 @@ class _Backend:
 
     def __init__(self) -> None:
         self.bytes = 0
-        handler: Any = grpc.unary_unary_rpc_method_handler(self._take)
+        handler = cast("grpc.RpcMethodHandler[bytes, bytes]", grpc.unary_unary_rpc_method_handler(self._take))
         service = grpc.method_handlers_generic_handler(_EXPORT.split("/")[1], {"Export": handler})
         self.server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
         self.server.add_generic_rpc_handlers((service,))
