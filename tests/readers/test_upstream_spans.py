@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from lab.build.targets import NGINX
 from settings.snippets.ours import UPSTREAM_ATTRIBUTE
@@ -280,6 +281,22 @@ def test_sampling_takes_both_spans_of_a_trace_or_none(
         kinds.setdefault(span.trace_id, set()).add(span.kind)
     assert all(found == {SERVER, CLIENT} for found in kinds.values())
     assert 500 - most < len(kinds) < most
+
+
+def test_tail_sampling_and_every_exporter_take_both_spans(image: str, tmp_path: Path, tempo: Receiver) -> None:
+    second = Receiver()
+    request = _request({UPSTREAM_ATTRIBUTE: TOLD}, count=12)
+    for span in request.resource_spans[0].scope_spans[0].spans[:5]:
+        span.status.code = Status.STATUS_CODE_ERROR
+    exporters = {"second": {"endpoint": f"127.0.0.1:{second.port}", "tls": {"enabled": False}}}
+    sampling = {"tail": {"errors": True, "decisionWait": "1s"}}
+    with _collector(image, tmp_path, tempo, sampling=sampling, exporters=exporters) as collector:
+        collector.export(request)
+        found = tempo.many(10), second.many(10)
+    second.stop()
+    for spans in found:
+        assert sorted(span.kind for span in spans) == 5 * [SERVER] + 5 * [CLIENT]
+        assert len({span.trace_id for span in spans}) == 5
 
 
 def test_pairs_that_a_killed_collector_answered_for_are_whole(image: str, tmp_path: Path, tempo: Receiver) -> None:
