@@ -50,7 +50,7 @@ CONFIGURATIONS: list[dict[str, Any]] = [
     ),
     {"collector": {"distribution": "k8s", "sampling": {"tail": {}}, "exporters": {"vendor": VENDOR}}},
     {"collector": {"receivers": {"http": True, "namespaces": ["shop"]}}},
-    {"tempo": {"ingestion": {"bytesPerSecond": 1_000_000, "bytesPerTrace": 114_000_000}, "retention": "87600h"}},
+    {"tempo": {"ingestion": {"bytesPerSecond": 1_000_000, "bytesPerTrace": 76_000_000}, "retention": "87600h"}},
     {"tempo": {"ingestion": {"bytesPerTrace": 300_000_000}, "resources": {"memoryLimit": "8Gi"}}},
 ]
 
