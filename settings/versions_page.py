@@ -107,7 +107,8 @@ def _collector() -> Iterator[str]:
     about = (
         "From the Collector's change logs; 0.171 and 0.177 as they are announced. The project fixes the newest release "
         "alone, every two weeks. The program warns of one that is older than half a year: 0.126.0 since "
-        f"{CollectorRelease((0, 126)).support.until}."
+        f"{CollectorRelease((0, 126)).support.until}. The last two columns are the Collector's own: this program's "
+        "document has neither these labels nor these counters, which `level: detailed` shows alone."
     )
     head = (
         "version",
@@ -119,7 +120,7 @@ def _collector() -> Iterator[str]:
         "exporters batch",
         "processor `batch`",
         "memory limiter counts",
-        "`service_*` labels",
+        "`service_*` labels by default",
         "`otelcol_exporter_enqueue_size*`",
     )
     yield from _table("Collector", about, head, map(row, _CHANGES))

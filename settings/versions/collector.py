@@ -113,7 +113,10 @@ class CollectorRelease:
 
     @property
     def labels_counters_with_service(self) -> bool:
-        """Whether each of its own counters has the labels `service_name`, `service_version` and so on."""
+        """Whether each of its own counters has the labels `service_name`, `service_version` and so on, by default.
+
+        This program sets a reader of its own, with which no version adds them.
+        """
         return self.version < (0, 149)
 
     @property
@@ -123,7 +126,10 @@ class CollectorRelease:
 
     @property
     def counts_enqueued_sizes(self) -> bool:
-        """Whether there are `otelcol_exporter_enqueue_size*`, and `batch_send_size` counts what leaves a batch."""
+        """Whether there are `otelcol_exporter_enqueue_size*`, and `batch_send_size` counts what leaves a batch.
+
+        Both are shown with `level: detailed` alone, which this program does not set.
+        """
         return self.version >= (0, 159)
 
 

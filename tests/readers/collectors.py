@@ -105,6 +105,7 @@ def running(
     backend: str | None = None,
     run_by: str | None = None,
     gate: str = "",
+    level: str | None = None,
     **configured: Any,
 ) -> Generator[Running]:
     """Runs one of the lab's Collectors with the document, the files and the variables of a configuration.
@@ -116,11 +117,14 @@ def running(
         backend: `host:port` of the stack's own Tempo; none if it has none.
         run_by: the image of the Collector that runs, if it is another one.
         gate: a feature that is turned on.
+        level: which of its own counters it shows; the Collector's default if none.
         configured: the keys of `collector`.
     """
     settings = CollectorSettings.model_validate({"image": image} | configured)
     document = collector_document(settings, backend=backend, namespace="tracing", exports=exports)
     (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
+    if level:
+        document["service"]["telemetry"]["metrics"]["level"] = level
     metrics_port = free_port()
     reader["pull"]["exporter"]["prometheus"] |= {"host": "127.0.0.1", "port": metrics_port}
     ports = {port: free_port() for port in (OTLP_PORT, OTLP_HTTP_PORT, HEALTH_PORT)}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from settings.sizes import SPAN_BYTES, STORED_SPAN
+from settings.versions.collector import KNOWN, collector_release
 from tests.otlp import Receiver
 from tests.readers.collectors import Running, running, version_of
 from tests.waiting import wait_for
@@ -153,17 +154,22 @@ def test_the_probe_knows_the_counters_of_each_version(
     assert ("deprecated" in collector.log.read_text()) == is_old_name
 
 
-def test_the_table_knows_labels_and_names_of_each_version_s_counters(
+def test_the_counters_have_no_labels_of_the_service_and_sizes_only_if_all_are_asked_for(
     image: str, tmp_path: Path, tempo: Receiver
 ) -> None:
-    with running(image, tmp_path, backend=address(tempo)) as collector:
+    pages = [page_of(image, tmp_path, tempo, level) for level in (None, "detailed")]
+    labels = [re.findall(rf"^{names.SENT}\{{(.*)\}} ", page, re.MULTILINE) for page in pages]
+    assert "service_" not in str(labels)
+    sizes = ["\notelcol_exporter_enqueue_size" in page for page in pages]
+    assert sizes == [False, collector_release(image, KNOWN[0]).counts_enqueued_sizes]
+
+
+def page_of(image: str, folder: Path, tempo: Receiver, level: str | None) -> str:
+    """Returns a Collector's page of counters, which has sent spans."""
+    with running(image, folder, backend=address(tempo), level=level) as collector:
         collector.send(7)
         wait_for("the counter of sent spans", lambda: collector.counted(names.SENT) == 7)
-        page = collector.counters()
-    release = collector.settings.release
-    (labels,) = re.findall(rf"^{names.SENT}\{{(.*)\}} ", page, re.MULTILINE)
-    assert ("service_version=" in labels) == release.labels_counters_with_service
-    assert ("\notelcol_exporter_enqueue_size" in page) == release.counts_enqueued_sizes
+        return collector.counters()
 
 
 def test_an_exporter_that_is_not_told_to_batch_sends_each_message_by_itself(
