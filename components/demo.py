@@ -84,7 +84,7 @@ class DemoService(Component):
 
 
 def demo_services(
-    settings: Settings, stack: StackContext, *, exporter: Endpoint, after: Sequence[pulumi.Resource] = ()
+    settings: Settings, stack: StackContext, *, exporter: Endpoint, after: Sequence[pulumi.Input[pulumi.Resource]] = ()
 ) -> list[DemoService]:
     """Makes the demo's services, and returns them in the order of a request's way: NGINX sends requests to the first.
 
