@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from settings.errors import RuleViolation, needs, set_command, violation
+from settings.errors import RuleViolation, needs, remove_command, set_command, violation
 from settings.stack import Settings
 
 _ENABLED, _PASSWORD = "grafana.enabled", "grafanaPassword"
@@ -55,8 +55,8 @@ def _storage_class(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def grafana_warnings(settings: Settings) -> Iterator[str]:
-    """Yields a warning if a Grafana in the cluster gets a data source that it may not connect to."""
-    service = settings.tempo.service
+    """Yields a warning if a Grafana gets a data source that it may not connect to, or that does not answer it."""
+    service, own = settings.tempo.service, settings.prometheus
     if (
         settings.grafana.provision
         and settings.tempo.enabled
@@ -67,6 +67,18 @@ def grafana_warnings(settings: Settings) -> Iterator[str]:
         yield (
             "grafana.provision gives Tempo to a Grafana of the cluster, and `tempo.service.allowedAddresses` lets no "
             f"pod of another namespace in. Allow Grafana's namespace: {command}"
+        )
+    if settings.grafana.provision and own.enabled and not settings.grafana.prometheus and not own.allowed_namespaces:
+        command = set_command(("prometheus", "allowedNamespaces", 0), "monitoring")
+        yield (
+            "grafana.provision gives the stack's Prometheus to a Grafana of the cluster, and Prometheus lets no pod of "
+            f"another namespace in. Allow Grafana's namespace: {command}"
+        )
+    tempo = settings.tempo
+    if settings.grafana.is_used and tempo.enabled and not (tempo.traceql_metrics or tempo.release.has_live_store):
+        yield (
+            "tempo.traceqlMetrics is false, and Grafana's dashboard of requests asks Tempo for metrics: its graphs "
+            f"stay empty. To change it: {remove_command('tempo.traceqlMetrics')}"
         )
 
 

@@ -146,7 +146,7 @@ def test_a_preview_with_five_errors_names_all_five_and_no_line_of_the_program(st
             "nginx.replicsa": "3",
             "nginx.sampling.ratio": "10%",
             "nginx.exporter.interval": "5",
-            "collector.sampling.tail.latency": "1s",
+            "collector.batch.timeout": "1",
             "tempo.retention": "1m",
         }
     )

@@ -28,6 +28,7 @@ AT_THEIR_BOUNDS = {
     "collector.batch.size": "5000",
     "tempo.retention": "720h",
     "tempo.ingestion.bytesPerTrace": "100000000",
+    "tempo.resources.memoryLimit": "3000Mi",
     "tempo.ingestion.bytesPerSecond": "1000000000",
 }
 

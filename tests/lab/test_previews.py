@@ -77,7 +77,7 @@ def test_of_a_stack_that_is_not_there(previewed: Stack, request: pytest.FixtureR
             "upgrade",
             {
                 "nginx.image": "nginx:1.31.4-otel",
-                "collector.image": "otel/opentelemetry-collector:0.165.0",
+                "collector.image": "otel/opentelemetry-collector-k8s:0.165.0",
                 "tempo.image": "grafana/tempo:3.0.3",
             },
         ),

@@ -287,6 +287,17 @@ def test_the_url_is_an_output_where_there_is_a_grafana(run_program: Run) -> None
             "pod of another namespace in. Allow Grafana's namespace: "
             "pulumi config set --path 'tempo.service.allowedNamespaces[0]' monitoring",
         ),
+        (
+            {"grafana": {"provision": "configMaps"}, "prometheus": {"enabled": True}},
+            "grafana.provision gives the stack's Prometheus to a Grafana of the cluster, and Prometheus lets no pod of "
+            "another namespace in. Allow Grafana's namespace: "
+            "pulumi config set --path 'prometheus.allowedNamespaces[0]' monitoring",
+        ),
+        (
+            {**OWN, "tempo": {"traceqlMetrics": False}},
+            "tempo.traceqlMetrics is false, and Grafana's dashboard of requests asks Tempo for metrics: its graphs "
+            "stay empty. To change it: pulumi config rm --path tempo.traceqlMetrics",
+        ),
     ],
 )
 def test_a_preview_warns_of_what_has_no_effect_or_does_not_fit(
