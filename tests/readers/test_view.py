@@ -196,15 +196,20 @@ def fill(page: Page, *criteria: str, offered: str = "") -> None:
     page.click('document.querySelector("[data-testid=add-button]")')
     for criterion in criteria:
         key, _, value = criterion.partition("=")
-        wait_for(f"a field for {key}", lambda: _field(page) == "")
-        page.type(key)
-        wait_for("the key", lambda key=key: _field(page) == key)
+        wait_for(f"the key {key}", lambda key=key: _typed(page, key))
         page.press("Enter")
         wait_for("the field of its value", lambda key=key: _field(page) == f"{key}=")
         if criterion == criteria[-1]:
             page.wait_for_text(offered)
         page.type(value)
         page.press("Enter")
+
+
+def _typed(page: Page, key: str) -> bool:
+    """Types a key into the empty field; tells whether it is there: Lens makes another field while names arrive."""
+    if _field(page) == "":
+        page.type(key)
+    return _field(page) == key
 
 
 def _field(page: Page) -> str | None:
