@@ -18,7 +18,7 @@ from lab.progress import Progress
 from tests.browser import PACKAGES, Page, browser, program
 from tests.processes import Shared
 from tests.readers.tempo import CLIENT, INTERNAL, RunningTempo, Sent, new_id, running_tempo
-from tests.waiting import PATIENCE, wait_for
+from tests.waiting import wait_for
 
 PICTURES = REPOSITORY / "docs" / "how-to" / "pictures"
 LARGEST_PICTURE = 200_000
@@ -196,15 +196,20 @@ def fill(page: Page, *criteria: str, offered: str = "") -> None:
     page.click('document.querySelector("[data-testid=add-button]")')
     for criterion in criteria:
         key, _, value = criterion.partition("=")
-        wait_for(f"a field for {key}", lambda: _field(page) == "")
-        page.type(key)
-        wait_for("the key", lambda key=key: _field(page) == key)
+        wait_for(f"the key {key}", lambda key=key: _typed(page, key))
         page.press("Enter")
         wait_for("the field of its value", lambda key=key: _field(page) == f"{key}=")
         if criterion == criteria[-1]:
             page.wait_for_text(offered)
         page.type(value)
         page.press("Enter")
+
+
+def _typed(page: Page, key: str) -> bool:
+    """Types a key into the empty field; tells whether it is there: Lens makes another field while names arrive."""
+    if _field(page) == "":
+        page.type(key)
+    return _field(page) == key
 
 
 def _field(page: Page) -> str | None:
@@ -335,9 +340,9 @@ def test_without_metrics_the_rates_are_counted_from_a_search(page: Page, tmp_pat
 
 
 def seconds_to_draw(page: Page, url: str, spans: list[Sent]) -> float:
-    """Returns the time from opening a trace until its page answers a click, the least of three."""
+    """Returns the time from opening a trace until its page answers a click, the lesser of two."""
     took: list[float] = []
-    for _ in range(3):
+    for _ in range(2):
         start = time.monotonic()
         page.open(f"{url}/zipkin/traces/{spans[0].trace_id}")
         wait_for("the trace", lambda: "Total Spans" in page.text(), 60)
@@ -354,7 +359,7 @@ def test_a_trace_of_ten_thousand_spans_is_drawn_and_answers_clicks(page: Page, u
     ratio = seconds_to_draw(page, url, big) / seconds_to_draw(page, url, small)
     print(f"ten thousand spans take {ratio:.1f} times as long as ten")
     # 24 times as long without the changes to Lens's script, 5 with them (measured on two cores that others used too).
-    assert ratio < 12 * PATIENCE
+    assert ratio < 12
 
 
 def test_the_browser_asks_the_page_s_own_server_alone(page: Page, url: str) -> None:
