@@ -12,7 +12,7 @@ from components.kubernetes.network import from_component, network_policy, to_com
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
 from components.kubernetes.workload import deployment
-from components.nginx import nginx_workload
+from components.nginx_pods import nginx_workload
 from components.plan.labels import NGINX
 from settings import NginxSettings, Settings
 from settings.demo import DEMO_PORT, SHOP, STOCK
@@ -43,7 +43,7 @@ class DemoService(Component):
         exporter: Endpoint,
         client: str,
         upstream: "DemoService | None" = None,
-        after: Sequence[pulumi.Resource] = (),
+        after: Sequence[pulumi.Input[pulumi.Resource]] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the workload and the Service.
@@ -84,7 +84,7 @@ class DemoService(Component):
 
 
 def demo_services(
-    settings: Settings, stack: StackContext, *, exporter: Endpoint, after: Sequence[pulumi.Resource] = ()
+    settings: Settings, stack: StackContext, *, exporter: Endpoint, after: Sequence[pulumi.Input[pulumi.Resource]] = ()
 ) -> list[DemoService]:
     """Makes the demo's services, and returns them in the order of a request's way: NGINX sends requests to the first.
 

@@ -54,7 +54,7 @@ class Workload:
     init_containers: Sequence[ContainerArgs] = ()
     """Containers that run to their end, one after another, before the others start."""
 
-    depends_on: Sequence[pulumi.Resource] = ()
+    depends_on: Sequence[pulumi.Input[pulumi.Resource]] = ()
     """Resources that must exist before the pods, besides those that the pods are made of."""
 
 
