@@ -294,11 +294,7 @@ class NginxSettings(Versioned):
         """
         others = [*self.egress, *([self.exporter.endpoint] if self.exporter.endpoint else [])]
         return [
-            *(
-                route.upstream.address(namespace)
-                for route in self.routes
-                if route.upstream and route.upstream.host != "localhost"
-            ),
+            *(to.address(namespace) for route in self.routes if (to := route.upstream) and to.host != "localhost"),
             *map(split_endpoint, others),
         ]
 
