@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from settings.errors import RuleViolation, needs, remove_command, set_command, violation
+from settings.errors import RuleViolation, remove_command, set_command, violation
 from settings.stack import Settings
 
 _ENABLED, _PASSWORD = "grafana.enabled", "grafanaPassword"
@@ -47,13 +47,6 @@ def _has_distinct_data_sources(settings: Settings) -> Iterator[RuleViolation]:
         yield violation("grafana.logs.uid", message, set_to="loki", depends_on=["grafana.prometheus"])
 
 
-def _storage_class(settings: Settings) -> Iterator[RuleViolation]:
-    persistence = settings.grafana.persistence
-    if persistence.storage_class and not persistence.size:
-        message = "is for a volume, which has no size yet"
-        yield needs("grafana.persistence.storageClass", message, "grafana.persistence.size", "1Gi")
-
-
 def grafana_warnings(settings: Settings) -> Iterator[str]:
     """Yields a warning if a Grafana gets a data source that it may not connect to, or that does not answer it."""
     service, own = settings.tempo.service, settings.prometheus
@@ -87,5 +80,4 @@ GRAFANA_RULES = (
     _has_password,
     _reaches_data_sources,
     _has_distinct_data_sources,
-    _storage_class,
 )

@@ -104,13 +104,6 @@ def _tempo_3_answers(settings: Settings) -> Iterator[RuleViolation]:
         yield violation("tempo.traceqlMetrics", message, set_to=True, depends_on=["tempo.image"])
 
 
-def _volume(settings: Settings) -> Iterator[RuleViolation]:
-    persistence = settings.prometheus.persistence
-    if persistence.storage_class and not persistence.size:
-        message = "is for a volume, which has no size yet"
-        yield needs("prometheus.persistence.storageClass", message, "prometheus.persistence.size", "10Gi")
-
-
 def _finds_pods(settings: Settings) -> Iterator[RuleViolation]:
     if settings.prometheus.enabled and not settings.monitoring.annotations:
         message = "must be true, because the stack's Prometheus finds the pods by their annotations"
@@ -144,7 +137,6 @@ METRICS_RULES = (
     _tls,
     _own_prometheus,
     _tempo_3_answers,
-    _volume,
     _finds_pods,
     _restriction_needs_policies,
 )

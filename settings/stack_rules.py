@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from settings.errors import Place, RuleViolation, remove_command, repeated, set_command, violation
+from settings.errors import Place, RuleViolation, needs, remove_command, repeated, set_command, violation
 from settings.general import Resources
 from settings.stack import Settings
 from settings.types import amount
@@ -180,12 +180,25 @@ def _one_registry(settings: Settings) -> Iterator[RuleViolation]:
         )
 
 
+def _storage_classes(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects the class of a volume that is not asked for."""
+    for component, persistence, size in (
+        ("tempo", settings.tempo.persistence, "10Gi"),
+        ("prometheus", settings.prometheus.persistence, "10Gi"),
+        ("grafana", settings.grafana.persistence, "1Gi"),
+    ):
+        if persistence.storage_class and not persistence.size:
+            message, place = "is for a volume, which has no size yet", f"{component}.persistence"
+            yield needs(f"{place}.storageClass", message, f"{place}.size", size)
+
+
 STACK_RULES = (
     _namespace,
     _node_ports,
     _resources,
     _tolerations,
     _topology_spread,
+    _storage_classes,
     _mesh,
     _registry,
     _one_registry,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from settings.errors import RuleViolation, needs, set_command, violation
+from settings.errors import RuleViolation, set_command, violation
 from settings.stack import Settings
 from settings.types import IMAGE_REFERENCE, seconds
 from settings.versions import SETS
@@ -45,13 +45,6 @@ def _blocklist_poll(settings: Settings) -> Iterator[RuleViolation]:
             yield violation(place, message, set_to=poll, depends_on=["tempo.flush.blocklistPoll"], echoed=[poll])
 
 
-def _storage_class(settings: Settings) -> Iterator[RuleViolation]:
-    persistence = settings.tempo.persistence
-    if persistence.storage_class and not persistence.size:
-        message = "is for a volume, which has no size yet"
-        yield needs("tempo.persistence.storageClass", message, "tempo.persistence.size", "10Gi")
-
-
 def _gateway_is_open_source(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects NGINX Plus as the gateway, whose image is `nginx.image` if it has none of its own."""
     own, shared = settings.tempo.gateway.image, settings.nginx.pulled_image
@@ -76,6 +69,5 @@ TEMPO_RULES = (
     _has_spans,
     _one_replica,
     _blocklist_poll,
-    _storage_class,
     _gateway_is_open_source,
 )

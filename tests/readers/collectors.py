@@ -1,7 +1,6 @@
 """Runs the lab's Collectors on loopback, with documents of the program."""
 
 import contextlib
-import os
 import secrets
 import signal
 import subprocess
@@ -11,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from components.documents import dump
 from components.documents.collector import (
@@ -34,7 +31,8 @@ from components.documents.collector import (
 from settings import CollectorSettings
 from settings.limits import Exports
 from tests.otlp import free_port
-from tests.waiting import wait_for
+from tests.readers.loopback import started
+from tests.readers.spans import export
 from tools.measure.configurations.documents import COLLECTOR_BUILDS
 from tools.probe.exporter_errors import told_by
 from tools.probe.metrics import parse_metrics, total
@@ -68,9 +66,7 @@ class Running:
 
     def export(self, request: ExportTraceServiceRequest) -> None:
         """Sends a message, which the Collector accepts."""
-        with grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
-            stub: Any = TraceServiceStub(channel)
-            stub.Export(request, timeout=10, wait_for_ready=True)
+        export(self.grpc_port, request)
 
     def told(self, exporter: str) -> str | None:
         """Returns what the probe reads about an exporter, by its name without the type, from the Collector's log."""
@@ -147,18 +143,5 @@ def running(
     log = folder / "log"
     command = [build.folder / build.name, f"--config={folder}/config.yaml"]
     command += [f"--feature-gates={gate}"] if gate else []
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        health = f"http://127.0.0.1:{ports[HEALTH_PORT]}/"
-        wait_for(f"the Collector; it says {log.read_text()[-500:]}", lambda: _answers(health))
+    with started(command, log, f"http://127.0.0.1:{ports[HEALTH_PORT]}/", variables) as process:
         yield Running(process, settings, ports[OTLP_PORT], ports[OTLP_HTTP_PORT], metrics_port, log)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, trust_env=False).status_code == 200
-    return False

@@ -19,7 +19,7 @@ from tests.module.nginx import Nginx
 from tests.module.upstream import Dns, documented
 from tests.otlp import free_port
 from tests.readers.collectors import running
-from tests.readers.tempos import RunningTempo, running_tempo
+from tests.readers.tempo import RunningTempo, running_tempo
 from tests.waiting import wait_for
 from tools.measure.configurations.documents import LAB_COLLECTORS
 from tools.probe.result import ExpectedTrace, Span

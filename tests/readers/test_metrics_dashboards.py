@@ -4,28 +4,27 @@ Prometheus' own engine evaluates each query on known series, which gives exact n
 the counters of the lab's Collectors and of its Tempo, and with the metrics that Tempo makes of known spans.
 """
 
-import hashlib
 import json
 import re
 import subprocess
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import pytest
 import yaml
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from components.documents.grafana import Source as Configured
 from components.documents.grafana import Sources, dashboards, sources_document
+from components.documents.tempo_metrics import receiver
 from lab.build.targets import PROMTOOL
 from tests.otlp import free_port
 from tests.readers import collectors
-from tests.readers.sources import Source, running_prometheus, running_tempo, send, set_attributes
+from tests.readers.prometheus import RunningPrometheus, running_prometheus
+from tests.readers.spans import CLIENT, Sent, message, new_id
+from tests.readers.tempo import running_tempo
 from tests.waiting import wait_for
 from tools.measure.configurations.documents import LAB_COLLECTORS
 
@@ -192,25 +191,15 @@ CALLS, FAILED = 40, 10
 RECEIVED, COLLECTIONS = "tempo_distributor_spans_received_total", "tempo_metrics_generator_registry_collections_total"
 
 
-def hops() -> ExportTraceServiceRequest:
+def hops() -> list[Sent]:
     """Makes requests that NGINX proxies to a shop: three spans each, of which some end in an error."""
-    request = ExportTraceServiceRequest()
-    scopes: dict[str, Any] = {}
-    for service in ("nginx", "shop"):
-        of_service = request.resource_spans.add()
-        set_attributes(of_service.resource, {"service.name": service})
-        scopes[service] = of_service.scope_spans.add()
-    end = time.time_ns()
+    start, made = time.time_ns() - 50_000_000, list[Sent]()
     for number in range(CALLS):
-        trace_id = hashlib.sha256(f"{number} {end}".encode()).digest()[:16]
-        ids = [bytes([position]) + trace_id[:7] for position in range(1, 4)]
-        for service, kind, parent, own in (("nginx", 2, b"", 0), ("nginx", 3, ids[0], 1), ("shop", 2, ids[1], 2)):
-            span = scopes[service].spans.add()
-            span.trace_id, span.span_id, span.parent_span_id, span.kind = trace_id, ids[own], parent, kind
-            span.name, span.start_time_unix_nano, span.end_time_unix_nano = "/shop/", end - 50_000_000, end
-            if number < FAILED:
-                span.status.code = 2
-    return request
+        trace_id, error = new_id(), number < FAILED
+        nginx = Sent("nginx", "/shop/", trace_id, start, 0.05, error=error)
+        call = Sent("nginx", "/shop/", trace_id, start, 0.05, CLIENT, nginx, error=error)
+        made += [nginx, call, Sent("shop", "/shop/", trace_id, start, 0.05, parent=call, error=error)]
+    return made
 
 
 COUNTERS_OF_PODS = """\
@@ -221,6 +210,7 @@ kubelet_volume_stats_available_bytes{namespace="tracing",persistentvolumeclaim="
 kubelet_volume_stats_capacity_bytes{namespace="tracing",persistentvolumeclaim="data-tempo-0"} 100
 """
 ALERT = {"alert": "CollectorDown", "expr": "vector(1)", "labels": {"namespace": "tracing"}}
+RULES = yaml.safe_dump({"groups": [{"name": "test", "rules": [ALERT]}]})
 
 
 @pytest.fixture(scope="module")
@@ -247,29 +237,12 @@ def page() -> Generator[int]:
     server.server_close()
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    """A Collector and a Tempo that have had the known spans, and the Prometheus that read them."""
-
-    prometheus: Source
-
-    def has(self, calls: int) -> bool:
-        """Tells whether every hop has counted the spans of so many calls."""
-        edge = 'sum(traces_service_graph_request_total{client="nginx",server="shop"})'
-        counters = ("otelcol_receiver_accepted_spans", "otelcol_exporter_sent_spans", RECEIVED)
-        counts = {edge: calls} | {f"sum({counter})": 3 * calls for counter in counters}
-        return all(self.values(query) == {(): count} for query, count in counts.items())
-
-    def series(self, query: str) -> list[Any]:
-        """Returns the series of a query now."""
-        return self.prometheus.get("/api/v1/query", query=query)["data"]["result"]
-
-    def values(self, query: str) -> dict[tuple[str, ...], float]:
-        """Returns the values of a query, by the labels of each series in the order of their names."""
-        return {
-            tuple(value for name, value in sorted(one["metric"].items()) if name != "__name__"): float(one["value"][1])
-            for one in self.series(query)
-        }
+def have_counted(prometheus: RunningPrometheus, calls: int) -> bool:
+    """Tells whether every hop has counted the spans of so many calls."""
+    edge = 'sum(traces_service_graph_request_total{client="nginx",server="shop"})'
+    counters = ("otelcol_receiver_accepted_spans", "otelcol_exporter_sent_spans", RECEIVED)
+    counts = {edge: calls} | {f"sum({counter})": 3 * calls for counter in counters}
+    return all(prometheus.values(query) == {(): count} for query, count in counts.items())
 
 
 CURRENT, *OLDER = LAB_COLLECTORS
@@ -280,32 +253,33 @@ COLLECTORS = [CURRENT, *(pytest.param(image, marks=pytest.mark.deep) for image i
 @pytest.fixture(scope="module", params=COLLECTORS, ids=collectors.version_of)
 def pipeline(
     request: pytest.FixtureRequest, programs: None, page: int, tmp_path_factory: pytest.TempPathFactory
-) -> Generator[Pipeline]:
-    """Runs the pipeline on loopback with each of the lab's Collectors."""
+) -> Generator[RunningPrometheus]:
+    """Returns the Prometheus that reads a Collector and a Tempo, which have had the known spans, on loopback."""
     folders = [tmp_path_factory.mktemp(name) for name in ("prometheus", "tempo", "collector")]
-    prometheus = Source(free_port())
-    made = Pipeline(prometheus)
+    prometheus = RunningPrometheus()
     with (
-        running_tempo(folders[1], prometheus) as tempo,
-        collectors.running(request.param, folders[2], backend=f"127.0.0.1:{tempo.otlp_port}") as collector,
+        running_tempo(folders[1], [receiver(prometheus.url)]) as tempo,
+        collectors.running(request.param, folders[2], backend=tempo.backend) as collector,
         running_prometheus(
             folders[0],
             prometheus,
-            {"nginx-0": page, "otel-collector-0": collector.metrics_port, "tempo-0": tempo.port},
-            [ALERT],
+            {"nginx-0": page, "otel-collector-0": collector.metrics_port, "tempo-0": tempo.http_port},
+            RULES,
+            # A reading that takes longer counts as failed: a second is too short on a busy machine.
+            scrapeInterval="3s",
         ),
     ):
-        wait_for("the first readings", lambda: made.values("count(up == 1)") == {(): 3}, 60)
+        wait_for("the first readings", lambda: prometheus.values("count(up == 1)") == {(): 3}, 60)
         # Counters appear with the first spans, and a rate needs two values of each.
-        send(collector.grpc_port, hops())
+        collector.export(message(hops()))
         wait_for("the first spans", lambda: tempo.counted(RECEIVED) == 3 * CALLS)
         read = tempo.counted(COLLECTIONS)
         # An edge waits for a second, and Tempo makes its metrics once a second.
         wait_for("their metrics", lambda: tempo.counted(COLLECTIONS) >= read + 4)
-        send(collector.grpc_port, hops())
+        collector.export(message(hops()))
         # Tempo writes them within 15 s: so often it looks whether there is something new.
-        wait_for("the counts", lambda: made.has(2 * CALLS), 60)
-        yield made
+        wait_for("the counts", lambda: have_counted(prometheus, 2 * CALLS), 60)
+        yield prometheus
 
 
 LOSSES = [
@@ -318,7 +292,7 @@ LOSSES = [
 
 
 @pytest.mark.parametrize("place", [place for place in QUERIES if place not in LOSSES], ids=": ".join)
-def test_a_query_finds_what_the_real_programs_count(place: Place, pipeline: Pipeline) -> None:
+def test_a_query_finds_what_the_real_programs_count(place: Place, pipeline: RunningPrometheus) -> None:
     names = set(re.findall(r"(\w+)=", " ".join(EXPECTED[place])))
     query = filled(QUERIES[place], LONG)
 
@@ -329,11 +303,11 @@ def test_a_query_finds_what_the_real_programs_count(place: Place, pipeline: Pipe
 
 
 @pytest.mark.parametrize("place", LOSSES, ids=": ".join)
-def test_nothing_is_lost_and_the_queries_of_losses_say_so(place: Place, pipeline: Pipeline) -> None:
+def test_nothing_is_lost_and_the_queries_of_losses_say_so(place: Place, pipeline: RunningPrometheus) -> None:
     assert set(pipeline.values(filled(QUERIES[place], LONG)).values()) <= {0}
 
 
-def test_the_rates_of_edges_are_those_of_the_known_calls(pipeline: Pipeline) -> None:
+def test_the_rates_of_edges_are_those_of_the_known_calls(pipeline: RunningPrometheus) -> None:
     # `rate` extrapolates: the shares are exact where the rates are not.
     calls, failed = (
         filled(QUERIES["services", title, "A"], LONG) for title in ("Calls per second", "Failed calls per second")
@@ -346,14 +320,14 @@ def test_the_rates_of_edges_are_those_of_the_known_calls(pipeline: Pipeline) -> 
     wait_for("a quarter of the calls to have failed", lambda: share() == pytest.approx(FAILED / CALLS, rel=0.1))
 
 
-def test_the_service_graph_has_the_metrics_that_grafana_asks_for(pipeline: Pipeline) -> None:
+def test_the_service_graph_has_the_metrics_that_grafana_asks_for(pipeline: RunningPrometheus) -> None:
     # Of Grafana's Tempo data source: the metrics of the query type `serviceMap`.
     for metric in ("request_total", "request_failed_total", "request_server_seconds_sum"):
         by_edge = pipeline.values(f"sum by (client, server) (traces_service_graph_{metric})")
         assert {("nginx", "shop"), ("user", "nginx")} <= set(by_edge), metric
 
 
-def test_an_exemplar_leads_to_a_trace_by_a_label_that_the_data_source_knows(pipeline: Pipeline) -> None:
+def test_an_exemplar_leads_to_a_trace_by_a_label_that_the_data_source_knows(pipeline: RunningPrometheus) -> None:
     (prometheus,) = [
         one
         for one in sources_document(
@@ -363,14 +337,10 @@ def test_an_exemplar_leads_to_a_trace_by_a_label_that_the_data_source_knows(pipe
         if one["type"] == "prometheus"
     ]
     known = {one["name"] for one in prometheus["jsonData"]["exemplarTraceIdDestinations"]}
-    now = time.time()
     for title in ("95 of 100 calls", "95 of 100 requests"):
         query = filled(QUERIES["services", title, "A"])
 
         def labels(query: str = query) -> set[str]:
-            found = pipeline.prometheus.get("/api/v1/query_exemplars", query=query, start=now - 600, end=now + 600)[
-                "data"
-            ]
-            return {name for series in found for one in series["exemplars"] for name in one["labels"]}
+            return {name for labels in pipeline.exemplars(query) for name in labels}
 
         assert wait_for(f"exemplars of {title}", labels, 30) & known

@@ -16,7 +16,8 @@ from components.documents.tempo_metrics import writes
 from settings import Settings
 from tests.otlp import free_port
 from tests.readers.authority import Authority
-from tests.readers.tempos import Spans, running_tempo
+from tests.readers.spans import requests
+from tests.readers.tempo import running_tempo
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -85,7 +86,7 @@ def test_a_receiver_with_tls_gets_the_login_and_other_headers(scheme: str, tmp_p
         assert "canary" not in str(written.receivers)
         files = {**written.secrets, **written.certificates}
         with running_tempo(tmp_path, written.receivers, files) as tempo:
-            tempo.send(Spans(1))
+            tempo.send(requests(1))
             (headers, *_) = wait_for("a write, the first of which takes 15 s", lambda: receiver.headers, 40)
     assert headers["authorization"] == LOGINS[scheme]
     assert headers["x-scope-orgid"] == "canary-tenant"

@@ -4,7 +4,6 @@ Grafana itself is not run: its image cannot be pulled on the lab. These tests pu
 into its queries, and send them to the data source's API as Grafana's data sources do.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Generator
@@ -12,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from components.documents.grafana import Sources, dashboards
-from tests.readers.sources import Source, running_tempo, send, set_attributes
+from tests.readers.loopback import ask
+from tests.readers.spans import CLIENT, SERVER, Attributes, Sent, new_id
+from tests.readers.tempo import RunningTempo, running_tempo
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -56,43 +56,41 @@ class Traffic:
     """Makes the spans of requests that ended a second ago."""
 
     def __init__(self) -> None:
-        self.spans = ExportTraceServiceRequest()
+        self.spans: list[Sent] = []
         self.trace_ids: dict[str, set[str]] = {"slow": set(), "failed": set()}
-        self._count = 0
         self._end = time.time_ns() - 1_000_000_000
 
     def add(self, times: int, request: Request) -> None:
         """Adds a request some times: a span of kind SERVER, and one of kind CLIENT if it went on to an upstream."""
-        resource = self.spans.resource_spans.add()
-        set_attributes(resource.resource, {"service.name": request.service})
-        scope, status = resource.scope_spans.add(), request.status
+        server: Attributes = {
+            "http.route": request.route,
+            "http.status_code": request.status,
+            "net.host.name": request.host,
+            "server.address": request.host,
+            **({"sampling.weight": request.weight} if request.weight else {}),
+        }
         for _ in range(times):
-            self._count += 1
-            trace_id = hashlib.sha256(f"{self._count} {self._end}".encode()).digest()[:16]
-            server = self._span(scope, trace_id, request, kind=2)
-            server.span_id = trace_id[:8]
-            hosts = {"net.host.name": request.host, "server.address": request.host}
-            set_attributes(server, {"http.route": request.route, "http.status_code": status, **hosts})
-            if request.weight:
-                set_attributes(server, {"sampling.weight": request.weight})
+            self.spans.append(self._span(new_id(), request, server))
             if request.upstream:
-                client = self._span(scope, trace_id, request, kind=3)
-                client.span_id, client.parent_span_id = trace_id[8:], trace_id[:8]
-                set_attributes(client, {"server.address": request.upstream, "server.port": 80})
+                client = {"server.address": request.upstream, "server.port": 80}
+                self.spans.append(self._span(self.spans[-1].trace_id, request, client, self.spans[-1]))
             if request.milliseconds > 500:
-                self.trace_ids["slow"].add(trace_id.hex())
-            if status >= 500:
-                self.trace_ids["failed"].add(trace_id.hex())
+                self.trace_ids["slow"].add(self.spans[-1].trace_id)
+            if request.status >= 500:
+                self.trace_ids["failed"].add(self.spans[-1].trace_id)
 
-    def _span(self, scope: Any, trace_id: bytes, request: Request, *, kind: int) -> Any:
-        span = scope.spans.add()
-        span.trace_id, span.kind, span.name = trace_id, kind, request.route
-        span.end_time_unix_nano = self._end
-        span.start_time_unix_nano = self._end - request.milliseconds * 1_000_000
-        set_attributes(span, {"http.response.status_code": request.status})
-        if request.status >= 500:
-            span.status.code = 2
-        return span
+    def _span(self, trace_id: str, request: Request, attributes: Attributes, parent: Sent | None = None) -> Sent:
+        return Sent(
+            request.service,
+            request.route,
+            trace_id,
+            self._end - request.milliseconds * 1_000_000,
+            request.milliseconds / 1000,
+            CLIENT if parent else SERVER,
+            parent,
+            attributes={**attributes, "http.response.status_code": request.status},
+            error=request.status >= 500,
+        )
 
 
 def known_traffic() -> Traffic:
@@ -106,30 +104,14 @@ def known_traffic() -> Traffic:
 
 
 @pytest.fixture(scope="module")
-def tempo(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Source, Traffic]]:
+def tempo(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[RunningTempo, Traffic]]:
     """Runs a Tempo that has the known traffic."""
     traffic = known_traffic()
     with running_tempo(tmp_path_factory.mktemp("tempo")) as running:
-        send(running.otlp_port, traffic.spans)
+        running.send(traffic.spans)
         query = "{ kind = server } | count_over_time()"
-        wait_for("all requests in TraceQL metrics", lambda: total(asked(running, query)) == 30, 60)
+        wait_for("all requests in TraceQL metrics", lambda: total(running.series(query)) == 30, 60)
         yield running, traffic
-
-
-def asked(tempo: Source, query: str) -> dict[str, list[float]]:
-    """Asks for the last ten minutes, as Grafana does, and returns the values by the one label of each series."""
-    now = time.time()
-    answer = tempo.get("/api/metrics/query_range", q=query, start=int(now - 600), end=int(now + 60), step=STEP)
-    return {
-        label_of(series): [float(sample.get("value", 0)) for sample in series.get("samples", [])]
-        for series in answer.get("series", [])
-    }
-
-
-def label_of(series: dict[str, Any]) -> str:
-    """Returns the value of a series' labels, as Grafana shows it in the legend."""
-    values = [next(iter(label["value"].values())) for label in series.get("labels", [])]
-    return ", ".join(map(str, values))
 
 
 def total(series: dict[str, list[float]]) -> float:
@@ -198,42 +180,43 @@ def test_each_panel_has_its_numbers_here() -> None:
 
 
 @pytest.mark.parametrize("place", EXPECTED, ids=": ".join)
-def test_a_panel_of_requests_shows_the_known_numbers(place: tuple[str, str], tempo: tuple[Source, Traffic]) -> None:
+def test_a_panel_of_requests_shows_the_known_numbers(
+    place: tuple[str, str], tempo: tuple[RunningTempo, Traffic]
+) -> None:
     (target,) = TARGETS[place]
     read, expected = EXPECTED[place]
-    assert read(asked(tempo[0], filled(target["query"]))) == pytest.approx(expected)
+    assert read(tempo[0].series(filled(target["query"]))) == pytest.approx(expected)
 
 
-def test_the_heat_map_has_each_request_in_the_row_of_its_duration(tempo: tuple[Source, Traffic]) -> None:
+def test_the_heat_map_has_each_request_in_the_row_of_its_duration(tempo: tuple[RunningTempo, Traffic]) -> None:
     (target,) = TARGETS[HEAT_MAP]
-    found = counts(asked(tempo[0], filled(target["query"])))
+    found = counts(tempo[0].series(filled(target["query"])))
     assert {float(end): count for end, count in found.items()} == {SHORT: 10, MIDDLE: 17, LONG: 3}
 
 
 @pytest.mark.parametrize("place", LISTS, ids=": ".join)
-def test_a_list_has_the_traces_that_it_names(place: tuple[str, str], tempo: tuple[Source, Traffic]) -> None:
+def test_a_list_has_the_traces_that_it_names(place: tuple[str, str], tempo: tuple[RunningTempo, Traffic]) -> None:
     running, traffic = tempo
     (target,) = TARGETS[place]
     now = int(time.time())
-    found = running.get(
-        "/api/search", q=filled(target["query"]), limit=target["limit"], spss=10, start=now - 600, end=now + 60
-    )
+    asked = {"q": filled(target["query"]), "limit": target["limit"], "spss": 10}
+    found = ask(f"{running.url}/api/search", **asked, start=now - 600, end=now + 60)
     assert {trace["traceID"].zfill(32) for trace in found["traces"]} == traffic.trace_ids[LISTS[place]]
     (span,) = found["traces"][0]["spanSets"][0]["spans"]
     shown = {pair["key"]: next(iter(pair["value"].values())) for pair in span["attributes"]}
     assert (shown["http.route"], shown["http.status_code"]) == ("/shop/", "502")
 
 
-def test_spans_with_the_stable_names_alone_are_found_by_them(tempo: tuple[Source, Traffic]) -> None:
+def test_spans_with_the_stable_names_alone_are_found_by_them(tempo: tuple[RunningTempo, Traffic]) -> None:
     (target,) = TARGETS["Requests per second", "By host"]
     query = target["query"].replace("$host", "server.address")
-    assert spans(asked(tempo[0], filled(query))) == {"shop.example": 20, "page.example": 10}
+    assert spans(tempo[0].series(filled(query))) == {"shop.example": 20, "page.example": 10}
 
 
-def test_the_service_can_be_chosen(tempo: tuple[Source, Traffic]) -> None:
+def test_the_service_can_be_chosen(tempo: tuple[RunningTempo, Traffic]) -> None:
     (target,) = TARGETS["Requests per second", "By route"]
     query = target["query"].replace("$service", "other")
-    assert spans(asked(tempo[0], query)) == {"/": 4}
+    assert spans(tempo[0].series(query)) == {"/": 4}
 
 
 def test_no_query_asks_for_another_data_source() -> None:

@@ -17,7 +17,9 @@ from tests.module.nginx import Nginx
 from tests.module.upstream import proxying
 from tests.otlp import free_port
 from tests.readers.collectors import running
-from tests.readers.tempos import RunningPrometheus, RunningTempo, Spans, export, running_prometheus, running_tempo
+from tests.readers.prometheus import RunningPrometheus, running_prometheus
+from tests.readers.spans import message, requests
+from tests.readers.tempo import RunningTempo, running_tempo
 from tests.waiting import wait_for
 from tools.measure.configurations.documents import LAB_COLLECTORS
 
@@ -40,8 +42,8 @@ class Backends:
     def rates(self, route: str) -> tuple[float, float]:
         """Returns the requests of a route, as TraceQL and PromQL count them."""
         of_route = f'{{ kind = server && span.http.route = "{route}" }} | sum_over_time(span.sampling.weight)'
-        by_traceql = sum(self.tempo.series(of_route).values())
-        by_promql = self.prometheus.values(CALLS.replace("{", f'{{http_route="{route}", ')).get("", 0)
+        by_traceql = sum(map(sum, self.tempo.series(of_route).values()))
+        by_promql = self.prometheus.values(CALLS.replace("{", f'{{http_route="{route}", ')).get((), 0)
         return by_traceql, by_promql
 
 
@@ -89,8 +91,7 @@ def test_one_in_ten_shows_the_true_rate(backends: Backends, nginx: Nginx, tmp_pa
     sampled = Exports(512, 25_600, are_sampled=True)
     folder = tmp_path / "collector"
     folder.mkdir()
-    backend = f"127.0.0.1:{backends.tempo.otlp_port}"
-    with running(CURRENT, folder, sampled, backend=backend) as collector:
+    with running(CURRENT, folder, sampled, backend=backends.tempo.backend) as collector:
         with proxying(nginx, configured, receiver_port=collector.grpc_port):
             send(nginx, "/tenth/", COUNT, seed=2)
             send(nginx, "/all/", 50)
@@ -100,7 +101,7 @@ def test_one_in_ten_shows_the_true_rate(backends: Backends, nginx: Nginx, tmp_pa
     assert tenth == pytest.approx(COUNT, rel=0.05)
     # Without the weight it would be a tenth.
     spans = backends.tempo.series('{ kind = server && span.http.route = "/tenth/" } | count_over_time()')
-    assert sum(spans.values()) * 10 == pytest.approx(tenth)
+    assert sum(map(sum, spans.values())) * 10 == pytest.approx(tenth)
 
 
 def test_a_request_that_follows_its_traceparent_stands_for_itself(
@@ -111,17 +112,15 @@ def test_a_request_that_follows_its_traceparent_stands_for_itself(
     sampled = Exports(512, 25_600, are_sampled=True)
     folder = tmp_path / "collector"
     folder.mkdir()
-    backend = f"127.0.0.1:{backends.tempo.otlp_port}"
-    with running(CURRENT, folder, sampled, backend=backend) as collector:
+    with running(CURRENT, folder, sampled, backend=backends.tempo.backend) as collector:
         with proxying(nginx, configured, receiver_port=collector.grpc_port):
             send(nginx, "/follows/", 40, seed=2)
         wait_for("the count", lambda: backends.rates("/follows/") == (40, 40), 30)
 
 
 def test_what_the_collector_samples_shows_the_true_rate(backends: Backends, tmp_path: Path) -> None:
-    backend = f"127.0.0.1:{backends.tempo.otlp_port}"
-    with running(CURRENT, tmp_path, backend=backend, sampling={"ratio": 0.5}) as collector:
-        export(collector.grpc_port, Spans(20_000, service="shop", route="/half/").request())
+    with running(CURRENT, tmp_path, backend=backends.tempo.backend, sampling={"ratio": 0.5}) as collector:
+        collector.export(message(requests(20_000, service="shop", route="/half/")))
         # Of 20 000 random IDs the share is off by 5 % once in 10^12 runs.
         expected = pytest.approx(20_000, rel=0.05)
         wait_for("the rate", lambda: (found := backends.rates("/half/"))[0] == found[1] == expected, 30)

@@ -1,7 +1,6 @@
 """Tests the spans of upstreams on loopback: the real NGINX and Collector, with documents of the program."""
 
 import contextlib
-import secrets
 import signal
 import socket
 import threading
@@ -22,12 +21,12 @@ from tests.module.nginx import Nginx
 from tests.module.upstream import proxying
 from tests.otlp import Receiver, Span, free_port
 from tests.readers.collectors import UPSTREAM_EXPORTS, Running, running
+from tests.readers.spans import CLIENT, SERVER, Sent, message, new_id
 from tests.waiting import wait_for
 from tools.probe import names
 
 pytestmark = pytest.mark.usefixtures("programs")
 
-SERVER, CLIENT = 2, 3
 ERROR = 2
 
 
@@ -317,15 +316,5 @@ def test_pairs_that_a_killed_collector_answered_for_are_whole(image: str, tmp_pa
 
 
 def _request(attributes: dict[str, str], *, count: int = 1, scope: str = "nginx") -> ExportTraceServiceRequest:
-    request = ExportTraceServiceRequest()
-    scoped = request.resource_spans.add().scope_spans.add()
-    scoped.scope.name = scope
-    for _ in range(count):
-        span: Any = scoped.spans.add()
-        span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
-        span.name, span.kind = "/", SERVER
-        span.start_time_unix_nano, span.end_time_unix_nano = 1_700_000_000_000_000_000, 1_700_000_000_007_000_000
-        for key, value in attributes.items():
-            pair = span.attributes.add()
-            pair.key, pair.value.string_value = key, value
-    return request
+    start = 1_700_000_000_000_000_000
+    return message(Sent("nginx", "/", new_id(), start, 0.007, attributes=attributes, scope=scope) for _ in range(count))

@@ -17,7 +17,9 @@ from lab.paths import REPOSITORY
 from lab.progress import Progress
 from tests.browser import PACKAGES, Page, browser, program
 from tests.processes import Shared
-from tests.readers.tempo import CLIENT, INTERNAL, RunningTempo, Sent, new_id, running_tempo
+from tests.readers.loopback import ask
+from tests.readers.spans import CLIENT, INTERNAL, Sent, new_id
+from tests.readers.tempo import RunningTempo, running_tempo
 from tests.waiting import wait_for
 
 PICTURES = REPOSITORY / "docs" / "how-to" / "pictures"
@@ -97,10 +99,18 @@ def large(spans: int) -> list[Sent]:
     return made
 
 
+def send(tempo: RunningTempo, spans: list[Sent]) -> None:
+    """Sends spans in one message, and waits until a search finds the last one."""
+    tempo.send(spans)
+    query, start = f'{{ span:id = "{spans[-1].id}" }}', spans[-1].start // 10**9
+    url = f"{tempo.url}/api/search"
+    wait_for("the spans", lambda: ask(url, q=query, start=start - 60, end=start + 60).get("traces"))
+
+
 @pytest.fixture(scope="module")
 def tempo(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[RunningTempo]:
     """Returns a Tempo with a quarter of an hour of traffic: three requests each ten seconds, one of them slow."""
-    with running_tempo(tmp_path_factory.mktemp("tempo"), metrics=True) as running:
+    with running_tempo(tmp_path_factory.mktemp("tempo")) as running:
         now = time.time()
         traffic = [
             request(now - age, route, seconds)
@@ -108,7 +118,7 @@ def tempo(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Generator
             for route, seconds in (("/", 0.012), ("/cart", 0.040), ("/cart", 0.300 if age % 70 == 0 else 0.060))
         ]
         traffic += [request(now - age, "/pay", 0.180, fails=True) for age in (20, 200)]
-        running.send([span for spans in traffic for span in spans])
+        send(running, [span for spans in traffic for span in spans])
         yield running
 
 
@@ -288,7 +298,7 @@ def _is_red(colour: str) -> bool:
 
 def test_a_trace_is_found_by_its_id(page: Page, url: str, tempo: RunningTempo) -> None:
     sent = request(time.time(), "/one", 0.020)
-    tempo.send(sent)
+    send(tempo, sent)
     page.open(f"{url}/zipkin/traces/{sent[0].trace_id}")
     page.wait_for_text("nginx: GET /one")
     page.open(f"{url}/zipkin/traces/{'0' * 31}1")
@@ -329,9 +339,8 @@ def test_the_rates_of_each_route_are_those_of_the_traffic(page: Page, url: str, 
 
 
 def test_without_metrics_the_rates_are_counted_from_a_search(page: Page, tmp_path: Path) -> None:
-    (tmp_path / "tempo").mkdir()
-    with running_tempo(tmp_path / "tempo", metrics=False) as tempo, viewed(tempo, tmp_path) as url:
-        tempo.send([span for age in range(10) for span in request(time.time() - age, "/", 0.012)])
+    with running_tempo(tmp_path / "tempo", traceqlMetrics=False) as tempo, viewed(tempo, tmp_path) as url:
+        send(tempo, [span for age in range(10) for span in request(time.time() - age, "/", 0.012)])
         page.open(f"{url}/rates")
         page.wait_for_text("Counted from a search: Tempo answers no TraceQL metrics")
         found = {(row[0], row[1]): row[2:] for row in rows(page)}
@@ -354,8 +363,8 @@ def seconds_to_draw(page: Page, url: str, spans: list[Sent]) -> float:
 
 def test_a_trace_of_ten_thousand_spans_is_drawn_and_answers_clicks(page: Page, url: str, tempo: RunningTempo) -> None:
     small, big = large(10), large(10_000)
-    tempo.send(small)
-    tempo.send(big)
+    send(tempo, small)
+    send(tempo, big)
     ratio = seconds_to_draw(page, url, big) / seconds_to_draw(page, url, small)
     print(f"ten thousand spans take {ratio:.1f} times as long as ten")
     # 24 times as long without the changes to Lens's script, 5 with them (measured on two cores that others used too).

@@ -9,19 +9,18 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.status import Status
 
-from tools.cluster import Access, stack_access
 from tools.errors import ToolError
-from tools.probe import outputs
+from tools.probe.options import Target, add_options, target
 from tools.probe.report import render, render_interval
 from tools.probe.result import Interval, ProbeResult
 from tools.probe.run import probe
 from tools.probe.watch import watch
-from tools.pulumi_cli import PulumiCli
-from tools.tempo import Login
 
 ALL_FOUND, MISSING, NO_PROBE, INTERRUPTED = 0, 1, 2, 130
 # Of a watch: an incomplete reading is no proof that nothing was lost.
 INCOMPLETE = NO_PROBE
+
+_COMPONENTS = ("nginx", "tempo")
 
 
 def main(arguments: list[str]) -> int:
@@ -35,15 +34,10 @@ def main(arguments: list[str]) -> int:
         return _of_the_quickstart([each for each in arguments if each != "--quickstart"])
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        cli = None if options.outputs else PulumiCli(options.stack)
-        stack = outputs.from_pulumi(cli) if cli else outputs.from_file(options.outputs)
-        urls = {"nginx_url": options.nginx_url, "tempo_url": options.tempo_url}
-        stack = stack.model_copy(update={name: url for name, url in urls.items() if url})
-        # Outputs from a file name no stack: its cluster is then the one that KUBECONFIG leads to.
-        access = (stack_access(cli) if cli else Access()).in_context(options.context)
+        stack = target(options, *_COMPONENTS)
         if options.watch is not None:
-            return _watch(stack, access, options)
-        result = _probe(stack, access, options, errors, login=login(stack, cli, options.tempo_password_file))
+            return _watch(stack, options)
+        result = _probe(stack, options, errors)
     except ToolError as error:
         errors.print(str(error), style="bold red", markup=False)
         return NO_PROBE
@@ -63,7 +57,7 @@ def _of_the_quickstart(arguments: list[str]) -> int:
     return of_the_quickstart(arguments)
 
 
-def _watch(stack: outputs.StackOutputs, access: Access, options: argparse.Namespace) -> int:
+def _watch(stack: Target, options: argparse.Namespace) -> int:
     """Watches until it is interrupted; returns whether the hops balanced all the time, as far as they could be read."""
     lost = incomplete = False
     console = Console(highlight=False)
@@ -78,36 +72,22 @@ def _watch(stack: outputs.StackOutputs, access: Access, options: argparse.Namesp
             render_interval(interval, console)
 
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(watch(stack, interval_seconds=options.watch, access=access, show=show, rounds=options.rounds))
+        interval, rounds = options.watch, options.rounds
+        asyncio.run(watch(stack.outputs, interval_seconds=interval, access=stack.access, show=show, rounds=rounds))
     return MISSING if lost else INCOMPLETE if incomplete else ALL_FOUND
 
 
-def login(stack: outputs.StackOutputs, cli: PulumiCli | None, password_file: str | None) -> Login | None:
-    """Returns the login of Tempo's API; None where it has no password.
+def _probe(stack: Target, options: argparse.Namespace, errors: Console) -> ProbeResult:
+    login, demo = stack.login(), stack.outputs.demo
 
-    Raises:
-        ToolError: nothing has the password.
-    """
-    user = stack.tempo_user
-    return Login(user, outputs.tempo_password(cli, password_file)) if user else None
-
-
-def _probe(
-    stack: outputs.StackOutputs,
-    access: Access,
-    options: argparse.Namespace,
-    errors: Console,
-    *,
-    login: Login | None,
-) -> ProbeResult:
     def run(show: Callable[[str], None]) -> ProbeResult:
         return asyncio.run(
             probe(
-                stack,
+                stack.outputs,
                 count=options.requests,
-                path=options.path or (stack.demo.path if stack.demo else "/"),
+                path=options.path or (demo.path if demo else "/"),
                 limit_seconds=options.timeout,
-                access=access,
+                access=stack.access,
                 show=show,
                 login=login,
             )
@@ -128,30 +108,7 @@ def parser() -> argparse.ArgumentParser:
         "The pods' counters are read in the cluster that the stack's configuration names (kubernetes:kubeconfig and "
         "kubernetes:context); without these keys, or with --outputs, in the one that KUBECONFIG leads to.",
     )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--stack", metavar="NAME", help="the Pulumi stack (default: the selected one)")
-    source.add_argument(
-        "--outputs",
-        metavar="FILE",
-        help="read the outputs from a file with the JSON of `pulumi stack output --json`; - for stdin",
-    )
-    source.add_argument(
-        "--quickstart", action="store_true", help="the stack that `make up` deployed; without one, the selected stack"
-    )
-    for component in ("nginx", "tempo"):
-        parser.add_argument(
-            f"--{component}-url",
-            metavar="URL",
-            type=url,
-            help=f"the URL of {component}'s Service from here, such as a forwarded port, instead of the stack output "
-            f"{component}Url",
-        )
-    parser.add_argument(
-        "--tempo-password-file",
-        metavar="FILE",
-        help="a file with the password of Tempo's API, where it has one (default: the environment variable "
-        "TEMPO_PASSWORD, else `pulumi config get tempoPassword`)",
-    )
+    add_options(parser, *_COMPONENTS)
     parser.add_argument("--requests", metavar="N", type=_count, default=20, help="requests to send (default: 20)")
     parser.add_argument(
         "--path",
@@ -170,12 +127,6 @@ def parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=30.0,
         help="limit for finding all traces, counted from the last answer (default: 30)",
-    )
-    parser.add_argument(
-        "--context",
-        metavar="NAME",
-        help="the kubeconfig's context of the stack's cluster (default: the stack's kubernetes:context, else the "
-        "current one)",
     )
     parser.add_argument(
         "--watch",
@@ -198,13 +149,6 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
-
-
-def url(text: str) -> str:
-    """Returns an argument that is the URL of a server, without a path."""
-    if not re.fullmatch(r"https?://[^/\s]+/?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not http://host:port")
-    return text
 
 
 def _seconds(text: str) -> float:

@@ -6,11 +6,8 @@ import contextlib
 import signal
 import sys
 
-from tools.cluster import Access, stack_access
 from tools.errors import ToolError
-from tools.probe import outputs
-from tools.probe.command import login, url
-from tools.pulumi_cli import PulumiCli
+from tools.probe.options import Target, add_options, target
 from tools.tempo import Login
 from tools.view.assets import BASE
 from tools.view.reach import reached
@@ -35,12 +32,8 @@ def main(arguments: list[str]) -> int:
 
         return of_the_quickstart([each for each in arguments if each != "--quickstart"])
     try:
-        cli = None if options.outputs else PulumiCli(options.stack)
-        stack = outputs.from_pulumi(cli) if cli else outputs.from_file(options.outputs)
-        if options.tempo_url:
-            stack = stack.model_copy(update={"tempo_url": options.tempo_url})
-        access = (stack_access(cli) if cli else Access()).in_context(options.context)
-        asyncio.run(_view(stack, access, login(stack, cli, options.tempo_password_file), options.port))
+        stack = target(options, "tempo")
+        asyncio.run(_view(stack, stack.login(), options.port))
     except ToolError as error:
         print(f"error: {error}", file=sys.stderr)
         return NO_VIEW
@@ -49,13 +42,13 @@ def main(arguments: list[str]) -> int:
     return ENDED
 
 
-async def _view(stack: outputs.StackOutputs, access: Access, login: Login | None, port: int) -> None:
+async def _view(stack: Target, login: Login | None, port: int) -> None:
     """Serves the page until Ctrl-C or SIGTERM cancels it, which ends kubectl too."""
     task = asyncio.current_task()
     with contextlib.suppress(NotImplementedError):
         # Windows has no such signal.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: task and task.cancel())
-    async with reached(stack, access, login) as tempo:
+    async with reached(stack.outputs, stack.access, login) as tempo:
         with serving(Site(tempo), port) as served:
             print(f"Traces  http://{HOST}:{served}{BASE}")
             print(f"Rates   http://{HOST}:{served}/rates")
@@ -71,34 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "rates by route. Where this machine does not reach Tempo's address, kubectl forwards a port.",
         epilog="Exit code: 0 it ended by Ctrl-C; 2 there is nothing to show, and the message says how to fix that.",
     )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--stack", metavar="NAME", help="the Pulumi stack (default: the selected one)")
-    source.add_argument(
-        "--outputs",
-        metavar="FILE",
-        help="read the outputs from a file with the JSON of `pulumi stack output --json`; - for stdin",
-    )
-    source.add_argument(
-        "--quickstart", action="store_true", help="the stack that `make up` deployed; without one, the selected stack"
-    )
-    parser.add_argument(
-        "--tempo-url",
-        metavar="URL",
-        type=url,
-        help="the URL of Tempo's Service from here, such as a forwarded port, instead of the stack output tempoUrl",
-    )
-    parser.add_argument(
-        "--tempo-password-file",
-        metavar="FILE",
-        help="a file with the password of Tempo's API, where it has one (default: the environment variable "
-        "TEMPO_PASSWORD, else `pulumi config get tempoPassword`)",
-    )
-    parser.add_argument(
-        "--context",
-        metavar="NAME",
-        help="the kubeconfig's context of the stack's cluster (default: the stack's kubernetes:context, else the "
-        "current one)",
-    )
+    add_options(parser, "tempo")
     parser.add_argument(
         "--port", metavar="PORT", type=_port, default=PORT, help=f"the page's port of {HOST} (default: {PORT})"
     )
