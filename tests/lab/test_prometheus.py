@@ -74,8 +74,14 @@ def test_it_reads_every_pod_of_the_stack(stack: Stack) -> None:
 
 def test_it_gets_tempo_s_metrics_of_the_requests(stack: Stack) -> None:
     calls = 'sum(traces_spanmetrics_calls_total{service="nginx", span_kind="SPAN_KIND_SERVER"})'
+
+    def counted() -> bool:
+        # One span for each request, and `deploy` sends some, too.
+        (received,) = values("sum(tempo_distributor_spans_received_total)").values()
+        return received >= COUNT and values(calls) == {"": received}
+
     # Tempo writes each 15 s.
-    wait_for("the requests", lambda: values(calls) == {"": COUNT}, 60)
+    wait_for(f"the requests; there are {values(calls)}", counted, 60)
 
 
 def test_no_alert_fires_and_every_one_is_evaluated(stack: Stack) -> None:
