@@ -107,14 +107,14 @@ def expected_trace(settings: Settings) -> dict[str, Any]:
     Each service makes a span, and with `nginx.upstreamSpans` each that sends requests on has another one for that.
     """
     services = [settings.nginx.service_name, *settings.demo.services]
-    onward = len(services) - 1 if getattr(settings.nginx, "upstream_spans", False) else 0
+    onward = len(services) - 1 if settings.nginx.upstream_spans else 0
     return {"path": DEMO_PATH, "services": services, "spans": len(services) + onward}
 
 
 def _service(name: str, own: dict[str, Any], settings: Settings) -> NginxSettings:
     made = NginxSettings.model_validate({"serviceName": name, **own})
     keys = [*_SHARED, *(_OF_UPSTREAMS if made.upstreams else ())]
-    shared = {key: getattr(settings.nginx, key) for key in keys if key in NginxSettings.model_fields}
+    shared = {key: getattr(settings.nginx, key) for key in keys}
     made = made.model_copy(update={**shared, "resources": settings.demo.resources})
     # So many spans in an export that the memory limit holds full buffers while the Collector hangs.
     spans = batch_size(settings.model_copy(update={"nginx": made}))

@@ -31,8 +31,6 @@ def test_the_output_tells_what_a_trace_of_the_demo_has(run_program: Run) -> None
 
 def test_a_span_more_is_expected_of_each_service_that_sends_requests_on_if_it_has_one() -> None:
     settings = Settings.model_validate(ON)
-    if "upstream_spans" not in type(settings.nginx).model_fields:
-        pytest.skip("`nginx.upstreamSpans` does not exist yet")
     off = settings.nginx.model_copy(update={"upstream_spans": False})
     on = settings.nginx.model_copy(update={"upstream_spans": True})
     counts = [expected_trace(settings.model_copy(update={"nginx": nginx}))["spans"] for nginx in (off, on)]
