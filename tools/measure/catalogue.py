@@ -258,7 +258,7 @@ MEASUREMENTS = (
         "upstream-spans",
         TRACING_COST,
         "CPU time of the Collector with spans of upstreams and stable names",
-        5,
+        6,
         lambda place: upstreams.upstreams(place.scratch, place.show),
         stack=None,
     ),
