@@ -259,7 +259,7 @@ def pipeline(
     prometheus = RunningPrometheus()
     with (
         running_tempo(folders[1], [receiver(prometheus.url)]) as tempo,
-        collectors.running(request.param, folders[2], backend=tempo.backend) as collector,
+        collectors.running(request.param, folders[2], collectors.UPSTREAM_EXPORTS, backend=tempo.backend) as collector,
         running_prometheus(
             folders[0],
             prometheus,

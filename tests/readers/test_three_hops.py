@@ -15,7 +15,7 @@ from tests.otlp import free_port
 from tests.readers.collectors import UPSTREAM_EXPORTS, running
 from tests.readers.tempo import running_tempo
 from tests.waiting import wait_for
-from tools.probe.report import draw
+from tools.probe.drawing import draw
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -53,5 +53,5 @@ def test_a_trace_of_three_hops_shows_each_way(image: str, tmp_path: Path) -> Non
     assert len(spans) == 4
     drawn = io.StringIO()
     Console(file=drawn, width=160).print(draw(spans))
-    assert "one trace: 4 spans of nginx, shop" in drawn.getvalue()
+    assert "the slowest trace: 4 spans of nginx, shop," in drawn.getvalue()
     assert drawn.getvalue().index("GET localhost  CLIENT") < drawn.getvalue().index("shop  /  SERVER")
