@@ -85,7 +85,16 @@ async def main() -> pulumi.Inputs:
         backends=stack.backends.nginx,
         demo=demo[0].endpoint if demo else None,
     )
-    reads = Reads(tempo.http_endpoint, password, prometheus.http_endpoint if prometheus else None) if tempo else None
+    reads = (
+        Reads(
+            tempo.http_endpoint,
+            password,
+            prometheus.http_endpoint if prometheus else None,
+            has_stable_names=settings.collector.writes_stable_names_alone,
+        )
+        if tempo
+        else None
+    )
     grafana = None
     if reads and settings.grafana.enabled and settings.grafana_password:
         grafana = Grafana("grafana", settings.grafana, stack, reads, password=settings.grafana_password)

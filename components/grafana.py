@@ -22,7 +22,6 @@ from components.documents.grafana import (
     secret_files,
     sidecar_files,
     sidecar_source,
-    uid,
 )
 from components.kubernetes.component import Component
 from components.kubernetes.containers import (
@@ -43,6 +42,7 @@ from components.kubernetes.workload import deployment, stateful_set
 from components.plan.labels import GRAFANA
 from components.plan.objects import CONFIG_MAP, DASHBOARDS, DATA_SOURCES, SECRET
 from settings import GrafanaSettings
+from settings.grafana import uid
 from settings.types import split_endpoint
 
 USER = 472
@@ -69,6 +69,9 @@ class Reads:
     prometheus: Endpoint | str | None = None
     """The stack's own Prometheus, or the URL of one. One in Grafana's settings has precedence over it."""
 
+    has_stable_names: bool = False
+    """Whether NGINX's spans have the stable names of attributes alone."""
+
     def sources(self, settings: GrafanaSettings, stack: StackContext) -> Sources:
         """Returns the data sources."""
         name, password = stack.namespace_name, self.tempo_password
@@ -80,6 +83,7 @@ class Reads:
             password.get_secret_value() if password else None,
             Source(chosen.uid, chosen.url) if chosen else own,
             Source(logs.uid, logs.url) if logs else None,
+            "server.address" if self.has_stable_names else "net.host.name",
         )
 
     def egress(self, settings: GrafanaSettings, stack: StackContext) -> list[NetworkPolicyEgressRuleArgs]:

@@ -124,7 +124,9 @@ class Prometheus(Component):
             self.pods = deployment(self, workload)
         else:
             self.pods = stateful_set(self, workload, "data", size=storage.size, storage_class=storage.storage_class)
-        pod_monitor(self, METRICS)
+        # The policy lets no other Prometheus in without `allowedNamespaces`: its target would be down for ever.
+        if settings.allowed_namespaces or not stack.network_policies:
+            pod_monitor(self, METRICS)
         service(self, [ServicePortArgs(name="http", port=PORT, target_port=METRICS.port_name)])
         self.register_outputs({"url": self.url})
 

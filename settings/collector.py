@@ -263,6 +263,11 @@ class CollectorSettings(Versioned):
         """The distribution that the image is, or counts as."""
         return self.distribution or distribution_of(self.image or "") or DEFAULT_DISTRIBUTION
 
+    @property
+    def writes_stable_names_alone(self) -> bool:
+        """Whether NGINX's spans have the stable names of attributes alone."""
+        return self.enabled and self.semantic_conventions == "stable"
+
     def has(self, component: str) -> bool:
         """Tells whether the distribution has a component, by its name in Collector 0.126."""
         return component in COMPONENTS[self.chosen_distribution]

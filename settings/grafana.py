@@ -1,5 +1,6 @@
 """Grafana: one of the stack's own, or what a Grafana that is there needs to show the stack's traces."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
@@ -24,6 +25,11 @@ from settings.versions.support import dotted
 
 # "The UID can have a maximum length of 40 characters": Grafana's HTTP API, "Data source API".
 Uid = Annotated[str, matching(r"[A-Za-z0-9_-]{1,40}", "letters, digits, `-` and `_`, 40 at most"), TypeName("UID")]
+
+
+def uid(name: str, namespace: str) -> str:
+    """Returns the UID of what a stack has in Grafana, which two stacks do not share; of 40 characters at most."""
+    return f"nginx-tracing-{name}-{hashlib.sha256(namespace.encode()).hexdigest()[:8]}"
 
 
 class DataSource(Model):

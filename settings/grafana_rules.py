@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from settings.errors import RuleViolation, remove_command, set_command, violation
+from settings.grafana import uid
 from settings.stack import Settings
 
 _ENABLED, _PASSWORD = "grafana.enabled", "grafanaPassword"
@@ -45,6 +46,14 @@ def _has_distinct_data_sources(settings: Settings) -> Iterator[RuleViolation]:
     if prometheus and logs and prometheus.uid == logs.uid:
         message = "is `grafana.prometheus.uid` too: a UID belongs to one data source"
         yield violation("grafana.logs.uid", message, set_to="loki", depends_on=["grafana.prometheus"])
+    own = {uid("tempo", settings.namespace): "Tempo"}
+    if settings.prometheus.enabled and not prometheus:
+        own[uid("prometheus", settings.namespace)] = "Prometheus"
+    for key, source, example in (("prometheus", prometheus, "prometheus"), ("logs", logs, "loki")):
+        if source and source.uid in own:
+            message = f"is that of the stack's own {own[source.uid]}: a UID belongs to one data source"
+            depends_on = ["namespace", "prometheus.enabled", "grafana.prometheus"]
+            yield violation(f"grafana.{key}.uid", message, set_to=example, depends_on=depends_on)
 
 
 def grafana_warnings(settings: Settings) -> Iterator[str]:

@@ -10,6 +10,9 @@ from settings.schema import aliased
 from settings.stack import Settings
 from settings.types import Model
 
+_PROVISIONED = frozenset({"provision", "prometheus", "logs"})
+"""Keys of Grafana that hold for one that is there."""
+
 
 def ignored_key_warnings(settings: Settings) -> Iterator[str]:
     """Yields a warning for each component that is switched off and has other keys."""
@@ -17,12 +20,13 @@ def ignored_key_warnings(settings: Settings) -> Iterator[str]:
         "collector": (settings.collector, settings.collector.enabled, "`collector.enabled` is false"),
         "tempo": (settings.tempo, settings.tempo.enabled, "`tempo.enabled` is false"),
         "prometheus": (settings.prometheus, settings.prometheus.enabled, "`prometheus.enabled` is false"),
-        "grafana": (settings.grafana, settings.grafana.is_used, "`grafana.enabled` is false"),
+        "grafana": (settings.grafana, settings.grafana.enabled, "`grafana.enabled` is false"),
         "demo": (settings.demo, settings.demo.enabled, "`demo.enabled` is false"),
         "plus": (settings.plus, settings.edition == "plus", "`edition` is oss"),
     }
     for component, (model, is_on, reason) in switches.items():
-        ignored = [] if is_on else _other_keys(model)
+        in_use = _PROVISIONED if component == "grafana" and settings.grafana.provision else frozenset[str]()
+        ignored = [] if is_on else [key for key in _other_keys(model) if key not in in_use]
         if ignored:
             places = [(component, key) for key in ignored]
             has = "has no effect" if len(places) == 1 else "have no effect"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from settings.errors import Place, path, remove_command, set_command
 from settings.stack import Settings
-from settings.versions import SETS, collector, nginx, plus, prometheus, tempo
+from settings.versions import SETS, collector, grafana, nginx, plus, prometheus, tempo
 from settings.versions.sets import DEFAULT, Set
 from settings.versions.support import Version, dotted
 from settings.versions.tags import release_of
@@ -64,6 +64,9 @@ def _images(settings: Settings) -> Iterator[_Image]:
     if settings.prometheus.enabled:
         version = prometheus.shown_version(settings.prometheus.pulled_image)
         yield _Image(("prometheus", "image"), "Prometheus", version, prometheus.TABLE)
+    if settings.grafana.enabled:
+        version = grafana.shown_version(settings.grafana.pulled_image)
+        yield _Image(("grafana", "image"), "Grafana", version, grafana.TABLE)
 
 
 def _unreadable(settings: Settings) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from settings.errors import Place, RuleViolation, needs, path, remove_command, repeated, set_command, violation
 from settings.metrics import login_of
 from settings.stack import Settings
+from settings.types import is_private
 from settings.upstreams import service_of
 
 _REMOTE_WRITE: Place = ("metrics", "remoteWrite")
@@ -118,14 +119,21 @@ def _restriction_needs_policies(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def metrics_warnings(settings: Settings) -> Iterator[str]:
-    """Yields a warning of metrics that are not those of all requests."""
-    is_written = settings.prometheus.enabled or settings.metrics.remote_write is not None
+    """Yields warnings of metrics that are not those of all requests, and of logins that others can read."""
+    write, headers = settings.metrics.remote_write, settings.metrics_headers
+    is_read = settings.prometheus.enabled or write is not None or settings.grafana.is_used
     collector = settings.collector
-    if settings.tempo.enabled and is_written and collector.enabled and collector.sampling.tail:
+    if settings.tempo.enabled and is_read and collector.enabled and collector.sampling.tail:
         yield (
             "collector.sampling.tail keeps traces for what is in them, so Tempo's metrics count kept traces alone: "
             "rates are too low, and shares of errors and of slow requests too high. For true ones sample by a ratio "
             "instead: `nginx.sampling.ratio` or `collector.sampling.ratio`"
+        )
+    if write and headers and write.url.startswith("http://") and not is_private(write.address[0]):
+        command = set_command((*_REMOTE_WRITE, "url"), write.url.replace("http://", "https://", 1))
+        yield (
+            "metricsHeaders go to `metrics.remoteWrite.url` in plain text, because it begins with http://: whoever is "
+            f"on the way can read them. Write a Service of the cluster with `.svc`. With TLS: {command}"
         )
 
 

@@ -6,13 +6,29 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from settings.general import Resources
-from settings.types import Bytes, Duration, Image, LabelName, MemoryLimit, Model, SubdomainName, at_least
+from settings.types import (
+    Bytes,
+    Duration,
+    Image,
+    LabelName,
+    MemoryLimit,
+    Model,
+    SubdomainName,
+    TypeName,
+    at_least,
+    no_shorter,
+)
 from settings.versioned import Versioned
 from settings.versions import SETS
 from settings.versions.sets import DEFAULT
 
 LEAST_VOLUME = "1Gi"
 """Our choice: a block of two hours and the write-ahead log of 30 000 series take some 300 MiB."""
+
+_LEAST_RETENTION = "2h"
+_Retention = Annotated[
+    Duration, no_shorter(_LEAST_RETENTION, "Prometheus keeps two hours in one block"), TypeName("duration")
+]
 
 
 class PrometheusPersistence(Model):
@@ -63,7 +79,9 @@ class PrometheusSettings(Versioned):
         examples=[SETS[DEFAULT].prometheus_image],
         description="Image of Prometheus 3. Unset: that of the set that `versions` names.",
     )
-    retention: Duration = Field(default="360h", description="Time that Prometheus keeps metrics.")
+    retention: _Retention = Field(
+        default="360h", description=f"Time that Prometheus keeps metrics, at least {_LEAST_RETENTION}."
+    )
     scrape_interval: Duration = Field(
         default="15s", description="Time between two looks at the pods' counters, and at the alerts."
     )

@@ -128,7 +128,9 @@ def _grafana(settings: Settings) -> Iterator[_Running]:
     if version and (version[:2] in grafana.TABLE or version < min(grafana.TABLE)):
         place: Place = ("grafana", "image")
         way_on = _way_on(place, image, version, grafana.DEFAULT)
-        yield _Running(place, f"Grafana {dotted(version)}", row_of(grafana.TABLE, version), (), way_on)
+        # The oldest line in the table is the last one of its major version, which lives longer than the next line.
+        support = grafana.TABLE.get(version[:2], grafana.EARLIER)
+        yield _Running(place, f"Grafana {dotted(version)}", support, (), way_on)
 
 
 def _way_on(place: Place, image: str, version: Version, current: Version) -> str:

@@ -1,6 +1,5 @@
 """Builds Grafana's documents: its own configuration, its data sources, and where it finds the dashboards."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from components.documents import Document, dump
 from components.documents.tempo_gateway import USER_NAME
+from settings.grafana import uid
 
 HTTP_PORT = 3000
 FOLDER = "/etc/nginx-tracing"
@@ -60,11 +60,6 @@ class Sources:
     def tempo_uid(self) -> str:
         """The UID of the stack's Tempo."""
         return uid("tempo", self.namespace)
-
-
-def uid(name: str, namespace: str) -> str:
-    """Returns a UID that two stacks in one Grafana do not share; Grafana takes 40 characters at most."""
-    return f"nginx-tracing-{name}-{hashlib.sha256(namespace.encode()).hexdigest()[:8]}"
 
 
 def grafana_conf() -> str:

@@ -7,7 +7,7 @@ from settings.errors import RuleViolation, path
 from settings.nginx_tree import Directive
 from settings.snippets.model import Finding, Snippets, flat
 
-_PATTERNS = frozenset({"~", "~*"})
+PATTERNS = frozenset({"~", "~*"})
 """Modifiers of locations that are patterns."""
 
 
@@ -26,7 +26,7 @@ def location_key(directive: Directive) -> tuple[str, ...]:
     are never the same.
     """
     modifier, written = location_of(directive)
-    return ("location", "=" if modifier == "=" else "", written, "~" if modifier in _PATTERNS else "")
+    return ("location", "=" if modifier == "=" else "", written, "~" if modifier in PATTERNS else "")
 
 
 def has_uri(directive: Directive) -> bool:
@@ -43,7 +43,7 @@ def inside_of(block: Directive, inner: str) -> Iterator[Finding]:
         inner: the letter of the context inside it.
     """
     modifier, outer = location_of(block) if block.name == "location" else ("", "")
-    is_bare = inner in "jx" or modifier in _PATTERNS or outer[:1] == "@"
+    is_bare = inner in "jx" or modifier in PATTERNS or outer[:1] == "@"
     for each in block.inside:
         if each.name == "proxy_pass" and has_uri(each) and is_bare:
             where = {"j": "an `if`", "x": "`limit_except`"}.get(inner, "a `location` with a pattern or a name")
@@ -64,7 +64,7 @@ def _why_not_inside(modifier: str, outer: str, inner_modifier: str, inner: str) 
         return f"must not be inside the named location `{outer}`"
     if inner.startswith("@"):
         return "has a name, and NGINX takes named locations in `server` only"
-    if modifier not in _PATTERNS and inner_modifier not in _PATTERNS and not inner.startswith(outer):
+    if modifier not in PATTERNS and inner_modifier not in PATTERNS and not inner.startswith(outer):
         return f"must begin with `{outer}`, the path of the location around it"
     return None
 
@@ -80,7 +80,7 @@ def beside_routes(written: Snippets) -> Iterator[RuleViolation]:
                 continue
             modifier, inner = location_of(directive)
             number = routes.get((modifier == "=", inner))
-            if snippet.context == "s" and modifier not in _PATTERNS and number is not None:
+            if snippet.context == "s" and modifier not in PATTERNS and number is not None:
                 there = path(("nginx", "routes", number))
                 message = f"has the path of {there}, and NGINX takes one: move its directives into `extraConfig` there"
                 yield snippet.violation(Finding(directive, message))

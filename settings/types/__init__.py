@@ -48,6 +48,7 @@ from settings.types.quantities import (
     amount,
     at_least,
     at_most,
+    no_shorter,
     seconds,
 )
 from settings.types.text import (
@@ -112,6 +113,7 @@ __all__ = [
     "is_private",
     "is_service",
     "matching",
+    "no_shorter",
     "not_own",
     "seconds",
     "split_address",

@@ -55,6 +55,17 @@ def at_most(limit: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def no_shorter(limit: str, reason: str) -> AfterValidator:
+    """Checks that a duration is no shorter than a limit; the error ends with the reason."""
+
+    def check(duration: str) -> str:
+        if seconds(duration) < seconds(limit):
+            raise ValueError(f"must be at least {limit}: {reason}")
+        return duration
+
+    return AfterValidator(check)
+
+
 Duration = Annotated[str, BeforeValidator(as_text), AfterValidator(_duration), TypeName("duration")]
 WholeSeconds = Annotated[Duration, AfterValidator(_whole_seconds), TypeName("duration")]
 

@@ -21,6 +21,11 @@ TABLE: Mapping[Version, Support] = {
 }
 """By line."""
 
+# Earlier lines came before 12.4 did on 2026-02-24, so that nine months ended by then. 11.6, the last 11.x, came on
+# 2025-03-25.
+EARLIER = Support(date(2026, 11, 24), _POLICY)
+"""All lines before the table's: the last of them had no fixes after that day."""
+
 # Wolfi's package of that name fixed what its scanners found until 2026-11-14 (osv.dev, CGA-9xcx-c962-m4f3). From 13.2
 # on the Tempo data source is a plugin of its own, which Grafana updates from the internet (grafana.com/docs/grafana/
 # v13.3/datasources/tempo): 12.4 has it built in.

@@ -18,12 +18,12 @@ from components.documents.grafana import (
     grafana_conf,
     sidecar_source,
     sources_document,
-    uid,
 )
 from components.grafana import Reads
 from components.kubernetes.services import Endpoint
 from components.kubernetes.stack import StackContext, stack_context
 from settings import Settings
+from settings.grafana import uid
 from settings.types import Model
 from tests import golden
 from tests.unit.conftest import Program, Run
@@ -298,6 +298,17 @@ def test_the_url_is_an_output_where_there_is_a_grafana(run_program: Run) -> None
             "tempo.traceqlMetrics is false, and Grafana's dashboard of requests asks Tempo for metrics: its graphs "
             "stay empty. To change it: pulumi config rm --path tempo.traceqlMetrics",
         ),
+        (
+            {"grafana": {"provision": "configMaps", "logs": {"uid": "loki"}, "nodePort": 30300}},
+            "grafana.nodePort has no effect, because `grafana.enabled` is false. To remove: "
+            "pulumi config rm --path grafana.nodePort",
+        ),
+        (
+            {**OWN, "collector": {"distribution": "k8s", "sampling": {"tail": {}}}},
+            "collector.sampling.tail keeps traces for what is in them, so Tempo's metrics count kept traces alone: "
+            "rates are too low, and shares of errors and of slow requests too high. For true ones sample by a ratio "
+            "instead: `nginx.sampling.ratio` or `collector.sampling.ratio`",
+        ),
     ],
 )
 def test_a_preview_warns_of_what_has_no_effect_or_does_not_fit(
@@ -305,6 +316,31 @@ def test_a_preview_warns_of_what_has_no_effect_or_does_not_fit(
 ) -> None:
     run_program(golden.as_pulumi_passes_it(given), secrets=["grafanaPassword"], balancer={"ip": "192.0.2.50"})
     assert warnings == [warning]
+
+
+@pytest.mark.parametrize(
+    ("conventions", "host"), [("old", "net.host.name"), ("both", "net.host.name"), ("stable", "server.address")]
+)
+def test_the_dashboard_asks_for_hosts_under_the_name_that_spans_have(
+    conventions: str, host: str, run_program: Run
+) -> None:
+    given = {"grafana": {"provision": "configMaps"}, "collector": {"semanticConventions": conventions}}
+    found = run_program(golden.as_pulumi_passes_it(given)).inputs("ConfigMap")["grafana-files-dashboards"]["data"]
+    (board,) = map(json.loads, found.values())
+    (variable,) = (each for each in board["templating"]["list"] if each["name"] == "host")
+    assert variable["current"]["value"] == host
+
+
+@pytest.mark.parametrize("image", ["grafana/grafana:9.5.0", "grafana/grafana:10.0.0"])
+def test_a_grafana_older_than_all_known_ones_is_told(image: str, run_program: Run, warnings: list[str]) -> None:
+    given = {**OWN, "grafana": {"enabled": True, "image": image}}
+    run_program(golden.as_pulumi_passes_it(given), secrets=["grafanaPassword"])
+    older, unfixed = (line for line in warnings if "Grafana" in line)
+    assert older.startswith("grafana.image is older than the versions of Grafana that this program knows")
+    assert unfixed == (
+        f"grafana.image: Grafana {image.split(':')[1]} has had no security fixes since 2026-11-24. Move on: "
+        "pulumi config set --path grafana.image grafana/grafana:12.4.15"
+    )
 
 
 def test_a_version_without_security_fixes_is_told_with_the_command(

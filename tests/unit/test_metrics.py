@@ -19,6 +19,8 @@ from settings.sampling import kept
 from settings.types import seconds
 from settings.version_warnings import version_warnings
 from settings.versions import SETS
+from tests import golden
+from tests.unit.conftest import Run
 
 WRITTEN = [receiver("http://prometheus.tracing.svc:9090")]
 
@@ -195,6 +197,48 @@ def test_metrics_of_kept_traces_alone_are_warned_of(configured: dict[str, Any], 
     assert [warning.startswith("collector.sampling.tail keeps traces for what is in them") for warning in found] == (
         [True] if warns else []
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "warns"),
+    [
+        ("http://p.example", {"authorization": "Bearer canary"}, True),
+        ("http://198.51.100.7:9090", {"x-scope-orgid": "canary"}, True),
+        ("https://p.example", {"authorization": "Bearer canary"}, False),
+        ("http://p.example", {}, False),
+        ("http://mimir.metrics.svc", {"authorization": "Bearer canary"}, False),
+        ("http://10.0.0.7", {"authorization": "Bearer canary"}, False),
+    ],
+)
+def test_a_login_in_plain_text_over_a_public_network_is_warned_of(
+    url: str, headers: dict[str, str], warns: bool
+) -> None:
+    configured = {"metrics": {"remoteWrite": {"url": f"{url}/api/v1/push"}}, "metricsHeaders": headers}
+    found = list(metrics_warnings(Settings.model_validate(configured)))
+    assert [warning.endswith(f"metrics.remoteWrite.url {https(url)}/api/v1/push") for warning in found] == (
+        [True] if warns else []
+    )
+
+
+def https(url: str) -> str:
+    return url.replace("http://", "https://")
+
+
+@pytest.mark.parametrize(
+    ("configured", "is_made"),
+    [
+        ({}, False),
+        ({"prometheus": {"enabled": True, "allowedNamespaces": ["monitoring"]}}, True),
+        ({"networkPolicies": False}, True),
+    ],
+)
+def test_no_other_prometheus_is_told_to_read_one_that_lets_nobody_in(
+    configured: dict[str, Any], is_made: bool, run_program: Run
+) -> None:
+    base = {"prometheus": {"enabled": True}, "monitoring": {"podMonitors": True}}
+    monitors = run_program(golden.as_pulumi_passes_it(base | configured)).inputs("PodMonitor")
+    assert ("prometheus" in monitors) == is_made
+    assert "tempo" in monitors
 
 
 def version_of_prometheus(image: str, day: date) -> list[str]:

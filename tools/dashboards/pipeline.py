@@ -12,7 +12,8 @@ OWN = 'app_kubernetes_io_part_of="nginx-tracing"'
 SELECTED = f'{OWN}, namespace=~"$namespace"'
 _RATE = "[$__rate_interval]"
 _VOLUMES = (
-    'persistentvolumeclaim=~"data-(tempo|prometheus)-[0-9]+|queue-otel-collector-[0-9]+", namespace=~"$namespace"'
+    'persistentvolumeclaim=~"data-(tempo|prometheus|grafana)-[0-9]+|queue-otel-collector-[0-9]+", '
+    'namespace=~"$namespace"'
 )
 _TO_TEMPO = 'exporter=~"otlp(_grpc)?/tempo"'
 _LIMITED = "|".join(sorted({f"{CollectorRelease(each).memory_limiter_counters}refused_spans" for each in KNOWN}))
