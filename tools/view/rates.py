@@ -24,7 +24,7 @@ _SELECTED = f"resource.service.name, span.http.route, span.{WEIGHT}, status"
 _BY_ROUTE = f"by (resource.service.name, span.http.route, span.{WEIGHT})"
 
 _WEIGHTED = f"Where NGINX or the Collector samples by a ratio, a span counts for all requests it stands for ({WEIGHT})."
-_STORED = f"Only stored spans are counted, since none has {WEIGHT}: sampling by a ratio, if any, is not made up for."
+_STORED = f"No span has {WEIGHT}, so each stored span counts once: if sampling left requests out, rates are higher."
 
 Route = tuple[str, str]
 """A service and its route; the route is empty where spans have none."""

@@ -59,7 +59,7 @@ def test_a_route_s_row_has_its_rate_and_the_share_of_errors(view: View, tempo: F
     tempo.answers[METRICS] = 200, json.dumps({"series": listed})
     found = view.get("/zipkin/api/v2/rates?seconds=900").json()
     assert "TraceQL metrics" in found["note"]
-    assert "Only stored spans are counted, since none has sampling.weight" in found["note"]
+    assert "No span has sampling.weight, so each stored span counts once" in found["note"]
     assert [(row["service"], row["route"], round(row["rate"], 1), row["errors"]) for row in found["rows"]] == [
         ("nginx", "/api/", 1.0, 1.0),
         ("nginx", "/", 0.1, 1.0),
