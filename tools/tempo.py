@@ -13,6 +13,8 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from pydantic import BaseModel, Field, TypeAdapter
 
+from tools.utf8 import repaired
+
 LOOK_UP_TIMEOUT_SECONDS = 5.0
 """Our choice."""
 # The clocks of this machine and of the nodes may differ: our choice.
@@ -60,7 +62,7 @@ class Tempo:
         await self._client.aclose()
 
     async def trace(self, trace_id: str) -> TracesData:
-        """Returns a trace; an empty one when Tempo does not know it.
+        """Returns a trace; an empty one when Tempo does not know it. U+FFFD stands for bytes that are not UTF-8.
 
         Tempo's message `Trace` is OTLP's `TracesData` on the wire: both have the resources' spans in field 1.
 
@@ -73,7 +75,7 @@ class Tempo:
         if not _accepted(answer).headers.get("content-type", "").startswith(_PROTOBUF):
             raise LookUpError(_not_tempo(answer))
         try:
-            return TracesData.FromString(answer.content)
+            return _decoded(answer.content)
         except DecodeError:
             raise LookUpError(_not_tempo(answer)) from None
 
@@ -137,6 +139,14 @@ def found_ids(document: bytes) -> set[str]:
         ValueError: the document is no answer to a search.
     """
     return {trace.trace_id.zfill(32) for trace in _Found.model_validate_json(document).traces}
+
+
+def _decoded(content: bytes) -> TracesData:
+    try:
+        return TracesData.FromString(content)
+    except DecodeError:
+        # A client's URI and User-Agent may be any bytes, which NGINX, the Collector and Tempo pass on.
+        return TracesData.FromString(repaired(content, TracesData.DESCRIPTOR))
 
 
 def describe(error: Exception) -> str:

@@ -338,6 +338,31 @@ def test_the_rates_of_each_route_are_those_of_the_traffic(page: Page, url: str, 
     wait_for("slow requests", lambda: [row for row in rows(page) if "300.000ms" in row])
 
 
+@pytest.mark.parametrize(("service", "route"), [("spice", "/salt and pepper"), ("plain", "")])
+def test_the_link_of_any_route_leads_to_its_requests(
+    page: Page, url: str, tempo: RunningTempo, service: str, route: str
+) -> None:
+    start, attributes = time.time_ns() - 5 * 10**9, {"http.route": route} if route else {}
+    server = Sent(service, "behind the link", new_id(), start, 0.02, attributes=attributes)
+    # A route of another name begins alike; a CLIENT span has no route.
+    other = Sent(service, "other", new_id(), start, 0.02, attributes={"http.route": "/salt"})
+    send(tempo, [server, other, Sent(service, "call", new_id(), start, 0.02, kind=CLIENT)])
+    named = (
+        f'[...document.querySelectorAll("tr")].find(row => row.innerText.startsWith("{service}\\t{route or "(no"}"))'
+    )
+    # Tempo's metrics have a trace some seconds later than its search.
+    wait_for("the route", lambda: _counted(page, url) and page.value(f"Boolean({named})"), 30)
+    page.click(f"{named}.querySelector('a')")
+    page.wait_for_text("Service filters")
+    assert [row[0] for row in wait_for("the list", lambda: rows(page))] == [f"{service}: behind the link"]
+
+
+def _counted(page: Page, url: str) -> bool:
+    page.open(f"{url}/rates")
+    page.wait_for_text("ounted")
+    return True
+
+
 def test_without_metrics_the_rates_are_counted_from_a_search(page: Page, tmp_path: Path) -> None:
     with running_tempo(tmp_path / "tempo", traceqlMetrics=False) as tempo, viewed(tempo, tmp_path) as url:
         send(tempo, [span for age in range(10) for span in request(time.time() - age, "/", 0.012)])

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from tools.tempo import CLOCK_MARGIN_SECONDS, Tempo
+from tools.tempo import CLOCK_MARGIN_SECONDS, LookUpError, Tempo
 from tools.view import search
 from tools.view.rates import rates
-from tools.view.spans import PEERS, Json, zipkin_spans
+from tools.view.spans import PEERS, Json, unread, zipkin_spans
 
 Asked = Mapping[str, str]
 """The parameters of a request's query."""
@@ -92,9 +92,16 @@ class Api:
             "end": end + CLOCK_MARGIN_SECONDS,
         }
         listed = await self._tempo.listed("/api/search", "traces", parameters)
-        found = await asyncio.gather(*(self._trace(trace["traceID"]) for trace in listed))
+        found = await asyncio.gather(*map(self._listed_trace, listed))
         # A trace may be gone since the search listed it.
         return [spans for spans in found if spans]
+
+    async def _listed_trace(self, listed: Json) -> list[Json]:
+        try:
+            return await self._trace(listed["traceID"])
+        except LookUpError as error:
+            # Lens shows an error in place of all traces, or none.
+            return [unread(listed, str(error))]
 
     async def _trace(self, trace_id: str) -> list[Json]:
         async with self._places:

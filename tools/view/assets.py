@@ -72,7 +72,6 @@ def lens_page() -> File:
 
 def own_file(name: str) -> File | None:
     """Returns a file of this project by its name; None if there is none."""
-    file = OWN / name
-    if file.parent != OWN or not file.is_file():
-        return None
-    return File(file.read_bytes(), _TYPES[file.suffix])
+    # Compared, not opened: a path may be longer than the system's names, or lead out of the folder.
+    file = next((each for each in OWN.iterdir() if each.name == name), None)
+    return File(file.read_bytes(), _TYPES[file.suffix]) if file else None

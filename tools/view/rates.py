@@ -1,12 +1,13 @@
 """Computes rates, errors and durations by route: from TraceQL metrics, or from a search where Tempo has none."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tools.probe.result import percentile
+from settings.sampling import WEIGHT
 from tools.tempo import CLOCK_MARGIN_SECONDS, LookUpError, Tempo
 
 POINTS = 30
@@ -17,7 +18,13 @@ SAMPLED_TRACES, SPANS_OF_A_TRACE = 1000, 100
 
 # A request is counted by its SERVER span alone: a CLIENT span beside it is of the same request.
 _SERVERS = "kind = server"
-_BY_ROUTE = "by (resource.service.name, span.http.route)"
+# With the weight, so that each span counts for the requests that it stands for. `sum_over_time` of the weight alone
+# would leave out spans without it, and durations.
+_SELECTED = f"resource.service.name, span.http.route, span.{WEIGHT}, status"
+_BY_ROUTE = f"by (resource.service.name, span.http.route, span.{WEIGHT})"
+
+_WEIGHTED = f"Where NGINX or the Collector samples by a ratio, a span counts for all requests it stands for ({WEIGHT})."
+_STORED = f"No span has {WEIGHT}, so each stored span counts once: if sampling left requests out, rates are higher."
 
 Route = tuple[str, str]
 """A service and its route; the route is empty where spans have none."""
@@ -41,6 +48,8 @@ class Row:
     all of them."""
     points: list[float]
     """Requests in each interval."""
+    weighted: bool
+    """Whether a span says how many requests it stands for."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ async def rates(tempo: Tempo, seconds: int) -> dict[str, Any]:
         LookUpError: Tempo answers no search either.
     """
     window = Window.until(time.time(), seconds)
-    note = "Tempo counted the stored spans (TraceQL metrics). Durations are estimated from buckets that double."
+    note = "Tempo counted the requests (TraceQL metrics). Durations are estimated from buckets that double."
     try:
         rows, reason = await _from_metrics(tempo, window), "TraceQL metrics have no spans of this time"
     except LookUpError as error:
@@ -89,6 +98,8 @@ async def rates(tempo: Tempo, seconds: int) -> dict[str, Any]:
         rows, complete = await _from_search(tempo, window)
         covers = "all traces" if complete else f"{SAMPLED_TRACES} traces and no more, so the true rates are higher"
         note = f"Counted from a search: {reason}. The search returned {covers}."
+    if rows:
+        note += f" {_WEIGHTED if any(row.weighted for row in rows) else _STORED}"
     rows.sort(key=lambda row: (-row.rate, row.service, row.route))
     return {"note": note, "seconds": seconds, "rows": [asdict(row) for row in rows]}
 
@@ -97,12 +108,17 @@ async def _from_metrics(tempo: Tempo, window: Window) -> list[Row]:
     points: dict[Route, list[float]] = defaultdict(lambda: [0.0] * (POINTS + 1))
     buckets: dict[Route, dict[float, float]] = defaultdict(lambda: defaultdict(float))
     failed: dict[Route, float] = defaultdict(float)
+    weighted = set[Route]()
     durations = await _queried(tempo, window, f"{{ {_SERVERS} }} | histogram_over_time(duration)")
-    for route, labels, at, value in durations:
-        points[route][window.point(at)] += value
-        buckets[route][float(labels["__bucket"])] += value
-    for route, _, _, value in await _queried(tempo, window, f"{{ {_SERVERS} && status = error }} | count_over_time()"):
-        failed[route] += value
+    for labels, at, requests in durations:
+        route = _route(labels)
+        points[route][window.point(at)] += requests
+        buckets[route][float(labels["__bucket"])] += requests
+        if _weight(labels):
+            weighted.add(route)
+    failures = await _queried(tempo, window, f"{{ {_SERVERS} && status = error }} | count_over_time()")
+    for labels, _, requests in failures:
+        failed[_route(labels)] += requests
     return [
         Row(
             *route,
@@ -112,21 +128,23 @@ async def _from_metrics(tempo: Tempo, window: Window) -> list[Row]:
             p95=quantile(buckets[route], 0.95),
             slow=bucket(buckets[route], 0.95),
             points=counted,
+            weighted=route in weighted,
         )
         for route, counted in points.items()
         if (total := sum(counted))
     ]
 
 
-async def _queried(tempo: Tempo, window: Window, query: str) -> list[tuple[Route, dict[str, str], float, float]]:
-    """Returns the route, the labels, the time and the value of each sample of a query of metrics."""
-    found: list[tuple[Route, dict[str, str], float, float]] = []
+async def _queried(tempo: Tempo, window: Window, query: str) -> list[tuple[dict[str, str], float, float]]:
+    """Returns the labels, the time and the requests of each sample of a query of metrics."""
+    found: list[tuple[dict[str, str], float, float]] = []
     parameters = {"q": f"{query} {_BY_ROUTE}"} | window.parameters()
     for series in await tempo.listed("/api/metrics/query_range", "series", parameters):
         labels = _texts(series["labels"])
+        weight = _weight(labels) or 1
         # Protobuf's JSON leaves out what is 0.
         found += [
-            (_route(labels), labels, int(sample["timestampMs"]) / 1000, sample.get("value", 0.0))
+            (labels, int(sample["timestampMs"]) / 1000, weight * sample.get("value", 0.0))
             for sample in series.get("samples", ())
         ]
     return found
@@ -135,7 +153,7 @@ async def _queried(tempo: Tempo, window: Window, query: str) -> list[tuple[Route
 async def _from_search(tempo: Tempo, window: Window) -> tuple[list[Row], bool]:
     """Returns the rows, and whether the search found all traces of the window."""
     parameters: dict[str, str | int] = {
-        "q": f"{{ {_SERVERS} }} | select(resource.service.name, span.http.route, status) with (most_recent=true)",
+        "q": f"{{ {_SERVERS} }} | select({_SELECTED}) with (most_recent=true)",
         "limit": SAMPLED_TRACES,
         "spss": SPANS_OF_A_TRACE,
         "start": window.start,
@@ -151,19 +169,37 @@ async def _from_search(tempo: Tempo, window: Window) -> tuple[list[Row], bool]:
 
 def _row(route: Route, spans: list[Any], window: Window) -> Row:
     points = [0.0] * (POINTS + 1)
+    durations: dict[float, float] = defaultdict(float)
+    failed, weighted = 0.0, False
     for span in spans:
-        points[window.point(int(span["startTimeUnixNano"]) / 1e9)] += 1
-    durations = [int(span["durationNanos"]) / 1e9 for span in spans]
-    failed = sum(_texts(span["attributes"]).get("status") == "error" for span in spans)
+        labels = _texts(span["attributes"])
+        weight = _weight(labels) or 1
+        points[window.point(int(span["startTimeUnixNano"]) / 1e9)] += weight
+        durations[int(span["durationNanos"]) / 1e9] += weight
+        failed += weight if labels.get("status") == "error" else 0
+        weighted = weighted or bool(_weight(labels))
+    total = sum(points)
+    p95 = _nearest(durations, 0.95)
     return Row(
         *route,
-        rate=len(spans) / window.seconds,
-        errors=failed / len(spans),
-        p50=percentile(durations, 50),
-        p95=percentile(durations, 95),
-        slow=percentile(durations, 95),
+        rate=total / window.seconds,
+        errors=failed / total,
+        p50=_nearest(durations, 0.5),
+        p95=p95,
+        slow=p95,
         points=points,
+        weighted=weighted,
     )
+
+
+def _nearest(durations: Mapping[float, float], share: float) -> float:
+    """Returns the least duration that a share of the requests does not exceed."""
+    wanted = sum(durations.values()) * share
+    for duration, requests in sorted(durations.items()):
+        wanted -= requests
+        if wanted <= 0:
+            return duration
+    return max(durations)
 
 
 def _texts(labels: list[Any]) -> dict[str, str]:
@@ -172,12 +208,22 @@ def _texts(labels: list[Any]) -> dict[str, str]:
 
 
 def _route(labels: dict[str, str]) -> Route:
-    """Returns the route; a search leaves the scope out of the attributes' names, and metrics may say `nil`."""
-    service, route = (
-        labels.get(key) or labels.get(key.partition(".")[2]) or ""
-        for key in ("resource.service.name", "span.http.route")
-    )
-    return service, "" if route == "nil" else route
+    return _label(labels, "resource.service.name"), _label(labels, "span.http.route")
+
+
+def _label(labels: dict[str, str], name: str) -> str:
+    """Returns a label; a search leaves the scope out of the attributes' names, and metrics may say `nil`."""
+    found = labels.get(name) or labels.get(name.partition(".")[2]) or ""
+    return "" if found == "nil" else found
+
+
+def _weight(labels: dict[str, str]) -> float | None:
+    """Returns the requests that a span stands for; None where it does not say so."""
+    try:
+        weight = float(_label(labels, f"span.{WEIGHT}"))
+    except ValueError:
+        return None
+    return weight if 1 <= weight < math.inf else None
 
 
 def bucket(buckets: Mapping[float, float], share: float) -> float | None:

@@ -1,6 +1,7 @@
 """Converts what Lens asks for into TraceQL, which Tempo's search reads: https://grafana.com/docs/tempo/latest/traceql/."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 
@@ -8,6 +9,11 @@ from tools.view.spans import PEERS
 
 ERROR = "error"
 """The key by which Zipkin's users look for spans that failed."""
+
+KIND = "span:kind"
+"""The key, TraceQL's own, for the kind of a span."""
+
+_KINDS = ("server", "client", "producer", "consumer", "internal")
 
 
 def traceql(asked: Mapping[str, str]) -> str:
@@ -54,16 +60,50 @@ def _duration(comparison: str, microseconds: str | None) -> list[str]:
 
 
 def _tag(text: str) -> str:
-    """Returns the condition for `key=value`, or for `key` alone."""
-    key, equals, value = (part.strip() for part in text.strip().partition("="))
+    """Returns the condition for `key=value`, for `key>=number`, or for `key` alone.
+
+    Raises:
+        ValueError: it compares in a way that the page does not know.
+    """
+    key, compared, value = (part.strip() for part in [*re.split(r"([<>]=?|=)", text, maxsplit=1), "", ""][:3])
     if key == ERROR:
         return "status = error"
-    if not equals:
+    if key.endswith("!") or (compared not in ("", "=") and not _typed(value)):
+        raise ValueError(f"{text}: write key=value, key>=number (also >, <=, <), key=nil, or the key alone")
+    if not compared:
         return f"{attribute(key)} != nil"
+    if (compared, value) == ("=", "nil"):
+        return _absent(attribute(key))
+    if compared != "=":
+        return f"{attribute(key)} {compared} {value}"
+    if key == KIND and value in _KINDS:
+        return f"kind = {value}"
     # TraceQL compares by type: an HTTP status is a number, and as a text it would match nothing.
-    typed = [value] if re.fullmatch(r"-?\d+(\.\d+)?|true|false", value) else []
-    options = [f"{attribute(key)} = {each}" for each in [_quoted(value), *typed]]
+    typed = [value] if _typed(value) or value in ("true", "false") else []
+    options = [f"{attribute(key)} = {each}" for each in [_quoted(value), *_unquoted(value), *typed]]
     return options[0] if len(options) == 1 else f"({' || '.join(options)})"
+
+
+def _absent(key: str) -> str:
+    # Older versions of Tempo refuse `= nil`, and `!(… != nil)` finds nothing unless another condition holds for all:
+    # https://github.com/grafana/tempo/issues/2188.
+    return f"({key} != nil || duration >= 0ns) && !({key} != nil)"
+
+
+def _typed(value: str) -> bool:
+    """Tells whether TraceQL reads a text as a number. It takes `08` for an octal one, and refuses it."""
+    if not re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", value):
+        return False
+    return abs(float(value)) < math.inf if "." in value else len(value) <= 20 and abs(int(value)) < 2**63
+
+
+def _unquoted(value: str) -> list[str]:
+    """Returns what a text in quotes is, as JSON escapes it: so a value with " and " can be written."""
+    try:
+        text = json.loads(value) if value.startswith('"') else None
+    except ValueError:
+        return []
+    return [_quoted(text)] if isinstance(text, str) else []
 
 
 def _quoted(text: str) -> str:

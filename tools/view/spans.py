@@ -33,6 +33,26 @@ def zipkin_spans(trace: TracesData) -> list[Json]:
     return converted
 
 
+def unread(listed: Json, reason: str) -> Json:
+    """Returns a span that stands for a trace that cannot be read.
+
+    Args:
+        listed: the trace in the answer to Tempo's search.
+        reason: why it cannot be read.
+    """
+    trace_id = listed["traceID"].zfill(32)
+    return {
+        "traceId": trace_id,
+        "id": trace_id[16:],
+        "name": f"{listed.get('rootTraceName', '')} (this trace cannot be read)".strip(),
+        "timestamp": int(listed.get("startTimeUnixNano", 0)) // 1000,
+        "duration": max(1, int(listed.get("durationMs", 0)) * 1000),
+        "localEndpoint": {"serviceName": listed.get("rootServiceName", "(no service.name)")},
+        "tags": {"error": reason},
+        "annotations": [],
+    }
+
+
 def _converted(span: Span, service: str, resource: dict[str, str]) -> Json:
     attributes = texts(span.attributes)
     start = span.start_time_unix_nano // 1000

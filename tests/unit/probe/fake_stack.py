@@ -89,6 +89,8 @@ class FakeStack:
     """Spans of others that pass all hops right after the first reading of any counters."""
     trace_answer: Answer | None = None
     """Tempo's answer to each look-up by ID, instead of the trace."""
+    has_broken_text: bool = False
+    """Whether a text of each span is not UTF-8."""
     api_status: int = 200
     has_tempo: bool = True
     access_log: bool = True
@@ -247,9 +249,11 @@ class FakeStack:
                 return self.trace_answer
             known = [seen for seen in visible if seen.trace_id == match[1]]
             assert headers["accept"] == "application/protobuf"
-            return (
-                (200, trace_document(known[0], self.demo, upstream_spans=self.upstream_spans)) if known else (404, "")
-            )
+            return (200, self._trace(known[0])) if known else (404, "")
+
+    def _trace(self, seen: Seen) -> bytes:
+        document = trace_document(seen, self.demo, upstream_spans=self.upstream_spans)
+        return document.replace(b"GET", b"\xff\xfe\xfd") if self.has_broken_text else document
 
     def _search(self, query: dict[str, str], visible: list[Seen]) -> Answer:
         # Without these, Tempo does not search the blocks.

@@ -37,6 +37,13 @@ def test_another_run_is_not_taken_for_this_one(probe: Probe, stack: FakeStack) -
     assert ended.document["found_by_search"] == 0
 
 
+def test_text_that_is_not_utf_8_does_not_hide_a_trace(probe: Probe, stack: FakeStack) -> None:
+    stack.has_broken_text = True
+    ended = probe("--requests", "3", "--timeout", "0.5", "--json")
+    assert (ended.code, ended.document["found_by_id"]) == (0, 3)
+    assert [span["attributes"]["http.method"] for span in ended.document["trace"]] == ["\ufffd" * 3]
+
+
 def test_freshness_runs_from_the_answer_to_the_look_up_that_finds(probe: Probe, stack: FakeStack) -> None:
     stack.visible_after_seconds = 0.5
     document = probe("--requests", "10", "--json").document

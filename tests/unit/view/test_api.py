@@ -61,6 +61,30 @@ def test_a_search_asks_for_the_time_and_the_number_that_the_person_chose(view: V
     assert query["q"].startswith('{ resource.service.name = "nginx" }')
 
 
+def test_text_that_is_not_utf_8_is_shown_repaired(view: View, tempo: FakeTempo) -> None:
+    one = "0af7651916cd43dd8448eb211c80319c"
+    tempo.answers[f"/api/traces/{one}"] = 200, trace(one).replace(b"GET /", b"GET \xff")
+    (span,) = view.get(f"{API}/trace/{one}").json()
+    assert (span["name"], span["traceId"]) == ("GET \ufffd", one)
+
+
+@pytest.mark.parametrize("answer", [(500, "trace exceeds max size"), (200, b"\xff\xff"), (200, b"\x0a\x7f\x00")])
+def test_a_trace_that_cannot_be_read_does_not_hide_the_others(
+    view: View, tempo: FakeTempo, answer: tuple[int, str | bytes]
+) -> None:
+    one, large = "0af7651916cd43dd8448eb211c80319c", "f" * 31
+    listed = {"traceID": large, "rootServiceName": "nginx", "startTimeUnixNano": "1700000000000001000"}
+    tempo.answers["/api/search"] = 200, json.dumps({"traces": [listed, {"traceID": one}]})
+    tempo.answers[f"/api/traces/{large}"] = answer
+    tempo.answers[f"/api/traces/{one}"] = 200, trace(one)
+    found = view.get(f"{API}/traces?limit=9&endTs=1700000100000&lookback=60000").json()
+    assert [spans[0]["traceId"] for spans in found] == [f"0{large}", one]
+    ((unread,), _) = found
+    assert (unread["name"], unread["timestamp"]) == ("(this trace cannot be read)", 1_700_000_000_000_001)
+    assert unread["localEndpoint"] == {"serviceName": "nginx"}
+    assert unread["tags"]["error"].startswith("HTTP 500: trace exceeds" if answer[0] == 500 else "http://127.0.0.1:")
+
+
 def test_names_are_looked_for_in_the_last_day(view: View, tempo: FakeTempo) -> None:
     path = "/api/v2/search/tag/name/values"
     tempo.answers[path] = 200, json.dumps({"tagValues": [{"type": "string", "value": name} for name in "ba"]})
@@ -91,7 +115,13 @@ def test_keys_are_those_of_spans_and_resources_and_first_of_all_error(view: View
         (f"{API}/dependencies", HTTPStatus.NOT_FOUND, "not found"),
         (f"{API}/spans", HTTPStatus.BAD_REQUEST, "a parameter is missing or wrong: 'serviceName'"),
         (f"{API}/traces?limit=x&endTs=1&lookback=1", HTTPStatus.BAD_REQUEST, "a parameter is missing or wrong: "),
+        (
+            f"{API}/traces?limit=1&endTs=1&lookback=1&annotationQuery=a%3C%3Dx",
+            HTTPStatus.BAD_REQUEST,
+            "a parameter is missing or wrong: a<=x: write key=value, key>=number",
+        ),
         ("/elsewhere", HTTPStatus.NOT_FOUND, "no such page"),
+        (f"/own/{'a' * 5000}", HTTPStatus.NOT_FOUND, "no such page"),
     ],
 )
 def test_an_error_says_what_is_wrong(view: View, tempo: FakeTempo, path: str, status: HTTPStatus, says: str) -> None:

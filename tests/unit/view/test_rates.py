@@ -59,6 +59,7 @@ def test_a_route_s_row_has_its_rate_and_the_share_of_errors(view: View, tempo: F
     tempo.answers[METRICS] = 200, json.dumps({"series": listed})
     found = view.get("/zipkin/api/v2/rates?seconds=900").json()
     assert "TraceQL metrics" in found["note"]
+    assert "No span has sampling.weight, so each stored span counts once" in found["note"]
     assert [(row["service"], row["route"], round(row["rate"], 1), row["errors"]) for row in found["rows"]] == [
         ("nginx", "/api/", 1.0, 1.0),
         ("nginx", "/", 0.1, 1.0),
@@ -67,6 +68,38 @@ def test_a_route_s_row_has_its_rate_and_the_share_of_errors(view: View, tempo: F
     queries = [query["q"] for path, query, _ in tempo.asked if path == METRICS]
     # A CLIENT span beside a SERVER span is of the same request.
     assert all(query.startswith("{ kind = server") for query in queries)
+
+
+def test_a_sampled_span_counts_for_the_requests_that_it_stands_for(view: View, tempo: FakeTempo) -> None:
+    name = "span.sampling.weight"
+    listed = [
+        series("/", 90, __bucket={"doubleValue": 0.1}, **{name: {"intValue": "10"}}),
+        series("/", 60, __bucket={"doubleValue": 0.8}, **{name: {"doubleValue": 2.5}}),
+        series("/", 50, __bucket={"doubleValue": 0.8}),
+        series("/", 7, __bucket={"doubleValue": 0.8}, **{name: {"stringValue": "nil"}}),
+    ]
+    tempo.answers[METRICS] = 200, json.dumps({"series": listed})
+    found = view.get("/zipkin/api/v2/rates?seconds=900").json()
+    (row,) = found["rows"]
+    assert (sum(row["points"]), row["errors"]) == (900 + 150 + 57, 1.0)
+    # Of the stored spans alone, most are slow.
+    assert row["p50"] <= 0.1 < row["p95"]
+    assert "a span counts for all requests it stands for (sampling.weight)" in found["note"]
+
+
+def test_a_search_counts_sampled_spans_like_metrics(view: View, tempo: FakeTempo) -> None:
+    def span(seconds: int, **attributes: str) -> dict[str, Any]:
+        named = {"service.name": "nginx", "http.route": "/"} | attributes
+        pairs = [{"key": key, "value": {"stringValue": text}} for key, text in named.items()]
+        return {"startTimeUnixNano": str(time.time_ns()), "durationNanos": f"{seconds}000000000", "attributes": pairs}
+
+    spans = [span(1, **{"sampling.weight": "8"}), span(5, status="error"), span(6)]
+    tempo.answers[METRICS] = 404, ""
+    tempo.answers["/api/search"] = 200, json.dumps({"traces": [{"traceID": "a", "spanSet": {"spans": spans}}]})
+    found = view.get("/zipkin/api/v2/rates?seconds=900").json()
+    (row,) = found["rows"]
+    assert (sum(row["points"]), row["errors"], row["p50"], row["p95"]) == (10, 0.1, 1.0, 6.0)
+    assert "a span counts for all requests" in found["note"]
 
 
 @pytest.mark.parametrize(("number", "says"), [(2, "The search returned all traces."), (3, "the true rates are higher")])

@@ -32,6 +32,40 @@ def test_a_value_is_looked_for_as_a_text_and_as_the_type_that_it_may_have(value:
 
 
 @pytest.mark.parametrize(
+    "value",
+    ["08", "-007", "12345678901234567890", "-9223372036854775808", f"{'9' * 400}.5", "1" * 5000, "٣", "1.", "nan"],
+)
+def test_digits_that_traceql_reads_as_no_number_are_looked_for_as_text(value: str) -> None:
+    assert traceql({"annotationQuery": f"order={value}"}) == f'{{ .order = "{value}" }}{NEWEST}'
+
+
+@pytest.mark.parametrize(
+    ("tag", "condition"),
+    [
+        ("http.status_code>=500", ".http.status_code >= 500"),
+        ("k<-1.5", ".k < -1.5"),
+        ("k > 08=1", None),
+        ("k>=x || true", None),
+        ("k!=1", None),
+        ("http.route=/a>b", '.http.route = "/a>b"'),
+        ("http.route=nil", "(.http.route != nil || duration >= 0ns) && !(.http.route != nil)"),
+        ("span:kind=server", "kind = server"),
+        ("span:kind=x", '."span:kind" = "x"'),
+        (r'k="a\u0020and\u0020b"', r'(.k = "\"a\\u0020and\\u0020b\"" || .k = "a and b")'),
+        ('k="a', r'.k = "\"a"'),
+    ],
+)
+def test_a_tag_compares_or_the_person_reads_how_it_can(tag: str, condition: str | None) -> None:
+    if condition:
+        assert traceql({"annotationQuery": tag}) == f"{{ {condition} }}{NEWEST}"
+    else:
+        with pytest.raises(
+            ValueError, match=r"write key=value, key>=number \(also >, <=, <\), key=nil, or the key alone"
+        ):
+            traceql({"annotationQuery": tag})
+
+
+@pytest.mark.parametrize(
     ("asked", "query"),
     [
         ({"serviceName": 'a" || true || "'}, r'{ resource.service.name = "a\" || true || \"" }'),

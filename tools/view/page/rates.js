@@ -16,10 +16,13 @@ function element(name, text, parent) {
 
 // The address of a search in Lens.
 function search(row, criteria) {
-  const tags = row.route ? [`http.route=${row.route}`] : [];
+  // Lens takes " and " for the end of a tag.
+  const route = row.route.includes(" and ") ? JSON.stringify(row.route).replaceAll(" ", "\\u0020") : row.route;
+  // NGINX's CLIENT spans have no route either, and are not counted.
+  const tags = row.route ? [`http.route=${route}`] : ["http.route=nil", "span:kind=server"];
   const query = new URLSearchParams({ serviceName: row.service });
   if (criteria.error) tags.push("error");
-  if (tags.length) query.set("annotationQuery", tags.join(" and "));
+  query.set("annotationQuery", tags.join(" and "));
   if (criteria.minDuration) query.set("minDuration", criteria.minDuration);
   query.set("lookback", choice.selectedOptions[0].dataset.lookback);
   query.set("endTs", Date.now());
