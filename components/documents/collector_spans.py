@@ -126,12 +126,17 @@ _METHOD, _HOST, _PORT, _SERVICE, _AFTER, _PEER, _STATUS, _ANSWERED, _TOOK = (
 
 _SPLIT = f'set(span.cache["told"], Split({_TOLD}, "|"))'
 _TRIES = 4
-"""The tries whose times are added up. Our choice: OTTL has no loop."""
+"""The tries whose times are added up; more last until the request's end. Our choice: OTTL has no loop."""
+
+_HAS_MORE = f'span.attributes["http.request.resend_count"] >= {_TRIES}'
+_CLOCKS = 2_000_000
+"""The nanoseconds by which a time in milliseconds may differ from one that another clock measured."""
 
 
 def _transform(*groups: tuple[str, list[str]]) -> Document:
     statements = [{"conditions": [condition], "statements": statements} for condition, statements in groups]
-    return {"error_mode": "ignore", "trace_statements": statements}
+    # Not `ignore`, which writes a line for each statement: any application can send a span with the attribute.
+    return {"error_mode": "silent", "trace_statements": statements}
 
 
 def _last_try() -> list[str]:
@@ -177,6 +182,9 @@ def _times() -> list[str]:
         f"set({took}, 0)",
         f'set({took}, {_nanoseconds(_TOOK)}) where {_TOOK} != "-"',
         f"set({after}, {_nanoseconds(_AFTER)})",
+        # Without a mark of its start, the whole request.
+        f"set({after}, 0) where {_HAS_MORE} and {after} + {_CLOCKS} > {whole}",
+        f"set({took}, {whole} - {after}) where {_HAS_MORE}",
         # NGINX measures the two times by different clocks, in milliseconds.
         f"set({took}, {whole}) where {took} > {whole}",
         # A snippet's upstream has no mark of its start: NGINX tells the time of the request's end.
