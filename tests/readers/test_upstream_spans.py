@@ -249,12 +249,7 @@ def test_a_request_that_nginx_makes_itself_leaves_the_span_to_the_one_of_the_cli
     rewritten = f"rewrite ^ {path} break;" if path else ""
     routes = [
         {"path": "/", "upstream": f"127.0.0.1:{upstream.port}", "extraConfig": snippet},
-        {
-            "path": "/other",
-            "match": "exact",
-            "upstream": f"localhost:{other.port}",
-            "extraConfig": rewritten,
-        },
+        {"path": "/other", "match": "exact", "upstream": f"localhost:{other.port}", "extraConfig": rewritten},
     ]
     server, client = ask("/slow", routes)
     assert other.traceparents
@@ -293,6 +288,13 @@ def test_a_route_that_answers_instead_of_another_has_its_own_name(
     ]
     _, client = ask("/close", routes)
     assert _server_of(client) == ("GET localhost", "localhost", other.port, other.port)
+
+
+def test_an_upstream_by_fastcgi_instead_of_a_route_s_does_not_get_its_name(ask: Ask, upstream: Upstream) -> None:
+    dead = free_port()
+    route = {"path": "/", "upstream": f"127.0.0.1:{upstream.port}", "extraConfig": "error_page 502 = @other;"}
+    _, client = ask("/close", [route], server=f"location @other {{ fastcgi_pass 127.0.0.1:{dead}; }}")
+    assert _server_of(client) == ("GET", "127.0.0.1", dead, dead)
 
 
 @pytest.mark.parametrize("has_mark", [True, False])
@@ -346,6 +348,15 @@ def test_spans_of_applications_are_neither_doubled_nor_renamed(image: str, tmp_p
         collector.export(_request({"http.method": "GET"}))
         found = {span.scope[0]: span.attributes for span in tempo.many(2)}
     assert found == {"shop": {"http.method": "GET"}, "nginx": {"http.method": "GET", "http.request.method": "GET"}}
+
+
+def test_an_application_with_an_attribute_of_that_name_does_not_fill_the_log(
+    image: str, tmp_path: Path, tempo: Receiver
+) -> None:
+    with _collector(image, tmp_path, tempo) as collector:
+        collector.export(_request({UPSTREAM_ATTRIBUTE: "x"}, scope="shop"))
+        tempo.many(2)
+        assert "statement" not in collector.log.read_text()
 
 
 @pytest.mark.parametrize(("ratio", "most"), [("0.5", 320)])
