@@ -221,12 +221,15 @@ def _peer() -> list[str]:
     address, bracketed = 'span.cache["address"]', 'span.cache["bracketed"]'
     # Without an address that it may ask NGINX tells the name of the `upstream` block.
     is_plain = f'where Len({address}) == 2 and {address}[0] != "unix" and not HasPrefix({_PEER}, "{UPSTREAM_PREFIX}")'
+    is_socket = f'where HasPrefix({_PEER}, "unix:")'
     pattern = r"^\\[(?P<host>.+)\\]:(?P<port>[0-9]+)$"
     is_other = f'where {_HOST} == "" and span.attributes["network.peer.address"] != nil'
     return [
         f'set({address}, Split({_PEER}, ":"))',
         f"{_set('network.peer.address')} {address}[0]) {is_plain}",
         f"{_set('network.peer.port')} Int({address}[1])) {is_plain}",
+        f"{_set('network.peer.address')} {_PEER}) {is_socket}",
+        f'replace_pattern(span.attributes["network.peer.address"], "^unix:", "") {is_socket}',
         f'set({bracketed}, ExtractPatterns({_PEER}, "{pattern}")) where HasPrefix({_PEER}, "[")',
         f'{_set("network.peer.address")} {bracketed}["host"]) where {bracketed} != nil',
         f'{_set("network.peer.port")} Int({bracketed}["port"])) where {bracketed} != nil',
