@@ -254,8 +254,8 @@ def test_a_request_that_nginx_makes_itself_leaves_the_span_to_the_one_of_the_cli
     server, client = ask("/slow", routes)
     assert other.traceparents
     assert _server_of(client) == ("GET 127.0.0.1", "127.0.0.1", upstream.port, upstream.port)
-    assert client.start - server.start == pytest.approx(seconds, abs=0.1)
-    assert client.seconds == pytest.approx(0.2, abs=0.1)
+    assert client.start - server.start >= seconds - 0.01
+    assert client.seconds >= 0.19
 
 
 _BREAKS = "rewrite ^ /200 break; proxy_pass http://localhost:{port};"
@@ -305,7 +305,7 @@ def test_a_span_of_more_tries_than_are_added_up_lasts_to_the_end(ask: Ask, upstr
     own = {"path": "/", "upstream": f"127.0.0.1:{upstream.port}", "extraConfig": passing}
     server, client = ask("/slow", [own if has_mark else {"path": "/", "extraConfig": passing}], http=block)
     assert client.attributes["http.request.resend_count"] == 5
-    assert client.seconds == pytest.approx(0.2, abs=0.1)
+    assert client.seconds >= 0.19
     assert client.start + client.seconds == pytest.approx(server.start + server.seconds, abs=0.001)
 
 
