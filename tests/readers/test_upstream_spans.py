@@ -329,7 +329,11 @@ def test_a_batch_that_is_sent_again_makes_the_same_spans(image: str, tmp_path: P
 
 @pytest.mark.parametrize(
     ("told", "address", "port"),
-    [("[2001:db8::9]:8080", "2001:db8::9", 8080), ("to_shop_3a8080", None, None), ("unix:/tmp/socket", "/tmp/socket", None)],
+    [
+        ("[2001:db8::9]:8080", "2001:db8::9", 8080),
+        ("to_shop_3a8080", None, None),
+        ("unix:/run/shop.sock", "/run/shop.sock", None),
+    ],
 )
 def test_an_address_is_that_of_the_peer_or_left_out(  # noqa: PLR0917 - fixtures
     image: str, tmp_path: Path, tempo: Receiver, told: str, address: str | None, port: int | None
