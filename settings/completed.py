@@ -1,5 +1,6 @@
 """Fills in the keys whose defaults depend on other keys."""
 
+from settings.collector import CollectorSettings
 from settings.limits import batch_size
 from settings.nginx import NginxSettings
 from settings.nginx_contexts import said
@@ -14,9 +15,16 @@ def completed(settings: Settings) -> Settings:
     nginx, collector = settings.nginx, settings.collector
     exporter = nginx.exporter.model_copy(update={"batch_size": batch_size(settings)})
     changed: dict[str, object] = {"exporter": exporter, "upstream_spans": are_made(settings)}
-    if collector.enabled and collector.semantic_conventions == "stable":
-        changed["routes"] = [_named(route, nginx) for route in nginx.routes]
-    return settings.model_copy(update={"nginx": nginx.model_copy(update=changed)})
+    return settings.model_copy(update={"nginx": with_names(nginx.model_copy(update=changed), collector)})
+
+
+def with_names(nginx: NginxSettings, collector: CollectorSettings) -> NginxSettings:
+    """Returns an NGINX, the stack's or the demo's, whose spans have the names that the conventions want."""
+    if not collector.enabled or collector.semantic_conventions != "stable":
+        return nginx
+    made = nginx.model_copy(update={"routes": [_named(route, nginx) for route in nginx.routes]})
+    made.lead_to(*(_named(route, nginx) for route in nginx.all_routes[len(nginx.routes) :]))
+    return made
 
 
 def _named(route: Route, nginx: NginxSettings) -> Route:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from settings.errors import Place, RuleViolation, needs, remove_command, set_command, shown, violation
 from settings.license import belong_together
+from settings.sampling import RATIO, WEIGHT
 from settings.snippets.ours import UPSTREAM_ATTRIBUTE
 from settings.stack import Settings
 from settings.types import bracketed
@@ -11,6 +12,13 @@ from settings.upstreams import Upstream, service_of
 from settings.versions import SETS
 from settings.versions.nginx import FOLLOWS_NAMES, follows_names
 from settings.versions.sets import DEFAULT
+
+OF_THE_PROGRAM = {
+    UPSTREAM_ATTRIBUTE: "by it the Collector makes spans of upstreams (`nginx.upstreamSpans`)",
+    RATIO: "by it Tempo's metrics multiply spans that are sampled",
+    WEIGHT: "by it queries count the requests that a sampled span stands for",
+}
+"""By attribute that the program sets: what it is for."""
 
 OF_THE_MODULE = {
     "http.method": "the Collector writes `http.request.method` beside it",
@@ -150,9 +158,8 @@ def _attributes(settings: Settings) -> Iterator[RuleViolation]:
             if name in OF_THE_MODULE:
                 message = f"is set by the module itself, on every span: {OF_THE_MODULE[name]}"
                 yield violation((*group, name), message)
-            if name == UPSTREAM_ATTRIBUTE:
-                message = "is the program's own: by it the Collector makes spans of upstreams (`nginx.upstreamSpans`)"
-                yield violation((*group, name), message)
+            if name in OF_THE_PROGRAM:
+                yield violation((*group, name), f"is the program's own: {OF_THE_PROGRAM[name]}")
 
 
 PROXYING_RULES: tuple[Callable[[Settings], Iterator[RuleViolation]], ...] = (

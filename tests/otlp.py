@@ -66,7 +66,7 @@ def _value(value: Any) -> Any:
     kind = value.WhichOneof("value")
     if kind == "array_value":
         return [_value(item) for item in value.array_value.values]
-    return getattr(value, kind)
+    return getattr(value, kind) if kind else None
 
 
 def _spans(resource: Any, scoped: ScopeSpans) -> list[Span]:

@@ -126,12 +126,17 @@ _METHOD, _HOST, _PORT, _SERVICE, _AFTER, _PEER, _STATUS, _ANSWERED, _TOOK = (
 
 _SPLIT = f'set(span.cache["told"], Split({_TOLD}, "|"))'
 _TRIES = 4
-"""The tries whose times are added up. Our choice: OTTL has no loop."""
+"""The tries whose times are added up; more last until the request's end. Our choice: OTTL has no loop."""
+
+_HAS_MORE = f'span.attributes["http.request.resend_count"] >= {_TRIES}'
+_CLOCKS = 2_000_000
+"""The nanoseconds by which a time in milliseconds may differ from one that another clock measured."""
 
 
 def _transform(*groups: tuple[str, list[str]]) -> Document:
     statements = [{"conditions": [condition], "statements": statements} for condition, statements in groups]
-    return {"error_mode": "ignore", "trace_statements": statements}
+    # Not `ignore`, which writes a line for each statement: any application can send a span with the attribute.
+    return {"error_mode": "silent", "trace_statements": statements}
 
 
 def _last_try() -> list[str]:
@@ -177,6 +182,9 @@ def _times() -> list[str]:
         f"set({took}, 0)",
         f'set({took}, {_nanoseconds(_TOOK)}) where {_TOOK} != "-"',
         f"set({after}, {_nanoseconds(_AFTER)})",
+        # Without a mark of its start, the whole request.
+        f"set({after}, 0) where {_HAS_MORE} and {after} + {_CLOCKS} > {whole}",
+        f"set({took}, {whole} - {after}) where {_HAS_MORE}",
         # NGINX measures the two times by different clocks, in milliseconds.
         f"set({took}, {whole}) where {took} > {whole}",
         # A snippet's upstream has no mark of its start: NGINX tells the time of the request's end.
@@ -213,12 +221,15 @@ def _peer() -> list[str]:
     address, bracketed = 'span.cache["address"]', 'span.cache["bracketed"]'
     # Without an address that it may ask NGINX tells the name of the `upstream` block.
     is_plain = f'where Len({address}) == 2 and {address}[0] != "unix" and not HasPrefix({_PEER}, "{UPSTREAM_PREFIX}")'
+    is_socket = f'where HasPrefix({_PEER}, "unix:")'
     pattern = r"^\\[(?P<host>.+)\\]:(?P<port>[0-9]+)$"
     is_other = f'where {_HOST} == "" and span.attributes["network.peer.address"] != nil'
     return [
         f'set({address}, Split({_PEER}, ":"))',
         f"{_set('network.peer.address')} {address}[0]) {is_plain}",
         f"{_set('network.peer.port')} Int({address}[1])) {is_plain}",
+        f"{_set('network.peer.address')} {_PEER}) {is_socket}",
+        f'replace_pattern(span.attributes["network.peer.address"], "^unix:", "") {is_socket}',
         f'set({bracketed}, ExtractPatterns({_PEER}, "{pattern}")) where HasPrefix({_PEER}, "[")',
         f'{_set("network.peer.address")} {bracketed}["host"]) where {bracketed} != nil',
         f'{_set("network.peer.port")} Int({bracketed}["port"])) where {bracketed} != nil',

@@ -6,6 +6,7 @@ What a request gets, it gets by its trace's ID: the same one always waits, and a
 from typing import Any
 
 from settings import Settings
+from settings.completed import with_names
 from settings.demo import (
     DEMO_PATH,
     DEMO_PORT,
@@ -116,6 +117,7 @@ def _service(name: str, own: dict[str, Any], settings: Settings) -> NginxSetting
     keys = [*_SHARED, *(_OF_UPSTREAMS if made.upstreams else ())]
     shared = {key: getattr(settings.nginx, key) for key in keys}
     made = made.model_copy(update={**shared, "resources": settings.demo.resources})
+    made = with_names(made, settings.collector)
     # So many spans in an export that the memory limit holds full buffers while the Collector hangs.
     spans = batch_size(settings.model_copy(update={"nginx": made}))
     return made.model_copy(update={"exporter": made.exporter.model_copy(update={"batch_size": spans})})

@@ -16,7 +16,6 @@ from components.documents.nginx_weights import WeightPlan, plan_weights
 from components.documents.templates import render
 from settings.limits import LARGEST_BATCH
 from settings.nginx import WORKERS, Exporter, NginxSettings, Route
-from settings.nginx_tree import parse
 from settings.plus import PlusSettings
 from settings.snippets.ours import (
     API_PORT,
@@ -27,6 +26,7 @@ from settings.snippets.ours import (
     METHOD_VARIABLE,
     RATIO_VARIABLE,
     UPSTREAM_ATTRIBUTE,
+    UPSTREAM_MARK,
     UPSTREAM_PREFIX,
     UPSTREAM_TOLD,
 )
@@ -94,11 +94,15 @@ class _Location:
     """All of them; empty for those of the server."""
 
     upstream: _Upstream | None
-    told: str | None
-    """The upstream's part of `UPSTREAM_TOLD`; none if a snippet names another one."""
-
     tls: _Tls | None
 
+
+_LONGEST_NAME = 43
+"""The longest name of an `upstream` block without `UPSTREAM_PREFIX`, so that a `map` can have it as a key.
+
+A bucket of a map's hash has 64 bytes by default, and holds a pointer, the key with two bytes and a pointer at its end
+(`NGX_HASH_ELT_SIZE`): a key of 46.
+"""
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 """Those of RFC 9110 and RFC 5789, as OpenTelemetry's conventions have them."""
@@ -152,6 +156,11 @@ def nginx_conf(
         methods=_METHODS if named else (),
         method_variable=METHOD_VARIABLE,
         upstream_told=UPSTREAM_TOLD,
+        upstream_mark=UPSTREAM_MARK,
+        upstream_names={
+            _named(upstream, namespace, settings.resolver).name: _told(upstream, namespace)
+            for upstream in settings.upstreams
+        },
         locations=_locations(settings, namespace, sampling, weights),
     )
     return merged(document, settings)
@@ -166,7 +175,6 @@ def _locations(settings: NginxSettings, namespace: str, sampling: SamplingPlan, 
             log=log.name if settings.access_log and log.name != server_log else None,
             span_attributes=_span_attributes(settings, route, weights.server, own),
             upstream=_named(route.upstream, namespace, settings.resolver) if route.upstream else None,
-            told=_told(route, namespace) if settings.upstream_spans else None,
             tls=_tls(route.upstream) if route.upstream and route.upstream.tls else None,
         )
         for route, trace, log, own in zip(
@@ -190,11 +198,8 @@ def _span_attributes(
     return _of_server(settings, of_server if own is None else own) | route.span_attributes
 
 
-def _told(route: Route, namespace: str) -> str | None:
-    """Returns the host, the port and the Service of a route's upstream."""
-    upstream = route.upstream
-    if upstream is None or any(each.name == "proxy_pass" for each in parse(route.extra_config)):
-        return None
+def _told(upstream: Upstream, namespace: str) -> str:
+    """Returns the upstream's part of `UPSTREAM_TOLD`: its host, port and Service."""
     name = upstream.name(namespace).rstrip(".").lower()
     service = service_of(name, namespace)
     return f"{name}|{upstream.port}|{service[0] if service else name}"
@@ -306,6 +311,8 @@ def _named(upstream: Upstream, namespace: str, resolver: Resolver) -> _Upstream:
     host = upstream.name(namespace).lower()
     # Lower-case hexadecimal for what a name cannot have keeps different addresses apart.
     name = re.sub(r"[^a-z0-9.-]", lambda character: f"_{ord(character[0]):x}", f"{host}:{upstream.port}")
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[: _LONGEST_NAME - 17]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     followed = None
     if resolver.follow and upstream.has_name:
         domain = resolver.cluster_domain if resolver.addresses else "CLUSTER_DOMAIN"

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from settings.errors import RuleViolation
 from settings.nginx import Route
-from settings.proxying_rules import OF_THE_MODULE
+from settings.proxying_rules import OF_THE_MODULE, OF_THE_PROGRAM
 from settings.snippets.model import Finding, Snippet, Snippets, flat
+from settings.snippets.ours import UPSTREAM_MARK
 from settings.stack import Settings
 
 _KEYS = {"otel_exporter": "nginx.exporter", "otel_service_name": "nginx.serviceName"}
@@ -70,6 +71,11 @@ def _attributes(snippet: Snippet) -> Iterator[Finding]:
         name = directive.arguments[0] if directive.arguments else ""
         if directive.name == "otel_span_attr" and name in OF_THE_MODULE:
             message = f"sets `{name}`, which the module sets itself, on every span: {OF_THE_MODULE[name]}"
+            yield Finding(directive, message)
+        if directive.name == "otel_span_attr" and name in OF_THE_PROGRAM:
+            yield Finding(directive, f"sets `{name}`, which is the program's own: {OF_THE_PROGRAM[name]}")
+        if directive.name == "proxy_set_header" and name.lower() == UPSTREAM_MARK.lower():
+            message = f"sets `{name}`, by which NGINX notes when it turns to an upstream (`nginx.upstreamSpans`)"
             yield Finding(directive, message)
         if directive.name == "otel_resource_attr" and name == "service.name":
             yield Finding(directive, "sets `service.name`: set `nginx.serviceName` instead")

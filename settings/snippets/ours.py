@@ -18,6 +18,9 @@ UPSTREAM_PREFIX = "to_"
 UPSTREAM_ATTRIBUTE = "nginx.upstream"
 """The span attribute by which NGINX tells the Collector of upstreams, and how the names of others about them begin."""
 
+UPSTREAM_MARK = "X-Upstream-Mark"
+"""The header, never sent, by which NGINX notes when it turns to an upstream."""
+
 METHOD_VARIABLE = "$method_in_span_name"
 """The variable with a request's method, or `HTTP` for one that no standard has: clients must not make up names."""
 
@@ -29,6 +32,11 @@ UPSTREAM_TOLD = "|".join(
 
 Those from `$upstream_addr` on are lists if NGINX tried several upstreams.
 """
+
+UPSTREAM_VARIABLES = frozenset(
+    f"upstream_{name}" for name in ("named", "after", "first", "noted", "mark", "last", "told")
+) | {METHOD_VARIABLE.removeprefix("$")}
+"""The variables that NGINX makes to tell of upstreams, without `$`."""
 
 LOG_FILE = "/dev/stdout"
 LOG_BUFFER = {"buffer": "4k", "flush": "100ms"}

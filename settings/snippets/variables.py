@@ -7,7 +7,7 @@ from settings.errors import RuleViolation
 from settings.nginx_syntax import VARIABLES, unknown_variable
 from settings.nginx_tree import Directive
 from settings.snippets.model import Finding, Snippets, flat
-from settings.snippets.ours import RATIO_VARIABLE
+from settings.snippets.ours import RATIO_VARIABLE, UPSTREAM_VARIABLES
 
 _MAKES = {"set": 0, "map": 1, "geo": -1, "split_clients": 1, "auth_request_set": 0, "js_set": 0, "js_var": 0} | {
     "keyval": 1,
@@ -28,15 +28,16 @@ _PATTERN_FIRST = frozenset({"rewrite", "valid_referers"})
 
 
 def own_names(written: Snippets) -> Iterator[RuleViolation]:
-    """Refuses a directive that makes a variable with the name of one of NGINX's own."""
+    """Refuses a directive that makes a variable with the name of one of NGINX's own, or of the program's."""
     for snippet in written.snippets:
         for directive in flat(snippet.directives):
             number = _MAKES.get(directive.name)
             if number is None or number >= len(directive.arguments):
                 continue
             name = directive.arguments[number].lstrip("$").lower()
-            if name in VARIABLES and name not in _CHANGEABLE:
-                message = f"must use another name: `${name}` is NGINX's own variable"
+            if name in UPSTREAM_VARIABLES or (name in VARIABLES and name not in _CHANGEABLE):
+                owner = "the program" if name in UPSTREAM_VARIABLES else "NGINX"
+                message = f"must use another name: `${name}` is {owner}'s own variable"
                 yield snippet.violation(Finding(directive, message))
 
 

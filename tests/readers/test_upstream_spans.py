@@ -84,6 +84,14 @@ def upstream() -> Generator[Upstream]:
 
 
 @pytest.fixture
+def other() -> Generator[Upstream]:
+    """Runs another application."""
+    made = Upstream()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
 def tempo() -> Generator[Receiver]:
     """Runs a receiver in Tempo's place."""
     made = Receiver()
@@ -99,9 +107,11 @@ def ask(image: str, nginx: Nginx, tmp_path: Path, tempo: Receiver) -> Generator[
     """Returns a function that runs NGINX and its Collector, sends a request, and returns the spans of its trace."""
     ends = contextlib.ExitStack()
 
-    def run(path: str, routes: list[dict[str, Any]], *, http: str = "", **configured: Any) -> list[Span]:
+    def run(
+        path: str, routes: list[dict[str, Any]], *, http: str = "", server: str = "", **configured: Any
+    ) -> list[Span]:
         collector = ends.enter_context(_collector(image, tmp_path, tempo, **configured))
-        values = {"upstreamSpans": True, "routes": routes, "extraConfig": {"http": http}}
+        values = {"upstreamSpans": True, "routes": routes, "extraConfig": {"http": http, "server": server}}
         ends.enter_context(proxying(nginx, values, receiver_port=collector.grpc_port))
         httpx.get(nginx.url(path), headers={"traceparent": f"00-{TRACE}-{PARENT}-01"}, trust_env=False)
         return _of_one_request(tempo, collector)
@@ -229,6 +239,81 @@ def test_an_error_page_of_nginx_leaves_the_upstream_s_span(ask: Ask, upstream: U
     assert client.attributes["server.address"] == "localhost"
 
 
+@pytest.mark.parametrize(
+    ("snippet", "path", "seconds"),
+    [("auth_request /other;", "", 0), ("auth_request /other;", "/slow", 0.2), ("mirror /other;", "", 0)],
+)
+def test_a_request_that_nginx_makes_itself_leaves_the_span_to_the_one_of_the_client(  # noqa: PLR0917 - fixtures
+    ask: Ask, upstream: Upstream, other: Upstream, snippet: str, path: str, seconds: float
+) -> None:
+    rewritten = f"rewrite ^ {path} break;" if path else ""
+    routes = [
+        {"path": "/", "upstream": f"127.0.0.1:{upstream.port}", "extraConfig": snippet},
+        {"path": "/other", "match": "exact", "upstream": f"localhost:{other.port}", "extraConfig": rewritten},
+    ]
+    server, client = ask("/slow", routes)
+    assert other.traceparents
+    assert _server_of(client) == ("GET 127.0.0.1", "127.0.0.1", upstream.port, upstream.port)
+    assert client.start - server.start >= seconds - 0.01
+    assert client.seconds >= 0.19
+
+
+_BREAKS = "rewrite ^ /200 break; proxy_pass http://localhost:{port};"
+
+
+@pytest.mark.parametrize(
+    ("path", "snippet", "server"),
+    [
+        ("/close", "error_page 502 = @other;", f"location @other {{{{ {_BREAKS} }}}}"),
+        ("/200?beta=1", "if ($arg_beta) {{ proxy_pass http://localhost:{port}; }}", ""),
+        ("/old", "rewrite ^/old /other last;", f"location /other {{{{ {_BREAKS} }}}}"),
+    ],
+)
+def test_an_upstream_of_a_snippet_does_not_get_the_name_of_its_route_s(  # noqa: PLR0917 - fixtures
+    ask: Ask, upstream: Upstream, other: Upstream, path: str, snippet: str, server: str
+) -> None:
+    texts = [text.format(port=other.port) for text in (snippet, server)]
+    route = {"path": "/", "upstream": f"127.0.0.1:{upstream.port}", "extraConfig": texts[0]}
+    _, client = ask(path, [route], server=texts[1])
+    assert _server_of(client) == ("GET", "127.0.0.1", other.port, other.port)
+    assert "peer.service" not in client.attributes
+
+
+def test_a_route_that_answers_instead_of_another_has_its_own_name(
+    ask: Ask, upstream: Upstream, other: Upstream
+) -> None:
+    routes = [
+        {"path": "/", "upstream": f"127.0.0.1:{upstream.port}", "extraConfig": "error_page 502 /other;"},
+        {"path": "/other", "upstream": f"localhost:{other.port}"},
+    ]
+    _, client = ask("/close", routes)
+    assert _server_of(client) == ("GET localhost", "localhost", other.port, other.port)
+
+
+def test_an_upstream_by_fastcgi_instead_of_a_route_s_does_not_get_its_name(ask: Ask, upstream: Upstream) -> None:
+    dead = free_port()
+    route = {"path": "/", "upstream": f"127.0.0.1:{upstream.port}", "extraConfig": "error_page 502 = @other;"}
+    _, client = ask("/close", [route], server=f"location @other {{ fastcgi_pass 127.0.0.1:{dead}; }}")
+    assert _server_of(client) == ("GET", "127.0.0.1", dead, dead)
+
+
+@pytest.mark.parametrize("has_mark", [True, False])
+def test_a_span_of_more_tries_than_are_added_up_lasts_to_the_end(ask: Ask, upstream: Upstream, has_mark: bool) -> None:
+    refusing = " ".join(f"server 127.0.0.{number}:1 max_fails=0;" for number in range(2, 7))
+    block = f"upstream several {{ {refusing} server 127.0.0.1:{upstream.port}; }}"
+    passing = "proxy_pass http://several;"
+    own = {"path": "/", "upstream": f"127.0.0.1:{upstream.port}", "extraConfig": passing}
+    server, client = ask("/slow", [own if has_mark else {"path": "/", "extraConfig": passing}], http=block)
+    assert client.attributes["http.request.resend_count"] == 5
+    assert client.seconds >= 0.19
+    assert client.start + client.seconds == pytest.approx(server.start + server.seconds, abs=0.001)
+
+
+def _server_of(client: Span) -> tuple[object, ...]:
+    names_of = ("server.address", "server.port", "network.peer.port")
+    return client.name, *(client.attributes.get(name) for name in names_of)
+
+
 def test_a_batch_that_is_sent_again_makes_the_same_spans(image: str, tmp_path: Path, tempo: Receiver) -> None:
     request = _request({UPSTREAM_ATTRIBUTE: TOLD})
     with _collector(image, tmp_path, tempo) as collector:
@@ -244,7 +329,11 @@ def test_a_batch_that_is_sent_again_makes_the_same_spans(image: str, tmp_path: P
 
 @pytest.mark.parametrize(
     ("told", "address", "port"),
-    [("[2001:db8::9]:8080", "2001:db8::9", 8080), ("to_shop_3a8080", None, None), ("unix:/tmp/socket", None, None)],
+    [
+        ("[2001:db8::9]:8080", "2001:db8::9", 8080),
+        ("to_shop_3a8080", None, None),
+        ("unix:/run/shop.sock", "/run/shop.sock", None),
+    ],
 )
 def test_an_address_is_that_of_the_peer_or_left_out(  # noqa: PLR0917 - fixtures
     image: str, tmp_path: Path, tempo: Receiver, told: str, address: str | None, port: int | None
@@ -263,6 +352,15 @@ def test_spans_of_applications_are_neither_doubled_nor_renamed(image: str, tmp_p
         collector.export(_request({"http.method": "GET"}))
         found = {span.scope[0]: span.attributes for span in tempo.many(2)}
     assert found == {"shop": {"http.method": "GET"}, "nginx": {"http.method": "GET", "http.request.method": "GET"}}
+
+
+def test_an_application_with_an_attribute_of_that_name_does_not_fill_the_log(
+    image: str, tmp_path: Path, tempo: Receiver
+) -> None:
+    with _collector(image, tmp_path, tempo) as collector:
+        collector.export(_request({UPSTREAM_ATTRIBUTE: "x"}, scope="shop"))
+        tempo.many(2)
+        assert "statement" not in collector.log.read_text()
 
 
 @pytest.mark.parametrize(("ratio", "most"), [("0.5", 320)])

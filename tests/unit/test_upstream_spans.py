@@ -1,10 +1,12 @@
 """Tests where spans of upstreams are made, and the names of spans and attributes."""
 
+import re
 from typing import Any
 
 import pytest
 
 from components.documents.collector import collector_document
+from components.documents.demo import demo_settings
 from components.documents.nginx import nginx_conf
 from settings import Settings
 from settings.completed import completed
@@ -65,10 +67,17 @@ def test_a_route_with_attributes_of_its_own_tells_of_upstreams_too() -> None:
     assert conf(settings_of({"routes": routes})).count('otel_span_attr "nginx.upstream" "$upstream_told";') == 2
 
 
-def test_a_route_whose_snippet_names_another_upstream_tells_no_name() -> None:
-    told = conf(settings_of({"routes": [ROUTES[0] | {"extraConfig": "proxy_pass http://127.0.0.1:1;"}]}))
-    assert "shop|8080" not in told
-    assert 'set $upstream_named "shop|8080|shop";' in conf(settings_of())
+def test_the_name_of_an_upstream_goes_by_its_block() -> None:
+    assert '"to_shop_3a8080" "shop|8080|shop";' in conf(settings_of())
+
+
+def test_the_name_of_a_block_fits_into_a_bucket_of_a_map() -> None:
+    names = ["a" * 38, "a" * 39, f"{'a' * 39}b"]
+    routes = [{"path": f"/{number}", "upstream": f"{name}:80"} for number, name in enumerate(names)]
+    keys = re.findall(r'"(to_[^"]+)" "a+b?\|80', conf(settings_of({"routes": routes})))
+    assert keys[0] == f"to_{names[0]}_3a80"
+    assert len(set(keys)) == 3
+    assert {len(key) for key in keys} == {46}
 
 
 def warnings_of(**changed: Any) -> list[str]:
@@ -113,6 +122,14 @@ def test_both_keeps_the_old_names_and_stable_does_not(distribution: str) -> None
     }
     old = settings_of(collector={"distribution": distribution, "semanticConventions": "old"})
     assert "attributes/names" not in document(old)["processors"]
+
+
+def test_stable_names_of_spans_are_those_of_the_demo_too() -> None:
+    given = {"demo": {"enabled": True}, "collector": {"semanticConventions": "stable"}}
+    made = completed(Settings.model_validate(given))
+    documents = [made.nginx, *demo_settings(made).values()]
+    names = [nginx.all_routes[-1].span_name for nginx in documents]
+    assert names == 3 * ["$method_in_span_name /demo/"]
 
 
 def test_stable_names_of_spans_are_method_and_route_unless_a_person_named_them() -> None:
