@@ -208,7 +208,8 @@ def _attributes() -> list[str]:
     is_named = f'where {_HOST} != ""'
     return [
         f"keep_keys(span.attributes, [{names}])",
-        f'{_set("http.request.method")} span.attributes["http.method"])',
+        # 0.165 sets an empty value for a missing one.
+        f'{_set("http.request.method")} span.attributes["http.method"]) where span.attributes["http.method"] != nil',
         f"{_set('server.address')} {_HOST}) {is_named}",
         f"{_set('server.port')} Int({_PORT})) {is_named}",
         # By this name Tempo's service graph has an upstream that sends no spans.
