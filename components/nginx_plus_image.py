@@ -6,7 +6,7 @@ import pulumi
 from pydantic import SecretStr
 
 from settings import PlusSettings, Settings
-from settings.stack import Login
+from settings.registries import Login
 
 FOLDER = "docker/nginx-plus"
 """The folder of the Dockerfile, from the program's folder, in which both the engine and the provider run."""

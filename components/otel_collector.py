@@ -27,10 +27,9 @@ from components.documents.collector import (
     SECRETS_FOLDER,
     certificate_files,
     collector_document,
-    not_proxied,
-    proxy_url,
     secret_files,
 )
+from components.documents.collector_proxy import not_proxied, proxy_url
 from components.kubernetes.accounts import pod_reader
 from components.kubernetes.component import Component
 from components.kubernetes.containers import (

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from settings.stack import Settings, registry_host
+from settings.registries import registry_host
+from settings.stack import Settings
 from settings.types import DOCKER_HUB_HOSTS
 
 

@@ -11,8 +11,6 @@ from settings.headers import HeaderName, NginxHeaderValue
 from settings.routes import AttributeName, Route, Sampling, Snippet, TraceContext
 from settings.sizes import BATCH_COUNT, DEFAULT_BATCH, LARGEST_BATCH, NGINX_MEMORY, WORKERS
 from settings.types import (
-    HOST_NAME,
-    HOST_NAME_LENGTH,
     CertificateBundle,
     Count,
     Cpu,
@@ -24,11 +22,11 @@ from settings.types import (
     MemoryLimit,
     Model,
     Port,
+    ServerName,
     TemplateText,
     TypeName,
     WholeSeconds,
     at_most,
-    matching,
     seconds,
     split_endpoint,
 )
@@ -38,13 +36,6 @@ from settings.versions import SETS
 from settings.versions.sets import DEFAULT
 
 _INTERVAL = "500ms"
-
-ServerName = Annotated[
-    str,
-    Field(max_length=HOST_NAME_LENGTH),
-    matching(rf"(\*?\.)?{HOST_NAME}|{HOST_NAME}\.\*", "a host name, such as shop.example or *.example, or `_`"),
-    TypeName("host"),
-]
 
 _NO_CLIENT_CERTIFICATE = (
     "the module shows no certificate of its own: leave `endpoint` unset, and set `clientCertificate` and `clientKey` "

@@ -1,7 +1,6 @@
 """The whole configuration of a stack."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -17,6 +16,7 @@ from settings.metrics import MetricsSettings
 from settings.nginx import NginxSettings
 from settings.plus import PlusSettings
 from settings.prometheus import PrometheusSettings
+from settings.registries import DOCKER_HUB, F5_REGISTRY, Login, name_in_pull_secret, registry_host
 from settings.tempo import TempoSettings
 from settings.types import (
     DOCKER_HUB_HOSTS,
@@ -44,14 +44,6 @@ from settings.versions.support import dotted
 NAME_LABEL = "app.kubernetes.io/name"
 PART_OF_LABEL = "app.kubernetes.io/part-of"
 """The labels that the program's selectors use."""
-
-
-DOCKER_HUB = "https://index.docker.io/v1/"
-"""Docker Hub's name in a pull secret."""
-
-
-F5_REGISTRY = "private-registry.nginx.com"
-"""F5's registry takes the license as the user name, and `none` as the password."""
 
 
 SHORTEST_PASSWORD = 8
@@ -270,20 +262,20 @@ class Settings(Model):
     def registries(self) -> set[str]:
         """Returns the registries that `registryUsername` may be a user of, by their names in a pull secret."""
         if self.registry_address is not None:
-            return {_name_in_pull_secret(self.registry_address)}
+            return {name_in_pull_secret(self.registry_address)}
         images = list(self.images().values())
         if self.builds_image:
             images.append(self.plus.repository or "")
-        return {_name_in_pull_secret(registry_host(image)) for image in images}
+        return {name_in_pull_secret(registry_host(image)) for image in images}
 
-    def own_login(self) -> "Login | None":
+    def own_login(self) -> Login | None:
         """Returns the login of the user that is set, who pulls and pushes."""
         if not self.registry_username or not self.registry_password:
             return None
         (registry,) = self.registries()
         return Login(registry, self.registry_username, self.registry_password)
 
-    def pull_logins(self) -> list["Login"]:
+    def pull_logins(self) -> list[Login]:
         """Returns the logins that pull images: the user that is set, and the license at F5's registry."""
         own = self.own_login()
         logins = [own] if own else []
@@ -291,22 +283,3 @@ class Settings(Model):
         if is_f5s and self.nginx_license_jwt and not (own and own.registry == F5_REGISTRY):
             logins.append(Login(F5_REGISTRY, self.nginx_license_jwt.get_secret_value(), SecretStr("none")))
         return logins
-
-
-@dataclass(frozen=True)
-class Login:
-    """A user of an image registry."""
-
-    registry: str
-    username: str
-    password: SecretStr
-
-
-def _name_in_pull_secret(host: str | None) -> str:
-    return DOCKER_HUB if host in DOCKER_HUB_HOSTS | {DOCKER_HUB} else str(host)
-
-
-def registry_host(image: str) -> str | None:
-    """Returns the registry that a reference names; None means Docker Hub."""
-    matched = IMAGE_REFERENCE.fullmatch(image)
-    return matched["host"] if matched else None

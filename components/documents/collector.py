@@ -2,18 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from components.documents import Document
 from components.documents.collector_spans import FORK, pipelines_of
 from components.documents.collector_weights import weights
 from settings.collector import CollectorSettings, TailSampling, percent
-from settings.exporters import ExporterProxy, OtlpExporter
+from settings.exporters import OtlpExporter
 from settings.headers import in_lower_case
 from settings.limits import Exports, batch_bytes, queue_bytes, queue_entries, receiver, stored_bytes, tail_batch
 from settings.receivers import OTLP_HTTP_PORT, Cors
 from settings.sizes import MIB
-from settings.types import is_service, seconds
+from settings.types import seconds
 from settings.versions.collector import KNOWN, CollectorRelease
 
 OTLP_PORT = 4317
@@ -118,27 +117,6 @@ def certificate_files(exporters: Mapping[str, OtlpExporter]) -> dict[str, str]:
         if exporter.tls.client_certificate:
             files[_certificate_file(name)] = exporter.tls.client_certificate
     return files
-
-
-def proxy_url(proxy: ExporterProxy) -> str:
-    """Returns the proxy as Go reads it from the environment, with its login in plain text, if it has one."""
-    if proxy.username is None or proxy.password is None:
-        return proxy.url
-    login = ":".join(quote(part, safe="") for part in (proxy.username, proxy.password.get_secret_value()))
-    return proxy.url.replace("://", f"://{login}@")
-
-
-def not_proxied(settings: CollectorSettings) -> str:
-    """Returns the hosts that are reached without the proxy, as Go reads them in NO_PROXY.
-
-    gRPC uses HTTPS_PROXY with TLS and without, so the stack's own Tempo has to be in the list. The kubelet fills in
-    the API server's address, which `kubernetesAttributes` asks.
-    """
-    hosts = [host for host, _ in settings.destinations]
-    # Verbatim besides: Go compares the ends of names, and `tempo.web.svc.` or a cluster's own domain ends differently.
-    services = [host for host in hosts if is_service(host) or host.lower().split(".")[2:3] == ["svc"]]
-    entries = ["$(KUBERNETES_SERVICE_HOST)", ".svc", ".cluster.local", *services]
-    return ",".join(dict.fromkeys([*entries, *(settings.proxy.exclude if settings.proxy else [])]))
 
 
 def _cors(cors: Cors | None) -> Document:

@@ -3,15 +3,24 @@
 Values are quoted by nginx.conf's own rules, so that no text can leave its place.
 """
 
-import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 
 from components.documents.nginx_merge import merged
 from components.documents.nginx_sampling import SamplingPlan, plan_sampling
+from components.documents.nginx_upstreams import (
+    FOLDER,
+    UPSTREAMS_FILE,
+    UPSTREAMS_FOLDER,
+    UpstreamBlock,
+    UpstreamTls,
+    told,
+    upstream_block,
+    upstream_tls,
+    upstreams_conf,
+    upstreams_text,
+)
 from components.documents.nginx_weights import WeightPlan, plan_weights
 from components.documents.templates import render
 from settings.limits import LARGEST_BATCH
@@ -27,13 +36,9 @@ from settings.snippets.ours import (
     RATIO_VARIABLE,
     UPSTREAM_ATTRIBUTE,
     UPSTREAM_MARK,
-    UPSTREAM_PREFIX,
     UPSTREAM_TOLD,
 )
-from settings.types import bracketed
-from settings.upstreams import Resolver, Upstream, full_name, service_of
 
-FOLDER = "/etc/nginx"
 EXPORTER_FILE = "exporter.conf"
 """The exporter's block, if it holds secrets."""
 
@@ -45,38 +50,9 @@ LICENSE_FILE = "license.jwt"
 STATE_FOLDER = "/var/lib/nginx/state"
 """NGINX Plus' own folder, which must be writable."""
 
-UPSTREAMS_FOLDER = "/etc/nginx/upstreams"
-UPSTREAMS_FILE = "upstreams.conf"
-"""The upstreams with names: the config object holds the template, `UPSTREAMS_FOLDER` what the pod makes of it."""
-
-RESOLVE_FILE = "resolve.sh"
-"""The script that makes it."""
-
 REPORT_CA_FILE = "usage-report-ca.pem"
-IMAGE_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
-
 _OWN_WORDS = {"for": "$realip_remote_addr", "proto": "$scheme", "host": "$host_and_port", "port": "$client_port"}
 """The values of X-Forwarded-… that upstreams get if no trusted proxy has sent another one."""
-
-
-@dataclass(frozen=True)
-class _Upstream:
-    """An `upstream` block, and what a route writes about it."""
-
-    name: str
-    address: str
-    host: str
-    followed: str | None
-    """The address with the whole name, if NGINX follows it."""
-
-
-@dataclass(frozen=True)
-class _Tls:
-    """The files of a connection to an upstream in HTTPS."""
-
-    authorities: str
-    certificate: str | None
-    key: str | None
 
 
 @dataclass(frozen=True)
@@ -93,16 +69,9 @@ class _Location:
     span_attributes: dict[str, str]
     """All of them; empty for those of the server."""
 
-    upstream: _Upstream | None
-    tls: _Tls | None
+    upstream: UpstreamBlock | None
+    tls: UpstreamTls | None
 
-
-_LONGEST_NAME = 43
-"""The longest name of an `upstream` block without `UPSTREAM_PREFIX`, so that a `map` can have it as a key.
-
-A bucket of a map's hash has 64 bytes by default, and holds a pointer, the key with two bytes and a pointer at its end
-(`NGX_HASH_ELT_SIZE`): a key of 46.
-"""
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 """Those of RFC 9110 and RFC 5789, as OpenTelemetry's conventions have them."""
@@ -148,7 +117,7 @@ def nginx_conf(
         ratio_variable=RATIO_VARIABLE,
         log_file=LOG_FILE,
         log_buffer=" ".join(f"{name}={value}" for name, value in LOG_BUFFER.items()),
-        inline_upstreams=_upstreams_text(settings, namespace, plus, in_pod=False),
+        inline_upstreams=upstreams_text(settings, namespace, plus, in_pod=False),
         upstreams_file=f"{UPSTREAMS_FOLDER}/{UPSTREAMS_FILE}" if upstreams_conf(settings, namespace, plus) else None,
         proxies=any(route.upstream for route in settings.all_routes),
         proxy_protocol=proxies is not None and proxies.protocol == "proxyProtocol",
@@ -158,7 +127,7 @@ def nginx_conf(
         upstream_told=UPSTREAM_TOLD,
         upstream_mark=UPSTREAM_MARK,
         upstream_names={
-            _named(upstream, namespace, settings.resolver).name: _told(upstream, namespace)
+            upstream_block(upstream, namespace, settings.resolver).name: told(upstream, namespace)
             for upstream in settings.upstreams
         },
         locations=_locations(settings, namespace, sampling, weights),
@@ -174,8 +143,8 @@ def _locations(settings: NginxSettings, namespace: str, sampling: SamplingPlan, 
             trace=trace,
             log=log.name if settings.access_log and log.name != server_log else None,
             span_attributes=_span_attributes(settings, route, weights.server, own),
-            upstream=_named(route.upstream, namespace, settings.resolver) if route.upstream else None,
-            tls=_tls(route.upstream) if route.upstream and route.upstream.tls else None,
+            upstream=upstream_block(route.upstream, namespace, settings.resolver) if route.upstream else None,
+            tls=upstream_tls(route.upstream) if route.upstream and route.upstream.tls else None,
         )
         for route, trace, log, own in zip(
             settings.all_routes, sampling.routes, sampling.route_logs, weights.routes, strict=True
@@ -198,13 +167,6 @@ def _span_attributes(
     return _of_server(settings, of_server if own is None else own) | route.span_attributes
 
 
-def _told(upstream: Upstream, namespace: str) -> str:
-    """Returns the upstream's part of `UPSTREAM_TOLD`: its host, port and Service."""
-    name = upstream.name(namespace).rstrip(".").lower()
-    service = service_of(name, namespace)
-    return f"{name}|{upstream.port}|{service[0] if service else name}"
-
-
 def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
     """Renders the exporter's block, with its secret headers in plain text."""
     return render(
@@ -214,112 +176,4 @@ def exporter_conf(exporter: Exporter, *, endpoint: str) -> str:
         batch_size=exporter.batch_size or LARGEST_BATCH,
         endpoint=endpoint,
         trusted_certificate=f"{FOLDER}/{CA_FILE}" if exporter.ca_bundle else None,
-    )
-
-
-def upstreams_conf(settings: NginxSettings, namespace: str, plus: PlusSettings | None = None) -> str:
-    """Renders the upstreams that each pod completes with its nameservers: a template for `resolve.sh`.
-
-    Args:
-        settings: what can be configured.
-        namespace: the namespace of Services that name none.
-        plus: what can be configured of NGINX Plus; none for NGINX, open source.
-
-    Returns:
-        The template; empty if there are no such upstreams.
-    """
-    text = _upstreams_text(settings, namespace, plus, in_pod=True)
-    return f"{text}\n" if text else ""
-
-
-def resolve_script() -> str:
-    """Returns the script that makes NGINX' file of the template."""
-    return (Path(__file__).parent / RESOLVE_FILE).read_text()
-
-
-def upstream_files(settings: NginxSettings) -> dict[str, str]:
-    """Returns the certificates for upstreams, by their files' names."""
-    files: dict[str, str] = {}
-    for upstream in _tls_upstreams(settings):
-        if upstream.ca_bundle:
-            files[_file_of(upstream.ca_bundle, "ca.pem")] = upstream.ca_bundle
-        if upstream.client_certificate:
-            files[_file_of(upstream.client_certificate, "crt")] = upstream.client_certificate
-    return files
-
-
-def upstream_keys(settings: NginxSettings) -> dict[str, str]:
-    """Returns the private keys for upstreams, by their files' names: secrets."""
-    return {
-        _file_of(upstream.client_certificate, "key"): upstream.client_key.get_secret_value()
-        for upstream in _tls_upstreams(settings)
-        if upstream.client_certificate and upstream.client_key
-    }
-
-
-def _tls_upstreams(settings: NginxSettings) -> list[Upstream]:
-    return [route.upstream for route in settings.routes if route.upstream and route.upstream.tls]
-
-
-def _tls(upstream: Upstream) -> _Tls:
-    certificate = upstream.client_certificate
-    return _Tls(
-        authorities=f"{FOLDER}/{_file_of(upstream.ca_bundle, 'ca.pem')}" if upstream.ca_bundle else IMAGE_AUTHORITIES,
-        certificate=f"{FOLDER}/{_file_of(certificate, 'crt')}" if certificate else None,
-        key=f"{FOLDER}/{_file_of(certificate, 'key')}" if certificate else None,
-    )
-
-
-def _file_of(certificate: str, kind: str) -> str:
-    """Returns a file's name, made from its content: another route does not rename it.
-
-    A private key is named by its certificate.
-    """
-    return f"upstream-{hashlib.sha256(certificate.encode()).hexdigest()[:12]}.{kind}"
-
-
-def _upstreams_text(settings: NginxSettings, namespace: str, plus: PlusSettings | None, *, in_pod: bool) -> str:
-    """Renders the `upstream` blocks that each pod completes, or those that it does not."""
-    resolver = settings.resolver
-    blocks = {
-        _named(route.upstream, namespace, resolver): None
-        for route in settings.all_routes
-        if route.upstream and settings.resolves_in_pod(route.upstream) == in_pod
-    }
-    return render(
-        "upstreams.conf.j2",
-        upstreams=list(blocks),
-        keepalive=settings.upstream_keepalive,
-        nameservers=_nameservers(resolver),
-        # NGINX Plus keeps 1 KiB more of each address from R37 on: F5's release notes of PLS.37.0.4.1.
-        zone="768k" if plus else "256k",
-    ).rstrip("\n")
-
-
-def _nameservers(resolver: Resolver) -> str:
-    if not resolver.addresses:
-        return "NAMESERVERS"
-    # NGINX would try addresses of a family that the pods lack, and fail. The pods have that of their nameservers.
-    families = {":" in address for address in resolver.addresses}
-    closed = {frozenset({True}): " ipv4=off", frozenset({False}): " ipv6=off"}.get(frozenset(families), "")
-    return " ".join(map(bracketed, resolver.addresses)) + closed
-
-
-def _named(upstream: Upstream, namespace: str, resolver: Resolver) -> _Upstream:
-    """Returns the `upstream` block of an address, named by it, so that a new route does not rename those of others."""
-    # In lower case, as NGINX compares the names of upstreams.
-    host = upstream.name(namespace).lower()
-    # Lower-case hexadecimal for what a name cannot have keeps different addresses apart.
-    name = re.sub(r"[^a-z0-9.-]", lambda character: f"_{ord(character[0]):x}", f"{host}:{upstream.port}")
-    if len(name) > _LONGEST_NAME:
-        name = f"{name[: _LONGEST_NAME - 17]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    followed = None
-    if resolver.follow and upstream.has_name:
-        domain = resolver.cluster_domain if resolver.addresses else "CLUSTER_DOMAIN"
-        followed = f"{full_name(host, namespace, domain)}:{upstream.port}"
-    return _Upstream(
-        name=f"{UPSTREAM_PREFIX}{name}",
-        address=f"{bracketed(host)}:{upstream.port}",
-        host=bracketed(host.rstrip(".")),
-        followed=followed,
     )

@@ -16,7 +16,7 @@ from components.plan.labels import PART_OF, own_labels
 from components.plan.objects import SECRET, STACK_ANNOTATION, Kind, Planned, own_mark, planned
 from settings import Settings
 from settings.general import Monitoring, Scheduling
-from settings.stack import Login
+from settings.registries import Login
 
 if TYPE_CHECKING:
     # A preview does without it.

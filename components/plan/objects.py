@@ -142,7 +142,7 @@ def generated(settings: Settings) -> Counter[Kind]:
     """
     # Imported here: only a namespace with a quota needs the count, and the program starts without it.
     from components.documents.collector import secret_files  # noqa: PLC0415
-    from components.documents.nginx import upstream_keys  # noqa: PLC0415
+    from components.documents.nginx_upstreams import upstream_keys  # noqa: PLC0415
 
     nginx, collector, tempo = settings.nginx, settings.collector, settings.tempo
     components = 1 + collector.enabled + tempo.enabled + len(settings.demo.services)

@@ -33,6 +33,7 @@ from settings.types.names import (
     LabelName,
     LabelValue,
     MetadataKey,
+    ServerName,
     SubdomainName,
     not_own,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "Proxy",
     "Ratio",
     "RegistryPrefix",
+    "ServerName",
     "ServerUrl",
     "SubdomainName",
     "TemplateText",

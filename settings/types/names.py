@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from settings.types.addresses import HOST_NAME, HOST_NAME_LENGTH
 from settings.types.model import TypeName, as_text, matching
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -57,3 +58,11 @@ def _annotation_key(key: str) -> str:
 
 
 AnnotationKey = Annotated[MetadataKey, AfterValidator(_annotation_key)]
+
+ServerName = Annotated[
+    str,
+    Field(max_length=HOST_NAME_LENGTH),
+    matching(rf"(\*?\.)?{HOST_NAME}|{HOST_NAME}\.\*", "a host name, such as shop.example or *.example, or `_`"),
+    TypeName("host"),
+]
+"""A name in NGINX' `server_name`."""

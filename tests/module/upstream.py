@@ -15,11 +15,11 @@ from typing import Any
 
 import httpx
 
-from components.documents.nginx import (
+from components.documents.nginx import nginx_conf
+from components.documents.nginx_upstreams import (
     RESOLVE_FILE,
     UPSTREAMS_FILE,
     UPSTREAMS_FOLDER,
-    nginx_conf,
     resolve_script,
     upstream_files,
     upstream_keys,

@@ -24,10 +24,9 @@ from components.documents.collector import (
     SECRETS_FOLDER,
     certificate_files,
     collector_document,
-    not_proxied,
-    proxy_url,
     secret_files,
 )
+from components.documents.collector_proxy import not_proxied, proxy_url
 from settings import CollectorSettings
 from settings.limits import Exports
 from tests.otlp import free_port

@@ -18,12 +18,10 @@ from components.documents.nginx import (
     LICENSE_FOLDER,
     REPORT_CA_FILE,
     STATE_FOLDER,
-    UPSTREAMS_FILE,
-    UPSTREAMS_FOLDER,
     exporter_conf,
-    upstream_keys,
 )
-from components.documents.nginx import FOLDER as NGINX_FOLDER
+from components.documents.nginx_upstreams import FOLDER as NGINX_FOLDER
+from components.documents.nginx_upstreams import UPSTREAMS_FILE, UPSTREAMS_FOLDER, upstream_keys
 from components.documents.prometheus import CONFIG_FILE
 from components.documents.prometheus import FOLDER as PROMETHEUS_FOLDER
 from lab.build.targets import CROSSPLANE, NGINX, NGINX_PLUS, PROMTOOL, TEMPO

@@ -9,10 +9,9 @@ from components.documents import Document
 from components.documents.collector import (
     certificate_files,
     collector_document,
-    not_proxied,
-    proxy_url,
     secret_files,
 )
+from components.documents.collector_proxy import not_proxied, proxy_url
 from components.documents.nginx import exporter_conf
 from components.documents.tempo import tempo_document
 from settings import CollectorSettings, NginxSettings, TempoSettings

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from components.documents.nginx import nginx_conf, upstreams_conf
+from components.documents.nginx import nginx_conf
+from components.documents.nginx_upstreams import upstreams_conf
 from components.documents.tempo_gateway import gateway_conf
 from settings import NginxSettings
 from settings.nginx_directives import directives

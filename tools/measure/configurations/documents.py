@@ -26,15 +26,17 @@ from components.documents.nginx import (
     LICENSE_FOLDER,
     REPORT_CA_FILE,
     STATE_FOLDER,
-    UPSTREAMS_FILE,
-    UPSTREAMS_FOLDER,
     exporter_conf,
     nginx_conf,
+)
+from components.documents.nginx_upstreams import FOLDER as NGINX_FOLDER
+from components.documents.nginx_upstreams import (
+    UPSTREAMS_FILE,
+    UPSTREAMS_FOLDER,
     upstream_files,
     upstream_keys,
     upstreams_conf,
 )
-from components.documents.nginx import FOLDER as NGINX_FOLDER
 from components.documents.prometheus import ALERTS_FILE, CONFIG_FILE, alerts, prometheus_document
 from components.documents.prometheus import FOLDER as PROMETHEUS_FOLDER
 from components.documents.tempo import tempo_document
