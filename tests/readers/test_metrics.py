@@ -125,7 +125,7 @@ def test_an_exemplar_leads_to_a_trace(measured: Measured) -> None:
     series = 'traces_spanmetrics_latency_bucket{http_route="/shop/", span_kind="SPAN_KIND_SERVER"}'
     # Tempo writes IDs without leading zeros.
     known = {trace_id.lstrip("0") for trace_id in measured.ids}
-    found = wait_for("an exemplar", lambda: measured.prometheus.exemplars(series))
+    found = wait_for("an exemplar", lambda: measured.prometheus.exemplars(series), 60)
     assert {trace_id for labels in found for trace_id in labels.values()} <= known
 
 
