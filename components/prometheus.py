@@ -67,7 +67,7 @@ class Prometheus(Component):
     """A Prometheus with one pod, which reads the stack's pods and takes what Tempo writes.
 
     It keeps metrics on the pod's own disk, which ends with the pod, or on a volume. It has no Service for clients
-    outside the cluster, no users, and no Alertmanager: it shows which alerts fire, and tells nobody.
+    outside the cluster, no users, and no Alertmanager: it shows which alerts fire, and sends no messages.
     """
 
     http_endpoint: Endpoint

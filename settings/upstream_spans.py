@@ -25,7 +25,7 @@ def has_upstreams(nginx: NginxSettings) -> bool:
 
 
 def upstream_span_warnings(settings: Settings) -> Iterator[str]:
-    """Yields a warning if there are none and nobody said so, or if the Collector might not start because of them."""
+    """Yields a warning if there are none and no key says so, or if the Collector might not start because of them."""
     nginx, collector = settings.nginx, settings.collector
     if not collector.enabled or not has_upstreams(nginx):
         return

@@ -7,7 +7,7 @@ from settings.sampling import RATIO, WEIGHT, is_partial, weight
 
 
 def weights(ratio: Decimal | None, *, are_sampled: bool) -> Document:
-    """Returns the processor; nothing if nobody samples.
+    """Returns the processor; nothing if all traces are kept.
 
     Args:
         ratio: the share of the traces that the Collector sends on; none for all.

@@ -127,7 +127,7 @@ def has_generator(settings: TempoSettings, receivers: Sequence[Document]) -> boo
 def generator(
     settings: TempoSettings, receivers: Sequence[Document], *, data: str, lateness: str, messages: Document
 ) -> Document:
-    """Returns the metrics generator and its client, as keys of tempo.yaml; nothing if nobody needs it.
+    """Returns the metrics generator and its client, as keys of tempo.yaml; nothing if they have no reader.
 
     Args:
         settings: what can be configured.

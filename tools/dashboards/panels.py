@@ -165,7 +165,7 @@ def text(name: str, label: str, value: str, about: str) -> Json:
 
 
 def one_of(name: str, label: str, values: Sequence[str], about: str) -> Json:
-    """Returns a variable with a value of a list, the first if nobody chooses."""
+    """Returns a variable with a value of a list, the first one by default."""
     options = [{"selected": value == values[0], "text": value, "value": value} for value in values]
     variable: Json = {"type": "custom", "name": name, "label": label, "description": about, "query": ",".join(values)}
     return variable | {"options": options, "current": options[0]}
