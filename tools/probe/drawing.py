@@ -47,10 +47,19 @@ def waterfall(spans: list[Span]) -> Group:
     """Returns a trace as a line for each span, below its parent, with a bar from its start to its end."""
     start, end = _times(spans)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column()
+    for _ in range(4):
+        # The first column alone gives way.
+        table.add_column(no_wrap=True)
     for depth, span in _in_order(spans):
         failed = span.status == "ERROR"
         table.add_row(
-            Text.assemble("   " * (depth - 1), "└─ " if depth else "", (span.service, "bold cyan"), f"  {span.name}"),
+            # What is too long for the terminal is cut: a second line would look like another span.
+            Text.assemble(
+                *("   " * (depth - 1), "└─ " if depth else "", (span.service, "bold cyan"), f"  {span.name}"),
+                no_wrap=True,
+                overflow="ellipsis",
+            ),
             span.kind,
             Text(duration(span.duration_seconds), justify="right"),
             Text("ERROR", style="bold red") if failed else "",

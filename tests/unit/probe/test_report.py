@@ -7,7 +7,7 @@ from google.protobuf.json_format import Parse
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from rich.console import Console
 
-from tools.probe.drawing import draw, duration
+from tools.probe.drawing import draw, duration, waterfall
 from tools.probe.trace import spans_of
 
 TWO_SERVICES = """{"resourceSpans": [
@@ -71,3 +71,14 @@ def test_a_trace_of_several_services_is_drawn_from_parents_to_children() -> None
 )
 def test_a_duration_has_its_unit(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_long_name_is_cut_and_keeps_its_span_on_one_line() -> None:
+    spans = spans_of(Parse(TWO_SERVICES, TracesData()))
+    name = f"GET {'a-long-host.' * 6}svc"
+    long = [span.model_copy(update={"name": name}) for span in spans]
+    output = io.StringIO()
+    Console(width=80, file=output, color_system=None).print(waterfall(long))
+    lines = output.getvalue().splitlines()
+    assert len(lines) == 1 + len(spans)
+    assert all("…" in line and line.rstrip()[-1] in "━▏" for line in lines[1:])
