@@ -159,6 +159,6 @@ class Receiver(TraceServiceServicer):
         return span
 
     def many(self, count: int, seconds: float = 15) -> list[Span]:
-        """Waits for so many spans, and returns all that have arrived."""
+        """Waits for so many spans. Returns all that have arrived, by their start: one export may overtake another."""
         wait_for(f"{count} spans; there are {len(self.spans)}", lambda: len(self.spans) >= count, seconds)
-        return self.spans
+        return sorted(self.spans, key=lambda span: span.start)
