@@ -223,6 +223,7 @@ def test_a_route_that_is_not_traced_makes_no_span(stack: Stack, backend: Receive
     assert received(stack, backend, "?untraced") == set()
 
 
+@pytest.mark.deep  # tests/readers/test_sampled_metrics.py: the same ratio of the same NGINX, without a cluster.
 def test_a_ratio_of_a_tenth_traces_a_tenth(stack: Stack, backend: Receiver) -> None:
     stack.configure({"nginx.sampling.ratio": "0.1"})
     stack.up()

@@ -64,6 +64,7 @@ def _all_of(measured: Result | list[Result]) -> list[Result]:
     return measured if isinstance(measured, list) else [measured]
 
 
+@pytest.mark.deep  # The test below replaces NGINX's pods under requests, too.
 def test_a_rollout_of_nginx_fails_no_request_and_loses_no_span(durable: Stack, check: Check) -> None:
     check(lambda: scenarios.nginx_rollout(durable))
 
@@ -72,7 +73,7 @@ def test_an_edit_of_an_upstream_fails_no_request_and_loses_no_span(durable: Stac
     check(lambda: edited.upstream_edited(durable))
 
 
-@pytest.mark.deep  # Pods of NGINX end under requests in the two tests above.
+@pytest.mark.deep  # Pods of NGINX end under requests in the test above.
 def test_a_drain_of_nginx_fails_no_request_and_loses_no_span(durable: Stack, check: Check) -> None:
     check(lambda: edited.evicted(durable))
 
@@ -82,6 +83,7 @@ def test_fewer_pods_of_nginx_fail_no_request_and_lose_no_span(durable: Stack, ch
     check(lambda: scenarios.nginx_scale_down(durable))
 
 
+@pytest.mark.deep  # tests/lab/test_versions.py replaces Collectors with full queues.
 def test_a_rollout_of_the_collector_loses_no_span(durable: Stack, check: Check) -> None:
     check(lambda: scenarios.collector_rollout(durable))
 
@@ -90,6 +92,7 @@ def test_a_collector_that_is_killed_loses_what_it_was_not_given(durable: Stack, 
     check(lambda: scenarios.collector_kill(durable))
 
 
+@pytest.mark.deep  # tests/module/test_outages.py: the same messages, and the same waits of gRPC.
 def test_without_a_collector_nginx_tells_each_failure_and_finds_one_again_within_grpc_s_waits(
     durable: Stack, check: Check
 ) -> None:
