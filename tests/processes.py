@@ -43,7 +43,7 @@ LONGEST_FIRST = (
     "test_upgrade.py",
     "test_versions.py",
     "test_quickstart.py",
-    "test_network.py",
+    "test_upstreams.py",
 )
 """The files of the lab's tests that take about a minute or more, by their durations on two cores (`--durations=0`).
 

@@ -358,6 +358,7 @@ def test_a_missing_secret_is_said_before_anything_is_done(stack: Stack, plant: P
         set_secret(stack, key, text)
 
 
+@pytest.mark.deep  # The build is that of the way to Plus; the rollout is that of a new license.
 def test_another_rebuild_builds_and_rolls(stack: Stack, plant: Plant) -> None:
     before = stack.outputs()["nginxImage"]
     stack.configure({"plus.rebuild": "again"})

@@ -1,9 +1,9 @@
-"""Tests `make up` with its demo, a second `make up`, `make probe` and `make down` on a cluster of the caller's own.
+"""Tests `make up` with its demo, and `make down`, on a cluster of the caller's own.
 
 Each set of versions goes through it, so this builds the Collector that `make up` does not.
 
-The cluster stays. It is the lab under another name: a copy of its kubeconfig. `test_lab.py` has the same commands on
-the lab, which `make up` starts and `make down` removes.
+The cluster stays. It is the lab under another name: a copy of its kubeconfig. `test_lab.py` has the same commands, a
+second `make up` and `make probe` on the lab, which `make up` starts and `make down` removes.
 """
 
 import re
@@ -18,7 +18,7 @@ from lab.cluster import lifecycle
 from lab.cluster.lifecycle import kubectl
 from lab.paths import BIN, KUBECONFIG, REPOSITORY
 from lab.stack import STACK_FILES
-from tests.lab.checkout import Checkout, up_again_and_probe
+from tests.lab.checkout import Checkout
 from tests.lab.conftest import LITTLE_CPU, connects, provide, remove_namespaces
 from tests.lab.neighbours import address
 
@@ -47,7 +47,7 @@ def checkout(lab: None, request: pytest.FixtureRequest, tmp_path: Path) -> Gener
         remove_namespaces(NAMESPACE)
 
 
-def test_up_twice_a_probe_and_down_on_a_cluster_that_stays(checkout: Checkout) -> None:
+def test_up_and_down_on_a_cluster_that_stays(checkout: Checkout) -> None:
     said = checkout.make("up")
     assert f"Cluster: your cluster (KUBECONFIG={checkout.environment['KUBECONFIG']})" in said
     assert re.search(r"^20 requests to http://\S+/demo/: \d+ answered with 200", said, re.MULTILINE), said
@@ -57,7 +57,6 @@ def test_up_twice_a_probe_and_down_on_a_cluster_that_stays(checkout: Checkout) -
     )
     assert re.search(r"^Demo    http://\S+/demo/$", said, re.MULTILINE), said
     the_demo_s_pods_connect_to_their_next_hop_alone()
-    up_again_and_probe(checkout)
     checkout.make("down")
     assert kubectl("get", "namespace", NAMESPACE).stderr.strip().endswith("not found")
     assert lifecycle.is_running()

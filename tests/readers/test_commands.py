@@ -28,7 +28,8 @@ def _cases() -> list[dict[str, Any]]:
         is_secret = where.endswith(" = [secret]")
         if command and (is_secret or "[" in command):
             flags = " ".join(re.findall(r"pulumi config (?:set|rm)|--[a-z]+|-- ", command))
-            path = re.sub(r"[A-Za-z_]\w*", "a", command.removeprefix(flags))
+            words = re.sub(r"[A-Za-z_][\w-]*", "a", command.removeprefix(flags))
+            path = re.sub(r"([./]a)\1*", r"\1", re.sub(r"a://[^ ']+", "a", words))
             shapes.setdefault((f"{flags} {path}", is_secret), case)
     return list(shapes.values())
 

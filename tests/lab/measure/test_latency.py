@@ -12,6 +12,7 @@ from tools.measure.faults import scenarios
 NAMESPACE = "tracing-latency"
 
 
+@pytest.mark.deep  # tests/module/test_outages.py: requests succeed without a receiver, at the same speed.
 @pytest.mark.alone
 def test_requests_do_not_notice_a_collector_that_cannot_be_reached_and_a_pod_ends_with_its_grace_period(
     durable: Stack,
