@@ -7,7 +7,7 @@ from pathlib import Path
 from tools.lab_stack import Stack
 from tools.measure.baseline import deploy
 from tools.measure.configurations import check
-from tools.measure.cost import commands, growth, spans, tracing, upstreams
+from tools.measure.cost import commands, features, growth, spans, tracing, upstreams
 from tools.measure.faults import edited, full_disk, scenarios
 from tools.measure.faults.inject import scale
 from tools.measure.load_steps import BASELINE, PROGRAM, RATES, freshness, load_steps
@@ -260,6 +260,14 @@ MEASUREMENTS = (
         "CPU time of the Collector with spans of upstreams and stable names",
         6,
         lambda place: upstreams.upstreams(place.scratch, place.show),
+        stack=None,
+    ),
+    Measurement(
+        "features",
+        TRACING_COST,
+        "CPU time, memory and lost traces with all that people look at, and without",
+        8,
+        lambda place: features.features(place.scratch, place.show),
         stack=None,
     ),
 )

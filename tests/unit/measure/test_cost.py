@@ -1,6 +1,8 @@
 """Turns times and costs into results."""
 
-from tools.measure.cost import spans, tracing, upstreams
+from dataclasses import replace
+
+from tools.measure.cost import features, spans, tracing, upstreams
 from tools.measure.cost.timings import Timings
 from tools.measure.results import Verdict
 
@@ -44,6 +46,20 @@ def test_spans_are_compared_with_the_baseline_and_none_may_be_lost() -> None:
     ]
     assert (lost.value, lost.verdict) == ("1 of 30000; the baseline 40 of 30000", Verdict.MISSED)
     assert fresh.value == "p50 1.0 s; the baseline p50 1.0 s"
+
+
+def test_all_that_people_look_at_is_compared_with_none_of_it() -> None:
+    off, on = cost(8, 33, lost=0), cost(12, 66, lost=2)
+    off, on = (
+        replace(each, cpu_per_million=each.cpu_per_million | {"prometheus": of_prometheus})
+        for each, of_prometheus in ((off, 0), (on, 3))
+    )
+    off, on = (replace(each, peak_bytes=each.peak_bytes | {"prometheus": 2**20}) for each in (off, on))
+    nginx, _, _, prometheus, *_, lost, fresh = features.compared(off, on)
+    assert nginx.value == "12 s, 1.50 times the 8 s of off"
+    assert prometheus.value == "3 s, none if off"
+    assert (lost.value, lost.verdict) == ("2 of 30000; off 0 of 30000", Verdict.MISSED)
+    assert fresh.value == "p50 1.0 s; off p50 1.0 s"
 
 
 def test_spans_of_upstreams_are_compared_with_the_module_s_spans_alone() -> None:

@@ -21,6 +21,7 @@ PREVIEW_RATIO = 1.3
 """The aim for a preview: at most 1.3 times the preview of a single Namespace."""
 
 _NEW, _UNCHANGED = "the whole program, everything new", "the whole program, nothing to do"
+_ALL = "with Prometheus, Grafana and the demo, everything new"
 _ONE = "a program with one Namespace"
 NAMESPACE = "tracing-bench"
 
@@ -53,6 +54,9 @@ def previews(scratch: Path, show: Callable[[str], None]) -> list[Result]:
     """Times previews of the whole program beside previews of smaller ones."""
     new = Stack.lay_out(scratch / "new", "bench", f"{NAMESPACE}-new")
     stack = Stack.lay_out(scratch / "deployed", "bench", NAMESPACE)
+    every = Stack.lay_out(scratch / "every", "bench", f"{NAMESPACE}-every")
+    every.configure({f"{part}.enabled": "true" for part in ("prometheus", "grafana", "demo")})
+    every.must("config", "set", "--secret", "grafanaPassword", "a-password-of-a-preview")
     one = another(scratch / "one", ONE_NAMESPACE)
     empty = another(scratch / "nothing", EMPTY)
     timings = Timings(_ONE)
@@ -62,6 +66,7 @@ def previews(scratch: Path, show: Callable[[str], None]) -> list[Result]:
             show(f"round {number + 1} of {PREVIEW_ROUNDS}")
             timings.add(_NEW, seconds(lambda: new.must("preview")))
             timings.add(_UNCHANGED, seconds(lambda: stack.must("preview")))
+            timings.add(_ALL, seconds(lambda: every.must("preview")))
             timings.add(_ONE, seconds(lambda: one.must("preview")))
             timings.add("an empty program", seconds(lambda: empty.must("preview")))
     finally:
