@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.stack import chosen_versions
+from settings.versions.sets import DEFAULT
 from tools.lab_stack import Stack
 from tools.measure.baseline import deploy
 from tools.measure.configurations import check
@@ -87,10 +89,12 @@ class Measurement:
 
 
 def _load_steps(place: Place) -> list[Result]:
-    """Measures this program's stack and the baseline, one after the other."""
+    """Measures this program's stack and, with the default set of versions, the baseline after it."""
     outputs = place.stack.outputs()
     results = load_steps(PROGRAM, outputs, rates=RATES, seconds=STEP_SECONDS, has_target=True, show=place.show)
     results.append(freshness(PROGRAM, outputs))
+    if chosen_versions() != DEFAULT:
+        return results
     for workload in (scenarios.NGINX, scenarios.COLLECTOR, scenarios.TEMPO):
         # Both stacks share two cores: the baseline gets them alone.
         scale(place.stack.namespace, workload, 0)
