@@ -33,21 +33,23 @@ LAB_TESTS_ENDED = "lab-tests-ended"
 
 LONGEST_FIRST = (
     "test_plus.py",
-    "test_faults.py",
+    "test_versions.py",
     "test_stack.py",
     "test_preflight.py",
+    "test_faults.py",
     "test_tempo_edge.py",
     "test_previews.py",
-    "test_configuration.py",
     "test_ownership.py",
+    "test_configuration.py",
     "test_upgrade.py",
-    "test_versions.py",
+    "test_network.py",
     "test_quickstart.py",
     "test_upstreams.py",
 )
 """The files of the lab's tests that take about a minute or more, by their durations on two cores (`--durations=0`).
 
-Were a long one the last to start, the other processes would have nothing to do while it runs.
+Were a long one the last to start, the other processes would have nothing to do while it runs. A process takes the next
+file as soon as two tests of its own are left, so files with one or two tests do not follow each other here.
 """
 
 

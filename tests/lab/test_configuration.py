@@ -237,6 +237,7 @@ def test_a_ratio_of_a_tenth_traces_a_tenth(stack: Stack, backend: Receiver) -> N
     assert 147 <= found <= 253
 
 
+@pytest.mark.deep  # tests/module/test_spans.py: the module's decision with and without a parent.
 def test_a_parent_decides_and_the_ratio_only_without_one(stack: Stack, backend: Receiver) -> None:
     stack.configure({"nginx.sampling.ratio": "0"})
     stack.up()

@@ -41,8 +41,8 @@ def test_the_lab_s_own_tests_are_first_what_computes_follows_and_what_runs_alone
         "test_lab.py",
         "test_golden.py",
         "test_text.py",
-        "test_faults.py",
         "test_stack.py",
+        "test_faults.py",
         "test_policy.py",
         "test_latency.py",
     ]

@@ -88,6 +88,7 @@ def test_a_rollout_of_the_collector_loses_no_span(durable: Stack, check: Check) 
     check(lambda: scenarios.collector_rollout(durable))
 
 
+@pytest.mark.deep  # tests/readers/test_collectors.py: what a killed Collector had answered for is on its volume.
 def test_a_collector_that_is_killed_loses_what_it_was_not_given(durable: Stack, check: Check) -> None:
     check(lambda: scenarios.collector_kill(durable))
 
