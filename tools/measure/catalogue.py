@@ -4,21 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.stack import chosen_versions
-from settings.versions.sets import DEFAULT
 from tools.lab_stack import Stack
-from tools.measure.baseline import deploy
+from tools.measure import ladders
 from tools.measure.configurations import check
 from tools.measure.cost import commands, features, growth, spans, tracing, upstreams
 from tools.measure.faults import edited, full_disk, scenarios
-from tools.measure.faults.inject import scale
-from tools.measure.load_steps import BASELINE, PROGRAM, RATES, freshness, load_steps
 from tools.measure.results import Result
 from tools.measure.sizes import sizes
 from tools.measure.updates import foreign, interrupted, steady
 
-STEP_SECONDS = 60
 DOWN_SECONDS = 300
+TURN_SECONDS = 15
 AWAY_SECONDS = 5
 NO_OPS = 10
 CONFIGURATIONS = 10_000
@@ -86,24 +82,6 @@ class Measurement:
     def command(self) -> str:
         """Returns the command that repeats it."""
         return f'make {self.group} ARGS="--only {self.name}"'
-
-
-def _load_steps(place: Place) -> list[Result]:
-    """Measures this program's stack and, with the default set of versions, the baseline after it."""
-    outputs = place.stack.outputs()
-    results = load_steps(PROGRAM, outputs, rates=RATES, seconds=STEP_SECONDS, has_target=True, show=place.show)
-    results.append(freshness(PROGRAM, outputs))
-    if chosen_versions() != DEFAULT:
-        return results
-    for workload in (scenarios.NGINX, scenarios.COLLECTOR, scenarios.TEMPO):
-        # Both stacks share two cores: the baseline gets them alone.
-        scale(place.stack.namespace, workload, 0)
-    with deploy.deployed() as urls:
-        results += load_steps(BASELINE, urls, rates=RATES, seconds=STEP_SECONDS, has_target=False, show=place.show)
-        results.append(freshness(BASELINE, urls))
-    for workload, replicas in ((scenarios.TEMPO, 1), (scenarios.COLLECTOR, 2), (scenarios.NGINX, 2)):
-        scale(place.stack.namespace, workload, replicas)
-    return results
 
 
 def _growth(place: Place) -> list[Result]:
@@ -199,13 +177,26 @@ MEASUREMENTS = (
         FAULTS,
         "packets to the Collectors are dropped",
         6,
-        lambda place: scenarios.collector_unreachable(place.stack, STEP_SECONDS / 4, turns=10),
+        lambda place: scenarios.collector_unreachable(place.stack, TURN_SECONDS, turns=10),
     ),
     Measurement(
         "node-restart", FAULTS, "the node is killed", 2, lambda place: [scenarios.node_restart(place.stack, 10)]
     ),
     Measurement("sizes", LOAD, "spans of 1 kB to 1 MB", 2, lambda place: sizes(place.stack)),
-    Measurement("load-steps", LOAD, "requests at constant rates, beside the baseline", 20, _load_steps),
+    Measurement(
+        "load-steps",
+        LOAD,
+        "requests at constant rates, beside the baseline",
+        20,
+        lambda place: ladders.beside_baseline(place.stack, place.show),
+    ),
+    Measurement(
+        "load-steps-upstream",
+        LOAD,
+        "the same rates through an upstream, two spans a request",
+        9,
+        lambda place: ladders.through_upstream(place.stack, place.show),
+    ),
     Measurement("destroy", UPDATES, "objects left by `pulumi destroy`", 1, lambda place: [steady.removed(place.stack)]),
     Measurement(
         "full-queue",

@@ -36,8 +36,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m tools measure",
         description="Measures on the running lab, prints the results and writes "
         f"{results.RESULTS.relative_to(REPOSITORY)} and the page beside it. Results that were not repeated stay. "
-        "With LAB_VERSIONS=tutorial it measures that set of versions, prints the current one's last results beside its "
-        "own, and writes nothing.",
+        "With LAB_VERSIONS=tutorial it measures that set of versions, and prints and writes its results beside the "
+        "current one's last.",
         epilog=_listed(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -79,17 +79,16 @@ def main(arguments: list[str]) -> int:
 
 
 def measure(wanted: Sequence[Measurement], versions: str = DEFAULT, file: Path = results.RESULTS) -> int:
-    """Runs measurements of a set of versions and returns the exit code.
+    """Runs measurements of a set of versions, writes the results and the page beside them, and returns the exit code.
 
-    It writes the results of the default set and the page beside them, and shows those of another set beside these.
+    It shows the results of another set than the default beside the default's.
     """
     # Asked once: the first results that are written make the checkout dirty.
     version, found = _version(), list[Result]()
 
     def keep(measurement: Measurement, measured: list[Result]) -> None:
         found.extend(measured)
-        if versions == DEFAULT:
-            _write(measurement, measured, version, file)
+        _write(measurement, measured, version, versions, file)
 
     error = None
     try:
@@ -97,7 +96,7 @@ def measure(wanted: Sequence[Measurement], versions: str = DEFAULT, file: Path =
     except LabError as failure:
         error = failure
     if found:
-        results.show(found, Console(), beside=None if versions == DEFAULT else results.read(file).values())
+        results.show(found, Console(), beside=None if versions == DEFAULT else _current(file))
     if error:
         print(f"error: {error}", file=sys.stderr)
         return NOTHING_MEASURED
@@ -166,11 +165,16 @@ def _laid_out(shared: SharedStack | None, scratch: Path) -> Generator[Stack | No
         stack.pulumi("destroy", "--yes", "--skip-preview")
 
 
-def _write(measurement: Measurement, measured: list[Result], version: str, file: Path) -> None:
-    """Replaces the entry of one measurement, and writes the page."""
+def _current(file: Path) -> list[Entry]:
+    return [entry for name, entry in results.read(file).items() if name in {each.name for each in MEASUREMENTS}]
+
+
+def _write(measurement: Measurement, measured: list[Result], version: str, versions: str, file: Path) -> None:
+    """Replaces the entry of one measurement of a set of versions, and writes the page."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    entry = Entry(measurement.command, today, version, MODULE, measured)
-    entries = results.read(file) | {measurement.name: entry}
+    command = measurement.command if versions == DEFAULT else f"LAB_VERSIONS={versions} {measurement.command}"
+    entry = Entry(command, today, version, MODULE, measured)
+    entries = results.read(file) | {results.key(measurement.name, versions): entry}
     results.write(entries, file)
     page.write(entries, file.with_suffix(".md"))
 

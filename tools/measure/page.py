@@ -4,13 +4,17 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from settings.versions.sets import DEFAULT
 from tools.measure.catalogue import FAULTS, LOAD, MEASUREMENTS, PROGRAM_COST, TRACING_COST, UPDATES
 from tools.measure.load_steps import BASELINE, PROGRAM
-from tools.measure.results import RESULTS, Entries, Entry, Result, Verdict
+from tools.measure.results import RESULTS, Entries, Entry, Result, Verdict, key
 
 PAGE = RESULTS.with_suffix(".md")
 TEMPLATE = Path(__file__).parent / "page.md.template"
 LOAD_STEPS = "load-steps"
+OTHER = "tutorial"
+"""The set of versions whose results stand beside those of the default one."""
+
 NOT_MEASURED = "Not measured yet."
 _PLACE = re.compile(r"^<!-- (summary|[a-z-]+ table) -->$", re.MULTILINE)
 _MOST_CHARACTERS = 300
@@ -32,6 +36,7 @@ def render(entries: Entries) -> str:
         "summary": _summary,
         f"{LOAD_STEPS} table": lambda found: _load_steps(found[LOAD_STEPS]) if LOAD_STEPS in found else NOT_MEASURED,
         "by-hand table": _by_hand,
+        "versions table": _both_sets,
     }
     for section in (UPDATES, FAULTS, LOAD, PROGRAM_COST, TRACING_COST):
         places[f"{section} table"] = lambda found, section=section: _section(found, section)
@@ -39,7 +44,8 @@ def render(entries: Entries) -> str:
 
 
 def _summary(entries: Entries) -> str:
-    verdicts = [result.verdict for entry in entries.values() for result in entry.results]
+    others = _of_other_sets(entries)
+    verdicts = [result.verdict for name, entry in entries.items() if name not in others for result in entry.results]
     met = verdicts.count(Verdict.MET) + verdicts.count(Verdict.CLOSED_GAP)
     gaps, missed = verdicts.count(Verdict.KNOWN_GAP), verdicts.count(Verdict.MISSED)
     return f"Of {met + gaps + missed} targets {met} are met, {gaps} are known gaps and {missed} are missed."
@@ -121,7 +127,7 @@ def _step(result: Result | None, *, has_target: bool) -> Sequence[str]:
 
 def _by_hand(entries: Entries) -> str:
     """Returns the results that no measurement of the catalogue makes."""
-    measured = {each.name for each in MEASUREMENTS}
+    measured = {each.name for each in MEASUREMENTS} | set(_of_other_sets(entries))
     rows = [
         (result.name, result.value, entry.command, entry.module, f"{entry.date}, {entry.version}")
         for name, entry in entries.items()
@@ -129,6 +135,29 @@ def _by_hand(entries: Entries) -> str:
         for result in entry.results
     ]
     return "\n".join(_table(("result", "value", "how", "NGINX's module", "date, version"), rows))
+
+
+def _of_other_sets(entries: Entries) -> dict[str, str]:
+    """Returns the measurement's name of each entry of another set of versions than the default, by the entry's key."""
+    keys = {key(each.name, OTHER): each.name for each in MEASUREMENTS}
+    return {name: keys[name] for name in entries if name in keys}
+
+
+def _both_sets(entries: Entries) -> str:
+    """Returns the results of both sets of versions side by side."""
+    others = _of_other_sets(entries)
+    rows: list[tuple[str, ...]] = []
+    for name, measurement in others.items():
+        current = entries[measurement].results if measurement in entries else []
+        values = {result.name: result.value for result in current}
+        rows += [
+            (result.name, result.value, values.get(result.name, "not measured"), f"`{measurement}`")
+            for result in entries[name].results
+        ]
+    if not rows:
+        return NOT_MEASURED
+    runs = _runs({name: entries[name] for name in others})
+    return "\n".join([*_table(("result", f"`versions: {OTHER}`", f"`versions: {DEFAULT}`", "name"), rows), *runs])
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

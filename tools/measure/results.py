@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
 
+from settings.versions.sets import DEFAULT
 from tools.paths import REPOSITORY
 
 Number = float | int | str
@@ -94,7 +95,13 @@ class Entry:
 
 
 Entries = Mapping[str, Entry]
-"""By the measurement's name."""
+"""By `key`."""
+
+
+def key(name: str, versions: str) -> str:
+    """Returns the key of a measurement of a set of versions: with the default set it is the measurement's name."""
+    return name if versions == DEFAULT else f"{name} of {versions}"
+
 
 _FILE = TypeAdapter(dict[str, Entry])
 

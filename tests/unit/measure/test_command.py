@@ -172,15 +172,17 @@ def on_the_lab(folder: Path) -> Callable[..., None]:
     return run
 
 
-def test_another_set_of_versions_is_shown_beside_the_current_one_and_not_written(
+def test_another_set_of_versions_is_shown_and_written_beside_the_current_one(
     log: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command, "_on_the_lab", on_the_lab(tmp_path))
     file = tmp_path / "measurements.json"
     results.write({"tempo-kill": BEFORE}, file)
     assert command.measure([measurement("tempo-kill", log, None)], "tutorial", file) == 0
-    assert results.read(file) == {"tempo-kill": BEFORE}
-    assert not file.with_suffix(".md").exists()
+    after = results.read(file)
+    assert after["tempo-kill"] == BEFORE
+    assert after["tempo-kill of tutorial"].command == 'LAB_VERSIONS=tutorial make reliability ARGS="--only tempo-kill"'
+    assert "| tempo-kill | 0 | 9 | `tempo-kill` |" in file.with_suffix(".md").read_text()
     assert "9 (2026-01-01)" in capsys.readouterr().out
 
 
