@@ -16,11 +16,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from lab.build.targets import NGINX
+from settings.limits import Exports
 from settings.snippets.ours import UPSTREAM_ATTRIBUTE
 from tests.module.nginx import Nginx
 from tests.module.upstream import proxying
 from tests.otlp import Receiver, Span, free_port
-from tests.readers.collectors import UPSTREAM_EXPORTS, Running, running
+from tests.readers.collectors import NGINX_EXPORTS, UPSTREAM_EXPORTS, Running, running
 from tests.readers.spans import CLIENT, SERVER, Sent, message, new_id
 from tests.waiting import wait_for
 from tools.probe import names
@@ -125,12 +126,14 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 @contextlib.contextmanager
-def _collector(image: str, folder: Path, tempo: Receiver, **configured: Any) -> Generator[Running]:
+def _collector(
+    image: str, folder: Path, tempo: Receiver, exports: Exports = UPSTREAM_EXPORTS, /, **configured: Any
+) -> Generator[Running]:
     made = folder / "collector"
     made.mkdir(exist_ok=True)
     backend = f"127.0.0.1:{tempo.port}"
     batch = {"timeout": "10ms"}
-    with running(image, made, UPSTREAM_EXPORTS, backend=backend, batch=batch, **configured) as one:
+    with running(image, made, exports, backend=backend, batch=batch, **configured) as one:
         yield one
 
 
@@ -352,6 +355,56 @@ def test_spans_of_applications_are_neither_doubled_nor_renamed(image: str, tmp_p
         collector.export(_request({"http.method": "GET"}))
         found = {span.scope[0]: span.attributes for span in tempo.many(2)}
     assert found == {"shop": {"http.method": "GET"}, "nginx": {"http.method": "GET", "http.request.method": "GET"}}
+
+
+@pytest.mark.parametrize("conventions", ["both", "stable"])
+@pytest.mark.parametrize("exports", [NGINX_EXPORTS, UPSTREAM_EXPORTS])
+def test_stable_names_have_the_values_of_the_conventions(
+    image: str, tmp_path: Path, tempo: Receiver, exports: Exports, conventions: str
+) -> None:
+    made: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "usual": (
+            {"http.method": "PATCH", "http.flavor": "1.0", "http.status_code": 499},
+            {
+                "http.request.method": "PATCH",
+                "network.protocol.version": "1.0",
+                "http.response.status_code": 499,
+            },
+        ),
+        "other": (
+            {"http.method": "PATCHES", "http.flavor": "2.0", "http.status_code": 500},
+            {
+                "http.request.method": "_OTHER",
+                "http.request.method_original": "PATCHES",
+                "network.protocol.version": "2",
+                "http.response.status_code": 500,
+                "error.type": "500",
+            },
+        ),
+        "own": (
+            {"http.flavor": "3.0", "http.status_code": 503, "error.type": "overload"},
+            {"network.protocol.version": "3", "http.response.status_code": 503, "error.type": "overload"},
+        ),
+    }
+    request = message(
+        Sent("nginx", name, new_id(), 1_700_000_000_000_000_000, 0.007, attributes=sent, scope="nginx")
+        for name, (sent, _) in made.items()
+    )
+    with _collector(image, tmp_path, tempo, exports, semanticConventions=conventions) as collector:
+        collector.export(request)
+        found = {span.name: span.attributes for span in tempo.many(3)}
+    kept = {name: sent if conventions == "both" else {} for name, (sent, _) in made.items()}
+    assert found == {name: kept[name] | stable for name, (_, stable) in made.items()}
+
+
+def test_the_span_of_an_upstream_has_the_method_of_the_conventions(image: str, tmp_path: Path, tempo: Receiver) -> None:
+    with _collector(image, tmp_path, tempo, semanticConventions="stable") as collector:
+        collector.export(_request({UPSTREAM_ATTRIBUTE: TOLD.replace("GET", "HTTP"), "http.method": "FOO"}))
+        (client,) = (span for span in tempo.many(2) if span.kind == CLIENT)
+    assert client.name == "HTTP shop.web.svc"
+    assert client.attributes["http.request.method"] == "_OTHER"
+    assert client.attributes["http.request.method_original"] == "FOO"
+    assert "http.method" not in client.attributes
 
 
 def test_an_application_with_an_attribute_of_that_name_does_not_fill_the_log(
