@@ -131,7 +131,7 @@ def test_a_directive_of_the_server_that_may_keep_requests_from_the_demo_is_warne
 ) -> None:
     values = {"nginx": {"extraConfig": {"server": server}}}
     (warning,) = demo_warnings(Settings.model_validate(ON | values))
-    assert warning.startswith(f"nginx-tracing:nginx.extraConfig.server: `{directive}` in line 1 ")
+    assert warning.startswith(f"nginx.extraConfig.server: `{directive}` in line 1 ")
     assert not list(demo_warnings(Settings.model_validate(values)))
 
 

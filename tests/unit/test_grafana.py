@@ -103,11 +103,18 @@ class DataSource(Model):
     json_data: JsonData = JsonData()
 
 
+class Deleted(Model):
+    """One that leaves Grafana."""
+
+    name: str
+    org_id: int
+
+
 class Provisioned(Model):
-    """The file."""
+    """The file. It has no `prune`, by which a Grafana without the file deletes all that the file had."""
 
     api_version: int
-    prune: bool
+    delete_datasources: list[Deleted]
     datasources: list[DataSource]
 
 
@@ -144,6 +151,15 @@ def test_the_data_source_leads_to_metrics_and_logs_where_they_are() -> None:
     (alone,) = provisioned(Sources("tracing", "http://tempo.tracing.svc:3100")).datasources
     assert alone.json_data == JsonData.model_validate({"nodeGraph": {"enabled": True}, "search": {"hide": False}})
     assert (alone.basic_auth, alone.secure_json_data) == (False, {})
+
+
+def test_a_data_source_that_leaves_the_configuration_leaves_grafana_and_no_other_does() -> None:
+    names = {"Prometheus (tracing)", "Loki (tracing)"}
+    for prometheus, logs in ((None, None), (PROMETHEUS, None), (Source("there", None), Source("loki", "http://loki"))):
+        found = provisioned(Sources("tracing", "http://tempo:3100", prometheus=prometheus, logs=logs))
+        kept = {one.name for one in found.datasources}
+        assert {one.name for one in found.delete_datasources} == names - kept
+        assert {one.org_id for one in found.delete_datasources} <= {1}
 
 
 def test_grafana_expands_no_part_of_a_password_and_no_variable_of_its_own_queries() -> None:
