@@ -133,7 +133,9 @@ def sources_document(sources: Sources, *, is_default: bool) -> Document:
 
 
 def _head(kind: str, name: str, source_uid: str, url: str) -> Document:
-    return {"name": name, "type": kind, "uid": source_uid, "access": "proxy", "url": url, "editable": False}
+    # Grafana expands variables in what it provisions: a dollar sign is written twice.
+    head: Document = {"name": name, "type": kind, "uid": source_uid, "access": "proxy", "url": url.replace("$", "$$")}
+    return head | {"editable": False}
 
 
 def _exemplars(sources: Sources) -> Document:
@@ -154,7 +156,6 @@ def _tempo(sources: Sources, *, is_default: bool) -> Document:
         json_data["tracesToLogsV2"] = _to_logs(sources.logs)
     login: Document = {}
     if sources.tempo_password is not None:
-        # Grafana expands variables in what it provisions: a dollar sign is written twice.
         password = sources.tempo_password.replace("$", "$$")
         login = {
             "basicAuth": True,

@@ -205,6 +205,7 @@ def test_a_view_forwards_a_port_to_it_until_it_ends(stack: Stack, tmp_path: Path
             assert httpx.get(services, timeout=30).json() == ["nginx"]
         finally:
             process.terminate()
+            process.wait(30)
     assert process.returncode == 0
     assert status(services) == 0
 

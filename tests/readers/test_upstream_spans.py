@@ -312,6 +312,61 @@ def test_a_span_of_more_tries_than_are_added_up_lasts_to_the_end(ask: Ask, upstr
     assert client.start + client.seconds == pytest.approx(server.start + server.seconds, abs=0.001)
 
 
+def _sent(nginx: Nginx, path: str, *headers: str, leaves_after: float | None = None) -> str:
+    """Sends a request of a trace of its own, and returns the trace's ID. The client may leave without an answer."""
+    trace_id = new_id()
+    lines = [f"GET {path} HTTP/1.1", "Host: a", f"traceparent: 00-{trace_id}-{PARENT}-01", *headers, "", ""]
+    with socket.create_connection(("127.0.0.1", nginx.port)) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        if leaves_after is None:
+            connection.recv(4096)
+        else:
+            time.sleep(leaves_after)
+    return trace_id
+
+
+def test_each_outcome_of_a_request_is_told(
+    image: str, nginx: Nginx, tmp_path: Path, tempo: Receiver, upstream: Upstream
+) -> None:
+    http = f"proxy_cache_path /tmp/kept keys_zone=kept:1m; upstream away {{ server 127.0.0.1:{free_port()}; }}"
+    caching = "proxy_cache kept; proxy_cache_valid 200 1h;"
+    to = f"localhost:{upstream.port}"
+    routes = [
+        {"path": "/", "upstream": to},
+        {"path": "/200", "upstream": to, "extraConfig": caching},
+        {"path": "/away", "extraConfig": "proxy_pass http://away;"},
+    ]
+    values = {"upstreamSpans": True, "routes": routes, "extraConfig": {"http": http}}
+    websocket = ("Connection: upgrade", "Upgrade: websocket")
+    with _collector(image, tmp_path, tempo) as collector, proxying(nginx, values, receiver_port=collector.grpc_port):
+        made = {
+            "first": _sent(nginx, "/200"),
+            "cached": _sent(nginx, "/200"),
+            "unchanged": _sent(nginx, "/304"),
+            "upgraded": _sent(nginx, "/101", *websocket),
+            "left": _sent(nginx, "/slow", leaves_after=0.05),
+            "none alive": [_sent(nginx, "/away") for _ in range(2)][1],
+        }
+        wait_for("the spans of NGINX", lambda: collector.counted(names.ACCEPTED) == len(made) + 1)
+        tempo.many(len(made) + 1 + int(collector.counted(names.MADE)))
+    by_trace = {
+        name: [
+            (span.kind, span.attributes.get("http.status_code"), span.attributes.get("error.type"), span.status)
+            for span in sorted(tempo.spans, key=lambda span: span.kind)
+            if span.trace_id == trace_id
+        ]
+        for name, trace_id in made.items()
+    }
+    assert by_trace == {
+        "first": [(SERVER, 200, None, 0), (CLIENT, 200, None, 0)],
+        "cached": [(SERVER, 200, None, 0)],
+        "unchanged": [(SERVER, 304, None, 0), (CLIENT, 304, None, 0)],
+        "upgraded": [(SERVER, 101, None, 0), (CLIENT, 101, None, 0)],
+        "left": [(SERVER, 499, None, 0), (CLIENT, None, None, 0)],
+        "none alive": [(SERVER, 502, "502", ERROR), (CLIENT, None, "no_answer", ERROR)],
+    }
+
+
 def _server_of(client: Span) -> tuple[object, ...]:
     names_of = ("server.address", "server.port", "network.peer.port")
     return client.name, *(client.attributes.get(name) for name in names_of)

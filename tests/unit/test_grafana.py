@@ -166,6 +166,9 @@ def test_grafana_expands_no_part_of_a_password_and_no_variable_of_its_own_querie
     # In what it provisions, `$$` is a dollar sign, and `$name` a variable of the environment.
     tempo = provisioned(ALL).datasources[0]
     assert tempo.secure_json_data["basicAuthPassword"].replace("$$", "\0").replace("\0", "$") == "pa$$word"
+    url = "http://prometheus.example/$tenant"
+    (_, prometheus) = provisioned(Sources("tracing", ALL.tempo_url, prometheus=Source("there", url))).datasources
+    assert prometheus.url == url.replace("$", "$$")
     assert tempo.json_data.traces_to_metrics is not None
     for query in tempo.json_data.traces_to_metrics.queries:
         assert "$$__tags" in query.query
