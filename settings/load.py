@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from settings.clock import today
 from settings.completed import completed
+from settings.demo_rules import demo_warnings
 from settings.errors import PROJECT, ConfigError, Place, masked
 from settings.explain import explain
 from settings.exporter_rules import exporter_warnings
@@ -68,6 +69,7 @@ def load() -> Settings:
         *version_warnings(settings, today()),
         *mirror_warnings(settings),
         *metrics_warnings(settings),
+        *demo_warnings(settings),
         *grafana_warnings(settings),
         *ignored_key_warnings(settings),
         *snippet_warnings(settings),

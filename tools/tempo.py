@@ -103,7 +103,8 @@ class Tempo:
         """
         answer = _accepted(await self._get(path, parameters))
         try:
-            return TypeAdapter(dict[str, Any]).validate_json(answer.content).get(key) or []
+            found = TypeAdapter(dict[str, Any]).validate_json(answer.content)
+            return TypeAdapter(list[dict[str, Any]]).validate_python(found.get(key) or [])
         except ValueError:
             raise LookUpError(_not_tempo(answer)) from None
 

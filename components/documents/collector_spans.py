@@ -1,6 +1,7 @@
-"""Builds what the Collector does to NGINX's spans: stable names of attributes, and a span for the upstream's time."""
+"""Builds the Collector's pipelines for NGINX's spans, with a span for the upstream's time."""
 
 from components.documents import Document
+from components.documents.collector_names import KNOWN_METHOD, OTHER_METHOD, names_processors
 from settings.collector import CollectorSettings, SemanticConventions
 from settings.limits import Exports
 from settings.sampling import RATIO, WEIGHT
@@ -9,30 +10,7 @@ from settings.snippets.ours import UPSTREAM_ATTRIBUTE, UPSTREAM_PREFIX
 FORK = "forward/upstreams"
 """The connector that passes every span to two pipelines: one keeps the SERVER span, the other makes the CLIENT span."""
 
-NAMES, SERVER, PROXIED, CLIENT = "attributes/names", "transform/server", "filter/proxied", "transform/client"
-
-STABLE_NAMES = {
-    "http.method": "http.request.method",
-    "http.scheme": "url.scheme",
-    "http.flavor": "network.protocol.version",
-    "http.user_agent": "user_agent.original",
-    "http.request_content_length": "http.request.body.size",
-    "http.response_content_length": "http.response.body.size",
-    "http.status_code": "http.response.status_code",
-    "net.host.name": "server.address",
-    "net.host.port": "server.port",
-    "net.sock.peer.addr": "network.peer.address",
-    "net.sock.peer.port": "network.peer.port",
-}
-"""The stable name of each attribute of the module whose value stays as it is.
-
-Source: opentelemetry.io, "HTTP semantic convention stability migration guide".
-`http.route` has the same name in both; `http.target` becomes `url.path` and `url.query`.
-"""
-
-_TARGET = "http.target"
-_PARTS = {"path": "^(?P<url_path>[^?]*)", "query": r"\?(?P<url_query>.+)$"}
-"""The patterns that split it. Go allows no dot in a group's name, which becomes that of an attribute."""
+SERVER, PROXIED, CLIENT = "transform/server", "filter/proxied", "transform/client"
 
 
 def pipelines_of(
@@ -49,7 +27,7 @@ def pipelines_of(
         common: the processors of all spans.
         exporters: the exporters.
     """
-    renamed = _names_processor(settings.semantic_conventions)
+    renamed = names_processors(settings.semantic_conventions)
     if not exports.upstream_spans:
         processors = common | renamed
         whole = {"receivers": ["otlp"], "processors": list(processors), "exporters": list(exporters)}
@@ -62,30 +40,6 @@ def pipelines_of(
             for name, own in {"server": server, "client": client}.items()
         },
     }, common | server | client
-
-
-def _names_processor(conventions: SemanticConventions) -> Document:
-    """Returns the processor that gives NGINX's spans stable names; empty if they keep the module's names alone.
-
-    It is `attributes`: every distribution has it, and it keeps the types of the values that it copies.
-    """
-    if conventions == "old":
-        return {}
-    actions: list[Document] = []
-    for part, pattern in _PARTS.items():
-        actions += [
-            {"key": _TARGET, "pattern": pattern, "action": "extract"},
-            {"key": f"url.{part}", "from_attribute": f"url_{part}", "action": "upsert"},
-            {"key": f"url_{part}", "action": "delete"},
-        ]
-    # `upsert`, because a span may have a stable name from `nginx.spanAttributes`, which can only make text.
-    actions += [{"key": new, "from_attribute": old, "action": "upsert"} for old, new in STABLE_NAMES.items()]
-    # The module writes the address of the client, behind `nginx.trustedProxies` too.
-    actions.append({"key": "client.address", "from_attribute": "net.sock.peer.addr", "action": "upsert"})
-    if conventions == "stable":
-        actions += [{"key": old, "action": "delete"} for old in (_TARGET, *STABLE_NAMES)]
-    # The module's scope, and so no span of an application.
-    return {NAMES: {"include": {"match_type": "strict", "libraries": [{"name": "nginx"}]}, "actions": actions}}
 
 
 def _server_processor() -> Document:
@@ -206,10 +160,14 @@ def _attributes() -> list[str]:
     kept += [RATIO, WEIGHT]
     names = ", ".join(f'"{name}"' for name in kept)
     is_named = f'where {_HOST} != ""'
+    method = 'span.attributes["http.method"]'
+    is_other = f'{method} != nil and not IsMatch({method}, "{KNOWN_METHOD}")'
     return [
         f"keep_keys(span.attributes, [{names}])",
         # 0.165 sets an empty value for a missing one.
-        f'{_set("http.request.method")} span.attributes["http.method"]) where span.attributes["http.method"] != nil',
+        f"{_set('http.request.method')} {method}) where {method} != nil",
+        f"{_set('http.request.method_original')} {method}) where {is_other}",
+        f'{_set("http.request.method")} "{OTHER_METHOD}") where {is_other}',
         f"{_set('server.address')} {_HOST}) {is_named}",
         f"{_set('server.port')} Int({_PORT})) {is_named}",
         # By this name Tempo's service graph has an upstream that sends no spans.

@@ -112,16 +112,20 @@ def sources_document(sources: Sources, *, is_default: bool) -> Document:
         is_default: whether Tempo is the data source that Grafana offers first, which only one may be.
     """
     others = [("prometheus", "Prometheus", sources.prometheus), ("loki", "Loki", sources.logs)]
+    made = [(kind, f"{name} ({sources.namespace})", source) for kind, name, source in others]
     return {
         "apiVersion": 1,
-        # A data source that leaves the file leaves Grafana.
-        "prune": True,
+        # By name, not by `prune`: a Grafana that starts before its sidecar has written the file, or shares a database
+        # with one that does, would delete Tempo as well (grafana/grafana#97051).
+        "deleteDatasources": [
+            {"name": name, "orgId": 1} for _, name, source in made if source is None or source.url is None
+        ],
         "datasources": [
             _tempo(sources, is_default=is_default),
             *(
-                _head(kind, f"{name} ({sources.namespace})", source.uid, source.url)
+                _head(kind, name, source.uid, source.url)
                 | ({"jsonData": _exemplars(sources)} if kind == "prometheus" else {})
-                for kind, name, source in others
+                for kind, name, source in made
                 if source and source.url
             ),
         ],
@@ -129,7 +133,9 @@ def sources_document(sources: Sources, *, is_default: bool) -> Document:
 
 
 def _head(kind: str, name: str, source_uid: str, url: str) -> Document:
-    return {"name": name, "type": kind, "uid": source_uid, "access": "proxy", "url": url, "editable": False}
+    # Grafana expands variables in what it provisions: a dollar sign is written twice.
+    head: Document = {"name": name, "type": kind, "uid": source_uid, "access": "proxy", "url": url.replace("$", "$$")}
+    return head | {"editable": False}
 
 
 def _exemplars(sources: Sources) -> Document:
@@ -150,7 +156,6 @@ def _tempo(sources: Sources, *, is_default: bool) -> Document:
         json_data["tracesToLogsV2"] = _to_logs(sources.logs)
     login: Document = {}
     if sources.tempo_password is not None:
-        # Grafana expands variables in what it provisions: a dollar sign is written twice.
         password = sources.tempo_password.replace("$", "$$")
         login = {
             "basicAuth": True,

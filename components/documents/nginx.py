@@ -30,6 +30,7 @@ from settings.snippets.ours import (
     API_PORT,
     HEALTH_PORT,
     HTTP_PORT,
+    KNOWN_METHODS,
     LOG_BUFFER,
     LOG_FILE,
     METHOD_VARIABLE,
@@ -71,10 +72,6 @@ class _Location:
 
     upstream: UpstreamBlock | None
     tls: UpstreamTls | None
-
-
-_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
-"""Those of RFC 9110 and RFC 5789, as OpenTelemetry's conventions have them."""
 
 
 def nginx_conf(
@@ -122,7 +119,7 @@ def nginx_conf(
         proxies=any(route.upstream for route in settings.all_routes),
         proxy_protocol=proxies is not None and proxies.protocol == "proxyProtocol",
         believed=_OWN_WORDS if proxies and proxies.protocol == "xForwardedFor" else {},
-        methods=_METHODS if named else (),
+        methods=KNOWN_METHODS if named else (),
         method_variable=METHOD_VARIABLE,
         upstream_told=UPSTREAM_TOLD,
         upstream_mark=UPSTREAM_MARK,

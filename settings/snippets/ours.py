@@ -21,6 +21,9 @@ UPSTREAM_ATTRIBUTE = "nginx.upstream"
 UPSTREAM_MARK = "X-Upstream-Mark"
 """The header, never sent, by which NGINX notes when it turns to an upstream."""
 
+KNOWN_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+"""The methods of RFC 9110 and RFC 5789, which are those that OpenTelemetry's conventions know."""
+
 METHOD_VARIABLE = "$method_in_span_name"
 """The variable with a request's method, or `HTTP` for one that no standard has: clients must not make up names."""
 

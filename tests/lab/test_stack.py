@@ -15,7 +15,7 @@ import grpc
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from components.documents.collector_spans import STABLE_NAMES
+from components.documents.collector_names import STABLE_NAMES
 from components.plan.objects import STACK_ANNOTATION
 from lab.cluster.lifecycle import in_node, kubectl
 from tests.lab.conftest import (

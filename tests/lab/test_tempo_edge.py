@@ -5,17 +5,20 @@ The tests of this module share one stack and run in the order that they are writ
 
 import http.client
 import json
+import re
 import secrets
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from lab.cluster.lifecycle import in_pod, kubectl
 from lab.cluster.network import HOST_ADDRESS
+from lab.paths import REPOSITORY
 from tests.lab import neighbours
 from tests.lab.conftest import Stack, connects, find_spans, objects, probe
 from tests.lab.neighbours import outsider as outsider  # noqa: PLC0414 - a fixture
@@ -184,6 +187,27 @@ def test_inside_the_cluster_alone_there_is_no_way_in(stack: Stack, outsider: str
     for url in (before["nginxUrl"], f"{before['tempoUrl']}/ready"):
         wait_for(f"the end of {url}", lambda url=url: status(url) == 0, seconds=30)
     wait_for("a pod at Tempo", lambda: connects(outsider, address("tempo"), 3100), seconds=30)
+
+
+def test_a_view_forwards_a_port_to_it_until_it_ends(stack: Stack, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs.json"
+    outputs.write_text(json.dumps(stack.outputs()))
+    command = [sys.executable, "-m", "tools", "view", f"--outputs={outputs}", "--port=0"]
+    with subprocess.Popen(command, cwd=REPOSITORY, env=stack.environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            said = [process.stdout.readline() for _ in range(2)]
+            assert "kubectl forwards a port" in said[0]
+            page = re.search(r"http://127\.0\.0\.1:\d+/zipkin/", said[1])
+            assert page, said
+            # The probe's requests of the tests before.
+            services = f"{page[0]}api/v2/services"
+            assert httpx.get(services, timeout=30).json() == ["nginx"]
+        finally:
+            process.terminate()
+            process.wait(30)
+    assert process.returncode == 0
+    assert status(services) == 0
 
 
 def test_a_load_balancer_is_waited_for_and_its_address_is_in_the_urls(stack: Stack) -> None:

@@ -16,11 +16,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from lab.build.targets import NGINX
+from settings.limits import Exports
 from settings.snippets.ours import UPSTREAM_ATTRIBUTE
 from tests.module.nginx import Nginx
 from tests.module.upstream import proxying
 from tests.otlp import Receiver, Span, free_port
-from tests.readers.collectors import UPSTREAM_EXPORTS, Running, running
+from tests.readers.collectors import NGINX_EXPORTS, UPSTREAM_EXPORTS, Running, running
 from tests.readers.spans import CLIENT, SERVER, Sent, message, new_id
 from tests.waiting import wait_for
 from tools.probe import names
@@ -125,12 +126,14 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 @contextlib.contextmanager
-def _collector(image: str, folder: Path, tempo: Receiver, **configured: Any) -> Generator[Running]:
+def _collector(
+    image: str, folder: Path, tempo: Receiver, exports: Exports = UPSTREAM_EXPORTS, /, **configured: Any
+) -> Generator[Running]:
     made = folder / "collector"
     made.mkdir(exist_ok=True)
     backend = f"127.0.0.1:{tempo.port}"
     batch = {"timeout": "10ms"}
-    with running(image, made, UPSTREAM_EXPORTS, backend=backend, batch=batch, **configured) as one:
+    with running(image, made, exports, backend=backend, batch=batch, **configured) as one:
         yield one
 
 
@@ -309,6 +312,61 @@ def test_a_span_of_more_tries_than_are_added_up_lasts_to_the_end(ask: Ask, upstr
     assert client.start + client.seconds == pytest.approx(server.start + server.seconds, abs=0.001)
 
 
+def _sent(nginx: Nginx, path: str, *headers: str, leaves_after: float | None = None) -> str:
+    """Sends a request of a trace of its own, and returns the trace's ID. The client may leave without an answer."""
+    trace_id = new_id()
+    lines = [f"GET {path} HTTP/1.1", "Host: a", f"traceparent: 00-{trace_id}-{PARENT}-01", *headers, "", ""]
+    with socket.create_connection(("127.0.0.1", nginx.port)) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        if leaves_after is None:
+            connection.recv(4096)
+        else:
+            time.sleep(leaves_after)
+    return trace_id
+
+
+def test_each_outcome_of_a_request_is_told(
+    image: str, nginx: Nginx, tmp_path: Path, tempo: Receiver, upstream: Upstream
+) -> None:
+    http = f"proxy_cache_path /tmp/kept keys_zone=kept:1m; upstream away {{ server 127.0.0.1:{free_port()}; }}"
+    caching = "proxy_cache kept; proxy_cache_valid 200 1h;"
+    to = f"localhost:{upstream.port}"
+    routes = [
+        {"path": "/", "upstream": to},
+        {"path": "/200", "upstream": to, "extraConfig": caching},
+        {"path": "/away", "extraConfig": "proxy_pass http://away;"},
+    ]
+    values = {"upstreamSpans": True, "routes": routes, "extraConfig": {"http": http}}
+    websocket = ("Connection: upgrade", "Upgrade: websocket")
+    with _collector(image, tmp_path, tempo) as collector, proxying(nginx, values, receiver_port=collector.grpc_port):
+        made = {
+            "first": _sent(nginx, "/200"),
+            "cached": _sent(nginx, "/200"),
+            "unchanged": _sent(nginx, "/304"),
+            "upgraded": _sent(nginx, "/101", *websocket),
+            "left": _sent(nginx, "/slow", leaves_after=0.05),
+            "none alive": [_sent(nginx, "/away") for _ in range(2)][1],
+        }
+        wait_for("the spans of NGINX", lambda: collector.counted(names.ACCEPTED) == len(made) + 1)
+        tempo.many(len(made) + 1 + int(collector.counted(names.MADE)))
+    by_trace = {
+        name: [
+            (span.kind, span.attributes.get("http.status_code"), span.attributes.get("error.type"), span.status)
+            for span in sorted(tempo.spans, key=lambda span: span.kind)
+            if span.trace_id == trace_id
+        ]
+        for name, trace_id in made.items()
+    }
+    assert by_trace == {
+        "first": [(SERVER, 200, None, 0), (CLIENT, 200, None, 0)],
+        "cached": [(SERVER, 200, None, 0)],
+        "unchanged": [(SERVER, 304, None, 0), (CLIENT, 304, None, 0)],
+        "upgraded": [(SERVER, 101, None, 0), (CLIENT, 101, None, 0)],
+        "left": [(SERVER, 499, None, 0), (CLIENT, None, None, 0)],
+        "none alive": [(SERVER, 502, "502", ERROR), (CLIENT, None, "no_answer", ERROR)],
+    }
+
+
 def _server_of(client: Span) -> tuple[object, ...]:
     names_of = ("server.address", "server.port", "network.peer.port")
     return client.name, *(client.attributes.get(name) for name in names_of)
@@ -352,6 +410,56 @@ def test_spans_of_applications_are_neither_doubled_nor_renamed(image: str, tmp_p
         collector.export(_request({"http.method": "GET"}))
         found = {span.scope[0]: span.attributes for span in tempo.many(2)}
     assert found == {"shop": {"http.method": "GET"}, "nginx": {"http.method": "GET", "http.request.method": "GET"}}
+
+
+@pytest.mark.parametrize("conventions", ["both", "stable"])
+@pytest.mark.parametrize("exports", [NGINX_EXPORTS, UPSTREAM_EXPORTS])
+def test_stable_names_have_the_values_of_the_conventions(
+    image: str, tmp_path: Path, tempo: Receiver, exports: Exports, conventions: str
+) -> None:
+    made: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "usual": (
+            {"http.method": "PATCH", "http.flavor": "1.0", "http.status_code": 499},
+            {
+                "http.request.method": "PATCH",
+                "network.protocol.version": "1.0",
+                "http.response.status_code": 499,
+            },
+        ),
+        "other": (
+            {"http.method": "PATCHES", "http.flavor": "2.0", "http.status_code": 500},
+            {
+                "http.request.method": "_OTHER",
+                "http.request.method_original": "PATCHES",
+                "network.protocol.version": "2",
+                "http.response.status_code": 500,
+                "error.type": "500",
+            },
+        ),
+        "own": (
+            {"http.flavor": "3.0", "http.status_code": 503, "error.type": "overload"},
+            {"network.protocol.version": "3", "http.response.status_code": 503, "error.type": "overload"},
+        ),
+    }
+    request = message(
+        Sent("nginx", name, new_id(), 1_700_000_000_000_000_000, 0.007, attributes=sent, scope="nginx")
+        for name, (sent, _) in made.items()
+    )
+    with _collector(image, tmp_path, tempo, exports, semanticConventions=conventions) as collector:
+        collector.export(request)
+        found = {span.name: span.attributes for span in tempo.many(3)}
+    kept = {name: sent if conventions == "both" else {} for name, (sent, _) in made.items()}
+    assert found == {name: kept[name] | stable for name, (_, stable) in made.items()}
+
+
+def test_the_span_of_an_upstream_has_the_method_of_the_conventions(image: str, tmp_path: Path, tempo: Receiver) -> None:
+    with _collector(image, tmp_path, tempo, semanticConventions="stable") as collector:
+        collector.export(_request({UPSTREAM_ATTRIBUTE: TOLD.replace("GET", "HTTP"), "http.method": "FOO"}))
+        (client,) = (span for span in tempo.many(2) if span.kind == CLIENT)
+    assert client.name == "HTTP shop.web.svc"
+    assert client.attributes["http.request.method"] == "_OTHER"
+    assert client.attributes["http.request.method_original"] == "FOO"
+    assert "http.method" not in client.attributes
 
 
 def test_an_application_with_an_attribute_of_that_name_does_not_fill_the_log(

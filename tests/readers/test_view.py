@@ -396,6 +396,70 @@ def test_a_trace_of_ten_thousand_spans_is_drawn_and_answers_clicks(page: Page, u
     assert ratio < 12
 
 
+HOSTILE = """</script><script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">"""
+
+
+def odd() -> dict[str, list[Sent]]:
+    """Returns traces as broken or hostile clients make them; each has a span called `seen`."""
+    at = time.time_ns()
+
+    def span(trace_id: str, name: str = "seen", **fields: Any) -> Sent:
+        made = Sent("nginx", name, trace_id, at, 0.01, **fields)
+        made.attributes = made.attributes or {"kept": name}
+        return made
+
+    def chain(length: int) -> list[Sent]:
+        made = [span(new_id())]
+        for number in range(length):
+            made.append(span(made[0].trace_id, f"step {number}", parent=made[-1], kind=INTERNAL))
+        return made
+
+    ids = [new_id() for _ in range(9)]
+    itself, first = span(ids[1]), span(ids[2], kind=CLIENT)
+    itself.parent = itself
+    second = span(ids[2], "other", parent=first)
+    first.parent = second
+    hostile = span(
+        ids[4],
+        attributes={HOSTILE: HOSTILE, "link": "javascript:window.hacked=1", "json": '{"a": "<b>1</b>"}'},
+        resource={"service.name": HOSTILE},
+        error=True,
+        message=HOSTILE,
+        event=HOSTILE,
+    )
+    backwards, unnamed, alike = span(ids[6]), span(ids[7]), span(ids[8])
+    backwards.seconds = -5
+    return {
+        "the parent is of a client without spans": [span(ids[0], parent=span(ids[0])), span(ids[0], "other")],
+        "its own parent": [itself],
+        "a circle": [first, second],
+        "several roots": [span(ids[3]), span(ids[3], "other"), span(ids[3], "third")],
+        "code in each text": [hostile, span(ids[4], HOSTILE, parent=hostile, kind=CLIENT)],
+        "a long value": [span(ids[5], attributes={"long": "x" * 100_000})],
+        "the end before the start": [backwards],
+        "no names": [unnamed, span(ids[7], "", parent=unnamed, resource={"service.name": ""})],
+        "one ID twice": [alike, span(ids[8], "other", kind=CLIENT, id=alike.id)],
+        "many below each other": chain(300),
+    }
+
+
+@pytest.mark.parametrize("kind", list(odd()))
+def test_an_odd_trace_is_drawn_and_runs_no_code(page: Page, url: str, tempo: RunningTempo, kind: str) -> None:
+    spans = odd()[kind]
+    tempo.send(spans)
+    wait_for("the trace", lambda: len(tempo.spans(spans[0].trace_id)) >= len(spans))
+    page.logged.clear()
+    page.open(f"{url}/zipkin/traces/{spans[0].trace_id}")
+    page.wait_for_text("seen")
+    assert f"Total Spans\n{len(spans)}\n" in page.text()
+    page.click(
+        '[...document.querySelectorAll("*")].find(each => !each.children.length && /: seen$/.test(each.textContent))'
+    )
+    wait_for("the attributes", lambda: "Tags" in page.text())
+    assert page.value("window.hacked") is None
+    assert page.logged == []
+
+
 def test_the_browser_asks_the_page_s_own_server_alone(page: Page, url: str) -> None:
     page.requested.clear()
     page.logged.clear()

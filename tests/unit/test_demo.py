@@ -8,6 +8,7 @@ from components.documents.demo import demo_settings, expected_trace
 from components.documents.nginx import nginx_conf
 from settings import Settings
 from settings.demo import DEMO_SERVICES, SHOP, STOCK
+from settings.demo_rules import demo_warnings
 from settings.limits import nginx_memory
 from settings.types import amount
 from tests import golden
@@ -114,3 +115,35 @@ def test_with_nginx_plus_an_old_image_of_the_services_is_warned_of(run_program: 
     values = golden.configuration("plus") | ON | {"nginx": {"image": "nginx:1.27.4-otel"}, "tempo": gateway}
     run_program(golden.as_pulumi_passes_it(values), secrets=list(values))
     assert any(warning.startswith("nginx.image: NGINX 1.27.4 has had no security fixes since") for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("server", "directive"),
+    [
+        ("if ($http_x_forwarded_proto = http) { return 301 https://$host$request_uri; }", "if"),
+        ("if ($arg_v = 2) { rewrite ^/(.*) /v2/$1 last; }", "if"),
+        ("auth_basic shop; auth_basic_user_file /etc/nginx/users;", "auth_basic"),
+        ("allow 10.0.0.0/8; deny all;", "deny"),
+    ],
+)
+def test_a_directive_of_the_server_that_may_keep_requests_from_the_demo_is_warned_of(
+    server: str, directive: str
+) -> None:
+    values = {"nginx": {"extraConfig": {"server": server}}}
+    (warning,) = demo_warnings(Settings.model_validate(ON | values))
+    assert warning.startswith(f"nginx.extraConfig.server: `{directive}` in line 1 ")
+    assert not list(demo_warnings(Settings.model_validate(values)))
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "if ($arg_v = 2) { set $version 2; }",
+        "if ($uri ~ ^/old) { return 410; }",
+        "if ($arg_v = 2) { rewrite ^/shop/(.*) /v2/$1 last; }",
+        "auth_basic off;",
+        "location /shop { deny all; }",
+    ],
+)
+def test_a_directive_of_the_server_that_leaves_the_demo_alone_is_not_warned_of(server: str) -> None:
+    assert not list(demo_warnings(Settings.model_validate(ON | {"nginx": {"extraConfig": {"server": server}}})))

@@ -103,11 +103,18 @@ class DataSource(Model):
     json_data: JsonData = JsonData()
 
 
+class Deleted(Model):
+    """One that leaves Grafana."""
+
+    name: str
+    org_id: int
+
+
 class Provisioned(Model):
-    """The file."""
+    """The file. It has no `prune`, by which a Grafana without the file deletes all that the file had."""
 
     api_version: int
-    prune: bool
+    delete_datasources: list[Deleted]
     datasources: list[DataSource]
 
 
@@ -146,10 +153,22 @@ def test_the_data_source_leads_to_metrics_and_logs_where_they_are() -> None:
     assert (alone.basic_auth, alone.secure_json_data) == (False, {})
 
 
+def test_a_data_source_that_leaves_the_configuration_leaves_grafana_and_no_other_does() -> None:
+    names = {"Prometheus (tracing)", "Loki (tracing)"}
+    for prometheus, logs in ((None, None), (PROMETHEUS, None), (Source("there", None), Source("loki", "http://loki"))):
+        found = provisioned(Sources("tracing", "http://tempo:3100", prometheus=prometheus, logs=logs))
+        kept = {one.name for one in found.datasources}
+        assert {one.name for one in found.delete_datasources} == names - kept
+        assert {one.org_id for one in found.delete_datasources} <= {1}
+
+
 def test_grafana_expands_no_part_of_a_password_and_no_variable_of_its_own_queries() -> None:
     # In what it provisions, `$$` is a dollar sign, and `$name` a variable of the environment.
     tempo = provisioned(ALL).datasources[0]
     assert tempo.secure_json_data["basicAuthPassword"].replace("$$", "\0").replace("\0", "$") == "pa$$word"
+    url = "http://prometheus.example/$tenant"
+    (_, prometheus) = provisioned(Sources("tracing", ALL.tempo_url, prometheus=Source("there", url))).datasources
+    assert prometheus.url == url.replace("$", "$$")
     assert tempo.json_data.traces_to_metrics is not None
     for query in tempo.json_data.traces_to_metrics.queries:
         assert "$$__tags" in query.query

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from components.documents.collector import collector_document
+from components.documents.collector_names import OTHER_METHOD, STABLE_NAMES
 from components.documents.tempo import tempo_document
 from settings.completed import completed
 from settings.limit_table import hops
@@ -21,9 +22,11 @@ from settings.limits import (
 )
 from settings.rules import violations_of
 from settings.sizes import DEFAULT_BATCH, DEFAULT_ENTRIES, DEFAULT_STORED_SPANS, KIB, MIB, SENT_BYTES
+from settings.sizes import STABLE_NAMES as MOST
 from settings.spans import largest_span
 from settings.stack import Settings
 from settings.types import amount
+from tests.readers.spans import Sent
 
 VENDOR = {"endpoint": "otlp.vendor.example:4317"}
 CONFIGURATIONS: list[dict[str, Any]] = [
@@ -53,6 +56,27 @@ CONFIGURATIONS: list[dict[str, Any]] = [
     {"tempo": {"ingestion": {"bytesPerSecond": 1_000_000, "bytesPerTrace": 76_000_000}, "retention": "87600h"}},
     {"tempo": {"ingestion": {"bytesPerTrace": 300_000_000}, "resources": {"memoryLimit": "8Gi"}}},
 ]
+
+
+def test_the_stable_names_take_no_more_than_is_planned_beside_the_texts_of_the_request() -> None:
+    text, address, number = "x" * 20_000, "2001:0db8:85a3:0000:0000:8a2e:0370:7334", 2**62
+    of_request = ("user_agent.original", "server.address", "http.request.method_original", "url.path", "url.query")
+    # A request with an unknown method that failed has the most.
+    made = dict.fromkeys(of_request, text) | {
+        "http.request.method": OTHER_METHOD,
+        "url.scheme": "https",
+        "network.protocol.version": "1.1",
+        "http.request.body.size": number,
+        "http.response.body.size": number,
+        "http.response.status_code": 500,
+        "server.port": 65535,
+        "network.peer.address": address,
+        "network.peer.port": 65535,
+        "client.address": address,
+        "error.type": "500",
+    }
+    assert made.keys() >= set(STABLE_NAMES.values())
+    assert Sent("nginx", "", "", 0, 0, attributes=made, id="").otlp().ByteSize() <= len(of_request) * 20_000 + MOST
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)

@@ -93,7 +93,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif self._is_of_another_page():
             self.send_error(HTTPStatus.FORBIDDEN, "Another page may link to this one, and nothing else")
         else:
-            self._send(self._answer())
+            try:
+                parts = urlsplit(self.path)
+            except ValueError:
+                self.send_error(HTTPStatus.BAD_REQUEST, "This is no address of a page")
+                return
+            self._send(self._answer(unquote(parts.path), dict(parse_qsl(parts.query))))
 
     do_HEAD = do_GET  # noqa: N815 - the names of `http.server`
 
@@ -106,10 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _server(self) -> _Server:
         return cast(_Server, self.server)
 
-    def _answer(self) -> Answer:
-        parts = urlsplit(self.path)
-        asked = dict(parse_qsl(parts.query))
-        answering = self._server.site.answer(unquote(parts.path), asked)
+    def _answer(self, path: str, asked: dict[str, str]) -> Answer:
+        answering = self._server.site.answer(path, asked)
         return asyncio.run_coroutine_threadsafe(answering, self._server.loop).result()
 
     def _send(self, answer: Answer) -> None:

@@ -30,7 +30,25 @@ def zipkin_spans(trace: TracesData) -> list[Json]:
         resource = texts(batch.resource.attributes)
         service = resource.pop("service.name", "(no service.name)")
         converted += [_converted(span, service, resource) for scope in batch.scope_spans for span in scope.spans]
+    _cut_circles(converted)
     return converted
+
+
+def _cut_circles(spans: list[Json]) -> None:
+    """Takes the parent from one span of each circle of parents, of which Lens would draw nothing."""
+    by_id: dict[str, list[Json]] = {}
+    for span in sorted(spans, key=lambda each: each["timestamp"]):
+        by_id.setdefault(span["id"], []).append(span)
+    seen = set[str]()
+    for start in by_id:
+        way, place = dict[str, None](), start
+        while place in by_id and place not in seen and place not in way:
+            way[place] = None
+            place = by_id[place][0].get("parentId", "")
+        if place in way:
+            for span in by_id[place]:
+                span.pop("parentId", None)
+        seen |= way.keys()
 
 
 def unread(listed: Json, reason: str) -> Json:

@@ -141,6 +141,13 @@ def test_a_tempo_that_does_not_answer_is_named(view: View, tempo: FakeTempo) -> 
     assert answer.text.startswith("Tempo: RemoteProtocolError")
 
 
+def test_an_answer_of_another_shape_is_told(view: View, tempo: FakeTempo) -> None:
+    tempo.answers["/api/v2/search/tag/resource.service.name/values"] = (200, '{"tagValues": ["shop"]}')
+    answer = view.get("/zipkin/api/v2/services")
+    assert answer.status_code == HTTPStatus.BAD_GATEWAY
+    assert "answers something else than Tempo would" in answer.text
+
+
 def test_no_file_of_the_page_names_a_server() -> None:
     named = [
         f"{file.relative_to(REPOSITORY)}: {found}"

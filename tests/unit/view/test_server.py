@@ -44,6 +44,12 @@ def test_a_request_with_two_names_or_none_gets_nothing(view: View) -> None:
     assert raw(view, "GET /zipkin/ HTTP/1.1", f"Host: {name}").startswith("HTTP/1.1 200 ")
 
 
+def test_what_is_no_address_is_refused(view: View, capfd: pytest.CaptureFixture[str]) -> None:
+    name = view.url.removeprefix("http://")
+    assert raw(view, "GET http://[/ HTTP/1.1", f"Host: {name}").startswith("HTTP/1.1 400 ")
+    assert capfd.readouterr().err == "", "the terminal has the page's address alone"
+
+
 @pytest.mark.parametrize(
     ("site", "mode", "status"),
     [

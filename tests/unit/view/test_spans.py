@@ -100,3 +100,24 @@ def test_a_span_without_a_service_says_so() -> None:
     batch = ResourceSpans(scope_spans=[ScopeSpans(spans=[Span(trace_id=TRACE, span_id=ID)])])
     (found,) = zipkin_spans(TracesData(resource_spans=[batch]))
     assert found["localEndpoint"] == {"serviceName": "(no service.name)"}
+
+
+@pytest.mark.parametrize(
+    ("parents", "cut"),
+    [
+        ({"a": "", "b": "a", "c": "b"}, []),
+        ({"a": "elsewhere", "b": "a"}, []),
+        ({"a": "a"}, ["a"]),
+        ({"a": "b", "b": "a", "c": "b"}, ["a"]),
+        ({"a": "c", "b": "", "c": "d", "d": "c"}, ["c"]),
+    ],
+)
+def test_a_circle_of_parents_is_cut_where_it_begins(parents: dict[str, str], cut: list[str]) -> None:
+    # Lens draws nothing of a circle.
+    spans = [
+        Span(trace_id=TRACE, span_id=one.encode(), parent_span_id=parent.encode(), start_time_unix_nano=number * 1000)
+        for number, (one, parent) in enumerate(parents.items())
+    ]
+    found = zipkin_spans(TracesData(resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=spans)])]))
+    kept = {bytes.fromhex(span["id"]).decode(): bytes.fromhex(span.get("parentId", "")).decode() for span in found}
+    assert kept == {one: "" if one in cut else parent for one, parent in parents.items()}
