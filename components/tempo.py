@@ -37,7 +37,7 @@ from components.kubernetes.network import from_anywhere, from_component, network
 from components.kubernetes.pod_template import Workload
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
-from components.kubernetes.workload import deployment, stateful_set
+from components.kubernetes.workload import pods_with
 from components.plan.labels import COLLECTOR, RECEIVER, TEMPO
 from components.plan.pods import GATEWAY
 from settings import TempoSettings
@@ -131,10 +131,7 @@ class TempoBackend(Component):
             depends_on=self.policies,
         )
         storage = settings.persistence
-        if storage.size is None:
-            deployment(self, workload)
-        else:
-            stateful_set(self, workload, "data", size=storage.size, storage_class=storage.storage_class)
+        pods_with(self, workload, "data", size=storage.size, storage_class=storage.storage_class)
         pod_monitor(self, METRICS)
         service(self, [ServicePortArgs(name=OTLP, port=OTLP_PORT, target_port=OTLP)], suffix=RECEIVER)
 

@@ -27,6 +27,23 @@ from components.plan.labels import own_labels
 from components.plan.objects import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, STATEFUL_SET
 
 
+def pods_with(
+    owner: Component, workload: Workload, volume: str, *, size: str | None, storage_class: str | None
+) -> pulumi.Input[pulumi.CustomResource]:
+    """Makes a StatefulSet whose pods have a volume each, or a Deployment if no size is given. Returns it once it is up.
+
+    Args:
+        owner: the component.
+        workload: its pods.
+        volume: the name of the volume, which the container mounts.
+        size: the volume's size; none for pods without one.
+        storage_class: the volume's storage class; none for the cluster's default.
+    """
+    if size is None:
+        return deployment(owner, workload)
+    return stateful_set(owner, workload, volume, size=size, storage_class=storage_class)
+
+
 def deployment(owner: Component, workload: Workload) -> Deployment:
     """Makes a Deployment that replaces its pods one by one: it ends an old pod only after the new one is Ready.
 
