@@ -8,6 +8,7 @@ from pydantic import Field
 from settings.exposure import ServiceSettings
 from settings.general import Resources
 from settings.sizes import SPAN_BYTES
+from settings.tempo_storage import TempoStorage
 from settings.types import (
     Bytes,
     Count,
@@ -66,7 +67,7 @@ class Flush(Model):
 
 
 class Persistence(Model):
-    """A volume for traces. Without one they are lost with the pod."""
+    """A volume for traces. Without one they are lost with the pod, but for those that are in a bucket."""
 
     size: Annotated[Bytes, at_least(BLOCK, "Tempo writes blocks of up to that size")] | None = Field(
         default=None,
@@ -123,14 +124,13 @@ class Gateway(Model):
 
 
 class TempoSettings(Versioned):
-    """Grafana Tempo, monolithic, with its blocks on its own disk."""
+    """Grafana Tempo, monolithic, with its blocks on its own disk or in a bucket."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
         "servicetype": "did you mean `service.type`?",
         **dict.fromkeys(
-            ("storage", "s3", "gcs", "azure", "objectstorage", "bucket", "backend"),
-            "this Tempo keeps its blocks on a volume (`persistence`); for blocks in object storage run a Tempo of your "
-            "own, name it in `collector.exporters`, and set `tempo.enabled` to false",
+            ("s3", "gcs", "azure", "objectstorage", "bucket", "backend"),
+            "for blocks in a bucket see `tempo.storage`",
         ),
         **dict.fromkeys(
             ("multitenancy", "multitenancyenabled", "multitenant"),
@@ -160,7 +160,7 @@ class TempoSettings(Versioned):
         "the set that `versions` names. Tempo 3 is not run on the lab, and nothing leads back from it.",
     )
     replicas: Count = Field(
-        default=1, description="Always 1: with local storage, each of several would have only a part of the traces."
+        default=1, description="Always 1: each of several would have only a part of the newest traces."
     )
     resources: TempoResources = Field(default_factory=TempoResources, description="Resources of the container.")
     node_port: Port | None = Field(
@@ -181,6 +181,9 @@ class TempoSettings(Versioned):
         default_factory=Flush, description="When it makes spans searchable, and writes them to the disk."
     )
     persistence: Persistence = Field(default_factory=Persistence, description="A volume for traces.")
+    storage: TempoStorage = Field(
+        default_factory=TempoStorage, description="Where the blocks are: on that volume, or in a bucket."
+    )
     traceql_metrics: bool = Field(
         default=True,
         description="Answer for rates, errors and durations by TraceQL (`{ kind = server } | rate()`). Tempo 2 keeps "
