@@ -114,7 +114,7 @@ class TempoBackend(Component):
         self._receivers = [*([receiver(f"http://{prometheus}")] if prometheus else []), *self._writes.receivers]
         self.user = USER_NAME if password else None
         # A Service of its own: Kubernetes would open each port of the clients' Service on the nodes.
-        self.otlp_endpoint = Endpoint(TEMPO, stack.namespace_name, OTLP_PORT, RECEIVER)
+        self.otlp_endpoint = Endpoint(TEMPO, stack.namespace_name, OTLP_PORT, f"{TEMPO}{RECEIVER}")
         self.http_endpoint = Endpoint(TEMPO, stack.namespace_name, PUBLIC_PORT)
         volumes = self._volumes(password)
         egress = _egress(settings, stack, self._writes, prometheus)

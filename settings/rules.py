@@ -20,6 +20,7 @@ from settings.secret_rules import IsPlain, IsSecret, secrets_in_plain_text
 from settings.snippets.rules import SNIPPET_RULES
 from settings.stack import Settings
 from settings.stack_rules import STACK_RULES
+from settings.tempo_parts_rules import TEMPO_PARTS_RULES
 from settings.tempo_rules import TEMPO_RULES
 
 _RULES = (
@@ -31,6 +32,7 @@ _RULES = (
     *COLLECTOR_RULES,
     *EXPORTER_RULES,
     *TEMPO_RULES,
+    *TEMPO_PARTS_RULES,
     *METRICS_RULES,
     *GRAFANA_RULES,
     *PLUS_RULES,

@@ -1,12 +1,15 @@
 """The template of a component's pods."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.core.v1 import (
+    AffinityArgs,
     ContainerArgs,
     LocalObjectReferenceArgs,
+    PodAffinityTermArgs,
+    PodAntiAffinityArgs,
     PodSecurityContextArgs,
     PodSpecArgs,
     PodTemplateSpecArgs,
@@ -14,6 +17,7 @@ from pulumi_kubernetes.core.v1 import (
     TolerationArgs,
     TopologySpreadConstraintArgs,
     VolumeArgs,
+    WeightedPodAffinityTermArgs,
 )
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 
@@ -48,6 +52,9 @@ class Workload:
     autoscaled: bool = False
     """Whether an autoscaler sets the number of replicas once they exist."""
 
+    over_zones: bool = False
+    """Whether the pods also prefer zones with few of them. Nodes without the label of a zone are as good as others."""
+
     service_account: pulumi.Output[str] | None = None
     """The account with which the pods reach the API server. Without one they do not reach it."""
 
@@ -66,7 +73,7 @@ def pod_template(owner: Component, workload: Workload) -> PodTemplateSpecArgs:
         workload: its pods.
     """
     stack = owner.stack
-    labels = own_labels(owner.component)
+    labels = own_labels(owner.selects)
     scraped = workload.metrics.annotations() if workload.metrics and stack.monitoring.annotations else {}
     annotations = {**stack.annotations, **scraped}
     return PodTemplateSpecArgs(
@@ -83,6 +90,7 @@ def pod_template(owner: Component, workload: Workload) -> PodTemplateSpecArgs:
                 for item in stack.scheduling.tolerations
             ]
             or None,
+            affinity=_over_zones(labels) if workload.over_zones and not stack.scheduling.topology_spread else None,
             priority_class_name=stack.scheduling.priority_class,
             topology_spread_constraints=[
                 TopologySpreadConstraintArgs(
@@ -97,6 +105,22 @@ def pod_template(owner: Component, workload: Workload) -> PodTemplateSpecArgs:
             containers=workload.containers,
             volumes=workload.volumes,
         ),
+    )
+
+
+def _over_zones(labels: Mapping[str, str]) -> AffinityArgs:
+    """Returns the preference for zones with few pods of these labels.
+
+    A second topology spread would do worse: with one, the scheduler gives every node without the label of a zone the
+    same rank, and no longer spreads over the nodes of a cluster without zones. Source: `scoring.go` of its plugin
+    podtopologyspread, Kubernetes 1.32.
+    """
+    term = PodAffinityTermArgs(
+        topology_key="topology.kubernetes.io/zone", label_selector=LabelSelectorArgs(match_labels=labels)
+    )
+    weighted = WeightedPodAffinityTermArgs(weight=100, pod_affinity_term=term)
+    return AffinityArgs(
+        pod_anti_affinity=PodAntiAffinityArgs(preferred_during_scheduling_ignored_during_execution=[weighted])
     )
 
 

@@ -1,0 +1,250 @@
+"""Runs the lab's Tempo in parts on loopback, each part at an address of its own, with the document of the program."""
+
+import contextlib
+import ipaddress
+import json
+import secrets
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import yaml
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from components.documents import Document
+from components.documents.tempo import DATA, HTTP_PORT, OTLP_PORT
+from components.documents.tempo_parts import GOSSIP_PORT, GRPC_PORT, POD_ADDRESS, arguments, parts_document
+from lab.build.targets import TEMPO
+from settings import TempoSettings
+from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, INGESTER, METRICS_GENERATOR, QUERIER, QUERY_FRONTEND
+from tests.readers.loopback import answers
+from tests.readers.spans import Sent, message, requests
+from tests.waiting import wait_for
+from tools.measure.configurations.documents import LAB_TEMPO
+from tools.probe.metrics import parse_metrics, total
+
+BUCKET = {"type": "s3", "bucket": "traces", "endpoint": "http://127.0.0.1:1"}
+"""The configured bucket. The tests' parts share a folder in its place, by Tempo's backend `local`."""
+
+PARTS = (
+    f"{INGESTER}-0",
+    f"{INGESTER}-1",
+    f"{INGESTER}-2",
+    DISTRIBUTOR,
+    QUERY_FRONTEND,
+    QUERIER,
+    COMPACTOR,
+    METRICS_GENERATOR,
+)
+
+
+@dataclass
+class Part:
+    """A process of a part."""
+
+    name: str
+    address: str
+    folder: Path
+    document: Document
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Returns the address of its HTTP server."""
+        return f"http://{self.address}:{HTTP_PORT}"
+
+    @property
+    def target(self) -> str:
+        """Returns the part that it is."""
+        return self.name.rstrip("-0123456789")
+
+    @property
+    def log(self) -> Path:
+        """Returns the file of its output."""
+        return self.folder / "log"
+
+    def start(self) -> None:
+        """Starts it, with its folder as it is."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / "tempo.yaml"
+        file.write_text(yaml.safe_dump(self.document))
+        command = [str(TEMPO.folder / "tempo"), f"-config.file={file}", *arguments(self.target)]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                command, env={POD_ADDRESS: self.address, "HOSTNAME": self.name}, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def is_ready(self) -> bool:
+        """Tells whether it says that it is ready; fails the test if it has ended."""
+        assert self.process and self.process.poll() is None, self.log.read_text()[-3000:]
+        return answers(f"{self.url}/ready")
+
+    def kill(self) -> None:
+        """Kills it, as a node does that loses its power."""
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
+    def end(self, seconds: float = 60) -> None:
+        """Asks it to end, and waits."""
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(seconds)
+
+    def counted(self, counter: str) -> float:
+        """Returns a counter, summed over its labels."""
+        page = httpx.get(f"{self.url}/metrics", trust_env=False).text
+        return total(parse_metrics(page, {counter}), counter)
+
+
+@dataclass
+class RunningParts:
+    """Holds the parts that run."""
+
+    parts: dict[str, Part]
+    bucket: Path
+
+    @property
+    def ingesters(self) -> list[Part]:
+        """Returns the ingesters, in their order."""
+        return [part for part in self.parts.values() if part.target == INGESTER]
+
+    @property
+    def url(self) -> str:
+        """Returns the address that queries go to."""
+        return self.parts[QUERY_FRONTEND].url
+
+    @property
+    def receiver(self) -> str:
+        """Returns the address that spans go to."""
+        return f"{self.parts[DISTRIBUTOR].address}:{OTLP_PORT}"
+
+    def start(self, *names: str) -> None:
+        """Starts parts, and waits until they are ready."""
+        for name in names:
+            self.parts[name].start()
+        for name in names:
+            wait_for(f"{name}; its log is {self.parts[name].log}", self.parts[name].is_ready, 90)
+
+    def has(self, trace_id: str) -> bool:
+        """Tells whether a look-up finds a trace."""
+        answer = httpx.get(f"{self.url}/api/traces/{trace_id}", timeout=60, trust_env=False, headers=_PROTOBUF)
+        assert answer.status_code in (200, 404), answer.text
+        return answer.status_code == 200 and bool(TracesData.FromString(answer.content).resource_spans)
+
+    def lacks(self, trace_ids: Sequence[str]) -> list[str]:
+        """Returns those of the traces that a look-up does not find."""
+        return [trace_id for trace_id in trace_ids if not self.has(trace_id)]
+
+
+_PROTOBUF = {"Accept": "application/protobuf"}
+
+
+@contextlib.contextmanager
+def running_parts(
+    folder: Path,
+    *,
+    names: Sequence[str] = PARTS,
+    before: Callable[[RunningParts], None] | None = None,
+    **configured: Any,
+) -> Generator[RunningParts]:
+    """Runs Tempo in parts with the document of a configuration.
+
+    Args:
+        folder: a folder for its files.
+        names: the parts: Tempo's name for each, with a number for each ingester.
+        before: what is done before the parts start, such as to fill a folder.
+        configured: the keys of `tempo` besides those that a distributed one needs.
+    """
+    settings = TempoSettings.model_validate(_NEEDED | {"image": LAB_TEMPO} | configured)
+    # The network 127.0.0.0/8 is this machine's: other tests' parts have other addresses.
+    network = ipaddress.ip_address("127.1.0.0") + secrets.randbelow(0xFD0000) // 256 * 256
+    addresses = {name: str(network + number) for number, name in enumerate(names, 1)}
+    ring = [f"{address}:{GOSSIP_PORT}" for address in addresses.values()]
+    tempo = RunningParts({}, folder / "bucket")
+    for name, address in addresses.items():
+        document = parts_document(
+            settings, (), ring="ring:7946", query_frontend=f"{addresses[QUERY_FRONTEND]}:{GRPC_PORT}"
+        )
+        tempo.parts[name] = Part(
+            name, address, folder / name, _at(document, address, folder / name, tempo.bucket, ring)
+        )
+    if before:
+        before(tempo)
+    try:
+        tempo.start(*names)
+        yield tempo
+    finally:
+        for part in tempo.parts.values():
+            if part.process:
+                part.kill()
+
+
+_NEEDED: Mapping[str, Any] = {"mode": "distributed", "storage": BUCKET, "persistence": {"size": "1Gi"}}
+
+
+def _at(document: Document, address: str, folder: Path, bucket: Path, ring: Sequence[str]) -> Document:
+    """Returns a document for one of several pods on this machine."""
+    document = json.loads(json.dumps(document).replace(f'"{DATA}/', f'"{folder}/'))
+    document["server"] |= {"http_listen_address": address, "grpc_listen_address": address}
+    document["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = f"{address}:{OTLP_PORT}"
+    document["memberlist"] |= {"bind_addr": [address], "join_members": list(ring)}
+    trace = document["storage"]["trace"]
+    del trace["s3"]
+    trace |= {"backend": "local", "local": {"path": str(bucket)}}
+    return document
+
+
+@dataclass
+class Traffic:
+    """Sends spans at a constant rate until it is stopped, each once: what fails is not sent again."""
+
+    receiver: str
+    sent: list[str] = field(default_factory=list[str])
+    """The traces of exports that were accepted."""
+    failures: list[str] = field(default_factory=list[str])
+
+    def __post_init__(self) -> None:
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it, after the export that is under way."""
+        self._end.set()
+        self._thread.join()
+
+    def _send(self) -> None:
+        with grpc.insecure_channel(self.receiver) as channel:
+            stub: Any = TraceServiceStub(channel)
+            due = time.monotonic()
+            while not self._end.wait(max(0.0, due - time.monotonic())):
+                due += EXPORT_SECONDS
+                spans: list[Sent] = requests(EXPORT_SPANS)
+                try:
+                    stub.Export(message(spans), timeout=30, wait_for_ready=True)
+                    self.sent += [span.trace_id for span in spans]
+                except grpc.RpcError as error:
+                    self.failures.append(str(error))
+
+
+EXPORT_SPANS, EXPORT_SECONDS = 40, 0.1
+"""400 spans a second, as the Collector batches them."""
+
+
+@contextlib.contextmanager
+def traffic(tempo: RunningParts) -> Generator[Traffic]:
+    """Sends spans while a part of a test runs."""
+    running = Traffic(tempo.receiver)
+    try:
+        yield running
+    finally:
+        running.stop()
