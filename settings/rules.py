@@ -21,6 +21,7 @@ from settings.snippets.rules import SNIPPET_RULES
 from settings.stack import Settings
 from settings.stack_rules import STACK_RULES
 from settings.tempo_rules import TEMPO_RULES
+from settings.tempo_storage_rules import STORAGE_RULES
 
 _RULES = (
     *NGINX_RULES,
@@ -31,6 +32,7 @@ _RULES = (
     *COLLECTOR_RULES,
     *EXPORTER_RULES,
     *TEMPO_RULES,
+    *STORAGE_RULES,
     *METRICS_RULES,
     *GRAFANA_RULES,
     *PLUS_RULES,

@@ -16,6 +16,7 @@ import pulumi
 
 from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, RECEIVER, TEMPO
 from settings import CollectorSettings, GrafanaSettings, NginxSettings, PrometheusSettings, Settings, TempoSettings
+from settings.tempo_storage_rules import storage_keys
 from settings.types import OWN_PREFIX
 
 DENY_ALL = "deny-all"
@@ -155,6 +156,7 @@ def generated(settings: Settings) -> Counter[Kind]:
         collector.enabled and collector.proxy is not None and collector.proxy.password is not None,
         tempo.enabled and settings.tempo_password is not None,
         tempo.enabled and bool(settings.metrics_headers),
+        tempo.enabled and bool(storage_keys(settings)),
         settings.grafana.enabled,
     ]
     # `deny-all` has a generated name in a namespace that others use too.
@@ -165,6 +167,8 @@ def generated(settings: Settings) -> Counter[Kind]:
 def _tempo(tempo: TempoSettings) -> Iterator[Planned]:
     yield Planned(SERVICE, TEMPO)
     yield Planned(SERVICE, f"{TEMPO}{RECEIVER}")
+    if tempo.storage.identity:
+        yield Planned(SERVICE_ACCOUNT, TEMPO)
     if tempo.persistence.size is None:
         yield Planned(DEPLOYMENT, TEMPO)
     else:
