@@ -21,6 +21,7 @@ from components.documents.tempo_gateway import (
     password_file,
 )
 from components.documents.tempo_metrics import CONFIG_FOLDER, SECRETS_FOLDER, Writes, receiver
+from components.documents.tempo_storage import StorageAccess
 from components.kubernetes.component import Component
 from components.kubernetes.containers import (
     alive_while,
@@ -40,6 +41,7 @@ from components.kubernetes.stack import StackContext
 from components.kubernetes.workload import pods_with
 from components.plan.labels import COLLECTOR, RECEIVER, TEMPO
 from components.plan.pods import GATEWAY
+from components.tempo_storage import StorageParts, storage_parts
 from settings import TempoSettings
 from settings.tempo import Gateway
 
@@ -51,6 +53,10 @@ GRACE_SECONDS = 15
 """Tempo goes on taking spans for 2 s (`final_sleep`), then writes them to its disk within 1 s. Completing a block may
 take longer: if the kubelet cuts it off, Tempo completes the block at its next start. Meanwhile spans wait in the
 Collector."""
+
+FLUSH_SECONDS = 120
+"""The grace period with a bucket and no volume: the disk ends with the pod, so Tempo uploads before what is on it.
+Our choice: a block of 500 MB, the largest, takes 100 s at 5 MB/s."""
 
 USER = 10001
 """The image's own user."""
@@ -66,8 +72,8 @@ USAGE_REPORT = ("stats.grafana.org", 443)
 class TempoBackend(Component):
     """A monolithic Tempo with OTLP inside the cluster. Clients read its traces through a gateway in its pod.
 
-    It keeps traces on the pod's own disk, which ends with the pod, or on a volume. It has neither object storage nor a
-    second replica: each replica would know a part of the traces.
+    It keeps traces on the pod's own disk, which ends with the pod, on a volume, or in a bucket. There is no second
+    replica: each replica would know a part of the newest traces.
     """
 
     otlp_endpoint: Endpoint
@@ -93,6 +99,7 @@ class TempoBackend(Component):
         *,
         password: SecretStr | None = None,
         writes: Writes | None = None,
+        access: StorageAccess | None = None,
         prometheus: Endpoint | None = None,
         readers: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
@@ -105,33 +112,37 @@ class TempoBackend(Component):
             stack: the settings and the namespace that all components share.
             password: the read API's password; none to let everybody read who reaches the API.
             writes: a receiver of metrics of spans that is not the stack's; none without one.
+            access: what the container needs to reach a bucket; none without one.
             prometheus: the stack's own Prometheus; none without one.
             readers: the stack's components that read traces, besides the clients that the settings allow.
             opts: the usual options.
         """
         super().__init__("nginx-tracing:index:TempoBackend", name, TEMPO, stack, opts)
-        self._settings, self._writes = settings, writes or Writes()
+        self._settings, self._writes, self._access = settings, writes or Writes(), access or StorageAccess()
         self._receivers = [*([receiver(f"http://{prometheus}")] if prometheus else []), *self._writes.receivers]
         self.user = USER_NAME if password else None
         # A Service of its own: Kubernetes would open each port of the clients' Service on the nodes.
         self.otlp_endpoint = Endpoint(TEMPO, stack.namespace_name, OTLP_PORT, f"{TEMPO}{RECEIVER}")
         self.http_endpoint = Endpoint(TEMPO, stack.namespace_name, PUBLIC_PORT)
         volumes = self._volumes(password)
-        egress = _egress(settings, stack, self._writes, prometheus)
+        parts = storage_parts(self, self._access)
+        egress = _egress(settings, stack, self._writes, self._access, prometheus)
         self.policies = network_policy(self, ingress=_ingress(settings, readers), egress=egress)
         workload = Workload(
             [
-                _container(settings, stack.images["tempo"], has_secrets=bool(self._writes.secrets)),
+                _container(settings, stack.images["tempo"], parts, has_secrets=bool(self._writes.secrets)),
                 _gateway(settings.gateway, stack.images["gateway"], has_password=password is not None),
             ],
-            volumes,
+            [*volumes, *parts.volumes],
             USER,
             METRICS,
-            GRACE_SECONDS,
+            FLUSH_SECONDS if settings.storage.is_remote and settings.persistence.size is None else GRACE_SECONDS,
+            identity=parts.account,
+            labels=self._access.pod_labels,
             depends_on=self.policies,
         )
-        storage = settings.persistence
-        pods_with(self, workload, "data", size=storage.size, storage_class=storage.storage_class)
+        volume = settings.persistence
+        pods_with(self, workload, "data", size=volume.size, storage_class=volume.storage_class)
         pod_monitor(self, METRICS)
         service(self, [ServicePortArgs(name=OTLP, port=OTLP_PORT, target_port=OTLP)], suffix=RECEIVER)
 
@@ -140,6 +151,7 @@ class TempoBackend(Component):
             "tempo.yaml": dump(tempo_document(self._settings, self._receivers)),
             f"gateway-{CONF_FILE}": gateway_conf(has_password=password is not None),
             **self._writes.certificates,
+            **self._access.certificates,
         }
         volumes = [config_volume(config_object(self, files)), empty_volume("tmp"), empty_volume("gateway-tmp")]
         if password:
@@ -174,9 +186,9 @@ def _ingress(settings: TempoSettings, readers: Sequence[str]) -> list[NetworkPol
 
 
 def _egress(
-    settings: TempoSettings, stack: StackContext, writes: Writes, prometheus: Endpoint | None
+    settings: TempoSettings, stack: StackContext, writes: Writes, access: StorageAccess, prometheus: Endpoint | None
 ) -> list[NetworkPolicyEgressRuleArgs]:
-    hosts = [*([writes.host] if writes.host else []), *([USAGE_REPORT] if settings.usage_report else [])]
+    hosts = [*([writes.host] if writes.host else []), *access.hosts, *([USAGE_REPORT] if settings.usage_report else [])]
     return [
         *([to_dns()] if hosts or prometheus else []),
         *to_hosts(hosts, stack.namespace_name),
@@ -184,11 +196,12 @@ def _egress(
     ]
 
 
-def _container(settings: TempoSettings, image: str, *, has_secrets: bool) -> ContainerArgs:
+def _container(settings: TempoSettings, image: str, parts: StorageParts, *, has_secrets: bool) -> ContainerArgs:
     mounts = [
         VolumeMountArgs(name="config", mount_path=CONFIG_FOLDER, read_only=True),
         VolumeMountArgs(name="data", mount_path=DATA),
         VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108 - in the container
+        *parts.mounts,
     ]
     if has_secrets:
         mounts.append(VolumeMountArgs(name="metrics-secrets", mount_path=SECRETS_FOLDER, read_only=True))
@@ -196,7 +209,7 @@ def _container(settings: TempoSettings, image: str, *, has_secrets: bool) -> Con
         name=TEMPO,
         image=image,
         args=[f"-config.file={CONFIG_FOLDER}/tempo.yaml"],
-        env=[go_memory_limit(settings.resources)],
+        env=[go_memory_limit(settings.resources), *parts.environment],
         ports=[ContainerPortArgs(name=OTLP, container_port=OTLP_PORT)],
         resources=resources(settings.resources),
         security_context=container_security(),

@@ -22,6 +22,7 @@ from settings.stack import Settings
 from settings.stack_rules import STACK_RULES
 from settings.tempo_parts_rules import TEMPO_PARTS_RULES
 from settings.tempo_rules import TEMPO_RULES
+from settings.tempo_storage_rules import STORAGE_RULES
 
 _RULES = (
     *NGINX_RULES,
@@ -33,6 +34,7 @@ _RULES = (
     *EXPORTER_RULES,
     *TEMPO_RULES,
     *TEMPO_PARTS_RULES,
+    *STORAGE_RULES,
     *METRICS_RULES,
     *GRAFANA_RULES,
     *PLUS_RULES,

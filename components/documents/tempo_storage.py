@@ -106,7 +106,7 @@ def _gcs(storage: TempoStorage) -> Document:
 def _azure(storage: TempoStorage) -> Document:
     document: Document = {"storage_account_name": storage.account, "container_name": storage.bucket}
     if storage.endpoint:
-        # Tempo makes https://<account>.<suffix> of one that begins with `blob.`, and http://<suffix>/<account> of others.
+        # Of one that begins with `blob.` Tempo makes https://<account>.<suffix>, else http://<suffix>/<account>.
         document["endpoint_suffix"] = _authority(storage)
     if storage.identity:
         document["use_federated_token"] = True

@@ -1,7 +1,7 @@
 """The template of a component's pods."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi_kubernetes.core.v1 import (
@@ -58,6 +58,12 @@ class Workload:
     service_account: pulumi.Output[str] | None = None
     """The account with which the pods reach the API server. Without one they do not reach it."""
 
+    identity: pulumi.Output[str] | None = None
+    """The account that a cloud knows the pods by. They get no token of the API server for it."""
+
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Labels of the pods besides the component's."""
+
     init_containers: Sequence[ContainerArgs] = ()
     """Containers that run to their end, one after another, before the others start."""
 
@@ -77,10 +83,10 @@ def pod_template(owner: Component, workload: Workload) -> PodTemplateSpecArgs:
     scraped = workload.metrics.annotations() if workload.metrics and stack.monitoring.annotations else {}
     annotations = {**stack.annotations, **scraped}
     return PodTemplateSpecArgs(
-        metadata=ObjectMetaArgs(labels={**stack.labels, **labels}, annotations=annotations or None),
+        metadata=ObjectMetaArgs(labels={**stack.labels, **workload.labels, **labels}, annotations=annotations or None),
         spec=PodSpecArgs(
             automount_service_account_token=workload.service_account is not None,
-            service_account_name=workload.service_account,
+            service_account_name=workload.identity if workload.service_account is None else workload.service_account,
             termination_grace_period_seconds=workload.grace_seconds,
             image_pull_secrets=[LocalObjectReferenceArgs(name=stack.pull_secret)] if stack.pull_secret else None,
             security_context=_pod_security(workload.user if stack.sets_user else None),

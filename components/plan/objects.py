@@ -18,6 +18,7 @@ from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, RECEIV
 from settings import CollectorSettings, GrafanaSettings, NginxSettings, PrometheusSettings, Settings
 from settings.limits import makes_metrics
 from settings.tempo_parts import INGESTER, METRICS_GENERATOR, QUERY_FRONTEND, ScaledPart
+from settings.tempo_storage_rules import storage_keys
 from settings.types import OWN_PREFIX
 
 DENY_ALL = "deny-all"
@@ -159,6 +160,7 @@ def generated(settings: Settings) -> Counter[Kind]:
         collector.enabled and collector.proxy is not None and collector.proxy.password is not None,
         tempo.enabled and settings.tempo_password is not None,
         tempo.enabled and bool(settings.metrics_headers),
+        tempo.enabled and bool(storage_keys(settings)),
         settings.grafana.enabled,
     ]
     # `deny-all` has a generated name in a namespace that others use too.
@@ -170,6 +172,8 @@ def _tempo(settings: Settings) -> Iterator[Planned]:
     tempo = settings.tempo
     yield Planned(SERVICE, TEMPO)
     yield Planned(SERVICE, f"{TEMPO}{RECEIVER}")
+    if tempo.storage.identity:
+        yield Planned(SERVICE_ACCOUNT, TEMPO)
     if tempo.is_distributed:
         yield from _tempo_parts(settings)
     elif tempo.persistence.size is None:
