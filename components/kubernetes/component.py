@@ -35,6 +35,7 @@ class Component(pulumi.ComponentResource):
         component: str,
         stack: StackContext,
         opts: pulumi.ResourceOptions | None,
+        *,
         selects: str | None = None,
     ) -> None:
         super().__init__(token, name, None, opts)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pulumi
 from pulumi_kubernetes.core.v1 import Service, ServicePortArgs, ServiceSpecArgs
 
 from components.kubernetes.component import Component
@@ -37,6 +38,7 @@ def service(
     suffix: str = "",
     leads_to: str | None = None,
     is_headless: bool = False,
+    after: Sequence[pulumi.Input[pulumi.Resource]] = (),
 ) -> Service:
     """Makes a Service of a component's pods inside the cluster. Its name is fixed: others reach the pods by it.
 
@@ -46,6 +48,7 @@ def service(
         suffix: what follows the component's name, if another Service of the component has the name alone.
         leads_to: the name whose labels select the pods behind it; none for the component's own pods.
         is_headless: whether its name has the addresses of all pods, also of those that are not Ready yet.
+        after: resources that Pulumi makes or updates before.
     """
     return Service(
         f"{owner.resource_name}{suffix}",
@@ -57,5 +60,5 @@ def service(
             selector=own_labels(leads_to or owner.selects),
             ports=ports,
         ),
-        opts=owner.own,
+        opts=pulumi.ResourceOptions(parent=owner, depends_on=list(after)),
     )

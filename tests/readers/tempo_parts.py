@@ -84,7 +84,8 @@ class Part:
 
     def is_ready(self) -> bool:
         """Tells whether it says that it is ready; fails the test if it has ended."""
-        assert self.process and self.process.poll() is None, self.log.read_text()[-3000:]
+        assert self.process
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
         return answers(f"{self.url}/ready")
 
     def kill(self) -> None:
