@@ -75,7 +75,7 @@ class TempoPart(Model):
         **_IN_COMMON,
         **dict.fromkeys(
             ("autoscaling", "maxreplicas", "minreplicas", "hpa"),
-            "Tempo's makers have autoscaling for `tempo.distributor` and `tempo.querier` by CPU, and for no other part",
+            "`tempo.distributor` and `tempo.querier` have it: their pods hold nothing that others miss when one ends",
         ),
     }
 
@@ -131,4 +131,5 @@ class Ingesters(TempoPart):
 class QueryFrontends(TempoPart):
     """The part that takes queries, divides them and gives the pieces to queriers."""
 
+    # Grafana's "Size the cluster": two for high availability.
     replicas: Count = Field(default=2, description="Number of pods.")
