@@ -191,7 +191,12 @@ def _ingress(settings: TempoSettings, readers: Sequence[str]) -> list[NetworkPol
 def _egress(
     settings: TempoSettings, stack: StackContext, writes: Writes, access: StorageAccess, prometheus: Endpoint | None
 ) -> list[NetworkPolicyEgressRuleArgs]:
-    hosts = [*([writes.host] if writes.host else []), *access.hosts, *([USAGE_REPORT] if settings.usage_report else [])]
+    hosts = [
+        *([writes.host] if writes.host else []),
+        *access.hosts,
+        *stack.backends.tempo,
+        *([USAGE_REPORT] if settings.usage_report else []),
+    ]
     return [
         *([to_dns()] if hosts or prometheus else []),
         *to_hosts(hosts, stack.namespace_name),
