@@ -216,7 +216,7 @@ class TempoBackend(Component):
         writes, own = self._writes, self._prometheus
         hosts = [
             *([writes.host] if writes.host and writes_metrics else []),
-            *(self._access.hosts if reaches_bucket else []),
+            *((*self._access.hosts, *self.stack.backends.tempo) if reaches_bucket else ()),
             *([USAGE_REPORT] if self._settings.usage_report else []),
         ]
         return [

@@ -14,7 +14,7 @@ from tests.readers.authority import Authority
 from tests.readers.loopback import started
 from tests.readers.tempo import RunningTempo, running_tempo
 
-ACCESS, SECRET = "canary-access", "canary-secret"  # noqa: S105 - of a test
+ACCESS, SECRET = "canary-access", "canary-secret"
 BUCKET, PREFIX = "traces", "tracing/prod"
 SERVER_NAME = "s3.internal.example"
 
@@ -30,6 +30,10 @@ class Bucket:
     authority: Authority | None = None
     """Signs the server's certificate; none without TLS."""
 
+    address: str = "127.0.0.1"
+    other: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Keys of `tempo.storage` that are others than the server's."""
+
     def __post_init__(self) -> None:
         (self.folder / "buckets" / BUCKET).mkdir(parents=True, exist_ok=True)
 
@@ -39,12 +43,12 @@ class Bucket:
         tls = self._certificate()
         command = [
             S3_SERVER.folder / "versitygw",
-            *("--port", f"127.0.0.1:{self.port}", "--access", ACCESS, "--secret", SECRET, "--health", "/health"),
+            *("--port", f"{self.address}:{self.port}", "--access", ACCESS, "--secret", SECRET, "--health", "/health"),
             *tls,
             *("posix", "--sidecar", self.folder / "sidecar", self.folder / "buckets"),
         ]
         (self.folder / "sidecar").mkdir(exist_ok=True)
-        with started(command, self.folder / "log", f"http{'s' if tls else ''}://127.0.0.1:{self.port}/health"):
+        with started(command, self.folder / "log", f"http{'s' if tls else ''}://{self.address}:{self.port}/health"):
             yield
 
     def _certificate(self) -> list[Path | str]:
@@ -60,9 +64,9 @@ class Bucket:
         """Returns the keys of `tempo.storage` for it."""
         named = {"type": "s3", "bucket": BUCKET, "prefix": PREFIX, "region": "us-east-1"}
         if self.authority is None:
-            return named | {"endpoint": f"http://127.0.0.1:{self.port}"}
+            return named | {"endpoint": f"http://{self.address}:{self.port}", **self.other}
         tls = {"caBundle": self.authority.bundle, "serverName": SERVER_NAME}
-        return named | {"endpoint": f"https://127.0.0.1:{self.port}", "tls": tls}
+        return named | {"endpoint": f"https://{self.address}:{self.port}", "tls": tls, **self.other}
 
     def blocks(self) -> list[Path]:
         """Returns the folders of the blocks that are whole, which have a `meta.json`."""
@@ -87,5 +91,7 @@ def tempo_with(
     tempo = {"storage": bucket.storage, **configured}
     access = storage_access(Settings.model_validate({"tempo": tempo, **keys}))
     files = {**access.certificates, **access.files}
-    with running_tempo(folder, files=files, variables={**access.variables, **access.plain_variables}, **tempo) as running:
+    with running_tempo(
+        folder, files=files, variables={**access.variables, **access.plain_variables}, **tempo
+    ) as running:
         yield running

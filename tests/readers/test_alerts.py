@@ -38,6 +38,9 @@ LOSSES = {
     "CollectorQueueIsFull": ("otelcol_exporter_enqueue_failed_spans", EXPORTER),
     "CollectorGivesUpSpans": ("otelcol_exporter_send_failed_spans", EXPORTER),
     "TempoDiscardsSpans": ("tempo_discarded_spans_total", REASON),
+    "TempoCannotStoreBlocks": ("tempo_ingester_failed_flushes_total", TEMPO_POD),
+    "TempoCannotReadStorage": ("tempodb_blocklist_poll_errors_total", TEMPO_POD),
+    "TempoCannotDeleteBlocks": ("tempodb_retention_errors_total", TEMPO_POD),
     "MetricsLeaveSpansOut": (
         "tempo_metrics_generator_spans_discarded_total",
         f'{NAMESPACE},reason="outside_metrics_ingestion_slack"',
