@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import json
 import secrets
+import shutil
 import signal
 import subprocess
 import threading
@@ -20,7 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from components.documents import Document
-from components.documents.tempo import DATA, HTTP_PORT, OTLP_PORT
+from components.documents.tempo import DATA, HTTP_PORT, OTLP_PORT, tempo_document
 from components.documents.tempo_parts import GOSSIP_PORT, GRPC_PORT, POD_ADDRESS, arguments, parts_document
 from lab.build.targets import TEMPO
 from settings import TempoSettings
@@ -34,16 +35,8 @@ from tools.probe.metrics import parse_metrics, total
 BUCKET = {"type": "s3", "bucket": "traces", "endpoint": "http://127.0.0.1:1"}
 """The configured bucket. The tests' parts share a folder in its place, by Tempo's backend `local`."""
 
-PARTS = (
-    f"{INGESTER}-0",
-    f"{INGESTER}-1",
-    f"{INGESTER}-2",
-    DISTRIBUTOR,
-    QUERY_FRONTEND,
-    QUERIER,
-    COMPACTOR,
-    METRICS_GENERATOR,
-)
+INGESTERS = tuple(f"{INGESTER}-{number}" for number in range(3))
+PARTS = (*INGESTERS, DISTRIBUTOR, QUERY_FRONTEND, QUERIER, COMPACTOR, METRICS_GENERATOR)
 
 
 @dataclass
@@ -113,10 +106,11 @@ class RunningParts:
     parts: dict[str, Part]
     bucket: Path
 
-    @property
-    def ingesters(self) -> list[Part]:
-        """Returns the ingesters, in their order."""
-        return [part for part in self.parts.values() if part.target == INGESTER]
+    def end_and_forget(self, *names: str) -> None:
+        """Asks parts to end, one after another, and deletes their folders, as after a volume was deleted."""
+        for name in names:
+            self.parts[name].end()
+            shutil.rmtree(self.parts[name].folder)
 
     @property
     def url(self) -> str:
@@ -192,12 +186,13 @@ def running_parts(
 _NEEDED: Mapping[str, Any] = {"mode": "distributed", "storage": BUCKET, "persistence": {"size": "1Gi"}}
 
 
-def _at(document: Document, address: str, folder: Path, bucket: Path, ring: Sequence[str]) -> Document:
+def _at(document: Document, address: str, folder: Path, bucket: Path, ring: Sequence[str] = ()) -> Document:
     """Returns a document for one of several pods on this machine."""
     document = json.loads(json.dumps(document).replace(f'"{DATA}/', f'"{folder}/'))
     document["server"] |= {"http_listen_address": address, "grpc_listen_address": address}
     document["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = f"{address}:{OTLP_PORT}"
-    document["memberlist"] |= {"bind_addr": [address], "join_members": list(ring)}
+    if ring:
+        document["memberlist"] |= {"bind_addr": [address], "join_members": list(ring)}
     trace = document["storage"]["trace"]
     del trace["s3"]
     trace |= {"backend": "local", "local": {"path": str(bucket)}}
@@ -212,6 +207,8 @@ class Traffic:
     sent: list[str] = field(default_factory=list[str])
     """The traces of exports that were accepted."""
     failures: list[str] = field(default_factory=list[str])
+    codes: list[str] = field(default_factory=list[str])
+    """The codes of the failures, by gRPC's names."""
 
     def __post_init__(self) -> None:
         self._end = threading.Event()
@@ -235,6 +232,7 @@ class Traffic:
                     self.sent += [span.trace_id for span in spans]
                 except grpc.RpcError as error:
                     self.failures.append(str(error))
+                    self.codes.append(error.code().name)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
 
 EXPORT_SPANS, EXPORT_SECONDS = 40, 0.1
@@ -242,10 +240,41 @@ EXPORT_SPANS, EXPORT_SECONDS = 40, 0.1
 
 
 @contextlib.contextmanager
-def traffic(tempo: RunningParts) -> Generator[Traffic]:
+def traffic(tempo: "RunningParts | One") -> Generator[Traffic]:
     """Sends spans while a part of a test runs."""
     running = Traffic(tempo.receiver)
     try:
         yield running
     finally:
         running.stop()
+
+
+@dataclass(frozen=True)
+class One:
+    """A monolithic Tempo."""
+
+    part: Part
+
+    @property
+    def receiver(self) -> str:
+        """Returns the address that spans go to."""
+        return f"{self.part.address}:{OTLP_PORT}"
+
+    def counted(self, counter: str) -> float:
+        """Returns a counter, summed over its labels."""
+        return self.part.counted(counter)
+
+
+@contextlib.contextmanager
+def monolith(tempo: RunningParts) -> Generator[One]:
+    """Runs a monolithic Tempo in the folder of the first ingester, with the bucket of the parts, and kills it."""
+    first = tempo.parts[INGESTERS[0]]
+    settings = TempoSettings.model_validate({"image": LAB_TEMPO, "storage": BUCKET, "persistence": {"size": "1Gi"}})
+    document = _at(tempo_document(settings), first.address, first.folder, tempo.bucket)
+    part = Part("all", first.address, first.folder, document)
+    part.start()
+    try:
+        wait_for("a monolithic Tempo", part.is_ready, 60)
+        yield One(part)
+    finally:
+        part.kill()
