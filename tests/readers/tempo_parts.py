@@ -18,22 +18,21 @@ import grpc
 import httpx
 import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
-from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from components.documents import Document
 from components.documents.tempo import DATA, HTTP_PORT, OTLP_PORT, tempo_document
 from components.documents.tempo_parts import GOSSIP_PORT, GRPC_PORT, POD_ADDRESS, arguments, parts_document
+from components.documents.tempo_storage import storage_access
 from lab.build.targets import TEMPO
-from settings import TempoSettings
+from settings import Settings, TempoSettings
 from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, INGESTER, METRICS_GENERATOR, QUERIER, QUERY_FRONTEND
 from tests.readers.loopback import answers
-from tests.readers.spans import Sent, message, requests
+from tests.readers.spans import message, requests
+from tests.readers.storage import KEYS, Bucket
 from tests.waiting import wait_for
 from tools.measure.configurations.documents import LAB_TEMPO
+from tools.measure.traffic import Sent
 from tools.probe.metrics import parse_metrics, total
-
-BUCKET = {"type": "s3", "bucket": "traces", "endpoint": "http://127.0.0.1:1"}
-"""The configured bucket. The tests' parts share a folder in its place, by Tempo's backend `local`."""
 
 INGESTERS = tuple(f"{INGESTER}-{number}" for number in range(3))
 PARTS = (*INGESTERS, DISTRIBUTOR, QUERY_FRONTEND, QUERIER, COMPACTOR, METRICS_GENERATOR)
@@ -47,6 +46,7 @@ class Part:
     address: str
     folder: Path
     document: Document
+    variables: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,9 +71,10 @@ class Part:
         file.write_text(yaml.safe_dump(self.document))
         command = [str(TEMPO.folder / "tempo"), f"-config.file={file}", *arguments(self.target)]
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                command, env={POD_ADDRESS: self.address, "HOSTNAME": self.name}, stdout=log, stderr=subprocess.STDOUT
-            )
+            self.process = subprocess.Popen(command, env=self._environment(), stdout=log, stderr=subprocess.STDOUT)
+
+    def _environment(self) -> dict[str, str]:
+        return {POD_ADDRESS: self.address, "HOSTNAME": self.name, **self.variables}
 
     def is_ready(self) -> bool:
         """Tells whether it says that it is ready; fails the test if it has ended."""
@@ -104,7 +105,6 @@ class RunningParts:
     """Holds the parts that run."""
 
     parts: dict[str, Part]
-    bucket: Path
 
     def end_and_forget(self, *names: str) -> None:
         """Asks parts to end, one after another, and deletes their folders, as after a volume was deleted."""
@@ -129,23 +129,15 @@ class RunningParts:
         for name in names:
             wait_for(f"{name}; its log is {self.parts[name].log}", self.parts[name].is_ready, 90)
 
-    def has(self, trace_id: str) -> bool:
-        """Tells whether a look-up finds a trace."""
-        answer = httpx.get(f"{self.url}/api/traces/{trace_id}", timeout=60, trust_env=False, headers=_PROTOBUF)
-        assert answer.status_code in (200, 404), answer.text
-        return answer.status_code == 200 and bool(TracesData.FromString(answer.content).resource_spans)
-
-    def lacks(self, trace_ids: Sequence[str]) -> list[str]:
-        """Returns those of the traces that a look-up does not find."""
-        return [trace_id for trace_id in trace_ids if not self.has(trace_id)]
-
-
-_PROTOBUF = {"Accept": "application/protobuf"}
+    def lookup(self, trace_id: str) -> int:
+        """Returns the status of a look-up by ID."""
+        return httpx.get(f"{self.url}/api/traces/{trace_id}", timeout=60, trust_env=False).status_code
 
 
 @contextlib.contextmanager
 def running_parts(
     folder: Path,
+    bucket: Bucket,
     *,
     names: Sequence[str] = PARTS,
     before: Callable[[RunningParts], None] | None = None,
@@ -155,23 +147,23 @@ def running_parts(
 
     Args:
         folder: a folder for its files.
+        bucket: where its blocks go.
         names: the parts: Tempo's name for each, with a number for each ingester.
         before: what is done before the parts start, such as to fill a folder.
         configured: the keys of `tempo` besides those that a distributed one needs.
     """
-    settings = TempoSettings.model_validate(_NEEDED | {"image": LAB_TEMPO} | configured)
+    settings, variables = _configured(bucket, mode="distributed", **configured)
     # The network 127.0.0.0/8 is this machine's: other tests' parts have other addresses.
     network = ipaddress.ip_address("127.1.0.0") + secrets.randbelow(0xFD0000) // 256 * 256
     addresses = {name: str(network + number) for number, name in enumerate(names, 1)}
     ring = [f"{address}:{GOSSIP_PORT}" for address in addresses.values()]
-    tempo = RunningParts({}, folder / "bucket")
+    tempo = RunningParts({})
     for name, address in addresses.items():
         document = parts_document(
             settings, (), ring="ring:7946", query_frontend=f"{addresses[QUERY_FRONTEND]}:{GRPC_PORT}"
         )
-        tempo.parts[name] = Part(
-            name, address, folder / name, _at(document, address, folder / name, tempo.bucket, ring)
-        )
+        own = folder / name
+        tempo.parts[name] = Part(name, address, own, _at(document, address, own, ring), variables)
     if before:
         before(tempo)
     try:
@@ -183,19 +175,20 @@ def running_parts(
                 part.kill()
 
 
-_NEEDED: Mapping[str, Any] = {"mode": "distributed", "storage": BUCKET, "persistence": {"size": "1Gi"}}
+def _configured(bucket: Bucket, **configured: Any) -> tuple[TempoSettings, Mapping[str, str]]:
+    """Returns Tempo's settings with a bucket, and the variables that its pods get for it."""
+    tempo = {"image": LAB_TEMPO, "storage": bucket.storage, "persistence": {"size": "1Gi"}, **configured}
+    settings = Settings.model_validate({"tempo": tempo, **KEYS})
+    return settings.tempo, storage_access(settings).variables
 
 
-def _at(document: Document, address: str, folder: Path, bucket: Path, ring: Sequence[str] = ()) -> Document:
+def _at(document: Document, address: str, folder: Path, ring: Sequence[str] = ()) -> Document:
     """Returns a document for one of several pods on this machine."""
     document = json.loads(json.dumps(document).replace(f'"{DATA}/', f'"{folder}/'))
     document["server"] |= {"http_listen_address": address, "grpc_listen_address": address}
     document["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = f"{address}:{OTLP_PORT}"
     if ring:
         document["memberlist"] |= {"bind_addr": [address], "join_members": list(ring)}
-    trace = document["storage"]["trace"]
-    del trace["s3"]
-    trace |= {"backend": "local", "local": {"path": str(bucket)}}
     return document
 
 
@@ -204,16 +197,21 @@ class Traffic:
     """Sends spans at a constant rate until it is stopped, each once: what fails is not sent again."""
 
     receiver: str
-    sent: list[str] = field(default_factory=list[str])
-    """The traces of exports that were accepted."""
-    failures: list[str] = field(default_factory=list[str])
+    sent: Sent = field(default_factory=lambda: Sent(EXPORT_SPANS / EXPORT_SECONDS))
+    """The traces of the exports, each of which has one span."""
+
     codes: list[str] = field(default_factory=list[str])
-    """The codes of the failures, by gRPC's names."""
+    """The codes of the exports that failed, by gRPC's names."""
 
     def __post_init__(self) -> None:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._send)
         self._thread.start()
+
+    @property
+    def accepted(self) -> int:
+        """Returns the number of traces that were accepted."""
+        return len(self.sent.answered)
 
     def stop(self) -> None:
         """Ends it, after the export that is under way."""
@@ -226,13 +224,15 @@ class Traffic:
             due = time.monotonic()
             while not self._end.wait(max(0.0, due - time.monotonic())):
                 due += EXPORT_SECONDS
-                spans: list[Sent] = requests(EXPORT_SPANS)
+                spans = requests(EXPORT_SPANS)
+                traces = [span.trace_id for span in spans]
+                self.sent.started.append(time.time())
                 try:
                     stub.Export(message(spans), timeout=30, wait_for_ready=True)
-                    self.sent += [span.trace_id for span in spans]
+                    self.sent.answered += traces
                 except grpc.RpcError as error:
-                    self.failures.append(str(error))
-                    self.codes.append(error.code().name)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+                    self.sent.failed |= dict.fromkeys(traces, str(error))
+                    self.codes.append(error.code().name)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportAttributeAccessIssue]
 
 
 EXPORT_SPANS, EXPORT_SECONDS = 40, 0.1
@@ -266,12 +266,12 @@ class One:
 
 
 @contextlib.contextmanager
-def monolith(tempo: RunningParts) -> Generator[One]:
+def monolith(tempo: RunningParts, bucket: Bucket, **configured: Any) -> Generator[One]:
     """Runs a monolithic Tempo in the folder of the first ingester, with the bucket of the parts, and kills it."""
     first = tempo.parts[INGESTERS[0]]
-    settings = TempoSettings.model_validate({"image": LAB_TEMPO, "storage": BUCKET, "persistence": {"size": "1Gi"}})
-    document = _at(tempo_document(settings), first.address, first.folder, tempo.bucket)
-    part = Part("all", first.address, first.folder, document)
+    settings, variables = _configured(bucket, **configured)
+    document = _at(tempo_document(settings), first.address, first.folder)
+    part = Part("all", first.address, first.folder, document, variables)
     part.start()
     try:
         wait_for("a monolithic Tempo", part.is_ready, 60)
