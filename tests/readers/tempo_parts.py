@@ -74,7 +74,7 @@ class Part:
             self.process = subprocess.Popen(command, env=self._environment(), stdout=log, stderr=subprocess.STDOUT)
 
     def _environment(self) -> dict[str, str]:
-        return {POD_ADDRESS: self.address, "HOSTNAME": self.name, **self.variables}
+        return {POD_ADDRESS: self.address, **self.variables}
 
     def is_ready(self) -> bool:
         """Tells whether it says that it is ready; fails the test if it has ended."""
@@ -188,6 +188,10 @@ def _at(document: Document, address: str, folder: Path, ring: Sequence[str] = ()
     document["server"] |= {"http_listen_address": address, "grpc_listen_address": address}
     document["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = f"{address}:{OTLP_PORT}"
     if ring:
+        # A pod's ID in the rings is its host name.
+        document["ingester"]["lifecycler"]["id"] = folder.name
+        for part in (DISTRIBUTOR, COMPACTOR, METRICS_GENERATOR):
+            document.get(part.replace("-", "_"), {}).get("ring", {})["instance_id"] = folder.name
         document["memberlist"] |= {"bind_addr": [address], "join_members": list(ring)}
     return document
 

@@ -115,6 +115,12 @@ CLAIMS = {
 }
 """The claims that Kubernetes makes for what the program makes, by their names."""
 
+
+def members(state: str) -> str:
+    """Returns the counter of ingesters in a state, as a distributor knows them."""
+    return f'tempo_ring_members{{{NAMESPACE},name="ingester",state="{state}",pod="tempo-distributor-1a2b"}}'
+
+
 STORIES = {
     **{name: story for alert in LOSSES for name, story in of_losses(alert).items()},
     **{f"the volume {claim} is nearly full": of_a_volume(claim) for claim in sorted(CLAIMS)},
@@ -199,6 +205,22 @@ STORIES = {
     ),
     "spans are sent to the stack's Tempo and to another backend": Story(
         {SENT: "0+100x60", SENT.replace("otlp/tempo", "otlp/vendor"): "0+100x60", RECEIVED: "0+100x60"}, {}, range(60)
+    ),
+    "an ingester of a distributed Tempo is lost": Story(
+        {members("ACTIVE"): "4x10 3x30", members("Unhealthy"): "0x10 1x30"},
+        dict.fromkeys((16, 40), f'{{alertname="TempoLacksIngesters",{NAMESPACE}}}'),
+        range(16),
+    ),
+    "an ingester of a distributed Tempo has left": Story(
+        {members("ACTIVE"): "3x10 2x30", members("Unhealthy"): "0x40"},
+        {16: f'{{alertname="TempoLacksIngesters",{NAMESPACE}}}'},
+        range(16),
+    ),
+    "the ingesters of a distributed Tempo are replaced": Story(
+        {members("ACTIVE"): "3x10 2x4 3x1 2x4 3x30", members("Unhealthy"): "0x60"}, {}, range(50)
+    ),
+    "Tempo is one process with one ingester": Story(
+        {members("ACTIVE").replace("distributor-1a2b", "0"): "1x40"}, {}, range(40)
     ),
     "a Collector is down": Story(
         NGINX_RUNS | {UP: "1x10 0x40", UP.replace("-0", "-1"): "1x50"},
