@@ -85,7 +85,7 @@ _IDENTITIES: Mapping[str, tuple[str, str, str]] = {
     "gcs": (
         rf"[a-z][a-z0-9-]{{4,28}}[a-z0-9]@[a-z0-9.:-]+\.gserviceaccount\.com|{AS_SERVICE_ACCOUNT}",
         f"the address of a service account, or `{AS_SERVICE_ACCOUNT}`",
-        "tempo@project.iam.gserviceaccount.com",
+        "tempo-traces@project.iam.gserviceaccount.com",
     ),
     "azure": (
         r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.documents.tempo_storage import storage_access
-from lab.build.targets import S3_SERVER
+from lab.build.targets import GCS_SERVER, S3_SERVER
 from settings import Settings
 from tests.otlp import free_port
 from tests.readers.authority import Authority
@@ -73,6 +73,28 @@ class Bucket:
         return [file.parent for file in (self.folder / "buckets" / BUCKET / PREFIX).glob("*/*/meta.json")]
 
 
+class GoogleBucket(Bucket):
+    """A bucket of an emulator of Google Cloud Storage, to which Tempo does not log in."""
+
+    @contextlib.contextmanager
+    def served(self) -> Generator[None]:
+        """Runs the emulator."""
+        url = f"http://{self.address}:{self.port}"
+        command = [
+            GCS_SERVER.folder / "fake-gcs-server",
+            *("-scheme", "http", "-host", self.address, "-port", str(self.port), "-external-url", url),
+            *("-public-host", f"{self.address}:{self.port}", "-filesystem-root", self.folder / "buckets"),
+        ]
+        with started(command, self.folder / "log", f"{url}/storage/v1/b/{BUCKET}"):
+            yield
+
+    @property
+    def storage(self) -> dict[str, Any]:
+        """Returns the keys of `tempo.storage` for it."""
+        endpoint = f"http://{self.address}:{self.port}"
+        return {"type": "gcs", "bucket": BUCKET, "prefix": PREFIX, "endpoint": endpoint}
+
+
 KEYS = {"tempoStorageAccessKey": ACCESS, "tempoStorageSecretKey": SECRET}
 
 
@@ -90,8 +112,6 @@ def tempo_with(
     """
     tempo = {"storage": bucket.storage, **configured}
     access = storage_access(Settings.model_validate({"tempo": tempo, **keys}))
-    files = {**access.certificates, **access.files}
-    with running_tempo(
-        folder, files=files, variables={**access.variables, **access.plain_variables}, **tempo
-    ) as running:
+    variables = {**access.variables, **access.plain_variables}
+    with running_tempo(folder, (), {**access.certificates, **access.files}, variables, **tempo) as running:
         yield running

@@ -14,14 +14,14 @@ import pytest
 import yaml
 
 from lab.build.builder import build
-from lab.build.targets import S3_SERVER
+from lab.build.targets import GCS_SERVER, S3_SERVER
 from lab.paths import REPOSITORY
 from lab.progress import Progress
 from tests.processes import Shared
 from tests.readers.authority import Authority
 from tests.readers.loopback import ask
 from tests.readers.spans import requests
-from tests.readers.storage import ACCESS, BUCKET, KEYS, PREFIX, SECRET, Bucket, tempo_with
+from tests.readers.storage import ACCESS, BUCKET, KEYS, PREFIX, SECRET, Bucket, GoogleBucket, tempo_with
 from tests.readers.tempo import RunningTempo, running_tempo
 from tests.waiting import wait_for
 
@@ -70,6 +70,19 @@ def test_a_tempo_without_its_disk_finds_everything_that_the_last_one_had(has_tls
             assert has(tempo, traces)
 
 
+@pytest.mark.deep
+def test_google_s_protocol_keeps_traces_too(tmp_path: Path) -> None:
+    build([GCS_SERVER], Progress())
+    bucket, disk = GoogleBucket(tmp_path / "gcs"), tmp_path / "tempo"
+    with bucket.served():
+        with tempo_with(bucket, disk, {}) as tempo:
+            traces = send(tempo, 100)
+            tempo.end()
+        shutil.rmtree(disk)
+        with tempo_with(bucket, disk, {}) as tempo:
+            assert has(tempo, traces)
+
+
 def test_what_tempo_took_while_the_bucket_was_away_is_in_the_bucket_afterwards(tmp_path: Path) -> None:
     bucket, disk = Bucket(tmp_path / "s3"), tmp_path / "tempo"
     with contextlib.ExitStack() as before:
@@ -114,7 +127,7 @@ def test_a_tempo_that_runs_repeats_until_the_bucket_is_back_and_counts_its_failu
                 assert bucket.blocks()
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     "secret": (
         {**KEYS, "tempoStorageSecretKey": "canary-other"},
         {},

@@ -19,7 +19,7 @@ ROLE = "arn:aws:iam::123456789012:role/tempo"
 GOOGLE_KEY = json.dumps(
     {
         "type": "service_account",
-        "client_email": "tempo@project.iam.gserviceaccount.com",
+        "client_email": "tempo-traces@project.iam.gserviceaccount.com",
         "private_key": "canary-private",
         "token_uri": "https://oauth2.googleapis.com/token",
     }
@@ -117,8 +117,8 @@ def test_google_s_key_is_a_file_of_a_secret(run_program: Run) -> None:
         (S3, "serviceAccount", {}),
         (
             GCS,
-            "a-tempo@project.iam.gserviceaccount.com",
-            {"iam.gke.io/gcp-service-account": "a-tempo@project.iam.gserviceaccount.com"},
+            "tempo-traces@project.iam.gserviceaccount.com",
+            {"iam.gke.io/gcp-service-account": "tempo-traces@project.iam.gserviceaccount.com"},
         ),
         (GCS, "serviceAccount", {}),
         (AZURE, CLIENT, {"azure.workload.identity/client-id": CLIENT}),
