@@ -1,6 +1,6 @@
 """The pods of Tempo: one process, or one of its parts, each with a gateway before its HTTP port."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pulumi
@@ -84,7 +84,7 @@ class TempoPods:
     storage: StorageParts
     """What reaches the bucket."""
 
-    pod_labels: dict[str, str]
+    pod_labels: Mapping[str, str]
     """Labels by which a cloud knows the pods that reach the bucket."""
 
     password: VolumeArgs | None

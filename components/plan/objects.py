@@ -256,5 +256,6 @@ def _pod_monitors(settings: Settings) -> Iterator[Planned]:
         yield Planned(POD_MONITOR, COLLECTOR)
     if settings.tempo.enabled:
         yield Planned(POD_MONITOR, TEMPO)
-    if settings.prometheus.enabled:
+    # Without `allowedNamespaces` its policy lets no other Prometheus in.
+    if settings.prometheus.enabled and (settings.prometheus.allowed_namespaces or not settings.network_policies):
         yield Planned(POD_MONITOR, PROMETHEUS)
