@@ -28,6 +28,7 @@ async def main() -> pulumi.Inputs:
     from components.demo import demo_services
     from components.documents.demo import expected_trace
     from components.documents.tempo_metrics import writes
+    from components.documents.tempo_storage import storage_access
     from components.grafana import Grafana, GrafanaFiles, Reads
     from components.kubernetes.network import deny_all
     from components.nginx import NginxOtel, licensed_plus
@@ -47,6 +48,7 @@ async def main() -> pulumi.Inputs:
             stack,
             password=password,
             writes=writes(settings.metrics, settings.metrics_headers),
+            access=storage_access(settings),
             prometheus=prometheus.http_endpoint if prometheus else None,
             readers=readers,
         )

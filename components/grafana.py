@@ -38,7 +38,7 @@ from components.kubernetes.network import network_policy, to_component, to_dns, 
 from components.kubernetes.pod_template import Workload
 from components.kubernetes.services import Endpoint
 from components.kubernetes.stack import StackContext
-from components.kubernetes.workload import deployment, stateful_set
+from components.kubernetes.workload import pods_with
 from components.plan.labels import GRAFANA
 from components.plan.objects import CONFIG_MAP, DASHBOARDS, DATA_SOURCES, SECRET
 from settings import GrafanaSettings
@@ -147,10 +147,7 @@ class Grafana(Component):
         volumes += [empty_volume(volume) for volume in WRITABLE if volume != "data" or storage.size is None]
         container = _container(settings, stack.images["grafana"])
         workload = Workload([container], volumes, USER, None, GRACE_SECONDS, depends_on=self.policies)
-        if storage.size is None:
-            deployment(self, workload)
-        else:
-            stateful_set(self, workload, "data", size=storage.size, storage_class=storage.storage_class)
+        pods_with(self, workload, "data", size=storage.size, storage_class=storage.storage_class)
         self.url = expose(self, settings.service, port=HTTP_PORT, node_port=settings.node_port).url
         self.register_outputs({"url": self.url})
 

@@ -55,7 +55,7 @@ from components.kubernetes.network import (
 from components.kubernetes.pod_template import Workload
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
-from components.kubernetes.workload import deployment, disruption_budget, stateful_set
+from components.kubernetes.workload import disruption_budget, pods_with
 from components.plan.labels import COLLECTOR, NGINX
 from settings import CollectorSettings
 from settings.limits import Exports
@@ -127,10 +127,8 @@ class OtelCollector(Component):
             depends_on=self.policies,
         )
         queue = settings.queue
-        if queue.is_persistent:
-            self.pods = stateful_set(self, workload, "queue", size=queue.size, storage_class=queue.storage_class)
-        else:
-            self.pods = deployment(self, workload)
+        size = queue.size if queue.is_persistent else None
+        self.pods = pods_with(self, workload, "queue", size=size, storage_class=queue.storage_class)
         pod_monitor(self, METRICS)
         disruption_budget(self, settings.replica_count)
         service(self, _service_ports(settings))

@@ -41,7 +41,7 @@ from components.kubernetes.network import (
 from components.kubernetes.pod_template import Workload
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
-from components.kubernetes.workload import deployment, stateful_set
+from components.kubernetes.workload import pods_with
 from components.plan.labels import COLLECTOR, NGINX, PROMETHEUS, TEMPO
 from settings import PrometheusSettings
 from settings.snippets.ours import HEALTH_PORT
@@ -120,10 +120,7 @@ class Prometheus(Component):
             service_account=pod_reader(self),
             depends_on=self.policies,
         )
-        if storage.size is None:
-            self.pods = deployment(self, workload)
-        else:
-            self.pods = stateful_set(self, workload, "data", size=storage.size, storage_class=storage.storage_class)
+        self.pods = pods_with(self, workload, "data", size=storage.size, storage_class=storage.storage_class)
         # The policy lets no other Prometheus in without `allowedNamespaces`: its target would be down for ever.
         if settings.allowed_namespaces or not stack.network_policies:
             pod_monitor(self, METRICS)

@@ -3,71 +3,55 @@
 from collections.abc import Sequence
 
 import pulumi
-from pulumi_kubernetes.core.v1 import ContainerArgs, ContainerPortArgs, ServicePortArgs, VolumeArgs, VolumeMountArgs
+from pulumi_kubernetes.core.v1 import ServicePortArgs, VolumeArgs
 from pulumi_kubernetes.networking.v1 import NetworkPolicyEgressRuleArgs, NetworkPolicyIngressRuleArgs
 from pydantic import SecretStr
 
-from components.documents import dump
-from components.documents.tempo import DATA, OTLP_PORT, tempo_document
+from components.documents import Document, dump
+from components.documents.tempo import OTLP_PORT, tempo_document
 from components.documents.tempo_gateway import (
     CONF_FILE,
-    FOLDER,
     INSIDE_PORT,
     PASSWORD_FILE,
-    PASSWORD_FOLDER,
     PUBLIC_PORT,
     USER_NAME,
     gateway_conf,
     password_file,
 )
-from components.documents.tempo_metrics import CONFIG_FOLDER, SECRETS_FOLDER, Writes, receiver
+from components.documents.tempo_metrics import Writes, has_generator, receiver
+from components.documents.tempo_parts import GOSSIP_PORT, GRPC_PORT, parts_document
+from components.documents.tempo_storage import StorageAccess
 from components.kubernetes.component import Component
-from components.kubernetes.containers import (
-    alive_while,
-    container_security,
-    go_memory_limit,
-    ready_when,
-    resources,
-    started_when,
-)
-from components.kubernetes.exposure import PORT_NAME, clients, expose
+from components.kubernetes.exposure import clients, expose
 from components.kubernetes.files import config_object, config_volume, empty_volume, secret_object, secret_volume
-from components.kubernetes.monitoring import Metrics, pod_monitor
+from components.kubernetes.monitoring import pod_monitor
 from components.kubernetes.network import from_anywhere, from_component, network_policy, to_component, to_dns, to_hosts
-from components.kubernetes.pod_template import Workload
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
-from components.kubernetes.workload import deployment, stateful_set
-from components.plan.labels import COLLECTOR, RECEIVER, TEMPO
-from components.plan.pods import GATEWAY
+from components.kubernetes.workload import disruption_budget, pods_with
+from components.plan.labels import COLLECTOR, RECEIVER, RING, TEMPO, part_labels
+from components.tempo_parts import TempoPart, part_policy
+from components.tempo_pods import GRPC, METRICS, OTLP, TempoPods
+from components.tempo_storage import storage_parts
 from settings import TempoSettings
-from settings.tempo import Gateway
-
-METRICS = Metrics("metrics", INSIDE_PORT)
-OTLP = "otlp-grpc"
-"""The name of the receiver's port."""
-
-GRACE_SECONDS = 15
-"""Tempo goes on taking spans for 2 s (`final_sleep`), then writes them to its disk within 1 s. Completing a block may
-take longer: if the kubelet cuts it off, Tempo completes the block at its next start. Meanwhile spans wait in the
-Collector."""
-
-USER = 10001
-"""The image's own user."""
-
-START_SECONDS = 3600
-"""Our choice: only a start that never ends is begun again. /ready is 503 while Tempo replays its write-ahead log, which
-takes long after a long time on a full volume. A smaller limit would restart a Tempo that was about to be Ready."""
+from settings.tempo_parts import DISTRIBUTOR, INGESTER, METRICS_GENERATOR, QUERY_FRONTEND
 
 USAGE_REPORT = ("stats.grafana.org", 443)
 """Where Tempo sends its usage statistics."""
 
+_HEADLESS = {"gossip": GOSSIP_PORT, GRPC: GRPC_PORT}
+"""The ports of the headless Services, by their names."""
+
 
 class TempoBackend(Component):
-    """A monolithic Tempo with OTLP inside the cluster. Clients read its traces through a gateway in its pod.
+    """A Tempo with OTLP inside the cluster. Clients read its traces through a gateway in its pod.
 
-    It keeps traces on the pod's own disk, which ends with the pod, or on a volume. It has neither object storage nor a
-    second replica: each replica would know a part of the traces.
+    A monolithic one keeps traces on the pod's own disk, which ends with the pod, on a volume, or in a bucket. There is
+    no second replica: each replica would know a part of the newest traces.
+
+    A distributed one keeps them on the volumes of its ingesters, and in a bucket. The ingesters are the StatefulSet of
+    a monolithic one, with its name, its labels and its volumes, so that a change of the mode keeps what is on the first
+    volume. Each other part is a component of its own.
     """
 
     otlp_endpoint: Endpoint
@@ -93,6 +77,7 @@ class TempoBackend(Component):
         *,
         password: SecretStr | None = None,
         writes: Writes | None = None,
+        access: StorageAccess | None = None,
         prometheus: Endpoint | None = None,
         readers: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
@@ -105,52 +90,98 @@ class TempoBackend(Component):
             stack: the settings and the namespace that all components share.
             password: the read API's password; none to let everybody read who reaches the API.
             writes: a receiver of metrics of spans that is not the stack's; none without one.
+            access: what the container needs to reach a bucket; none without one.
             prometheus: the stack's own Prometheus; none without one.
             readers: the stack's components that read traces, besides the clients that the settings allow.
             opts: the usual options.
         """
-        super().__init__("nginx-tracing:index:TempoBackend", name, TEMPO, stack, opts)
-        self._settings, self._writes = settings, writes or Writes()
+        ingesters = part_labels(INGESTER) if settings.is_distributed else None
+        super().__init__("nginx-tracing:index:TempoBackend", name, TEMPO, stack, opts, selects=ingesters)
+        self._settings, self._writes, self._access = settings, writes or Writes(), access or StorageAccess()
         self._receivers = [*([receiver(f"http://{prometheus}")] if prometheus else []), *self._writes.receivers]
+        self._prometheus, self._readers = prometheus, readers
         self.user = USER_NAME if password else None
         # A Service of its own: Kubernetes would open each port of the clients' Service on the nodes.
-        self.otlp_endpoint = Endpoint(TEMPO, stack.namespace_name, OTLP_PORT, RECEIVER)
-        self.http_endpoint = Endpoint(TEMPO, stack.namespace_name, PUBLIC_PORT)
-        volumes = self._volumes(password)
-        egress = _egress(settings, stack, self._writes, prometheus)
-        self.policies = network_policy(self, ingress=_ingress(settings, readers), egress=egress)
-        workload = Workload(
-            [
-                _container(settings, stack.images["tempo"], has_secrets=bool(self._writes.secrets)),
-                _gateway(settings.gateway, stack.images["gateway"], has_password=password is not None),
-            ],
-            volumes,
-            USER,
-            METRICS,
-            GRACE_SECONDS,
-            depends_on=self.policies,
-        )
-        storage = settings.persistence
-        if storage.size is None:
-            deployment(self, workload)
+        receives, answers = self._at(DISTRIBUTOR), self._at(QUERY_FRONTEND)
+        self.otlp_endpoint = Endpoint(receives, stack.namespace_name, OTLP_PORT, f"{TEMPO}{RECEIVER}")
+        self.http_endpoint = Endpoint(answers, stack.namespace_name, PUBLIC_PORT, TEMPO)
+        pods = self._pods(password)
+        self._first: dict[str, pulumi.Input[pulumi.CustomResource]] = {}
+        if settings.is_distributed:
+            self._make_parts(pods)
         else:
-            stateful_set(self, workload, "data", size=storage.size, storage_class=storage.storage_class)
+            self._make_one_process(pods)
         pod_monitor(self, METRICS)
-        service(self, [ServicePortArgs(name=OTLP, port=OTLP_PORT, target_port=OTLP)], suffix=RECEIVER)
+        ports = [ServicePortArgs(name=OTLP, port=OTLP_PORT, target_port=OTLP)]
+        # A Service that led to a monolithic Tempo still leads there until the distributors are Ready.
+        service(self, ports, suffix=RECEIVER, leads_to=receives, after=self._waited(DISTRIBUTOR))
 
-    def _volumes(self, password: SecretStr | None) -> list[VolumeArgs]:
+    def _at(self, part: str) -> str:
+        """Returns the name whose labels select the pods of a part, or those of the one process."""
+        return part_labels(part) if self._settings.is_distributed else TEMPO
+
+    def _make_one_process(self, pods: TempoPods) -> None:
+        ingress = [*self._from_clients(), from_anywhere(INSIDE_PORT), from_component(COLLECTOR, OTLP_PORT)]
+        egress = self._egress(reaches_bucket=True, writes_metrics=True)
+        self.policies = network_policy(self, ingress=ingress, egress=[*([to_dns()] if egress else []), *egress])
+        volume, workload = self._settings.persistence, pods.one_process(depends_on=self.policies)
+        pods_with(self, workload, "data", size=volume.size, storage_class=volume.storage_class)
+
+    def _make_parts(self, pods: TempoPods) -> None:
+        parts = self._settings.parts(makes_metrics=has_generator(self._settings, self._receivers))
+        ingesters = parts.pop(INGESTER)
+        running = [INGESTER, *parts]
+        bucket = self._egress(reaches_bucket=True, writes_metrics=False)
+        self.policies = part_policy(self, INGESTER, running=running, ingress=[], egress=bucket)
+        volume = self._settings.persistence
+        workload = pods.part(INGESTER, ingesters.resources, replicas=ingesters.replicas, depends_on=list(self.policies))
+        pods_with(self, workload, "data", size=volume.size, storage_class=volume.storage_class)
+        disruption_budget(self, ingesters.replicas)
+        ring, queries = (ServicePortArgs(name=name, port=port) for name, port in _HEADLESS.items())
+        service(self, [ring], suffix=RING, leads_to=TEMPO, is_headless=True)
+        service(self, [queries], suffix=f"-{QUERY_FRONTEND}", leads_to=part_labels(QUERY_FRONTEND), is_headless=True)
+        from_others = {DISTRIBUTOR: [from_component(COLLECTOR, OTLP_PORT)], QUERY_FRONTEND: self._from_clients()}
+        for part, configured in parts.items():
+            made = TempoPart(
+                part,
+                configured,
+                self.stack,
+                pods,
+                running=running,
+                ingress=from_others.get(part, []),
+                egress=self._egress(reaches_bucket=part != DISTRIBUTOR, writes_metrics=part == METRICS_GENERATOR),
+                opts=self.own,
+            )
+            self.policies += made.policies
+            if part in from_others:
+                self._first[part] = made.pods
+
+    def _pods(self, password: SecretStr | None) -> TempoPods:
         files = {
-            "tempo.yaml": dump(tempo_document(self._settings, self._receivers)),
+            "tempo.yaml": dump(self._document()),
             f"gateway-{CONF_FILE}": gateway_conf(has_password=password is not None),
             **self._writes.certificates,
+            **self._access.certificates,
         }
         volumes = [config_volume(config_object(self, files)), empty_volume("tmp"), empty_volume("gateway-tmp")]
+        secret: VolumeArgs | None = None
         if password:
             line = password_file(password.get_secret_value(), salt_of=self.stack.namespace_name)
-            volumes.append(secret_volume(secret_object(self, {PASSWORD_FILE: line})))
+            secret = secret_volume(secret_object(self, {PASSWORD_FILE: line}))
+        headers: VolumeArgs | None = None
         if self._writes.secrets:
-            volumes.append(secret_volume(secret_object(self, self._writes.secrets, "metrics"), "metrics-secrets"))
-        return [*volumes, *([empty_volume("data")] if self._settings.persistence.size is None else [])]
+            headers = secret_volume(secret_object(self, self._writes.secrets, "metrics"), "metrics-secrets")
+        storage = storage_parts(self, self._access)
+        return TempoPods(self._settings, self.stack, volumes, storage, self._access.pod_labels, secret, headers)
+
+    def _document(self) -> Document:
+        if not self._settings.is_distributed:
+            return tempo_document(self._settings, self._receivers)
+        ring, queries = (
+            str(Endpoint(TEMPO, self.stack.namespace_name, port, f"{TEMPO}{suffix}"))
+            for suffix, port in ((RING, GOSSIP_PORT), (f"-{QUERY_FRONTEND}", GRPC_PORT))
+        )
+        return parts_document(self._settings, self._receivers, ring=ring, query_frontend=queries)
 
     def publish(self, *, after: Sequence[pulumi.Input[pulumi.Resource]]) -> None:
         """Makes the Service that clients read traces by, and registers the outputs.
@@ -160,79 +191,35 @@ class TempoBackend(Component):
                 port for that. Pulumi therefore updates it after the new pods are Ready.
         """
         exposed = expose(
-            self, self._settings.service, port=PUBLIC_PORT, node_port=self._settings.node_port, after=after
+            self,
+            self._settings.service,
+            port=PUBLIC_PORT,
+            node_port=self._settings.node_port,
+            after=[*after, *self._waited(QUERY_FRONTEND)],
+            leads_to=self.http_endpoint.component,
         )
         self.url, self.node_port = exposed.url, exposed.node_port
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint), "url": self.url, "node_port": self.node_port})
 
+    def _waited(self, part: str) -> list[pulumi.Input[pulumi.Resource]]:
+        return [self._first[part]] if part in self._first else []
 
-def _ingress(settings: TempoSettings, readers: Sequence[str]) -> list[NetworkPolicyIngressRuleArgs]:
-    return [
-        *clients(settings.service, PUBLIC_PORT),
-        *(from_component(reader, PUBLIC_PORT) for reader in readers if settings.service.is_restricted),
-        # Counters are no secret. The cluster decides who reads them, as it does for the Collector's.
-        from_anywhere(INSIDE_PORT),
-        from_component(COLLECTOR, OTLP_PORT),
-    ]
+    def _from_clients(self) -> list[NetworkPolicyIngressRuleArgs]:
+        service_settings = self._settings.service
+        inside = self._readers if service_settings.is_restricted else ()
+        return [
+            *clients(service_settings, PUBLIC_PORT),
+            *(from_component(reader, PUBLIC_PORT) for reader in inside),
+        ]
 
-
-def _egress(
-    settings: TempoSettings, stack: StackContext, writes: Writes, prometheus: Endpoint | None
-) -> list[NetworkPolicyEgressRuleArgs]:
-    hosts = [*([writes.host] if writes.host else []), *([USAGE_REPORT] if settings.usage_report else [])]
-    return [
-        *([to_dns()] if hosts or prometheus else []),
-        *to_hosts(hosts, stack.namespace_name),
-        *([to_component(prometheus.component, prometheus.port)] if prometheus else []),
-    ]
-
-
-def _container(settings: TempoSettings, image: str, *, has_secrets: bool) -> ContainerArgs:
-    mounts = [
-        VolumeMountArgs(name="config", mount_path=CONFIG_FOLDER, read_only=True),
-        VolumeMountArgs(name="data", mount_path=DATA),
-        VolumeMountArgs(name="tmp", mount_path="/tmp"),  # noqa: S108 - in the container
-    ]
-    if has_secrets:
-        mounts.append(VolumeMountArgs(name="metrics-secrets", mount_path=SECRETS_FOLDER, read_only=True))
-    return ContainerArgs(
-        name=TEMPO,
-        image=image,
-        args=[f"-config.file={CONFIG_FOLDER}/tempo.yaml"],
-        env=[go_memory_limit(settings.resources)],
-        ports=[ContainerPortArgs(name=OTLP, container_port=OTLP_PORT)],
-        resources=resources(settings.resources),
-        security_context=container_security(),
-        # The probes go through the gateway: Tempo listens on the pod's loopback address.
-        startup_probe=started_when("/ready", INSIDE_PORT, within_seconds=START_SECONDS),
-        readiness_probe=ready_when("/ready", INSIDE_PORT),
-        # A Tempo that was Ready stays unready for ever after its ingester or another part has ended, and goes on
-        # answering: after /shutdown, for example. A minute of that is no pause.
-        liveness_probe=alive_while("/ready", INSIDE_PORT),
-        volume_mounts=mounts,
-    )
-
-
-def _gateway(settings: Gateway, image: str, *, has_password: bool) -> ContainerArgs:
-    mounts = [
-        # A single file, because the folder also holds files of the image.
-        VolumeMountArgs(
-            name="config", mount_path=f"{FOLDER}/{CONF_FILE}", sub_path=f"gateway-{CONF_FILE}", read_only=True
-        ),
-        VolumeMountArgs(name="gateway-tmp", mount_path="/tmp"),  # noqa: S108 - in the container
-    ]
-    if has_password:
-        mounts.append(VolumeMountArgs(name="secrets", mount_path=PASSWORD_FOLDER, read_only=True))
-    return ContainerArgs(
-        name=GATEWAY,
-        image=image,
-        ports=[
-            ContainerPortArgs(name=PORT_NAME, container_port=PUBLIC_PORT),
-            ContainerPortArgs(name=METRICS.port_name, container_port=METRICS.port),
-        ],
-        resources=resources(settings.resources),
-        security_context=container_security(),
-        readiness_probe=ready_when("/healthz", INSIDE_PORT),
-        liveness_probe=alive_while("/healthz", INSIDE_PORT),
-        volume_mounts=mounts,
-    )
+    def _egress(self, *, reaches_bucket: bool, writes_metrics: bool) -> list[NetworkPolicyEgressRuleArgs]:
+        writes, own = self._writes, self._prometheus
+        hosts = [
+            *([writes.host] if writes.host and writes_metrics else []),
+            *((*self._access.hosts, *self.stack.backends.tempo) if reaches_bucket else ()),
+            *([USAGE_REPORT] if self._settings.usage_report else []),
+        ]
+        return [
+            *to_hosts(hosts, self.stack.namespace_name),
+            *([to_component(own.component, own.port)] if own and writes_metrics else []),
+        ]

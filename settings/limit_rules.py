@@ -15,6 +15,7 @@ from settings.limits import (
     receiver,
     tempo_memory,
     trace_copies,
+    trace_memory_limits,
 )
 from settings.nginx import NginxSettings
 from settings.sizes import KIB, MESSAGE_COPIES, MIB, WORKERS
@@ -84,21 +85,25 @@ def _collector_memory(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def _tempo_memory(settings: Settings) -> Iterator[RuleViolation]:
-    """Rejects a size of traces that Tempo could not read within its memory limit."""
-    tempo = settings.tempo
-    limit, size, copies = tempo.resources.memory_limit, tempo.ingestion.bytes_per_trace, trace_copies(settings)
-    if not tempo.enabled or amount(limit) >= tempo_memory(size, copies):
+    """Rejects a size of traces that Tempo, or a part of it, could not read within its memory limit."""
+    ingestion = settings.tempo.ingestion
+    copies, trace = trace_copies(settings), "tempo.ingestion.bytesPerTrace"
+    needed = tempo_memory(ingestion.bytes_per_trace, copies)
+    limits = trace_memory_limits(settings) if settings.tempo.enabled else {}
+    small = {f"{key}.resources.memoryLimit": limit for key, limit in limits.items() if amount(limit) < needed}
+    if not small:
         return
-    trace, memory = "tempo.ingestion.bytesPerTrace", "tempo.resources.memoryLimit"
-    most, needed = largest_trace(limit, copies), _mebibytes(tempo_memory(size, copies))
-    if "bytes_per_trace" in tempo.ingestion.model_fields_set and most >= 1000:
+    memory, least = min(small.items(), key=lambda item: amount(item[1]))
+    most = largest_trace(least, copies)
+    if "bytes_per_trace" in ingestion.model_fields_set and most >= 1000:
         message = (
-            f"must be at most {most} with a `{memory}` of {limit}: reading a trace takes Tempo {copies} times its bytes"
+            f"must be at most {most} with a `{memory}` of {least}: reading a trace takes Tempo {copies} times its bytes"
         )
-        yield violation(trace, message, set_to=most, depends_on=[memory], echoed=[limit])
-    else:
-        message = f"must be at least {needed}: Tempo needs that to read a trace of `{trace}`"
-        yield violation(memory, message, set_to=needed, depends_on=[trace], echoed=[limit])
+        yield violation(trace, message, set_to=most, depends_on=[*small], echoed=[least])
+        return
+    for place, limit in small.items():
+        message = f"must be at least {_mebibytes(needed)}: Tempo needs that to read a trace of `{trace}`"
+        yield violation(place, message, set_to=_mebibytes(needed), depends_on=[trace], echoed=[limit])
 
 
 def _mebibytes(size: int) -> str:

@@ -15,6 +15,7 @@ from settings.limits import (
     stored_bytes,
     tempo_inside,
     trace_copies,
+    trace_memory_limits,
 )
 from settings.sizes import (
     ANSWER_BUFFER,
@@ -30,7 +31,7 @@ from settings.sizes import (
 )
 from settings.spans import largest_span
 from settings.stack import Settings
-from settings.types import seconds
+from settings.types import amount, seconds
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,10 @@ def _passed(settings: Settings) -> int:
     return max(receiver(settings.collector), batch_size(settings) * passed_span(settings) + MESSAGE_FRAME)
 
 
+def _least_memory(settings: Settings) -> str:
+    return min(trace_memory_limits(settings).values(), key=amount)
+
+
 def _tempo(settings: Settings) -> Iterator[Hop]:
     ingestion = settings.tempo.ingestion
     inside = _size(tempo_inside(ingestion.bytes_per_trace))
@@ -206,7 +211,7 @@ def _tempo(settings: Settings) -> Iterator[Hop]:
         f"{ingestion.bytes_per_trace} bytes (`tempo.ingestion.bytesPerTrace`)",
         "Tempo drops its further spans: `tempo_discarded_spans_total`",
         f"reading a trace takes {trace_copies(settings)} times its bytes; Tempo's memory limit then allows "
-        f"{largest_trace(settings.tempo.resources.memory_limit, trace_copies(settings))} bytes",
+        f"{largest_trace(_least_memory(settings), trace_copies(settings))} bytes",
     )
     yield Hop(
         "Tempo: querier → query frontend → reader",

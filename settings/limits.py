@@ -31,6 +31,7 @@ from settings.sizes import (
 )
 from settings.spans import largest_span, renamed_span
 from settings.stack import Settings
+from settings.tempo_parts import INGESTER, METRICS_GENERATOR, PART_KEYS, QUERIER, QUERY_FRONTEND
 from settings.types import amount
 from settings.upstream_spans import are_made
 
@@ -181,10 +182,25 @@ def tempo_inside(bytes_per_trace: int) -> int:
     return max(TEMPO_INSIDE, 2 * bytes_per_trace)
 
 
+def makes_metrics(settings: Settings) -> bool:
+    """Tells whether anything reads the metrics that Tempo makes of spans."""
+    read = settings.tempo.traceql_metrics or settings.prometheus.enabled or settings.metrics.remote_write
+    return bool(read)
+
+
 def trace_copies(settings: Settings) -> int:
-    """Returns the memory of a Tempo that takes and reads a trace, in multiples of the trace's size."""
-    makes_metrics = settings.tempo.traceql_metrics or settings.prometheus.enabled or settings.metrics.remote_write
-    return METRICS_TRACE_COPIES if makes_metrics else TRACE_COPIES
+    """Returns the memory of a process of Tempo that takes and reads a trace, in multiples of the trace's size."""
+    both = makes_metrics(settings) and not settings.tempo.is_distributed
+    return METRICS_TRACE_COPIES if both else TRACE_COPIES
+
+
+def trace_memory_limits(settings: Settings) -> dict[str, str]:
+    """Returns the memory limits of the containers that have a whole trace in memory, by their keys."""
+    parts = settings.tempo.parts(makes_metrics=makes_metrics(settings))
+    if not parts:
+        return {"tempo": settings.tempo.resources.memory_limit}
+    whole = (INGESTER, QUERIER, QUERY_FRONTEND, METRICS_GENERATOR)
+    return {f"tempo.{PART_KEYS[name]}": part.resources.memory_limit for name, part in parts.items() if name in whole}
 
 
 def tempo_memory(bytes_per_trace: int, copies: int) -> int:

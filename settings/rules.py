@@ -20,7 +20,9 @@ from settings.secret_rules import IsPlain, IsSecret, secrets_in_plain_text
 from settings.snippets.rules import SNIPPET_RULES
 from settings.stack import Settings
 from settings.stack_rules import STACK_RULES
+from settings.tempo_parts_rules import TEMPO_PARTS_RULES
 from settings.tempo_rules import TEMPO_RULES
+from settings.tempo_storage_rules import STORAGE_RULES
 
 _RULES = (
     *NGINX_RULES,
@@ -31,6 +33,8 @@ _RULES = (
     *COLLECTOR_RULES,
     *EXPORTER_RULES,
     *TEMPO_RULES,
+    *TEMPO_PARTS_RULES,
+    *STORAGE_RULES,
     *METRICS_RULES,
     *GRAFANA_RULES,
     *PLUS_RULES,

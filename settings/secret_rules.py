@@ -9,6 +9,7 @@ from settings.exporter_rules import exporter_secrets
 from settings.metrics_rules import metrics_secrets
 from settings.proxying_rules import upstream_secrets
 from settings.stack import Settings
+from settings.tempo_storage_rules import storage_secrets
 
 IsSecret = Callable[[str], bool]
 IsPlain = Callable[[Place], bool]
@@ -38,8 +39,8 @@ def secrets_made_plain(settings: Settings, is_secret: IsSecret) -> Iterator[str]
             yield (
                 f"{key} is encrypted in the stack's file, and nothing in it stays secret: its values are plain text in "
                 "the cluster's objects, in previews and in the state. Only these stay secret: "
-                "`registryPassword`, `tempoPassword`, `grafanaPassword`, `metricsHeaders`, the three secrets of NGINX "
-                "Plus, `headers`, `clientKey` and the proxy's `password`"
+                "`registryPassword`, `tempoPassword`, the keys `tempoStorage…`, `grafanaPassword`, `metricsHeaders`, "
+                "the three secrets of NGINX Plus, `headers`, `clientKey` and the proxy's `password`"
             )
 
 
@@ -53,4 +54,5 @@ def _secret_places(settings: Settings) -> list[Place]:
         "nginxRepoKey": settings.nginx_repo_key,
     }
     of_groups = exporter_secrets(settings) + upstream_secrets(settings) + metrics_secrets(settings)
+    of_groups += storage_secrets(settings)
     return of_groups + [(key,) for key, secret in of_stack.items() if secret]

@@ -18,6 +18,7 @@ from settings.plus import PlusSettings
 from settings.prometheus import PrometheusSettings
 from settings.registries import DOCKER_HUB, F5_REGISTRY, Login, name_in_pull_secret, registry_host
 from settings.tempo import TempoSettings
+from settings.tempo_storage import AccessKey, ServiceAccountKey
 from settings.types import (
     DOCKER_HUB_HOSTS,
     IMAGE_REFERENCE,
@@ -143,6 +144,16 @@ class Settings(Model):
     tempo_password: ApiPassword | None = Field(
         default=None,
         description="Password of Tempo's API, for the user `tempo`. Unset: every client that reaches it may read.",
+    )
+    tempo_storage_access_key: AccessKey | None = Field(
+        default=None, description="ID of the access key for `tempo.storage` of the type s3."
+    )
+    tempo_storage_secret_key: AccessKey | None = Field(default=None, description="Secret of that access key.")
+    tempo_storage_service_account_key: ServiceAccountKey | None = Field(
+        default=None, description="Key for `tempo.storage` of the type gcs: the JSON of a Google service account."
+    )
+    tempo_storage_account_key: AccessKey | None = Field(
+        default=None, description="Key of the storage account for `tempo.storage` of the type azure."
     )
     grafana_password: ApiPassword | None = Field(
         default=None, description="Password of Grafana's user `admin`; required with `grafana.enabled`."

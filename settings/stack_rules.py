@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from settings.errors import Place, RuleViolation, needs, remove_command, repeated, set_command, violation
 from settings.general import Resources
 from settings.stack import Settings
+from settings.tempo_parts import PART_KEYS
 from settings.types import amount
 
 _SYSTEM = (
@@ -60,6 +61,10 @@ def _resources(settings: Settings) -> Iterator[RuleViolation]:
         "nginx": settings.nginx.resources,
         "collector": settings.collector.resources,
         "tempo": settings.tempo.resources,
+        **{
+            f"tempo.{PART_KEYS[name]}": part.resources
+            for name, part in settings.tempo.parts(makes_metrics=True).items()
+        },
         "tempo.gateway": settings.tempo.gateway.resources,
         "prometheus": settings.prometheus.resources,
         "grafana": settings.grafana.resources,

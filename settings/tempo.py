@@ -1,13 +1,26 @@
 """Grafana Tempo."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from settings.exposure import ServiceSettings
 from settings.general import Resources
 from settings.sizes import SPAN_BYTES
+from settings.tempo_parts import (
+    COMPACTOR,
+    DISTRIBUTOR,
+    INGESTER,
+    METRICS_GENERATOR,
+    QUERIER,
+    QUERY_FRONTEND,
+    Ingesters,
+    QueryFrontends,
+    ScaledPart,
+    TempoPart,
+)
+from settings.tempo_storage import TempoStorage
 from settings.types import (
     Bytes,
     Count,
@@ -66,7 +79,7 @@ class Flush(Model):
 
 
 class Persistence(Model):
-    """A volume for traces. Without one they are lost with the pod."""
+    """A volume for traces. Without one they are lost with the pod, but for those that are in a bucket."""
 
     size: Annotated[Bytes, at_least(BLOCK, "Tempo writes blocks of up to that size")] | None = Field(
         default=None,
@@ -123,14 +136,13 @@ class Gateway(Model):
 
 
 class TempoSettings(Versioned):
-    """Grafana Tempo, monolithic, with its blocks on its own disk."""
+    """Grafana Tempo, in one process or in parts, with its blocks on its own disk or in a bucket."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {
         "servicetype": "did you mean `service.type`?",
         **dict.fromkeys(
-            ("storage", "s3", "gcs", "azure", "objectstorage", "bucket", "backend"),
-            "this Tempo keeps its blocks on a volume (`persistence`); for blocks in object storage run a Tempo of your "
-            "own, name it in `collector.exporters`, and set `tempo.enabled` to false",
+            ("s3", "gcs", "azure", "objectstorage", "bucket", "backend"),
+            "for blocks in a bucket see `tempo.storage`",
         ),
         **dict.fromkeys(
             ("multitenancy", "multitenancyenabled", "multitenant"),
@@ -138,15 +150,21 @@ class TempoSettings(Versioned):
             "`tempo.enabled` to false",
         ),
         **dict.fromkeys(
-            ("metricsgenerator", "remotewrite", "spanmetrics", "servicegraphs", "localblocks"),
+            ("remotewrite", "spanmetrics", "servicegraphs", "localblocks"),
             "`tempo.traceqlMetrics` is for metrics by TraceQL; `metrics.remoteWrite` and `prometheus.enabled` let "
             "Tempo write span metrics and the service graph",
         ),
         **dict.fromkeys(("ingress", "host"), "an ingress of your own leads to the Service `tempo`; see `service.type`"),
         **dict.fromkeys(
-            ("overrides", "config", "extraconfig", "ingester", "compactor", "distributor", "queryfrontend"),
+            ("overrides", "config", "extraconfig", "memberlist"),
             "the program makes Tempo's document from these keys",
         ),
+        **dict.fromkeys(
+            ("distributed", "microservices", "parts", "target", "deploymentmode", "scalablesinglebinary"),
+            "`mode: distributed` runs Tempo in parts",
+        ),
+        "ingesters": "did you mean `ingester`?",
+        "queriers": "did you mean `querier`?",
     }
 
     enabled: bool = Field(
@@ -159,10 +177,37 @@ class TempoSettings(Versioned):
         description=f"Image of Tempo, version {dotted(min(tempo.TABLE))} to {dotted(max(tempo.TABLE))}. Unset: that of "
         "the set that `versions` names. Tempo 3 is not run on the lab, and nothing leads back from it.",
     )
-    replicas: Count = Field(
-        default=1, description="Always 1: with local storage, each of several would have only a part of the traces."
+    mode: Literal["monolithic", "distributed"] = Field(
+        default="monolithic",
+        description="monolithic: one process. distributed: a Deployment or StatefulSet for each part of Tempo 2, which "
+        "grow apart from each other and of which any pod may end; needs a bucket (`storage`) and a volume "
+        "(`persistence.size`). docs/how-to/run-tempo-in-parts.md says when, and how to change it.",
     )
-    resources: TempoResources = Field(default_factory=TempoResources, description="Resources of the container.")
+    replicas: Count = Field(
+        default=1, description="Always 1: each of several would have only a part of the newest traces."
+    )
+    resources: TempoResources = Field(
+        default_factory=TempoResources, description="Resources of the container of a monolithic Tempo."
+    )
+    distributor: ScaledPart = Field(
+        default_factory=ScaledPart, description="The part that takes spans and gives each to three ingesters."
+    )
+    ingester: Ingesters = Field(
+        default_factory=Ingesters, description="The part that holds the newest traces and writes them to the bucket."
+    )
+    querier: ScaledPart = Field(
+        default_factory=ScaledPart, description="The part that reads traces from the ingesters and from the bucket."
+    )
+    query_frontend: QueryFrontends = Field(
+        default_factory=QueryFrontends, description="The part that takes queries and divides them among the queriers."
+    )
+    compactor: TempoPart = Field(
+        default_factory=TempoPart, description="The part that joins blocks in the bucket, and deletes old ones."
+    )
+    metrics_generator: TempoPart = Field(
+        default_factory=TempoPart,
+        description="The part that makes metrics of spans; it runs only if something reads them.",
+    )
     node_port: Port | None = Field(
         default=None,
         description="NodePort of the Service; the cluster's range is usually 30000-32767. Unset: the cluster chooses.",
@@ -173,7 +218,7 @@ class TempoSettings(Versioned):
     )
     gateway: Gateway = Field(
         default_factory=Gateway,
-        description="The NGINX in Tempo's pod that lets others read traces, and do nothing else.",
+        description="The NGINX in each of Tempo's pods that lets others read traces, and do nothing else.",
     )
     retention: Duration = Field(default="48h", description="Time that Tempo keeps traces; its own default is 336h.")
     ingestion: Ingestion = Field(default_factory=Ingestion, description="How much it takes.")
@@ -181,6 +226,9 @@ class TempoSettings(Versioned):
         default_factory=Flush, description="When it makes spans searchable, and writes them to the disk."
     )
     persistence: Persistence = Field(default_factory=Persistence, description="A volume for traces.")
+    storage: TempoStorage = Field(
+        default_factory=TempoStorage, description="Where the blocks are: on that volume, or in a bucket."
+    )
     traceql_metrics: bool = Field(
         default=True,
         description="Answer for rates, errors and durations by TraceQL (`{ kind = server } | rate()`). Tempo 2 keeps "
@@ -199,3 +247,25 @@ class TempoSettings(Versioned):
     def pulled_image(self) -> str:
         """The image: `image`, or the set's."""
         return self.image or self.version_set.tempo_image
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether Tempo runs in parts."""
+        return self.mode == "distributed"
+
+    def parts(self, *, makes_metrics: bool) -> dict[str, ScaledPart | TempoPart]:
+        """Returns the parts that run, by the names that `-target` has for them; none if Tempo is one process.
+
+        Args:
+            makes_metrics: whether anything reads the metrics that Tempo makes of spans.
+        """
+        if not self.is_distributed:
+            return {}
+        return {
+            DISTRIBUTOR: self.distributor,
+            INGESTER: self.ingester,
+            QUERIER: self.querier,
+            QUERY_FRONTEND: self.query_frontend,
+            COMPACTOR: self.compactor,
+            **({METRICS_GENERATOR: self.metrics_generator} if makes_metrics else {}),
+        }

@@ -28,7 +28,9 @@ def _has_spans(settings: Settings) -> Iterator[RuleViolation]:
 
 def _one_replica(settings: Settings) -> Iterator[RuleViolation]:
     if settings.tempo.replicas > 1:
-        message = "must be 1: with local storage, each of several replicas would have only a part of the traces"
+        message = "must be 1: each of several replicas would have only a part of the newest traces"
+        if settings.tempo.is_distributed:
+            message = "must be 1: each part has `replicas` of its own, such as `tempo.ingester.replicas`"
         yield violation("tempo.replicas", message, set_to=1)
 
 

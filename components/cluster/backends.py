@@ -26,6 +26,7 @@ class Backends:
 
     nginx: Sequence[Host] = ()
     collector: Sequence[Host] = ()
+    tempo: Sequence[Host] = ()
 
 
 async def outside_pods(settings: Settings, api: Api) -> Backends:
@@ -37,20 +38,27 @@ async def outside_pods(settings: Settings, api: Api) -> Backends:
         settings: the configuration, with the hosts that its components connect to.
         api: the API server.
     """
-    nginx, collector = (
+    nginx, collector, tempo = (
         [(*service, port) for host, port in hosts if (service := service_of(host, settings.namespace))]
-        for hosts in (settings.nginx.destinations(settings.namespace), _hosts_of_collector(settings))
+        for hosts in (
+            settings.nginx.destinations(settings.namespace),
+            _hosts_of_collector(settings),
+            _hosts_of_tempo(settings),
+        )
     )
-    if not settings.network_policies or not (nginx or collector):
+    if not settings.network_policies or not (nginx or collector or tempo):
         return Backends()
     try:
-        found = await read_backends({*nginx, *collector}, api)
+        found = await read_backends({*nginx, *collector, *tempo}, api)
     except ApiUnavailableError as error:
         # `node_host` has warned that it cannot reach the cluster, or cannot use the kubeconfig.
         pulumi.log.debug(f"the program did not read the Services that its components connect to: {error}")
         return Backends()
     return Backends(
-        *(list(dict.fromkeys(host for name in services for host in found[name])) for services in (nginx, collector))
+        *(
+            list(dict.fromkeys(host for name in services for host in found[name]))
+            for services in (nginx, collector, tempo)
+        )
     )
 
 
@@ -58,6 +66,11 @@ def _hosts_of_collector(settings: Settings) -> list[Host]:
     if not settings.collector.enabled:
         return []
     return settings.collector.destinations
+
+
+def _hosts_of_tempo(settings: Settings) -> list[Host]:
+    storage = settings.tempo.storage
+    return [storage.address] if settings.tempo.enabled and storage.is_remote else []
 
 
 async def read_backends(services: Collection[tuple[str, str, int]], api: Api) -> dict[tuple[str, str, int], list[Host]]:

@@ -99,7 +99,9 @@ class Rollouts:
 
         return pulumi.ErrorHook(f"{name}-not-ready", explain)
 
-    async def replaced(self, component: str, stateful_set: pulumi.CustomResource) -> pulumi.CustomResource:
+    async def replaced(
+        self, component: str, stateful_set: pulumi.CustomResource, selects: str | None = None
+    ) -> pulumi.CustomResource:
         """Waits until Kubernetes has replaced the pods of a StatefulSet, and returns the StatefulSet.
 
         The Kubernetes provider (4.25.0) does not look whether the status that it reads is newer than the update, so it
@@ -108,6 +110,7 @@ class Rollouts:
         Args:
             component: the component, whose name the StatefulSet has.
             stateful_set: the resource, which the provider has created or updated.
+            selects: the name whose labels select its pods; none for the component's.
 
         Raises:
             pulumi.RunError: no pod became Ready for five minutes, or for the time of one attempt if waiting changes
@@ -122,7 +125,7 @@ class Rollouts:
                 most, since = rollout.ready, time.monotonic()
             waited = time.monotonic() - since
             if waited >= ATTEMPT_SECONDS:
-                reasons = await self._found(component, logs_of_running=True)
+                reasons = await self._found(selects or component, logs_of_running=True)
                 if _is_final(reasons) or waited >= ATTEMPT_SECONDS * ATTEMPTS:
                     raise pulumi.RunError(_explained(component, reasons) if reasons else rollout.state)
             await asyncio.sleep(REPLACED_INTERVAL_SECONDS)

@@ -1,6 +1,6 @@
-"""Builds tempo.yaml for a monolithic Tempo, 2.7 to 3.0, with its blocks on its own disk.
+"""Builds tempo.yaml for a monolithic Tempo, 2.7 to 3.0, with its blocks on its own disk or in a bucket.
 
-It sets only what differs from Tempo's defaults. The microservices mode and object storage are not supported.
+It sets only what differs from Tempo's defaults. The microservices mode is not supported.
 """
 
 import math
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from components.documents import Document
 from components.documents.tempo_metrics import frontend, generator, overrides
+from components.documents.tempo_storage import storage_document
 from settings.limits import burst, tempo_inside
 from settings.sizes import MIB, RECEIVER, TEMPO_RECEIVER
 from settings.tempo import TempoSettings
@@ -20,7 +21,7 @@ HTTP_PORT = 3200
 LOOPBACK = "127.0.0.1"
 OTLP_PORT = 4317
 DATA = "/var/tempo"
-"""The one writable folder: the WAL and the blocks."""
+"""The one writable folder: the WAL, and the blocks that are in no bucket."""
 
 LATENESS = "24h"
 """The greatest age of spans that a search finds at their own time, such as spans that waited while Tempo was away.
@@ -84,9 +85,9 @@ def tempo_document(settings: TempoSettings, receivers: Sequence[Document] = ()) 
         **generator(settings, receivers, data=DATA, lateness=LATENESS, messages=messages),
         "storage": {
             "trace": {
-                "backend": "local",
+                "backend": settings.storage.type,
                 "blocklist_poll": settings.flush.blocklist_poll,
-                "local": {"path": f"{DATA}/blocks"},
+                **storage_document(settings.storage, DATA),
                 "wal": replaced.wal,
             }
         },
@@ -160,10 +161,18 @@ def _ingester(settings: TempoSettings, messages: Document) -> _Parts:
         wal={"path": f"{DATA}/wal", "ingestion_time_range_slack": LATENESS},
         cutoff={},
         # A search of an older time asks the backend's blocks alone, which late spans reach once they are flushed.
-        search={"query_ingesters_until": LATENESS},
+        search={**_recent_blocks(settings), "query_ingesters_until": LATENESS},
         metrics=frontend(settings),
         compaction={"compactor": {"compaction": {"block_retention": settings.retention}}},
     )
+
+
+def _recent_blocks(settings: TempoSettings) -> Document:
+    """Returns from which age on a search asks the blocks: from 15 minutes by default, and from none with a bucket.
+
+    Before a bucket a Tempo may start without its last one's disk: what that one wrote is in the bucket alone.
+    """
+    return {"query_backend_after": "0s"} if settings.storage.is_remote else {}
 
 
 def _live_store(settings: TempoSettings, messages: Document) -> _Parts:

@@ -1,6 +1,6 @@
-"""Makes the accounts of pods that ask the API server."""
+"""Makes the accounts of pods that ask the API server, and of pods that a cloud knows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi_kubernetes.core.v1 import ServiceAccount
@@ -26,9 +26,7 @@ def pod_reader(owner: Component, also: Sequence[tuple[str, str]] = ()) -> pulumi
     )
 
     name = owner.resource_name
-    account = ServiceAccount(
-        name, metadata=owner.metadata(SERVICE_ACCOUNT), automount_service_account_token=False, opts=owner.own
-    )
+    account = _account(owner)
     role = Role(
         name,
         metadata=owner.metadata(ROLE),
@@ -47,3 +45,22 @@ def pod_reader(owner: Component, also: Sequence[tuple[str, str]] = ()) -> pulumi
     )
     # The name is known once the account has its rights: without them the pods would end at once.
     return pulumi.Output.all(account.metadata["name"], binding.id).apply(lambda known: str(known[0]))
+
+
+def account_of_cloud(owner: Component, annotations: Mapping[str, str]) -> pulumi.Output[str]:
+    """Makes an account without any right in the cluster, which a cloud gives an identity. Returns its name.
+
+    Args:
+        owner: the component.
+        annotations: those by which the cloud finds the identity.
+    """
+    return _account(owner, annotations).metadata["name"]
+
+
+def _account(owner: Component, annotations: Mapping[str, str] | None = None) -> ServiceAccount:
+    return ServiceAccount(
+        owner.resource_name,
+        metadata=owner.metadata(SERVICE_ACCOUNT, annotations=annotations),
+        automount_service_account_token=False,
+        opts=owner.own,
+    )

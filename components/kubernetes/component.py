@@ -17,7 +17,10 @@ class Component(pulumi.ComponentResource):
     """
 
     component: str
-    """The component's name: that of its Kubernetes objects, and the one that selectors select its pods by."""
+    """The component's name, which its Kubernetes objects have."""
+
+    selects: str
+    """The name whose labels select its pods: the component's, except for Tempo's ingesters."""
 
     stack: StackContext
     """The settings and the namespace that all components share."""
@@ -26,10 +29,18 @@ class Component(pulumi.ComponentResource):
     """The network policies of its pods; empty if the configuration turns policies off."""
 
     def __init__(
-        self, token: str, name: str, component: str, stack: StackContext, opts: pulumi.ResourceOptions | None
+        self,
+        token: str,
+        name: str,
+        component: str,
+        stack: StackContext,
+        opts: pulumi.ResourceOptions | None,
+        *,
+        selects: str | None = None,
     ) -> None:
         super().__init__(token, name, None, opts)
         self.component = component
+        self.selects = selects or component
         self.stack = stack
         self.policies = []
 

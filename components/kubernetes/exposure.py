@@ -59,6 +59,7 @@ def expose(
     port: int,
     node_port: int | None,
     after: Sequence[pulumi.Input[pulumi.Resource]] = (),
+    leads_to: str | None = None,
 ) -> Exposed:
     """Makes the Service, under the component's name.
 
@@ -68,12 +69,13 @@ def expose(
         port: the Service's port. It leads to the container's port of the name `http`.
         node_port: the port on the nodes; none to let the cluster choose.
         after: resources that Pulumi makes or updates before.
+        leads_to: the name whose labels select the pods behind it; none for the component's own pods.
     """
     is_awaited = settings.type == "LoadBalancer"
     made = Service(
         owner.resource_name,
         metadata=owner.metadata(SERVICE, annotations={**settings.annotations, **({} if is_awaited else NOT_AWAITED)}),
-        spec=_spec(owner.component, settings, port, node_port),
+        spec=_spec(leads_to or owner.selects, settings, port, node_port),
         opts=pulumi.ResourceOptions(
             parent=owner,
             depends_on=list(after),
@@ -83,11 +85,11 @@ def expose(
     return _exposed(owner, made, settings, port, node_port)
 
 
-def _spec(component: str, settings: ServiceSettings, port: int, node_port: int | None) -> ServiceSpecArgs:
+def _spec(selects: str, settings: ServiceSettings, port: int, node_port: int | None) -> ServiceSpecArgs:
     ranges = settings.allowed_addresses if settings.type == "LoadBalancer" else None
     return ServiceSpecArgs(
         type=settings.type,
-        selector=own_labels(component),
+        selector=own_labels(selects),
         ports=[ServicePortArgs(name=PORT_NAME, port=port, target_port=PORT_NAME, node_port=node_port)],
         # Otherwise a node replaces the client's address when it passes a connection on to another node.
         external_traffic_policy="Local" if settings.keeps_client_address else None,

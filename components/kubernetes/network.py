@@ -58,7 +58,7 @@ def network_policy(
         owner.resource_name,
         metadata=owner.metadata(NETWORK_POLICY, is_auto_named=True),
         spec=NetworkPolicySpecArgs(
-            pod_selector=LabelSelectorArgs(match_labels=own_labels(owner.component)),
+            pod_selector=LabelSelectorArgs(match_labels=own_labels(owner.selects)),
             policy_types=["Ingress", "Egress"],
             ingress=ingress,
             egress=egress,

@@ -1,12 +1,15 @@
 """The template of a component's pods."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 from pulumi_kubernetes.core.v1 import (
+    AffinityArgs,
     ContainerArgs,
     LocalObjectReferenceArgs,
+    PodAffinityTermArgs,
+    PodAntiAffinityArgs,
     PodSecurityContextArgs,
     PodSpecArgs,
     PodTemplateSpecArgs,
@@ -14,6 +17,7 @@ from pulumi_kubernetes.core.v1 import (
     TolerationArgs,
     TopologySpreadConstraintArgs,
     VolumeArgs,
+    WeightedPodAffinityTermArgs,
 )
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 
@@ -48,8 +52,17 @@ class Workload:
     autoscaled: bool = False
     """Whether an autoscaler sets the number of replicas once they exist."""
 
+    over_zones: bool = False
+    """Whether the pods also prefer zones with few of them. Nodes without the label of a zone are as good as others."""
+
     service_account: pulumi.Output[str] | None = None
     """The account with which the pods reach the API server. Without one they do not reach it."""
+
+    identity: pulumi.Output[str] | None = None
+    """The account that a cloud knows the pods by. They get no token of the API server for it."""
+
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Labels of the pods besides the component's."""
 
     init_containers: Sequence[ContainerArgs] = ()
     """Containers that run to their end, one after another, before the others start."""
@@ -66,14 +79,14 @@ def pod_template(owner: Component, workload: Workload) -> PodTemplateSpecArgs:
         workload: its pods.
     """
     stack = owner.stack
-    labels = own_labels(owner.component)
+    labels = own_labels(owner.selects)
     scraped = workload.metrics.annotations() if workload.metrics and stack.monitoring.annotations else {}
     annotations = {**stack.annotations, **scraped}
     return PodTemplateSpecArgs(
-        metadata=ObjectMetaArgs(labels={**stack.labels, **labels}, annotations=annotations or None),
+        metadata=ObjectMetaArgs(labels={**stack.labels, **workload.labels, **labels}, annotations=annotations or None),
         spec=PodSpecArgs(
             automount_service_account_token=workload.service_account is not None,
-            service_account_name=workload.service_account,
+            service_account_name=workload.identity if workload.service_account is None else workload.service_account,
             termination_grace_period_seconds=workload.grace_seconds,
             image_pull_secrets=[LocalObjectReferenceArgs(name=stack.pull_secret)] if stack.pull_secret else None,
             security_context=_pod_security(workload.user if stack.sets_user else None),
@@ -83,6 +96,7 @@ def pod_template(owner: Component, workload: Workload) -> PodTemplateSpecArgs:
                 for item in stack.scheduling.tolerations
             ]
             or None,
+            affinity=_over_zones(labels) if workload.over_zones and not stack.scheduling.topology_spread else None,
             priority_class_name=stack.scheduling.priority_class,
             topology_spread_constraints=[
                 TopologySpreadConstraintArgs(
@@ -97,6 +111,22 @@ def pod_template(owner: Component, workload: Workload) -> PodTemplateSpecArgs:
             containers=workload.containers,
             volumes=workload.volumes,
         ),
+    )
+
+
+def _over_zones(labels: Mapping[str, str]) -> AffinityArgs:
+    """Returns the preference for zones with few pods of these labels.
+
+    A second topology spread would do worse: with one, the scheduler gives every node without the label of a zone the
+    same rank, and no longer spreads over the nodes of a cluster without zones. Source: `scoring.go` of its plugin
+    podtopologyspread, Kubernetes 1.32.
+    """
+    term = PodAffinityTermArgs(
+        topology_key="topology.kubernetes.io/zone", label_selector=LabelSelectorArgs(match_labels=labels)
+    )
+    weighted = WeightedPodAffinityTermArgs(weight=100, pod_affinity_term=term)
+    return AffinityArgs(
+        pod_anti_affinity=PodAntiAffinityArgs(preferred_during_scheduling_ignored_during_execution=[weighted])
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pulumi
 from pulumi_kubernetes.core.v1 import Service, ServicePortArgs, ServiceSpecArgs
 
 from components.kubernetes.component import Component
@@ -23,24 +24,41 @@ class Endpoint:
 
     namespace: str
     port: int
-    service_suffix: str = ""
-    """What follows the component's name in its Service's name."""
+    service: str = ""
+    """The name of the Service, if it is not the component's."""
 
     def __str__(self) -> str:
-        return f"{service_host(f'{self.component}{self.service_suffix}', self.namespace)}:{self.port}"
+        return f"{service_host(self.service or self.component, self.namespace)}:{self.port}"
 
 
-def service(owner: Component, ports: Sequence[ServicePortArgs], *, suffix: str = "") -> Service:
+def service(
+    owner: Component,
+    ports: Sequence[ServicePortArgs],
+    *,
+    suffix: str = "",
+    leads_to: str | None = None,
+    is_headless: bool = False,
+    after: Sequence[pulumi.Input[pulumi.Resource]] = (),
+) -> Service:
     """Makes a Service of a component's pods inside the cluster. Its name is fixed: others reach the pods by it.
 
     Args:
         owner: the component.
         ports: the Service's ports.
         suffix: what follows the component's name, if another Service of the component has the name alone.
+        leads_to: the name whose labels select the pods behind it; none for the component's own pods.
+        is_headless: whether its name has the addresses of all pods, also of those that are not Ready yet.
+        after: resources that Pulumi makes or updates before.
     """
     return Service(
         f"{owner.resource_name}{suffix}",
         metadata=owner.metadata(SERVICE, suffix=suffix, annotations=NOT_AWAITED),
-        spec=ServiceSpecArgs(type="ClusterIP", selector=own_labels(owner.component), ports=ports),
-        opts=owner.own,
+        spec=ServiceSpecArgs(
+            type="ClusterIP",
+            cluster_ip="None" if is_headless else None,
+            publish_not_ready_addresses=True if is_headless else None,
+            selector=own_labels(leads_to or owner.selects),
+            ports=ports,
+        ),
+        opts=pulumi.ResourceOptions(parent=owner, depends_on=list(after)),
     )

@@ -27,6 +27,23 @@ from components.plan.labels import own_labels
 from components.plan.objects import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, STATEFUL_SET
 
 
+def pods_with(
+    owner: Component, workload: Workload, volume: str, *, size: str | None, storage_class: str | None
+) -> pulumi.Input[pulumi.CustomResource]:
+    """Makes a StatefulSet whose pods have a volume each, or a Deployment if no size is given. Returns it once it is up.
+
+    Args:
+        owner: the component.
+        workload: its pods.
+        volume: the name of the volume, which the container mounts.
+        size: the volume's size; none for pods without one.
+        storage_class: the volume's storage class; none for the cluster's default.
+    """
+    if size is None:
+        return deployment(owner, workload)
+    return stateful_set(owner, workload, volume, size=size, storage_class=storage_class)
+
+
 def deployment(owner: Component, workload: Workload) -> Deployment:
     """Makes a Deployment that replaces its pods one by one: it ends an old pod only after the new one is Ready.
 
@@ -43,7 +60,7 @@ def deployment(owner: Component, workload: Workload) -> Deployment:
                 type="RollingUpdate",
                 rolling_update=RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
             ),
-            selector=LabelSelectorArgs(match_labels=own_labels(owner.component)),
+            selector=LabelSelectorArgs(match_labels=own_labels(owner.selects)),
             template=pod_template(owner, workload),
         ),
         # Keep sending `replicas` until the HPA owns the field. Omitting it would scale the Deployment to 1 under load.
@@ -87,7 +104,7 @@ def stateful_set(
         opts=_options(owner, workload),
     )
     rollouts = owner.stack.rollouts
-    return made.id.apply(lambda _: rollouts.replaced(owner.component, made) if rollouts else made)
+    return made.id.apply(lambda _: rollouts.replaced(owner.component, made, owner.selects) if rollouts else made)
 
 
 def disruption_budget(owner: Component, replicas: int) -> None:
@@ -103,7 +120,7 @@ def disruption_budget(owner: Component, replicas: int) -> None:
         owner.resource_name,
         metadata=owner.metadata(DISRUPTION_BUDGET),
         spec=PodDisruptionBudgetSpecArgs(
-            max_unavailable=1, selector=LabelSelectorArgs(match_labels=own_labels(owner.component))
+            max_unavailable=1, selector=LabelSelectorArgs(match_labels=own_labels(owner.selects))
         ),
         opts=owner.own,
     )
@@ -152,7 +169,7 @@ def _options(owner: Component, workload: Workload, ignore_changes: list[str] | N
     timeout = None
     if stack.rollouts:
         timeout = stack.rollouts.timeout
-        hooks.on_error = [stack.rollouts.error_hook(name, owner.component)]
+        hooks.on_error = [stack.rollouts.error_hook(name, owner.selects)]
     lacking = stack.no_room_to_roll.get(owner.component)
     if lacking:
         options = pulumi.ResourceHookOptions(on_dry_run=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from settings.demo import DEMO_SERVICES
 from settings.stack import NAME_LABEL, PART_OF_LABEL
+from settings.tempo_parts import INGESTER, PART_KEYS
 
 NGINX = "nginx"
 COLLECTOR = "otel-collector"
@@ -16,13 +17,41 @@ COMPONENTS = (NGINX, COLLECTOR, TEMPO, PROMETHEUS, GRAFANA, *DEMO_SERVICES)
 RECEIVER = "-otlp"
 """The suffix of the Service that Tempo receives spans at: `tempo-otlp`. Tempo's other Service is for clients."""
 
+RING = "-ring"
+"""The suffix of the headless Service by which the parts of a distributed Tempo find each other: `tempo-ring`."""
+
+PART_LABEL = "app.kubernetes.io/component"
+"""The label that tells a distributed Tempo's parts from each other. All of them have Tempo's name."""
+
+_TEMPO_PARTS = {f"{TEMPO}-{part}": part for part in PART_KEYS}
+
 PART_OF = {PART_OF_LABEL: "nginx-tracing"}
 """The label of every object of a stack."""
 
 
 def own_labels(component: str) -> dict[str, str]:
-    """Returns the labels of a component's objects that selectors are made of."""
-    return {NAME_LABEL: component, **PART_OF}
+    """Returns the labels of a component's objects that selectors are made of.
+
+    Those of Tempo select the pods of all its parts, and those of `tempo-querier` the queriers' alone.
+    """
+    part = _TEMPO_PARTS.get(component)
+    if part is None:
+        return {NAME_LABEL: component, **PART_OF}
+    return {NAME_LABEL: TEMPO, **PART_OF, PART_LABEL: part}
+
+
+def part_labels(part: str) -> str:
+    """Returns the name whose labels select the pods of a part of Tempo."""
+    return f"{TEMPO}-{part}"
+
+
+def part_name(part: str) -> str:
+    """Returns the name of the workload of a part of Tempo.
+
+    The ingesters have Tempo's own: the first one takes over the volume of a monolithic Tempo, and writes to the bucket
+    what that one left on it.
+    """
+    return TEMPO if part == INGESTER else part_labels(part)
 
 
 def is_part_of(labels: Mapping[str, str]) -> bool:

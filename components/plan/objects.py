@@ -14,8 +14,11 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, RECEIVER, TEMPO
-from settings import CollectorSettings, GrafanaSettings, NginxSettings, PrometheusSettings, Settings, TempoSettings
+from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, RECEIVER, RING, TEMPO, part_labels, part_name
+from settings import CollectorSettings, GrafanaSettings, NginxSettings, PrometheusSettings, Settings
+from settings.limits import makes_metrics
+from settings.tempo_parts import INGESTER, METRICS_GENERATOR, QUERY_FRONTEND, ScaledPart
+from settings.tempo_storage_rules import storage_keys
 from settings.types import OWN_PREFIX
 
 DENY_ALL = "deny-all"
@@ -114,7 +117,7 @@ def planned(settings: Settings) -> list[Planned]:
     """
     return [
         *([Planned(NAMESPACE, settings.namespace)] if settings.create_namespace else []),
-        *(_tempo(settings.tempo) if settings.tempo.enabled else []),
+        *(_tempo(settings) if settings.tempo.enabled else []),
         *(_collector(settings.collector) if settings.collector.enabled else []),
         *_nginx(settings.nginx),
         *(_prometheus(settings.prometheus) if settings.prometheus.enabled else []),
@@ -147,6 +150,8 @@ def generated(settings: Settings) -> Counter[Kind]:
     nginx, collector, tempo = settings.nginx, settings.collector, settings.tempo
     components = 1 + collector.enabled + tempo.enabled + len(settings.demo.services)
     components += settings.prometheus.enabled + settings.grafana.enabled
+    # The parts of Tempo have one ConfigMap, and a policy each.
+    parts = len(tempo.parts(makes_metrics=makes_metrics(settings))) if tempo.enabled else 0
     secrets = [
         bool(settings.pull_logins()),
         bool(upstream_keys(nginx) or nginx.exporter.headers),
@@ -155,20 +160,42 @@ def generated(settings: Settings) -> Counter[Kind]:
         collector.enabled and collector.proxy is not None and collector.proxy.password is not None,
         tempo.enabled and settings.tempo_password is not None,
         tempo.enabled and bool(settings.metrics_headers),
+        tempo.enabled and bool(storage_keys(settings)),
         settings.grafana.enabled,
     ]
     # `deny-all` has a generated name in a namespace that others use too.
-    policies = components + (not settings.create_namespace) if settings.network_policies else 0
+    policies = components + max(parts - 1, 0) + (not settings.create_namespace) if settings.network_policies else 0
     return Counter({CONFIG_MAP: components, SECRET: sum(secrets), NETWORK_POLICY: policies})
 
 
-def _tempo(tempo: TempoSettings) -> Iterator[Planned]:
+def _tempo(settings: Settings) -> Iterator[Planned]:
+    tempo = settings.tempo
     yield Planned(SERVICE, TEMPO)
     yield Planned(SERVICE, f"{TEMPO}{RECEIVER}")
-    if tempo.persistence.size is None:
+    if tempo.storage.identity:
+        yield Planned(SERVICE_ACCOUNT, TEMPO)
+    if tempo.is_distributed:
+        yield from _tempo_parts(settings)
+    elif tempo.persistence.size is None:
         yield Planned(DEPLOYMENT, TEMPO)
     else:
         yield from _stateful_set(TEMPO, "data", replicas=1)
+
+
+def _tempo_parts(settings: Settings) -> Iterator[Planned]:
+    yield Planned(SERVICE, f"{TEMPO}{RING}")
+    yield Planned(SERVICE, part_labels(QUERY_FRONTEND))
+    for part, configured in settings.tempo.parts(makes_metrics=makes_metrics(settings)).items():
+        name, most = part_name(part), configured.replicas
+        if part in (INGESTER, METRICS_GENERATOR):
+            yield from _stateful_set(name, "data", replicas=configured.replicas)
+        else:
+            yield Planned(DEPLOYMENT, name)
+        if isinstance(configured, ScaledPart) and configured.autoscaling:
+            yield Planned(AUTOSCALER, name)
+            most = configured.most_replicas
+        if most > 1:
+            yield Planned(DISRUPTION_BUDGET, name)
 
 
 def _collector(collector: CollectorSettings) -> Iterator[Planned]:
@@ -229,5 +256,6 @@ def _pod_monitors(settings: Settings) -> Iterator[Planned]:
         yield Planned(POD_MONITOR, COLLECTOR)
     if settings.tempo.enabled:
         yield Planned(POD_MONITOR, TEMPO)
-    if settings.prometheus.enabled:
+    # Without `allowedNamespaces` its policy lets no other Prometheus in.
+    if settings.prometheus.enabled and (settings.prometheus.allowed_namespaces or not settings.network_policies):
         yield Planned(POD_MONITOR, PROMETHEUS)

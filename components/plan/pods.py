@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from components.documents.demo import demo_settings
-from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, TEMPO
+from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, TEMPO, part_name
 from settings import GrafanaSettings, NginxSettings, Settings, TempoSettings
 from settings.demo import DEMO_SERVICES
 from settings.general import Resources
+from settings.limits import makes_metrics
+from settings.tempo_parts import INGESTER, METRICS_GENERATOR, PART_KEYS
 from settings.types import amount
 
 Amounts = Mapping[str, Decimal]
@@ -107,7 +109,7 @@ def pods_of(settings: Settings) -> list[PodDemand]:
         container = Container(COLLECTOR, "collector", "collector", collector.resources)
         demands.append(PodDemand(COLLECTOR, collector.replica_count, [container], (), size, storage_class))
     if settings.tempo.enabled:
-        demands.append(_tempo(settings.tempo))
+        demands += _tempo_parts(settings) if settings.tempo.is_distributed else [_tempo(settings.tempo)]
     own = settings.prometheus
     if own.enabled:
         container = Container(PROMETHEUS, "prometheus", "prometheus", own.resources)
@@ -132,11 +134,25 @@ def _demo(name: str, nginx: NginxSettings) -> PodDemand:
 
 
 def _tempo(tempo: TempoSettings) -> PodDemand:
-    containers = [
-        Container(TEMPO, "tempo", "tempo", tempo.resources),
+    containers = _tempo_containers(tempo, "tempo", tempo.resources)
+    return PodDemand(TEMPO, 1, containers, (), tempo.persistence.size, tempo.persistence.storage_class)
+
+
+def _tempo_parts(settings: Settings) -> list[PodDemand]:
+    tempo, volume = settings.tempo, settings.tempo.persistence
+    demands: list[PodDemand] = []
+    for part, configured in tempo.parts(makes_metrics=makes_metrics(settings)).items():
+        containers = _tempo_containers(tempo, f"tempo.{PART_KEYS[part]}", configured.resources)
+        own = (volume.size, volume.storage_class) if part in (INGESTER, METRICS_GENERATOR) else (None, None)
+        demands.append(PodDemand(part_name(part), configured.replicas, containers, (), *own))
+    return demands
+
+
+def _tempo_containers(tempo: TempoSettings, key: str, resources: Resources) -> list[Container]:
+    return [
+        Container(TEMPO, key, "tempo", resources),
         Container(GATEWAY, "tempo.gateway", "gateway", tempo.gateway.resources),
     ]
-    return PodDemand(TEMPO, 1, containers, (), tempo.persistence.size, tempo.persistence.storage_class)
 
 
 def _grafana(grafana: GrafanaSettings) -> PodDemand:

@@ -97,6 +97,22 @@ PROMETHEUS = go_target(
     package="github.com/prometheus/prometheus/cmd/prometheus",
     tags=_ONLY_KUBERNETES,
 )
+S3_SERVER = go_target(
+    "versitygw",
+    "the S3 server versitygw 1.8.0",
+    62,
+    package="github.com/versity/versitygw/cmd/versitygw",
+)
+"""A bucket of it is a folder."""
+
+GCS_SERVER = go_target(
+    "fake-gcs-server",
+    "the emulator of Google Cloud Storage fake-gcs-server 1.52.2",
+    71,
+    package="github.com/fsouza/fake-gcs-server",
+)
+"""Deep tests alone build it."""
+
 VEGETA = go_target("vegeta", "the load generator vegeta 12.12.0", 17, package="github.com/tsenart/vegeta/v12")
 CROSSPLANE = go_target("crossplane", "F5's checker of nginx.conf", 5)
 ACTIONLINT = go_target(
@@ -117,7 +133,18 @@ OSS_STACK_TARGETS = (PULUMI, LANGUAGE_HOST, KUBERNETES_PROVIDER, TEMPO, NGINX)
 ON_DEMAND_TARGETS = (DOCKER_BUILD_PROVIDER,)
 """Targets that are built when they are first started."""
 
-TEST_TARGETS = (NGINX_PLUS, BUILDKIT, PROMTOOL, PROMETHEUS, VEGETA, CROSSPLANE, ACTIONLINT, NEXT_COLLECTOR)
+TEST_TARGETS = (
+    NGINX_PLUS,
+    BUILDKIT,
+    PROMTOOL,
+    PROMETHEUS,
+    S3_SERVER,
+    GCS_SERVER,
+    VEGETA,
+    CROSSPLANE,
+    ACTIONLINT,
+    NEXT_COLLECTOR,
+)
 """Targets that only tests and measurements use: they build what they need."""
 
 ALL_TARGETS = (

@@ -1,7 +1,9 @@
 """Runs the lab's Tempo on loopback, with the document of the program."""
 
 import contextlib
+import dataclasses
 import json
+import subprocess
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ class RunningTempo:
 
     http_port: int
     otlp_port: int
+    process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def url(self) -> str:
@@ -67,6 +70,12 @@ class RunningTempo:
             for one in found.get("series", [])
         }
 
+    def end(self) -> None:
+        """Ends it as the kubelet does, and waits. One that has answered a query may take its whole grace period."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(timeout=60)
+
     def counters(self) -> str:
         """Returns the page of its own counters."""
         return httpx.get(f"{self.url}/metrics", trust_env=False).text
@@ -78,7 +87,11 @@ class RunningTempo:
 
 @contextlib.contextmanager
 def running_tempo(
-    folder: Path, receivers: Sequence[Document] = (), files: Mapping[str, str] | None = None, **configured: Any
+    folder: Path,
+    receivers: Sequence[Document] = (),
+    files: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
+    **configured: Any,
 ) -> Generator[RunningTempo]:
     """Runs the lab's Tempo with the document of a configuration. It hurries where it waits for the clock.
 
@@ -86,6 +99,7 @@ def running_tempo(
         folder: a folder for its files.
         receivers: where it writes metrics.
         files: the files of secrets, and of authorities.
+        variables: its environment variables.
         configured: the keys of `tempo`.
     """
     settings = TempoSettings.model_validate({"image": LAB_TEMPO} | configured)
@@ -104,5 +118,5 @@ def running_tempo(
     for name, content in ({"tempo.yaml": yaml.safe_dump(document)} | dict(files or {})).items():
         (folder / name).write_text(content)
     command = [TEMPO.folder / "tempo", f"-config.file={folder}/tempo.yaml"]
-    with started(command, folder / "log", f"{tempo.url}/ready"):
-        yield tempo
+    with started(command, folder / "log", f"{tempo.url}/ready", variables) as process:
+        yield dataclasses.replace(tempo, process=process)

@@ -38,6 +38,9 @@ LOSSES = {
     "CollectorQueueIsFull": ("otelcol_exporter_enqueue_failed_spans", EXPORTER),
     "CollectorGivesUpSpans": ("otelcol_exporter_send_failed_spans", EXPORTER),
     "TempoDiscardsSpans": ("tempo_discarded_spans_total", REASON),
+    "TempoCannotStoreBlocks": ("tempo_ingester_failed_flushes_total", TEMPO_POD),
+    "TempoCannotReadStorage": ("tempodb_blocklist_poll_errors_total", TEMPO_POD),
+    "TempoCannotDeleteBlocks": ("tempodb_retention_errors_total", TEMPO_POD),
     "MetricsLeaveSpansOut": (
         "tempo_metrics_generator_spans_discarded_total",
         f'{NAMESPACE},reason="outside_metrics_ingestion_slack"',
@@ -111,6 +114,12 @@ CLAIMS = {
     for ordinal in range(item["spec"]["replicas"])
 }
 """The claims that Kubernetes makes for what the program makes, by their names."""
+
+
+def members(state: str) -> str:
+    """Returns the counter of ingesters in a state, as a distributor knows them."""
+    return f'tempo_ring_members{{{NAMESPACE},name="ingester",state="{state}",pod="tempo-distributor-1a2b"}}'
+
 
 STORIES = {
     **{name: story for alert in LOSSES for name, story in of_losses(alert).items()},
@@ -196,6 +205,22 @@ STORIES = {
     ),
     "spans are sent to the stack's Tempo and to another backend": Story(
         {SENT: "0+100x60", SENT.replace("otlp/tempo", "otlp/vendor"): "0+100x60", RECEIVED: "0+100x60"}, {}, range(60)
+    ),
+    "an ingester of a distributed Tempo is lost": Story(
+        {members("ACTIVE"): "4x10 3x30", members("Unhealthy"): "0x10 1x30"},
+        dict.fromkeys((16, 40), f'{{alertname="TempoLacksIngesters",{NAMESPACE}}}'),
+        range(16),
+    ),
+    "an ingester of a distributed Tempo has left": Story(
+        {members("ACTIVE"): "3x10 2x30", members("Unhealthy"): "0x40"},
+        {16: f'{{alertname="TempoLacksIngesters",{NAMESPACE}}}'},
+        range(16),
+    ),
+    "the ingesters of a distributed Tempo are replaced": Story(
+        {members("ACTIVE"): "3x10 2x4 3x1 2x4 3x30", members("Unhealthy"): "0x60"}, {}, range(50)
+    ),
+    "Tempo is one process with one ingester": Story(
+        {members("ACTIVE").replace("distributor-1a2b", "0"): "1x40"}, {}, range(40)
     ),
     "a Collector is down": Story(
         NGINX_RUNS | {UP: "1x10 0x40", UP.replace("-0", "-1"): "1x50"},

@@ -24,6 +24,7 @@ from components.documents.nginx_upstreams import FOLDER as NGINX_FOLDER
 from components.documents.nginx_upstreams import UPSTREAMS_FILE, UPSTREAMS_FOLDER, upstream_keys
 from components.documents.prometheus import CONFIG_FILE
 from components.documents.prometheus import FOLDER as PROMETHEUS_FOLDER
+from components.documents.tempo_parts import POD_ADDRESS
 from lab.build.targets import CROSSPLANE, NGINX, NGINX_PLUS, PROMTOOL, TEMPO
 from settings import Settings
 from settings.demo import DEMO_SERVICES
@@ -167,8 +168,24 @@ def test_tempo_reads_its_document(case: str, tmp_path: Path) -> None:
     limit = tempo_release(LAB_TEMPO, SETS["tutorial"].tempo).attribute_limit
     renamed = documents(case, "tempo")["tempo.yaml"].replace("max_span_attr_byte", limit)
     (tmp_path / "tempo.yaml").write_text(renamed)
-    checked = run(TEMPO.folder / "tempo", f"-config.file={tmp_path}/tempo.yaml", "-config.verify=true")
-    assert (checked.returncode, "level=warn" in checked.stderr) == (0, False), checked.stderr
+    for arguments in arguments_of_tempo(case):
+        checked = run(
+            TEMPO.folder / "tempo",
+            f"-config.file={tmp_path}/tempo.yaml",
+            "-config.verify=true",
+            *arguments,
+            env={POD_ADDRESS: "192.0.2.20"},
+        )
+        assert (checked.returncode, "level=warn" in checked.stderr) == (0, False), checked.stderr
+
+
+def arguments_of_tempo(case: str) -> list[list[str]]:
+    """Returns the arguments of each of a case's containers of Tempo, without the document's path."""
+    workloads = [made for made in golden.objects(case).values() if made["kind"] in ("Deployment", "StatefulSet")]
+    containers = [each for made in workloads for each in made["spec"]["template"]["spec"]["containers"]]
+    found = [each["args"][1:] for each in containers if each["name"] == "tempo"]
+    assert found
+    return found
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if documents(case, "prometheus")])

@@ -187,7 +187,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         def start_nothing(_: Rollouts) -> None:
             """Does nothing: a thread would outlive the test."""
 
-        async def replaced(_: Rollouts, __: str, stateful_set: pulumi.Resource) -> pulumi.Resource:
+        async def replaced(_: Rollouts, __: str, stateful_set: pulumi.Resource, *___: object) -> pulumi.Resource:
             return stateful_set
 
         async def found_nothing(*_: object, **__: object) -> Findings:

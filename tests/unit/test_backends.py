@@ -138,11 +138,13 @@ def test_every_host_that_a_component_connects_to_is_asked_for(api_server: Callab
         {
             "nginx": {"egress": ["vm.shop.svc:80"], "exporter": {"endpoint": "https://web.shop.svc:4317"}},
             "collector": {"exporters": {"a": {"endpoint": "http://vm.shop.svc", "protocol": "http"}}},
+            "tempo": {"storage": {"type": "s3", "endpoint": "http://vm.shop.svc"}},
         }
     )
     found = found_outside(made, kubeconfig)
     assert list(found.nginx) == [("192.0.2.1", 8080), ("web.example", 4317)]
     assert list(found.collector) == [("192.0.2.1", 8080)]
+    assert list(found.tempo) == [("192.0.2.1", 8080)]
 
 
 def test_what_is_found_is_in_nginx_s_policy(run_program: Run) -> None:

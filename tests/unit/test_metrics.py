@@ -66,7 +66,7 @@ def test_late_spans_count_as_long_as_a_search_finds_them() -> None:
 
 
 def test_an_end_of_tempo_does_not_wait_for_a_receiver_that_is_away() -> None:
-    from components.tempo import GRACE_SECONDS  # noqa: PLC0415 - the Kubernetes SDK
+    from components.tempo_pods import GRACE_SECONDS  # noqa: PLC0415 - the Kubernetes SDK
 
     # The generator leaves its ring for five seconds first (`stopping` in modules/generator/generator.go).
     deadline = tempo(WRITTEN)["metrics_generator"]["storage"]["remote_write_flush_deadline"]

@@ -12,7 +12,8 @@ OWN = 'app_kubernetes_io_part_of="nginx-tracing"'
 SELECTED = f'{OWN}, namespace=~"$namespace"'
 _RATE = "[$__rate_interval]"
 _VOLUMES = (
-    'persistentvolumeclaim=~"data-(tempo|prometheus|grafana)-[0-9]+|queue-otel-collector-[0-9]+", '
+    'persistentvolumeclaim=~"data-(tempo|tempo-metrics-generator|prometheus|grafana)-[0-9]+|'
+    'queue-otel-collector-[0-9]+", '
     'namespace=~"$namespace"'
 )
 _TO_TEMPO = 'exporter=~"otlp(_grpc)?/tempo"'

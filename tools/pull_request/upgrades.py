@@ -82,10 +82,12 @@ class _Program:
 def upgrades(result: PreviewResult) -> list[Upgrade]:
     """Returns the programs that get another version, in the order of the preview, each once for its workload.
 
+    Several workloads with the same change are named once, such as the parts of Tempo.
+
     An image that shows no version counts as another one if more than its registry differs.
     """
     built = _built_release(result)
-    return [
+    found = [
         Upgrade(
             _TITLES[after.container],
             before.named(built),
@@ -96,6 +98,7 @@ def upgrades(result: PreviewResult) -> list[Upgrade]:
         for before, after in _pairs(result)
         if _without_folder(before.named(built)) != _without_folder(after.named(built))
     ]
+    return list(dict.fromkeys(found))
 
 
 def _pairs(result: PreviewResult) -> Iterator[tuple[_Program, _Program]]:

@@ -41,6 +41,7 @@ from components.documents.prometheus import ALERTS_FILE, CONFIG_FILE, alerts, pr
 from components.documents.prometheus import FOLDER as PROMETHEUS_FOLDER
 from components.documents.tempo import tempo_document
 from components.documents.tempo_metrics import receiver, writes
+from components.documents.tempo_parts import POD_ADDRESS, arguments, parts_document
 from lab.build.images import REGISTRY_ADDRESS, collector_name
 from lab.build.targets import COLLECTORS, NEXT_COLLECTOR, NGINX, NGINX_PLUS, PROMTOOL, TEMPO
 from lab.paths import REPOSITORY
@@ -50,6 +51,7 @@ from settings.limits import exports
 from settings.nginx_directives import directives
 from settings.sampling import kept
 from settings.snippets.reader import reader_of
+from settings.tempo_parts import INGESTER
 
 _STACKS = {name: yaml.safe_load((REPOSITORY / file).read_text())["config"] for name, file in STACK_FILES.items()}
 LAB_TEMPO = _STACKS["current"]["nginx-tracing:tempo"]["image"]
@@ -89,6 +91,9 @@ class Document:
     is_known: bool = True
     """Whether this program knows the image that reads it. Files and modules of other images cannot be known."""
 
+    part: str = ""
+    """The part of Tempo that reads it; none for one process."""
+
     collector: str = ""
     """The Collector's image that it is for: one of `COLLECTOR_BUILDS`."""
 
@@ -111,7 +116,11 @@ def documents(settings: Settings) -> Iterator[Document]:
         tempo = settings.tempo.model_copy(update={"image": LAB_TEMPO})
         written = writes(settings.metrics, settings.metrics_headers)
         receivers = [*written.receivers, *([receiver(OWN_PROMETHEUS)] if settings.prometheus.enabled else [])]
-        yield Document("tempo", (("tempo.yaml", dump(tempo_document(tempo, receivers))),))
+        if tempo.is_distributed:
+            document = parts_document(tempo, receivers, ring="tempo-ring:7946", query_frontend="queries:9095")
+            yield Document("tempo", (("tempo.yaml", dump(document)),), part=INGESTER)
+        else:
+            yield Document("tempo", (("tempo.yaml", dump(tempo_document(tempo, receivers))),))
     if settings.prometheus.enabled:
         text = dump(prometheus_document(settings.prometheus, NAMESPACE)).replace(PROMETHEUS_FOLDER, "FOLDER")
         yield Document("prometheus", ((CONFIG_FILE, text), (ALERTS_FILE, alerts())))
@@ -204,8 +213,10 @@ def _collector_error(document: Document, folder: Path) -> str:
     return output if code else ""
 
 
-def _tempo_error(_: Document, folder: Path) -> str:
-    code, output = _run(TEMPO.folder / "tempo", f"-config.file={folder}/tempo.yaml", "-config.verify=true")
+def _tempo_error(document: Document, folder: Path) -> str:
+    part = arguments(document.part) if document.part else []
+    command = [f"-config.file={folder}/tempo.yaml", "-config.verify=true", *part]
+    code, output = _run(TEMPO.folder / "tempo", *command, environment={POD_ADDRESS: "192.0.2.20"})
     return output if code or "level=warn" in output else ""
 
 

@@ -1,0 +1,215 @@
+"""Tests on loopback that Tempo keeps traces in a bucket: without its disk, without the bucket, and after a move."""
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from lab.build.builder import build
+from lab.build.targets import GCS_SERVER, S3_SERVER
+from lab.paths import REPOSITORY
+from lab.progress import Progress
+from tests.processes import Shared
+from tests.readers.authority import Authority
+from tests.readers.loopback import ask
+from tests.readers.spans import requests
+from tests.readers.storage import ACCESS, BUCKET, KEYS, PREFIX, SECRET, Bucket, GoogleBucket, tempo_with
+from tests.readers.tempo import RunningTempo, running_tempo
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.usefixtures("programs")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def s3_server(programs: None) -> None:
+    """Builds the S3 server, which only these tests and those of the lab use."""
+    build([S3_SERVER], Progress())
+
+
+def send(tempo: RunningTempo, count: int) -> set[str]:
+    """Sends traces of a span each. Returns their IDs."""
+    spans = requests(count)
+    tempo.send(spans)
+    return {span.trace_id for span in spans}
+
+
+def searched(tempo: RunningTempo) -> set[str]:
+    """Returns the traces of the last hour that a search finds. Tempo leaves the zeros at an ID's beginning out."""
+    now = int(time.time())
+    found = ask(f"{tempo.url}/api/search", q="{}", limit=2000, start=now - 3600, end=now + 60)
+    return {str(trace["traceID"]).zfill(32) for trace in found.get("traces", [])}
+
+
+def has(tempo: RunningTempo, traces: set[str]) -> bool:
+    """Tells whether a search finds all traces, and a look-up by ID some of them: each reads the bucket many times."""
+    return traces <= searched(tempo) and all(tempo.spans(trace) for trace in sorted(traces)[:10])
+
+
+def close_block(tempo: RunningTempo) -> None:
+    """Has Tempo close its block now, which it does after `max_block_duration` otherwise."""
+    assert httpx.get(f"{tempo.url}/flush", trust_env=False).status_code == 204
+
+
+@pytest.mark.parametrize("has_tls", [False, True], ids=["plain", "with an authority of its own"])
+def test_a_tempo_without_its_disk_finds_everything_that_the_last_one_had(has_tls: bool, tmp_path: Path) -> None:
+    bucket, disk = Bucket(tmp_path / "s3", authority=Authority() if has_tls else None), tmp_path / "tempo"
+    with bucket.served():
+        with tempo_with(bucket, disk) as tempo:
+            traces = send(tempo, 300)
+            tempo.end()
+        shutil.rmtree(disk)
+        with tempo_with(bucket, disk) as tempo:
+            assert has(tempo, traces)
+
+
+@pytest.mark.deep
+def test_google_s_protocol_keeps_traces_too(tmp_path: Path) -> None:
+    build([GCS_SERVER], Progress())
+    bucket, disk = GoogleBucket(tmp_path / "gcs"), tmp_path / "tempo"
+    with bucket.served():
+        with tempo_with(bucket, disk, {}) as tempo:
+            traces = send(tempo, 100)
+            tempo.end()
+        shutil.rmtree(disk)
+        with tempo_with(bucket, disk, {}) as tempo:
+            assert has(tempo, traces)
+
+
+def test_what_tempo_took_while_the_bucket_was_away_is_in_the_bucket_afterwards(tmp_path: Path) -> None:
+    bucket, disk = Bucket(tmp_path / "s3"), tmp_path / "tempo"
+    with contextlib.ExitStack() as before:
+        before.enter_context(bucket.served())
+        with tempo_with(bucket, disk) as tempo:
+            before.close()
+            traces = send(tempo, 300)
+            wait_for("the spans on the disk", lambda: traces <= searched_recently(tempo))
+        # It is killed here, as it would be at the end of the grace period.
+    with bucket.served():
+        with tempo_with(bucket, disk) as tempo:
+            traces |= send(tempo, 10)
+            wait_for("a block in the bucket", lambda: tempo.counted("tempo_ingester_blocks_flushed_total"), 60)
+            tempo.end()
+        shutil.rmtree(disk)
+        with tempo_with(bucket, disk) as tempo:
+            assert has(tempo, traces)
+
+
+def searched_recently(tempo: RunningTempo) -> set[str]:
+    """Returns the traces that a search without a time finds, which asks Tempo's own memory and disk alone."""
+    found = ask(f"{tempo.url}/api/search", q="{}", limit=2000)
+    return {str(trace["traceID"]).zfill(32) for trace in found.get("traces", [])}
+
+
+@pytest.mark.deep
+def test_a_tempo_that_runs_repeats_until_the_bucket_is_back_and_counts_its_failures(tmp_path: Path) -> None:
+    bucket, disk = Bucket(tmp_path / "s3"), tmp_path / "tempo"
+    with contextlib.ExitStack() as before:
+        before.enter_context(bucket.served())
+        with tempo_with(bucket, disk, flush={"blocklistPoll": "5s", "completeBlockTimeout": "1h"}) as tempo:
+            before.close()
+            traces = send(tempo, 300)
+            wait_for("the spans on the disk", lambda: traces <= searched_recently(tempo))
+            close_block(tempo)
+            wait_for("a failed write", lambda: tempo.counted("tempo_ingester_failed_flushes_total"), 90)
+            wait_for("a failed look", lambda: tempo.counted("tempodb_blocklist_poll_errors_total"), 90)
+            # Tempo answers for what it still has.
+            assert traces <= searched_recently(tempo)
+            with bucket.served():
+                wait_for("a block in the bucket", lambda: tempo.counted("tempo_ingester_blocks_flushed_total"), 150)
+                assert bucket.blocks()
+
+
+WRONG: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
+    "secret": (
+        {**KEYS, "tempoStorageSecretKey": "canary-other"},
+        {},
+        "The request signature we calculated does not match",
+    ),
+    "ID of the key": ({**KEYS, "tempoStorageAccessKey": "canary-nobody"}, {}, "The Access Key Id you provided"),
+    "bucket": (KEYS, {"bucket": "elsewhere"}, "The specified bucket does not exist"),
+    "server": (KEYS, {"endpoint": "http://127.0.0.1:1"}, "connection refused"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_tempo_with_a_wrong_key_or_bucket_ends_and_says_why(what: str, tmp_path: Path) -> None:
+    keys, other, says = WRONG[what]
+    bucket = Bucket(tmp_path / "s3", other=other)
+    with bucket.served(), pytest.raises(AssertionError) as ended, tempo_with(bucket, tmp_path / "tempo", keys):
+        pass
+    last = str(ended.value).splitlines()
+    (line,) = (line for line in last if "error running Tempo" in line)
+    assert says in line
+    assert f"unexpected error from ListObjects on {other.get('bucket', BUCKET)}" in line
+    assert SECRET not in str(ended.value)
+
+
+def how_to() -> str:
+    """Returns the page about buckets."""
+    return (REPOSITORY / "docs" / "how-to" / "store-traces-in-a-bucket.md").read_text()
+
+
+def copier(bucket: Bucket, disk: Path) -> Callable[[str], None]:
+    """Returns a function that runs the how-to's Job, edited by one of its commands, with this machine's rclone."""
+    (manifest,) = re.findall(r"```yaml\n(\s+apiVersion: batch/v1\n.*?)```", how_to(), re.DOTALL)
+    places = {"/data/blocks": str(disk / "blocks"), "https://minio.storage.svc:9000": bucket.storage["endpoint"]}
+
+    def copy(edit: str) -> None:
+        assert f"sed '{edit}' copy-blocks.yaml" in how_to()
+        edited = subprocess.run(["sed", edit], input=manifest, capture_output=True, text=True, check=True).stdout
+        (container,) = yaml.safe_load(edited)["spec"]["template"]["spec"]["containers"]
+        text = {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}
+        keys = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
+        assert {variable["name"] for variable in container["env"]} == {*text, *keys}
+        text |= {name: places.get(value, value) for name, value in text.items()}
+        arguments = [places.get(argument, argument) for argument in container["args"]]
+        subprocess.run(["rclone", *arguments], check=True, env=os.environ | text | keys)
+
+    return copy
+
+
+BLOCKS, META = "s/WHICH/exclude={meta.json,index.*}/", "s/WHICH/include=meta.json/"
+PURGE = r"s/args: .*/args: [purge, \/data\/blocks]/; s/, readOnly: true//"
+
+
+def test_a_move_from_the_disk_to_a_bucket_loses_no_trace(shared: Shared, tmp_path: Path) -> None:
+    shared.install(Progress(), {"rclone": "rclone"})
+    bucket, disk = Bucket(tmp_path / "s3"), tmp_path / "tempo"
+    # The page names the prefix of `Bucket`.
+    assert f"bucket:{BUCKET}/{PREFIX}" in how_to()
+    copy = copier(bucket, disk)
+    with bucket.served():
+        with running_tempo(disk) as tempo:
+            traces = send(tempo, 300)
+            wait_for("the spans on the disk", lambda: traces <= searched_recently(tempo))
+            close_block(tempo)
+            wait_for("a block", lambda: tempo.counted("tempo_ingester_blocks_flushed_total"), 60)
+            copy(BLOCKS)
+            assert not bucket.blocks()
+            # A block that is finished after the first copy, and spans that are in none.
+            traces |= send(tempo, 300)
+            wait_for("the spans on the disk", lambda: traces <= searched_recently(tempo))
+            close_block(tempo)
+            wait_for("a block", lambda: tempo.counted("tempo_ingester_blocks_flushed_total") == 2, 60)
+            traces |= send(tempo, 300)
+            wait_for("the spans on the disk", lambda: traces <= searched_recently(tempo))
+        with tempo_with(bucket, disk, flush={"blocklistPoll": "1s"}) as tempo:
+            traces |= send(tempo, 100)
+            copy(BLOCKS)
+            copy(META)
+            wait_for("everything", lambda: traces <= searched(tempo), 30)
+            copy(PURGE)
+            close_block(tempo)
+            # The one that the disk held at the move, and the one since.
+            wait_for("both blocks", lambda: tempo.counted("tempo_ingester_blocks_flushed_total") == 2, 60)
+        shutil.rmtree(disk)
+        with tempo_with(bucket, disk) as tempo:
+            assert has(tempo, traces)

@@ -1,0 +1,112 @@
+"""Tests Tempo in parts on loopback, with an S3 server: what is sent while a part ends is accepted, and found."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from lab.build.builder import build
+from lab.build.targets import S3_SERVER
+from lab.progress import Progress
+from settings.tempo_parts import COMPACTOR, METRICS_GENERATOR
+from tests.readers.storage import Bucket
+from tests.readers.tempo_parts import INGESTERS, PARTS, One, RunningParts, Traffic, monolith, running_parts, traffic
+from tests.waiting import wait_for
+from tools.measure.traces import missing
+
+LAST = INGESTERS[-1]
+SOON = {"blocklistPoll": "1s", "completeBlockTimeout": "2s"}
+"""By then an ingester has forgotten a block that it wrote to the bucket, and a querier knows that it is there."""
+
+
+@pytest.fixture(scope="module")
+def bucket(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Bucket]:
+    """Runs an S3 server with a bucket."""
+    build([S3_SERVER], Progress())
+    made = Bucket(tmp_path_factory.mktemp("s3"))
+    with made.served():
+        yield made
+
+
+@pytest.fixture(scope="module")
+def tempo(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Generator[RunningParts]:
+    """Runs the parts. Each test starts again what it ends."""
+    with running_parts(tmp_path_factory.mktemp("parts"), bucket, flush=SOON) as running:
+        yield running
+
+
+def send(tempo: RunningParts | One, count: int = 1000) -> Traffic:
+    """Sends traces, which are all accepted."""
+    with traffic(tempo) as sent:
+        wait_for("the exports", lambda: sent.accepted >= count, 60)
+    return sent
+
+
+def found(tempo: RunningParts, sent: Traffic) -> None:
+    """Fails the test unless each export was accepted, and each of its traces is found by search and by ID."""
+    assert sent.sent.reasons() == {}
+    assert missing(tempo.url, sent.sent, patience_seconds=30) == []
+    for trace_id in sent.sent.answered[::100]:
+        assert tempo.lookup(trace_id) == 200
+
+
+def test_spans_are_accepted_and_found_while_a_killed_ingester_is_away(tempo: RunningParts) -> None:
+    with traffic(tempo) as sent:
+        wait_for("spans before", lambda: sent.accepted > 1000)
+        tempo.parts[LAST].kill()
+        so_far = sent.accepted
+        wait_for("spans after", lambda: sent.accepted > so_far + 2000, 30)
+    found(tempo, sent)
+    tempo.start(LAST)
+
+
+def test_a_rollout_of_the_ingesters_refuses_and_loses_nothing(tempo: RunningParts) -> None:
+    with traffic(tempo) as sent:
+        for name in reversed(INGESTERS):
+            tempo.parts[name].end()
+            tempo.start(name)
+    found(tempo, sent)
+
+
+def test_with_two_ingesters_away_spans_are_refused_with_a_code_that_the_collector_repeats(tempo: RunningParts) -> None:
+    away = INGESTERS[1:]
+    for name in away:
+        tempo.parts[name].kill()
+    with traffic(tempo) as sent:
+        wait_for("refusals", lambda: len(sent.codes) >= 5, 60)
+    assert set(sent.codes) == {"UNAVAILABLE"}
+    tempo.start(*away)
+    found(tempo, send(tempo, 200))
+
+
+def test_an_ingester_that_ends_first_writes_what_it_holds_to_the_bucket(tempo: RunningParts) -> None:
+    sent = send(tempo)
+    # With the volumes of all of them gone, the bucket alone has the traces.
+    tempo.end_and_forget(*INGESTERS)
+    tempo.start(*INGESTERS)
+    found(tempo, sent)
+
+
+def test_without_a_compactor_queriers_list_the_bucket_themselves(tempo: RunningParts) -> None:
+    tempo.parts[COMPACTOR].kill()
+    sent = send(tempo, 200)
+    tempo.end_and_forget(*INGESTERS)
+    tempo.start(*INGESTERS)
+    found(tempo, sent)
+    tempo.start(COMPACTOR)
+
+
+def test_a_killed_monolithic_tempo_leaves_its_volume_to_the_first_ingester(programs: None, tmp_path: Path) -> None:
+    build([S3_SERVER], Progress())
+    bucket = Bucket(tmp_path / "s3")
+    made: list[Traffic] = []
+
+    def before(tempo: RunningParts) -> None:
+        with monolith(tempo, bucket, traceqlMetrics=False) as one:
+            made.append(send(one))
+            wait_for("the write-ahead log", lambda: not one.counted("tempo_ingester_live_traces"))
+        assert not bucket.blocks()
+
+    names = [part for part in PARTS if part != METRICS_GENERATOR]
+    with bucket.served(), running_parts(tmp_path, bucket, names=names, before=before, traceqlMetrics=False) as tempo:
+        found(tempo, *made)
