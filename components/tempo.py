@@ -38,7 +38,7 @@ from components.kubernetes.pod_template import Workload
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
 from components.kubernetes.workload import deployment, stateful_set
-from components.plan.labels import COLLECTOR, RECEIVER, TEMPO
+from components.plan.labels import COLLECTOR, DECIDER, RECEIVER, TEMPO
 from components.plan.pods import GATEWAY
 from settings import TempoSettings
 from settings.tempo import Gateway
@@ -118,7 +118,7 @@ class TempoBackend(Component):
         self.http_endpoint = Endpoint(TEMPO, stack.namespace_name, PUBLIC_PORT)
         volumes = self._volumes(password)
         egress = _egress(settings, stack, self._writes, prometheus)
-        self.policies = network_policy(self, ingress=_ingress(settings, readers), egress=egress)
+        self.policies = network_policy(self, ingress=_ingress(settings, readers, stack), egress=egress)
         workload = Workload(
             [
                 _container(settings, stack.images["tempo"], has_secrets=bool(self._writes.secrets)),
@@ -166,13 +166,15 @@ class TempoBackend(Component):
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint), "url": self.url, "node_port": self.node_port})
 
 
-def _ingress(settings: TempoSettings, readers: Sequence[str]) -> list[NetworkPolicyIngressRuleArgs]:
+def _ingress(
+    settings: TempoSettings, readers: Sequence[str], stack: StackContext
+) -> list[NetworkPolicyIngressRuleArgs]:
     return [
         *clients(settings.service, PUBLIC_PORT),
         *(from_component(reader, PUBLIC_PORT) for reader in readers if settings.service.is_restricted),
         # Counters are no secret. The cluster decides who reads them, as it does for the Collector's.
         from_anywhere(INSIDE_PORT),
-        from_component(COLLECTOR, OTLP_PORT),
+        from_component(DECIDER if stack.has(DECIDER) else COLLECTOR, OTLP_PORT),
     ]
 
 

@@ -30,17 +30,32 @@ class Endpoint:
         return f"{service_host(f'{self.component}{self.service_suffix}', self.namespace)}:{self.port}"
 
 
-def service(owner: Component, ports: Sequence[ServicePortArgs], *, suffix: str = "") -> Service:
+def service(
+    owner: Component,
+    ports: Sequence[ServicePortArgs],
+    *,
+    suffix: str = "",
+    is_headless: bool = False,
+    traffic_distribution: str | None = None,
+) -> Service:
     """Makes a Service of a component's pods inside the cluster. Its name is fixed: others reach the pods by it.
 
     Args:
         owner: the component.
         ports: the Service's ports.
         suffix: what follows the component's name, if another Service of the component has the name alone.
+        is_headless: whether its name is that of all Ready pods, and it has no address of its own.
+        traffic_distribution: which pods a client's connections go to; none for any.
     """
     return Service(
         f"{owner.resource_name}{suffix}",
         metadata=owner.metadata(SERVICE, suffix=suffix, annotations=NOT_AWAITED),
-        spec=ServiceSpecArgs(type="ClusterIP", selector=own_labels(owner.component), ports=ports),
+        spec=ServiceSpecArgs(
+            type="ClusterIP",
+            cluster_ip="None" if is_headless else None,
+            traffic_distribution=traffic_distribution,
+            selector=own_labels(owner.component),
+            ports=ports,
+        ),
         opts=owner.own,
     )

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, RECEIVER, TEMPO
+from components.plan.labels import COLLECTOR, DECIDER, GRAFANA, NGINX, PROMETHEUS, RECEIVER, TEMPO
 from settings import CollectorSettings, GrafanaSettings, NginxSettings, PrometheusSettings, Settings, TempoSettings
+from settings.collector_tiers import tiers
 from settings.types import OWN_PREFIX
 
 DENY_ALL = "deny-all"
@@ -115,7 +116,7 @@ def planned(settings: Settings) -> list[Planned]:
     return [
         *([Planned(NAMESPACE, settings.namespace)] if settings.create_namespace else []),
         *(_tempo(settings.tempo) if settings.tempo.enabled else []),
-        *(_collector(settings.collector) if settings.collector.enabled else []),
+        *(_collectors(settings.collector) if settings.collector.enabled else []),
         *_nginx(settings.nginx),
         *(_prometheus(settings.prometheus) if settings.prometheus.enabled else []),
         *_grafana(settings.grafana, has_password=settings.tempo_password is not None),
@@ -145,7 +146,7 @@ def generated(settings: Settings) -> Counter[Kind]:
     from components.documents.nginx_upstreams import upstream_keys  # noqa: PLC0415
 
     nginx, collector, tempo = settings.nginx, settings.collector, settings.tempo
-    components = 1 + collector.enabled + tempo.enabled + len(settings.demo.services)
+    components = 1 + collector.enabled * (1 + collector.has_tiers) + tempo.enabled + len(settings.demo.services)
     components += settings.prometheus.enabled + settings.grafana.enabled
     secrets = [
         bool(settings.pull_logins()),
@@ -171,14 +172,19 @@ def _tempo(tempo: TempoSettings) -> Iterator[Planned]:
         yield from _stateful_set(TEMPO, "data", replicas=1)
 
 
-def _collector(collector: CollectorSettings) -> Iterator[Planned]:
-    yield Planned(SERVICE, COLLECTOR)
+def _collectors(collector: CollectorSettings) -> Iterator[Planned]:
+    for component, tier in zip((COLLECTOR, DECIDER), tiers(collector), strict=False):
+        yield from _collector(component, tier)
+
+
+def _collector(component: str, collector: CollectorSettings) -> Iterator[Planned]:
+    yield Planned(SERVICE, component)
     if collector.queue.is_persistent:
-        yield from _stateful_set(COLLECTOR, "queue", replicas=collector.replica_count)
+        yield from _stateful_set(component, "queue", replicas=collector.replica_count)
     else:
-        yield Planned(DEPLOYMENT, COLLECTOR)
+        yield Planned(DEPLOYMENT, component)
     if collector.replica_count > 1:
-        yield Planned(DISRUPTION_BUDGET, COLLECTOR)
+        yield Planned(DISRUPTION_BUDGET, component)
     if collector.kubernetes_attributes:
         yield from (Planned(kind, COLLECTOR) for kind in (SERVICE_ACCOUNT, ROLE, ROLE_BINDING))
 
@@ -227,6 +233,8 @@ def _pod_monitors(settings: Settings) -> Iterator[Planned]:
     yield Planned(POD_MONITOR, NGINX)
     if settings.collector.enabled:
         yield Planned(POD_MONITOR, COLLECTOR)
+        if settings.collector.has_tiers:
+            yield Planned(POD_MONITOR, DECIDER)
     if settings.tempo.enabled:
         yield Planned(POD_MONITOR, TEMPO)
     if settings.prometheus.enabled:
