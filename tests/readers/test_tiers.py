@@ -110,7 +110,7 @@ class Traffic:
 
 
 def test_a_change_of_deciders_under_traffic_splits_traces_of_that_time_alone_and_loses_none(
-    image: str, tmp_path: Path, record_property: pytest.RecordProperty
+    image: str, tmp_path: Path
 ) -> None:
     changes: list[tuple[float, float]] = []
 
@@ -141,7 +141,6 @@ def test_a_change_of_deciders_under_traffic_splits_traces_of_that_time_alone_and
         for made, (first, last) in traffic.sent.items()
         if any(first <= end and start <= last for start, end in changes)
     }
-    record_property("split", f"{len(split)} of {len(during)} at the time of a change, of {len(traffic.sent)} in all")
     print(f"\n{image}: split {len(split)} of {len(during)} during changes, of {len(traffic.sent)} traces; {changes}")
     assert {made: sum(map(len, parts.values())) for made, parts in found.items()} == dict.fromkeys(traffic.sent, 4)
     assert len(split) > 0
