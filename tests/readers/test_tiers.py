@@ -1,5 +1,6 @@
 """Tests two tiers of the lab's Collectors on loopback: whole decisions, a change of the deciders, and their ends."""
 
+import re
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,16 +11,17 @@ from signal import SIGKILL, SIGTERM
 
 import pytest
 
+from lab.paths import REPOSITORY
 from settings.versions.collector import collector_release
 from tests.readers.spans import Sent, export, message, new_id
 from tests.readers.tiers import Tiers, decider, two_tiers
 from tests.waiting import wait_for
-from tools.measure.configurations.documents import LAB_COLLECTORS
 from tools.probe import names
 
 pytestmark = pytest.mark.usefixtures("programs")
 
-OLD, NEW = sorted(LAB_COLLECTORS)
+ALERTS = (REPOSITORY / "monitoring" / "alerts.yaml").read_text()
+PIPELINE = (REPOSITORY / "monitoring" / "dashboards" / "pipeline.json").read_text()
 A, B, C = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 SPANS = ("gateway", "shop", "stock", "database")
 EVERYTHING = {"decisionWait": "2s", "errors": False, "ratio": "1"}
@@ -93,7 +95,7 @@ class Traffic:
     sent: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     """When a trace's first and last span were accepted, by its ID."""
 
-    def run(self, seconds: float, rate: int = 40) -> None:
+    def run(self, seconds: float, rate: int = 15) -> None:
         """Sends traces at a constant rate."""
         with ThreadPoolExecutor(2 * rate) as pool:
             end = time.monotonic() + seconds
@@ -145,6 +147,22 @@ def test_a_change_of_deciders_under_traffic_splits_traces_of_that_time_alone_and
     assert {made: sum(map(len, parts.values())) for made, parts in found.items()} == dict.fromkeys(traffic.sent, 4)
     assert len(split) > 0
     assert split <= during
+
+
+def test_the_counters_of_alerts_and_dashboards_are_those_of_each_version(image: str, tmp_path: Path) -> None:
+    shown = set(re.findall(r"otelcol_(?:loadbalancer|processor_tail)\w+", ALERTS + PIPELINE))
+    with two_tiers(image, tmp_path, 1, A, **EVERYTHING | {"traces": 1, "decisionWait": "1s"}) as tiers:
+        tiers.senders[0].export(message(span for spans in (trace(), trace(), trace()) for span in spans))
+        kept = tiers.tempos[A].many(len(SPANS))[-1]
+        late = Sent("shop", "late", kept.trace_id, time.time_ns(), 0.01)
+        tiers.senders[0].export(message([late]))
+
+        def counted() -> set[str]:
+            return shown - set(
+                re.findall(r"^otelcol_\w+", tiers.senders[0].counters() + tiers.deciders[A].counters(), re.M)
+            )
+
+        wait_for("all counters", lambda: not counted(), 20)
 
 
 def test_a_killed_decider_costs_what_it_held_and_no_span_that_comes_later(image: str, tmp_path: Path) -> None:

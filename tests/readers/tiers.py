@@ -60,7 +60,8 @@ def known(sender: Running) -> float:
 @contextlib.contextmanager
 def decider(tiers: Tiers, address: str) -> Generator[Running]:
     """Runs a decider at an address. The first tier does not know it before `publish`."""
-    tempo = tiers.tempos.setdefault(address, Receiver())
+    tempo = tiers.tempos.get(address) or Receiver()
+    tiers.tempos[address] = tempo
     own = second_tier(tiers.settings)
     document = second_tier_document(
         tiers.settings, backend=f"127.0.0.1:{tempo.port}", namespace="tracing", exports=NGINX_EXPORTS

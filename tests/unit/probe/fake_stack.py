@@ -111,6 +111,8 @@ class FakeStack:
     """Whether the Collector makes a second span of each."""
     has_deciders: bool = False
     """Whether the Collectors are two tiers, of which the second one exports."""
+    grows_while_read: dict[str, int] = field(default_factory=dict[str, int])
+    """Series of the Collector, and what they grow by after the first reading."""
     exporters: dict[str, int] = field(default_factory=dict[str, int])
     """Counters of the Collector with the exporter among the labels, as they stand on its page."""
     demo_log: list[str] = field(default_factory=list[str])
@@ -292,6 +294,8 @@ class FakeStack:
                 own = {name: value for name, value in self.collector.items() if not name.startswith(of_tier)}
                 page = "".join(f"{name}{{{label}}} {value}\n" for name, value in own.items())
                 page += "".join(f"{series} {value}\n" for series, value in self.exporters.items())
+                for series, more in self.grows_while_read.items():
+                    self.exporters[series] = self.exporters.get(series, 0) + more
                 return 200, self._read_by_probe(page)
             if self.has_deciders and path == f"{pods}/otel-collector-decider-1:8888/proxy/metrics":
                 return 200, "".join(f'{name}{{receiver="otlp"}} {value}\n' for name, value in self.collector.items())
