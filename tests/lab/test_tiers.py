@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -54,7 +55,7 @@ def test_each_trace_with_an_error_is_found_whole_and_no_other_one(stack: Stack) 
 
     def found(trace_id: str) -> int:
         answer = httpx.get(f"{outputs['tempoUrl']}/api/traces/{trace_id}", timeout=30, trust_env=False)
-        batches = answer.json()["batches"] if answer.is_success else []
+        batches: list[Any] = answer.json()["batches"] if answer.is_success else []
         return sum(len(scope["spans"]) for batch in batches for scope in batch["scopeSpans"])
 
     def lacking() -> dict[str, int]:

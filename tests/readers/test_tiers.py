@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ ALERTS = (REPOSITORY / "monitoring" / "alerts.yaml").read_text()
 PIPELINE = (REPOSITORY / "monitoring" / "dashboards" / "pipeline.json").read_text()
 A, B, C = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 SPANS = ("gateway", "shop", "stock", "database")
-EVERYTHING = {"decisionWait": "2s", "errors": False, "ratio": "1"}
+EVERYTHING: dict[str, Any] = {"decisionWait": "2s", "errors": False, "ratio": "1"}
 
 
 def trace(*, error: bool = False) -> list[Sent]:
@@ -45,7 +46,12 @@ def lost(tiers: Tiers) -> float:
     # The probe's sum leaves out exporters that are not Tempo's.
     pages = [sender.counters() for sender in tiers.senders]
     lines = [line for page in pages for line in page.splitlines() if line.startswith(counters)]
-    return sum(float(line.rpartition(" ")[2]) for line in lines)
+    return sum(float(line.rpartition(" ")[2]) for line in lines if not is_counted_twice(line))
+
+
+def is_counted_twice(line: str) -> bool:
+    """Tells whether a counter is that of attempts at one decider, which an older Collector counts as well."""
+    return "deciders_127.0.0" in line
 
 
 def test_each_trace_with_an_error_is_found_whole_with_one_decider_and_no_other_trace(
@@ -53,10 +59,10 @@ def test_each_trace_with_an_error_is_found_whole_with_one_decider_and_no_other_t
 ) -> None:
     traces = [trace(error=number % 3 == 0) for number in range(60)]
     expected = {spans[0].trace_id for spans in traces if spans[-1].error}
-    with two_tiers(image, tmp_path, 2, A, B, C, decisionWait="2s") as tiers:
+    with two_tiers(image, tmp_path, 2, A, B, C, decisionWait="5s") as tiers:
         for spans in traces:
             send(tiers, spans)
-        wait_for("the traces", lambda: sum(len(tempo.spans) for tempo in tiers.tempos.values()) == 20 * len(SPANS), 20)
+        wait_for("the traces", lambda: sum(len(tempo.spans) for tempo in tiers.tempos.values()) == 20 * len(SPANS), 30)
         found = tiers.decided()
         assert lost(tiers) == 0
     assert found.keys() == expected
@@ -81,7 +87,8 @@ def test_a_message_of_many_traces_with_a_large_resource_passes_both_tiers(image:
     # The older Collector repeats the resource for each trace: 31 MiB for the only decider.
     large = {"process.command_line": "x" * 16_000}
     spans = [Sent("shop", "span", new_id(), time.time_ns(), 0.01, resource=large) for _ in range(2000)]
-    with two_tiers(image, tmp_path, 1, A, **EVERYTHING) as tiers:
+    # The receiver in Tempo's place takes 4 MiB at most.
+    with two_tiers(image, tmp_path, 1, A, batch=100, **EVERYTHING) as tiers:
         tiers.senders[0].export(message(spans))
         tiers.tempos[A].many(2000, 60)
         assert lost(tiers) == 0
@@ -198,8 +205,7 @@ def exported(tiers: Tiers) -> float:
         line
         for page in pages
         for line in page.splitlines()
-        # An older Collector counts them once more, for each decider.
-        if line.startswith(names.SENT) and "_127.0.0" not in line
+        if line.startswith(names.SENT) and not is_counted_twice(line)
     ]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 

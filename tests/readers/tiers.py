@@ -74,7 +74,9 @@ def decider(tiers: Tiers, address: str) -> Generator[Running]:
 
 
 @contextlib.contextmanager
-def two_tiers(image: str, folder: Path, senders: int, *addresses: str, **tail: Any) -> Generator[Tiers]:
+def two_tiers(
+    image: str, folder: Path, senders: int, *addresses: str, batch: int = 2048, **tail: Any
+) -> Generator[Tiers]:
     """Runs a first tier and deciders.
 
     Args:
@@ -82,10 +84,17 @@ def two_tiers(image: str, folder: Path, senders: int, *addresses: str, **tail: A
         folder: the folder for their files.
         senders: the number of Collectors of the first tier.
         addresses: the deciders' addresses.
+        batch: the spans of a message to a backend.
         tail: the keys of `collector.sampling.tail`.
     """
     settings = CollectorSettings.model_validate(
-        {"image": image, "distribution": "k8s", "replicas": max(2, senders), "sampling": {"tail": tail}}
+        {
+            "image": image,
+            "distribution": "k8s",
+            "replicas": max(2, senders),
+            "batch": {"size": batch},
+            "sampling": {"tail": tail},
+        }
     )
     tiers = Tiers(folder, settings, folder / "hosts")
     tiers.hosts.touch()

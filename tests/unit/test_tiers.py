@@ -75,13 +75,14 @@ def test_a_decider_goes_on_until_the_first_tier_has_left_it_and_each_trace_has_h
 
 
 def test_there_are_as_many_deciders_as_replicas_unless_it_says_otherwise() -> None:
+    configured: list[dict[str, Any]] = [
+        {"sampling": {"tail": {}}},
+        {"replicas": 4, "sampling": {"tail": {}}},
+        {"replicas": 2, "sampling": {"tail": {"replicas": 1}}},
+    ]
     made = [
         {pod.component: pod.replicas for pod in pods_of(Settings.model_validate({"collector": collector}))}
-        for collector in (
-            {"sampling": {"tail": {}}},
-            {"replicas": 4, "sampling": {"tail": {}}},
-            {"replicas": 2, "sampling": {"tail": {"replicas": 1}}},
-        )
+        for collector in configured
     ]
     assert [(one["otel-collector"], one.get("otel-collector-decider")) for one in made] == [(1, None), (4, 4), (2, 1)]
 

@@ -103,7 +103,12 @@ def test_the_way_back_of_a_collector_with_a_persistent_queue_is_warned_of(  # no
 
 
 DECIDERS = f"{COLLECTORS}-decider"
-TIERS = {"distribution": "k8s", "replicas": 2, "queue": {"storage": "persistent"}, "sampling": {"tail": {}}}
+TIERS: dict[str, Any] = {
+    "distribution": "k8s",
+    "replicas": 2,
+    "queue": {"storage": "persistent"},
+    "sampling": {"tail": {}},
+}
 
 
 def stateful_set_of(image: str) -> tuple[int, Any]:
@@ -113,7 +118,7 @@ def stateful_set_of(image: str) -> tuple[int, Any]:
 
 
 def test_a_collector_whose_volume_is_left_behind_by_two_tiers_is_warned_of(serve: Serve, warnings: list[str]) -> None:
-    found = {f"GET {COLLECTORS}": stateful_set_of(NEWER), f"GET {DECIDERS}": refused(404, "not found")}
+    found: dict[str, Any] = {f"GET {COLLECTORS}": stateful_set_of(NEWER), f"GET {DECIDERS}": refused(404, "not found")}
     check_settings(serve(FakeApi(found)).kubeconfig, collector=TIERS | {"image": NEWER})
     assert warnings == [
         "collector.sampling.tail: the StatefulSet otel-collector becomes a Deployment, and the volumes of "
@@ -126,6 +131,6 @@ def test_a_collector_whose_volume_is_left_behind_by_two_tiers_is_warned_of(serve
 def test_the_way_back_of_deciders_is_that_of_a_collector(
     before: str, after: str, warned: int, serve: Serve, warnings: list[str]
 ) -> None:
-    found = {f"GET {DECIDERS}": stateful_set_of(before)}
+    found: dict[str, Any] = {f"GET {DECIDERS}": stateful_set_of(before)}
     check_settings(serve(FakeApi(found)).kubeconfig, collector=TIERS | {"image": after})
     assert len(warnings) == warned
