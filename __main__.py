@@ -55,6 +55,19 @@ async def main() -> pulumi.Inputs:
         if settings.tempo.enabled
         else None
     )
+    deciders = (
+        OtelCollector(
+            "otel-collector-decider",
+            settings.collector,
+            stack,
+            backend=tempo.otlp_endpoint if tempo else None,
+            exports=exports(settings),
+            backends=stack.backends.collector,
+            decides=True,
+        )
+        if settings.collector.enabled and settings.collector.has_tiers
+        else None
+    )
     collector = (
         OtelCollector(
             "otel-collector",
@@ -64,6 +77,7 @@ async def main() -> pulumi.Inputs:
             exports=exports(settings),
             backends=stack.backends.collector,
             demo=settings.demo.services,
+            deciders=deciders,
         )
         if settings.collector.enabled
         else None
@@ -102,7 +116,7 @@ async def main() -> pulumi.Inputs:
         grafana = Grafana("grafana", settings.grafana, stack, reads, password=settings.grafana_password)
     if reads and settings.grafana.provision:
         GrafanaFiles("grafana-files", settings.grafana, stack, reads)
-    parts = (prometheus, tempo, collector, *demo, nginx, grafana)
+    parts = (prometheus, tempo, deciders, collector, *demo, nginx, grafana)
     deny_all(stack, after=[policy for part in parts if part for policy in part.policies])
     tell_how_to_check(
         after=[part.pods for part in (collector, *demo, nginx) if part],

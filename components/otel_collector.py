@@ -16,7 +16,7 @@ from pulumi_kubernetes.core.v1 import (
 )
 from pulumi_kubernetes.networking.v1 import NetworkPolicyEgressRuleArgs, NetworkPolicyIngressRuleArgs
 
-from components.documents import dump
+from components.documents import Document, dump
 from components.documents.collector import (
     FOLDER,
     HEALTH_PORT,
@@ -30,6 +30,7 @@ from components.documents.collector import (
     secret_files,
 )
 from components.documents.collector_proxy import not_proxied, proxy_url
+from components.documents.collector_tiers import first_tier_document, second_tier_document
 from components.kubernetes.accounts import pod_reader
 from components.kubernetes.component import Component
 from components.kubernetes.containers import (
@@ -56,14 +57,15 @@ from components.kubernetes.pod_template import Workload
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
 from components.kubernetes.workload import disruption_budget, pods_with
-from components.plan.labels import COLLECTOR, NGINX
+from components.plan.labels import COLLECTOR, DECIDER, NGINX, service_host
 from settings import CollectorSettings
+from settings.collector_tiers import decider_delay, first_tier, second_tier
 from settings.limits import Exports
 from settings.types import amount, split_endpoint
 
 METRICS = Metrics("metrics", METRICS_PORT)
 DELAY_SECONDS = 5
-GRACE_SECONDS = DELAY_SECONDS + 40
+SENDING_SECONDS = 40
 """Meanwhile a Collector that ends sends its memory's spans to the backends, if they take them."""
 
 USER = 10001
@@ -74,6 +76,9 @@ class OtelCollector(Component):
     """A Collector that takes spans from inside the cluster, batches them and sends them on until backends take them.
 
     It holds spans in memory, which are lost if it is killed, or on a volume, from which the next one sends them.
+
+    Tail sampling with several replicas has two of these components: the second tier decides about traces, and the first
+    one sends all spans of a trace to the same pod of the second.
     """
 
     otlp_endpoint: Endpoint
@@ -92,6 +97,8 @@ class OtelCollector(Component):
         exports: Exports,
         backends: Sequence[tuple[str, int]] = (),
         demo: Sequence[str] = (),
+        decides: bool = False,
+        deciders: "OtelCollector | None" = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the config object, the workload and the Service.
@@ -104,44 +111,54 @@ class OtelCollector(Component):
             exports: the sizes of NGINX's exports.
             backends: the addresses behind the Services of `settings.exporters` that have no pods.
             demo: the demo's components, which send spans too.
+            decides: whether it is the second tier.
+            deciders: the second tier, if this is the first of two.
             opts: the usual options.
         """
-        super().__init__("nginx-tracing:index:OtelCollector", name, COLLECTOR, stack, opts)
+        component = DECIDER if decides else COLLECTOR
+        super().__init__("nginx-tracing:index:OtelCollector", name, component, stack, opts)
+        self.otlp_endpoint = Endpoint(component, stack.namespace_name, OTLP_PORT)
+        namespace = stack.namespace_name
+        if deciders:
+            backend, backends = deciders.otlp_endpoint, ()
+            document = first_tier_document(settings, deciders=service_host(DECIDER, namespace), namespace=namespace)
+        else:
+            to = str(backend) if backend else None
+            make = second_tier_document if decides else collector_document
+            document = make(settings, backend=to, namespace=namespace, exports=exports)
+        settings = (second_tier if decides else first_tier)(settings)
         self._settings = settings
-        self.otlp_endpoint = Endpoint(COLLECTOR, stack.namespace_name, OTLP_PORT)
-        volumes, mounts = self._files(backend, exports)
+        volumes, mounts = self._files(document)
         # The Collector finds a pod's Deployment by its ReplicaSet.
         account = pod_reader(self, [("apps", "replicasets")]) if settings.kubernetes_attributes else None
-        container = _container(settings, stack.images["collector"], mounts, self._proxy())
+        delay = decider_delay(settings) if decides else DELAY_SECONDS
+        container = _container(settings, stack.images["collector"], mounts, self._proxy(), delay)
+        senders = [COLLECTOR] if decides else [NGINX, *demo]
         self.policies = network_policy(
-            self, ingress=_ingress(settings, [NGINX, *demo]), egress=_egress(settings, backend, stack, backends)
+            self, ingress=_ingress(settings, senders), egress=_egress(settings, backend, stack, backends)
         )
         workload = Workload(
             [container],
             volumes,
             USER,
             METRICS,
-            GRACE_SECONDS,
+            delay + SENDING_SECONDS,
             replicas=settings.replica_count,
             service_account=account,
-            depends_on=self.policies,
+            # The first tier would otherwise wait for pods that may not become Ready.
+            depends_on=[*self.policies, *([deciders.pods] if deciders else [])],
         )
         queue = settings.queue
         size = queue.size if queue.is_persistent else None
         self.pods = pods_with(self, workload, "queue", size=size, storage_class=queue.storage_class)
         pod_monitor(self, METRICS)
         disruption_budget(self, settings.replica_count)
-        service(self, _service_ports(settings))
+        traffic = None if decides else settings.traffic_distribution
+        service(self, _service_ports(settings), is_headless=decides, traffic_distribution=traffic)
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint)})
 
-    def _files(self, backend: Endpoint | None, exports: Exports) -> tuple[list[VolumeArgs], list[VolumeMountArgs]]:
+    def _files(self, document: Document) -> tuple[list[VolumeArgs], list[VolumeMountArgs]]:
         """Makes the objects with the Collector's files. Returns the pods' volumes, and the container's mounts."""
-        document = collector_document(
-            self._settings,
-            backend=str(backend) if backend else None,
-            namespace=self.stack.namespace_name,
-            exports=exports,
-        )
         files = {"config.yaml": dump(document)} | certificate_files(self._settings.exporters)
         volumes = [config_volume(config_object(self, files))]
         mounts = [VolumeMountArgs(name="config", mount_path=FOLDER, read_only=True)]
@@ -204,7 +221,11 @@ def _egress(
 
 
 def _container(
-    settings: CollectorSettings, image: str, mounts: list[VolumeMountArgs], environment: list[EnvVarArgs]
+    settings: CollectorSettings,
+    image: str,
+    mounts: list[VolumeMountArgs],
+    environment: list[EnvVarArgs],
+    delay: int,
 ) -> ContainerArgs:
     return ContainerArgs(
         name=COLLECTOR,
@@ -222,8 +243,8 @@ def _container(
         security_context=container_security(),
         readiness_probe=ready_when("/", HEALTH_PORT),
         liveness_probe=alive_while("/", HEALTH_PORT),
-        # NGINX learns of the new pod before this one stops listening.
-        lifecycle=stop_after(DELAY_SECONDS),
+        # Senders learn of the new pod before this one stops listening.
+        lifecycle=stop_after(delay),
         volume_mounts=mounts,
     )
 

@@ -42,7 +42,7 @@ from components.kubernetes.pod_template import Workload
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
 from components.kubernetes.workload import pods_with
-from components.plan.labels import COLLECTOR, NGINX, PROMETHEUS, TEMPO
+from components.plan.labels import COLLECTOR, DECIDER, NGINX, PROMETHEUS, TEMPO
 from settings import PrometheusSettings
 from settings.snippets.ours import HEALTH_PORT
 
@@ -50,7 +50,7 @@ METRICS = Metrics("metrics", PORT)
 """Its own counters, at the port of its API."""
 
 TARGETS = {NGINX: HEALTH_PORT, COLLECTOR: METRICS_PORT, TEMPO: INSIDE_PORT}
-"""The components whose counters it reads, and their ports. It reads its own without leaving its pod."""
+"""The components whose counters it reads in every stack, and their ports. It reads its own without leaving its pod."""
 
 GRACE_SECONDS = 30
 """Kubernetes' default. Prometheus writes nothing at its end that its write-ahead log does not have."""
@@ -108,6 +108,7 @@ class Prometheus(Component):
             egress=[
                 to_kubernetes_api(stack.api_ports),
                 *(to_component(component, port) for component, port in TARGETS.items()),
+                *([to_component(DECIDER, METRICS_PORT)] if stack.has(DECIDER) else []),
             ],
         )
         storage = settings.persistence

@@ -29,7 +29,7 @@ from components.kubernetes.network import from_anywhere, from_component, network
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
 from components.kubernetes.workload import disruption_budget, pods_with
-from components.plan.labels import COLLECTOR, RECEIVER, RING, TEMPO, part_labels
+from components.plan.labels import COLLECTOR, DECIDER, RECEIVER, RING, TEMPO, part_labels
 from components.tempo_parts import TempoPart, part_policy
 from components.tempo_pods import GRPC, METRICS, OTLP, TempoPods
 from components.tempo_storage import storage_parts
@@ -100,6 +100,7 @@ class TempoBackend(Component):
         self._settings, self._writes, self._access = settings, writes or Writes(), access or StorageAccess()
         self._receivers = [*([receiver(f"http://{prometheus}")] if prometheus else []), *self._writes.receivers]
         self._prometheus, self._readers = prometheus, readers
+        self._sender = DECIDER if stack.has(DECIDER) else COLLECTOR
         self.user = USER_NAME if password else None
         # A Service of its own: Kubernetes would open each port of the clients' Service on the nodes.
         receives, answers = self._at(DISTRIBUTOR), self._at(QUERY_FRONTEND)
@@ -121,7 +122,7 @@ class TempoBackend(Component):
         return part_labels(part) if self._settings.is_distributed else TEMPO
 
     def _make_one_process(self, pods: TempoPods) -> None:
-        ingress = [*self._from_clients(), from_anywhere(INSIDE_PORT), from_component(COLLECTOR, OTLP_PORT)]
+        ingress = [*self._from_clients(), from_anywhere(INSIDE_PORT), from_component(self._sender, OTLP_PORT)]
         egress = self._egress(reaches_bucket=True, writes_metrics=True)
         self.policies = network_policy(self, ingress=ingress, egress=[*([to_dns()] if egress else []), *egress])
         volume, workload = self._settings.persistence, pods.one_process(depends_on=self.policies)
@@ -138,9 +139,12 @@ class TempoBackend(Component):
         pods_with(self, workload, "data", size=volume.size, storage_class=volume.storage_class)
         disruption_budget(self, ingesters.replicas)
         ring, queries = (ServicePortArgs(name=name, port=port) for name, port in _HEADLESS.items())
-        service(self, [ring], suffix=RING, leads_to=TEMPO, is_headless=True)
-        service(self, [queries], suffix=f"-{QUERY_FRONTEND}", leads_to=part_labels(QUERY_FRONTEND), is_headless=True)
-        from_others = {DISTRIBUTOR: [from_component(COLLECTOR, OTLP_PORT)], QUERY_FRONTEND: self._from_clients()}
+        service(self, [ring], suffix=RING, leads_to=TEMPO, is_headless=True, has_unready=True)
+        query_frontends = part_labels(QUERY_FRONTEND)
+        service(
+            self, [queries], suffix=f"-{QUERY_FRONTEND}", leads_to=query_frontends, is_headless=True, has_unready=True
+        )
+        from_others = {DISTRIBUTOR: [from_component(self._sender, OTLP_PORT)], QUERY_FRONTEND: self._from_clients()}
         for part, configured in parts.items():
             made = TempoPart(
                 part,

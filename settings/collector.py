@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
+from settings.collector_sampling import CollectorResources, CollectorSampling
 from settings.exporters import ExporterProxy, OtlpExporter
-from settings.general import Resources
 from settings.receivers import Receivers
 from settings.sizes import BATCH_SIZE, DEFAULT_ENTRIES, DEFAULT_STORED_SPANS, MIB, QUEUE_VOLUME, RECEIVER, SPAN_BYTES
 from settings.types import (
@@ -16,10 +16,8 @@ from settings.types import (
     Duration,
     Image,
     LabelName,
-    MemoryLimit,
     Model,
     Port,
-    Ratio,
     SubdomainName,
     TypeName,
     at_least,
@@ -34,6 +32,13 @@ DEFAULT_DISTRIBUTION: Distribution = "k8s"
 
 SemanticConventions = Literal["old", "stable", "both"]
 
+TrafficDistribution = Literal["PreferClose", "PreferSameZone", "PreferSameNode"]
+"""Kubernetes' values of a Service's `trafficDistribution` (its documentation, "Virtual IPs and Service Proxies").
+
+The first is on by default since 1.31, and an older API server refuses the field in the preview. The other two are
+stable since 1.35.
+"""
+
 DEFAULT_REPLICAS = 2
 """One keeps running while the other is killed, evicted or replaced.
 
@@ -47,16 +52,6 @@ _MESSAGES = 16
 _TOO_SMALL = f"with less it holds fewer than {_MESSAGES} of the largest messages, of {RECEIVER // MIB} MiB each"
 _LEAST_VOLUME = f"{_MESSAGES * RECEIVER // MIB}Mi"
 _Volume = Annotated[Bytes, at_least(_LEAST_VOLUME, _TOO_SMALL), TypeName("bytes")]
-
-
-def _countable(ratio: Decimal) -> Decimal:
-    if 0 < ratio < Decimal("0.000000001"):
-        # probabilistic_sampler of Collector 0.126 refuses a smaller share.
-        raise ValueError("must be 0, or at least 0.000000001: the Collector refuses a smaller share")
-    return ratio
-
-
-TraceRatio = Annotated[Ratio, AfterValidator(_countable)]
 
 
 class Batch(Model):
@@ -118,50 +113,6 @@ class Queue(Model):
         return self.storage == "persistent"
 
 
-class TailSampling(Model):
-    """Which whole traces are kept: those that at least one rule keeps, once their spans have had time to arrive."""
-
-    decision_wait: Duration = Field(
-        default="5s",
-        description="Time from a trace's first span to the decision. The Collector sends none of it before.",
-    )
-    # Our choice: at `SPAN_BYTES` a trace, the upper bound is 75 GB of memory.
-    traces: Annotated[Count, Field(le=100_000_000)] = Field(
-        default=100_000,
-        description="Number of traces that wait in memory for their decision. If more come, the oldest is dropped "
-        "undecided.",
-    )
-    errors: bool = Field(default=True, description="Keep traces with a span of status ERROR (5xx, for NGINX).")
-    latency: Duration | None = Field(
-        default=None, description="Keep traces that took longer than this.", examples=["500ms"]
-    )
-    ratio: TraceRatio | None = Field(default=None, description="Keep this share of all traces.", examples=["0.1"])
-
-
-class CollectorSampling(Model):
-    """Which spans the Collector sends on: all, unless one of the two is set."""
-
-    ratio: TraceRatio | None = Field(
-        default=None,
-        description="Share of the traces that the Collector sends on, the same ones in every replica. Unset: all.",
-        examples=["0.1"],
-    )
-    tail: TailSampling | None = Field(
-        default=None,
-        description="Decide for whole traces. Not with the distribution core, and with one replica alone.",
-    )
-
-
-class CollectorResources(Resources):
-    """Resources of the Collector's container. Its heap stays within 80 % of the memory limit."""
-
-    memory: Bytes = Field(default="128Mi", description="Memory request.")
-    memory_limit: MemoryLimit = Field(
-        default="500Mi",
-        description="Memory above which the kernel ends the container. Spans that wait in memory count towards it.",
-    )
-
-
 class CollectorSettings(Versioned):
     """The OpenTelemetry Collector."""
 
@@ -173,6 +124,10 @@ class CollectorSettings(Versioned):
         **dict.fromkeys(
             ("config", "extraconfig", "processors", "extensions", "service", "pipelines"),
             "the program makes the Collector's document from these keys",
+        ),
+        **dict.fromkeys(
+            ("deciders", "tiers", "loadbalancing", "gateway"),
+            "`collector.sampling.tail` makes two tiers of two replicas or more",
         ),
     }
 
@@ -196,8 +151,17 @@ class CollectorSettings(Versioned):
         default=None,
         description=f"Number of pods. Unset: {DEFAULT_REPLICAS}, or 1 with tail sampling. With one, NGINX's spans are "
         "lost while it is away: after it was killed or evicted, or is replaced with a persistent queue, until it is "
-        "back and NGINX has connected again.",
+        "back and NGINX has connected again. With two or more, tail sampling has pods of its own behind them: "
+        "`sampling.tail.replicas`.",
         examples=[2],
+    )
+    traffic_distribution: TrafficDistribution | None = Field(
+        default=None,
+        description="Which Ready replica a connection of NGINX or of an application goes to: one in its own zone with "
+        "`PreferClose`, which Kubernetes knows from 1.31 on, or with `PreferSameZone`; one on its own node with "
+        "`PreferSameNode`. It knows these two from 1.35 on. A zone with more NGINX gives its Collectors more work. "
+        "Unset: any replica.",
+        examples=["PreferClose"],
     )
     proxy: ExporterProxy | None = Field(
         default=None, description="HTTP proxy on the way to the exporters' receivers. Unset: none."
@@ -236,11 +200,16 @@ class CollectorSettings(Versioned):
     def replica_count(self) -> int:
         """The number of pods: `replicas`, or the default, which depends on the sampling.
 
-        With tail sampling it is 1, because nothing sends all spans of a trace to the same one of several replicas.
+        With tail sampling it is 1: two tiers need twice the pods, which a person has to ask for.
         """
         if self.replicas is not None:
             return self.replicas
         return DEFAULT_REPLICAS if self.sampling.tail is None else 1
+
+    @property
+    def has_tiers(self) -> bool:
+        """Whether the replicas receive spans alone, and pods of their own behind them decide about traces."""
+        return self.sampling.tail is not None and self.replica_count > 1
 
     @property
     def gathers_in_queue(self) -> bool:

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 
+from settings.collector import DEFAULT_REPLICAS
+from settings.collector_tiers import MOST_WAIT
 from settings.errors import Place, RuleViolation, needs, set_command, violation
 from settings.receivers import OTLP_HTTP_PORT
 from settings.stack import Settings
+from settings.types import seconds
 from settings.upstreams import Upstream
 from settings.versions.collector import COMPONENTS, distribution_of
 
 _DISTRIBUTION: Place = ("collector", "distribution")
 _IMAGE: Place = ("collector", "image")
+_TAIL = "collector.sampling.tail"
 
 
 def _distribution(settings: Settings) -> Iterator[RuleViolation]:
@@ -50,9 +54,40 @@ def _sampling(settings: Settings) -> Iterator[RuleViolation]:
         message = "must have a rule, or it keeps nothing: `errors`, `latency` or `ratio`"
         fix = set_command("collector.sampling.tail.errors", value=True)
         yield violation("collector.sampling.tail", message, fix=fix)
-    if settings.collector.replica_count > 1:
-        message = "must be 1 with `collector.sampling.tail`: nothing sends all spans of a trace to the same replica"
-        yield violation("collector.replicas", message, set_to=1, depends_on=["collector.sampling.tail"])
+
+
+def _tiers(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects keys of a second tier without one, and a wait that would keep ending pods for too long."""
+    collector, tail = settings.collector, settings.collector.sampling.tail
+    if tail is None:
+        return
+    if not collector.has_tiers:
+        for name in sorted(tail.model_fields_set & {"replicas", "resources"}):
+            message = "is for a second tier, which two replicas or more have, and `collector.replicas` is 1"
+            yield needs(f"{_TAIL}.{name}", message, "collector.replicas", value=DEFAULT_REPLICAS)
+        return
+    if not collector.release.balances:
+        message = (
+            "must not be 0.139 with `collector.sampling.tail` and several replicas: its exporter loadbalancing sends "
+            "nothing (open-telemetry/opentelemetry-collector-contrib#44218)"
+        )
+        usual = collector.version_set.collector_image(collector.chosen_distribution)
+        yield violation(_IMAGE, message, set_to=usual, depends_on=[_TAIL, "collector.replicas"])
+    if seconds(tail.decision_wait) > MOST_WAIT:
+        message = (
+            f"must be at most {MOST_WAIT}s with `collector.replicas` of two or more: each pod that decides goes on for "
+            "that long before it ends"
+        )
+        place = f"{_TAIL}.decisionWait"
+        yield violation(place, message, set_to=f"{MOST_WAIT}s", depends_on=["collector.replicas"])
+
+
+def _traffic_distribution(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects a choice among replicas where there is one."""
+    collector = settings.collector
+    if collector.traffic_distribution and collector.replica_count == 1:
+        message = "chooses among several replicas, and `collector.replicas` is 1"
+        yield needs("collector.trafficDistribution", message, "collector.replicas", value=DEFAULT_REPLICAS)
 
 
 def _memory_limiter(settings: Settings) -> Iterator[RuleViolation]:
@@ -123,6 +158,8 @@ COLLECTOR_RULES = (
     _components,
     _upstream_spans,
     _sampling,
+    _tiers,
+    _traffic_distribution,
     _memory_limiter,
     _batch,
     _applications,

@@ -100,6 +100,8 @@ def _own_services(settings: Settings) -> Iterator[RuleViolation]:
     if not settings.collector.enabled:
         return
     own = {"otel-collector": "is the stack's own Collector: each span would loop for ever"}
+    if settings.collector.has_tiers:
+        own["otel-collector-decider"] = "is the stack's own second tier of Collectors: each span would loop for ever"
     if settings.tempo.enabled:
         own["tempo-otlp"] = "is the stack's own Tempo, which gets every span without it"
     for place, exporter in exporters(settings):

@@ -68,20 +68,23 @@ def _nginx_memory(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def _collector_memory(settings: Settings) -> Iterator[RuleViolation]:
-    """Rejects a memory limit with which the largest message would not pass the Collector."""
+    """Rejects a memory limit with which the largest message would not pass the Collector, or the tier that decides."""
     collector, limiter = settings.collector, settings.collector.memory_limiter
     # If the limiter's two percentages do not fit together, another rule rejects them.
     if not collector.enabled or limiter.spike_limit_percentage >= limiter.limit_percentage:
         return
-    limit, needed = collector.resources.memory_limit, collector_memory(collector)
-    if amount(limit) < needed:
-        message = (
-            f"must be at least {_mebibytes(needed)}: a message of up to {receiver(collector) // MIB} MiB takes "
-            f"{MESSAGE_COPIES} times its size on its way through, within what the memory limiter leaves"
-        )
-        others = ["collector.exporters", "collector.memoryLimiter"]
-        place = "collector.resources.memoryLimit"
-        yield violation(place, message, set_to=_mebibytes(needed), depends_on=others, echoed=[limit])
+    needed, tail = collector_memory(collector), collector.sampling.tail
+    limits = {"collector.resources.memoryLimit": collector.resources.memory_limit}
+    if collector.has_tiers and tail and tail.resources:
+        limits["collector.sampling.tail.resources.memoryLimit"] = tail.resources.memory_limit
+    for place, limit in limits.items():
+        if amount(limit) < needed:
+            message = (
+                f"must be at least {_mebibytes(needed)}: a message of up to {receiver(collector) // MIB} MiB takes "
+                f"{MESSAGE_COPIES} times its size on its way through, within what the memory limiter leaves"
+            )
+            others = ["collector.exporters", "collector.memoryLimiter"]
+            yield violation(place, message, set_to=_mebibytes(needed), depends_on=others, echoed=[limit])
 
 
 def _tempo_memory(settings: Settings) -> Iterator[RuleViolation]:

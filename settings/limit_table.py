@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from settings.collector_tiers import DECIDER_RECEIVER
 from settings.limits import (
     batch_bytes,
     batch_size,
@@ -135,6 +136,15 @@ def _through_the_collector(settings: Settings) -> Iterator[Hop]:
         f"{_size(RECEIVER)}, or the smallest `maxMessageSize` of `collector.exporters`, over gRPC and HTTP",
         "the Collector refuses it, tells the sender (RESOURCE_EXHAUSTED, or 400), and counts nothing",
         "`max_recv_msg_size_mib`, `max_request_body_size` (confighttp; 20 MiB by default)",
+    )
+    yield Hop(
+        "Collector → decider, with two tiers",
+        f"an unchanged message, {_size(RECEIVER)} at most, and before Collector 0.160 its resource once more for each "
+        "trace in it",
+        _size(DECIDER_RECEIVER),
+        "lost: `otelcol_exporter_send_failed_spans`; it takes a message with thousands of traces and a resource of "
+        "tens of kilobytes",
+        "`max_recv_msg_size_mib` of the deciders",
     )
     yield Hop(
         "Collector: a queue in memory",

@@ -8,7 +8,7 @@ from components.cluster.api import Api
 from components.cluster.api_objects import listed
 from components.cluster.kubeconfig import ApiUnavailableError
 from components.cluster.refusal import kubectl_options
-from components.plan.labels import COLLECTOR, TEMPO
+from components.plan.labels import COLLECTOR, DECIDER, TEMPO
 from components.plan.objects import CLAIM, STATEFUL_SET, claim_name
 from settings import Settings
 from settings.errors import remove_command, set_command
@@ -52,7 +52,9 @@ async def _check_queue(settings: Settings, api: Api) -> None:
     collector = settings.collector
     if not collector.enabled or not collector.queue.is_persistent:
         return
-    running = await _running(COLLECTOR, settings, api)
+    running = await _running(DECIDER if collector.has_tiers else COLLECTOR, settings, api)
+    if collector.has_tiers and running is None:
+        await _check_first_tier(settings, api)
     if running is None:
         return
     before = collector_release(running, collector.version_set.collector)
@@ -64,6 +66,16 @@ async def _check_queue(settings: Settings, api: Api) -> None:
         )
 
 
+async def _check_first_tier(settings: Settings, api: Api) -> None:
+    """Warns if a Collector with a volume becomes the first tier, whose pods have none, and leaves a queue behind."""
+    if await _running(COLLECTOR, settings, api) is not None:
+        pulumi.log.warn(
+            f"collector.sampling.tail: the StatefulSet {COLLECTOR} becomes a Deployment, and the volumes of "
+            f"{DECIDER} begin empty. Spans that wait in the old volumes are not sent. Make this change while "
+            "`otelcol_exporter_queue_size` is 0; `python -m tools drift` names the volumes that are left"
+        )
+
+
 async def _running(component: str, settings: Settings, api: Api) -> str | None:
     """Returns the image of the StatefulSet that a component has in the cluster; None if there is none, or no answer."""
     try:
@@ -71,4 +83,4 @@ async def _running(component: str, settings: Settings, api: Api) -> str | None:
     except ApiUnavailableError:
         return None
     containers = listed(answer.body, "spec", "template", "spec", "containers") if answer.is_ok else []
-    return next((str(item.get("image")) for item in containers if item.get("name") == component), None)
+    return next((str(item.get("image")) for item in containers if item.get("name") in {component, COLLECTOR}), None)

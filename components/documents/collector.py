@@ -4,15 +4,14 @@ import re
 from collections.abc import Mapping
 
 from components.documents import Document
+from components.documents.collector_processors import processors_of
 from components.documents.collector_spans import FORK, pipelines_of
-from components.documents.collector_weights import weights
-from settings.collector import CollectorSettings, TailSampling, percent
+from settings.collector import CollectorSettings
 from settings.exporters import OtlpExporter
 from settings.headers import in_lower_case
 from settings.limits import Exports, batch_bytes, queue_bytes, queue_entries, receiver, stored_bytes, tail_batch
 from settings.receivers import OTLP_HTTP_PORT, Cors
 from settings.sizes import MIB
-from settings.types import seconds
 from settings.versions.collector import KNOWN, CollectorRelease
 
 OTLP_PORT = 4317
@@ -26,7 +25,7 @@ ANYWHERE = "0.0.0.0"  # noqa: S104 - in the pod's own network namespace
 
 
 def collector_document(
-    settings: CollectorSettings, *, backend: str | None, namespace: str, exports: Exports
+    settings: CollectorSettings, *, backend: str | None, namespace: str, exports: Exports, largest: int | None = None
 ) -> Document:
     """Returns the configuration of the Collector between NGINX and its backends; it names secrets by their files.
 
@@ -35,20 +34,8 @@ def collector_document(
         backend: `host:port` of the stack's own Tempo, OTLP/gRPC without TLS; none if the stack has no Tempo.
         namespace: the namespace whose pods are looked up, with `kubernetesAttributes`.
         exports: the exports that NGINX sends.
+        largest: the largest message that a Collector behind another one takes; none if it stands behind NGINX.
     """
-    # No more than every backend takes: the sender learns of what this receiver refuses.
-    message = receiver(settings)
-    receivers: Document = {
-        "grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}", "max_recv_msg_size_mib": message // MIB},
-    }
-    if settings.replica_count > 1:
-        # gRPC sends to one replica as long as its connection lasts. The next connection may reach another one.
-        ageing = {"max_connection_age": "60s", "max_connection_age_grace": "10s"}
-        receivers["grpc"]["keepalive"] = {"server_parameters": ageing}
-    if settings.receivers.http:
-        receivers["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}", "max_request_body_size": message} | _cors(
-            settings.receivers.cors
-        )
     exporters: Document = {}
     queues = len(settings.exporters) + (backend is not None)
     names = _names(settings)
@@ -58,21 +45,48 @@ def collector_document(
             "tls": {"insecure": True},
             # gzip takes a tenth of the Collector's CPU time, and saves only the cluster's own network.
             "compression": "none",
-            "timeout": _TIMEOUT,
+            "timeout": TIMEOUT,
         } | _kept_until_taken(settings, exports, queues, is_tempo=True)
     for name, exporter in settings.exporters.items():
         kind = names.grpc_exporter if exporter.protocol == "grpc" else names.http_exporter
         kept = _kept_until_taken(settings, exports, queues, is_tempo=False)
-        exporters[f"{kind}/{name}"] = _exporter(name, exporter) | {"timeout": _TIMEOUT} | kept
-    pipelines, processors = pipelines_of(settings, exports, _processors(settings, namespace, exports), exporters)
+        exporters[f"{kind}/{name}"] = _exporter(name, exporter) | {"timeout": TIMEOUT} | kept
+    pipelines, processors = pipelines_of(settings, exports, processors_of(settings, namespace, exports), exporters)
+    # No more than every backend takes: the sender learns of what this receiver refuses.
+    received = receivers(settings, largest or receiver(settings), ages=largest is None)
+    parts: Document = {"receivers": received, "processors": processors}
+    if exports.upstream_spans:
+        parts["connectors"] = {FORK: {}}
+    return whole(settings, parts | {"exporters": exporters}, pipelines)
+
+
+def receivers(settings: CollectorSettings, largest: int, *, ages: bool) -> Document:
+    """Returns the receivers.
+
+    Args:
+        settings: what can be configured.
+        largest: the bytes of the largest message that they take.
+        ages: whether connections end after a while, if there are several replicas.
+    """
+    protocols: Document = {"grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}", "max_recv_msg_size_mib": largest // MIB}}
+    if ages and settings.replica_count > 1:
+        # gRPC sends to one replica as long as its connection lasts. The next connection may reach another one.
+        ageing = {"max_connection_age": "60s", "max_connection_age_grace": "10s"}
+        protocols["grpc"]["keepalive"] = {"server_parameters": ageing}
+    if settings.receivers.http:
+        protocols["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}", "max_request_body_size": largest} | _cors(
+            settings.receivers.cors
+        )
+    return {"otlp": {"protocols": protocols}}
+
+
+def whole(settings: CollectorSettings, parts: Document, pipelines: Document) -> Document:
+    """Returns the document of its parts and pipelines, with the extensions and the Collector's own counters."""
     extensions: Document = {"health_check": {"endpoint": f"{ANYWHERE}:{HEALTH_PORT}"}}
     if settings.queue.is_persistent:
         extensions["file_storage"] = {"directory": QUEUE_FOLDER}
     return {
-        "receivers": {"otlp": {"protocols": receivers}},
-        "processors": processors,
-        **({"connectors": {FORK: {}}} if exports.upstream_spans else {}),
-        "exporters": exporters,
+        **parts,
         "extensions": extensions,
         "service": {
             "extensions": list(extensions),
@@ -145,71 +159,6 @@ def _certificate_file(exporter: str) -> str:
     return f"{exporter}-client.pem"
 
 
-def _processors(settings: CollectorSettings, namespace: str, exports: Exports) -> Document:
-    """Returns the processors in the order of the pipeline."""
-    # memory_limiter is first, as its documentation demands: it must refuse spans before others hold them.
-    processors: Document = {
-        "memory_limiter": {
-            "check_interval": "1s",
-            "limit_percentage": settings.memory_limiter.limit_percentage,
-            "spike_limit_percentage": settings.memory_limiter.spike_limit_percentage,
-            # The default is 10 s, in which garbage alone makes it refuse spans.
-            "min_gc_interval_when_soft_limited": "1s",
-        }
-    }
-    if settings.sampling.ratio is not None:
-        processors["probabilistic_sampler"] = {"sampling_percentage": percent(settings.sampling.ratio)}
-    processors |= weights(settings.sampling.ratio, are_sampled=exports.are_sampled)
-    if settings.kubernetes_attributes:
-        # Before anything that mixes spans of several connections: it finds the pod by the connection.
-        processors[settings.release.kubernetes_attributes] = _kubernetes_attributes(namespace)
-    if settings.sampling.tail is not None:
-        processors["tail_sampling"] = _tail_sampling(settings.sampling.tail)
-    if not settings.release.has_batch_processor:
-        # Tail sampling's traces are gathered in the queues (`_gathered`). Nothing splits, as before a persistent queue.
-        return processors
-    if settings.sampling.tail is not None:
-        # Tail sampling passes traces on one by one, and would fill the queue with single traces.
-        size = tail_batch(settings, exports)
-        processors["batch"] = {
-            "timeout": settings.batch.timeout,
-            "send_batch_size": size,
-            "send_batch_max_size": size,
-        }
-    elif not settings.queue.is_persistent:
-        # Gathers nothing (0) and splits: one push of 100 000 spans, each of its own trace, took Tempo 15 s and 2.6 GB.
-        # Not before a persistent queue: a crash would lose spans here after their sender got its answer.
-        processors["batch"] = {
-            "timeout": "0s",
-            "send_batch_size": 0,
-            "send_batch_max_size": settings.batch.size,
-        }
-    return processors
-
-
-def _kubernetes_attributes(namespace: str) -> Document:
-    return {
-        "filter": {"namespace": namespace},
-        "extract": {
-            "metadata": ["k8s.namespace.name", "k8s.pod.name", "k8s.pod.uid", "k8s.deployment.name", "k8s.node.name"]
-        },
-        "pod_association": [{"sources": [{"from": "connection"}]}],
-    }
-
-
-def _tail_sampling(tail: TailSampling) -> Document:
-    policies: list[Document] = []
-    if tail.errors:
-        policies.append({"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}})
-    if tail.latency is not None:
-        milliseconds = int(seconds(tail.latency) * 1000)
-        policies.append({"name": "latency", "type": "latency", "latency": {"threshold_ms": milliseconds}})
-    if tail.ratio is not None:
-        probabilistic = {"sampling_percentage": percent(tail.ratio)}
-        policies.append({"name": "ratio", "type": "probabilistic", "probabilistic": probabilistic})
-    return {"decision_wait": tail.decision_wait, "num_traces": tail.traces, "policies": policies}
-
-
 def _exporter(name: str, exporter: OtlpExporter) -> Document:
     # gRPC takes host:port; `tls` says what the scheme says.
     endpoint = re.sub("^https?://", "", exporter.endpoint) if exporter.protocol == "grpc" else exporter.endpoint
@@ -230,7 +179,7 @@ def _exporter(name: str, exporter: OtlpExporter) -> Document:
     return {"endpoint": endpoint} | ({"tls": tls} if tls else {}) | ({"headers": headers} if headers else {})
 
 
-_TIMEOUT = "30s"
+TIMEOUT = "30s"
 """The time for one attempt. The default of 5 s asks for 27 Mbit/s and an idle backend, for the largest message."""
 
 

@@ -20,7 +20,7 @@ from pulumi_kubernetes.networking.v1 import (
 
 from components.kubernetes.component import Component
 from components.kubernetes.stack import StackContext
-from components.plan.labels import COMPONENTS, PART_OF, own_labels
+from components.plan.labels import COMPONENTS, DECIDER, PART_OF, own_labels
 from components.plan.objects import DENY_ALL, NETWORK_POLICY
 from settings.stack import NAME_LABEL
 from settings.types import is_address
@@ -81,13 +81,14 @@ def deny_all(stack: StackContext, *, after: Sequence[pulumi.Resource]) -> None:
     """
     if not stack.network_policies:
         return
+    names = [*COMPONENTS, *([DECIDER] if stack.has(DECIDER) else [])]
     NetworkPolicy(
         "deny-all",
         metadata=stack.metadata(NETWORK_POLICY, None, DENY_ALL if stack.owns_namespace else None),
         spec=NetworkPolicySpecArgs(
             pod_selector=LabelSelectorArgs(
                 match_labels=PART_OF,
-                match_expressions=[LabelSelectorRequirementArgs(key=NAME_LABEL, operator="In", values=[*COMPONENTS])],
+                match_expressions=[LabelSelectorRequirementArgs(key=NAME_LABEL, operator="In", values=names)],
             ),
             policy_types=["Ingress", "Egress"],
         ),

@@ -38,6 +38,8 @@ def service(
     suffix: str = "",
     leads_to: str | None = None,
     is_headless: bool = False,
+    has_unready: bool = False,
+    traffic_distribution: str | None = None,
     after: Sequence[pulumi.Input[pulumi.Resource]] = (),
 ) -> Service:
     """Makes a Service of a component's pods inside the cluster. Its name is fixed: others reach the pods by it.
@@ -47,7 +49,9 @@ def service(
         ports: the Service's ports.
         suffix: what follows the component's name, if another Service of the component has the name alone.
         leads_to: the name whose labels select the pods behind it; none for the component's own pods.
-        is_headless: whether its name has the addresses of all pods, also of those that are not Ready yet.
+        is_headless: whether its name is that of all Ready pods, and it has no address of its own.
+        has_unready: whether its name is also that of pods that are not Ready yet.
+        traffic_distribution: which pods a client's connections go to; none for any.
         after: resources that Pulumi makes or updates before.
     """
     return Service(
@@ -56,7 +60,8 @@ def service(
         spec=ServiceSpecArgs(
             type="ClusterIP",
             cluster_ip="None" if is_headless else None,
-            publish_not_ready_addresses=True if is_headless else None,
+            publish_not_ready_addresses=True if has_unready else None,
+            traffic_distribution=traffic_distribution,
             selector=own_labels(leads_to or owner.selects),
             ports=ports,
         ),

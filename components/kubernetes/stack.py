@@ -13,7 +13,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from components.cluster.backends import Backends
 from components.cluster.findings import KUBERNETES_API_PORTS, Findings
 from components.plan.labels import PART_OF, own_labels
-from components.plan.objects import SECRET, STACK_ANNOTATION, Kind, Planned, own_mark, planned
+from components.plan.objects import SECRET, SERVICE, STACK_ANNOTATION, Kind, Planned, own_mark, planned
 from settings import Settings
 from settings.general import Monitoring, Scheduling
 from settings.registries import Login
@@ -78,6 +78,10 @@ class StackContext:
 
     rollouts: "Rollouts | None"
     """Tells why pods do not become Ready. None in a preview, which starts no pods."""
+
+    def has(self, component: str) -> bool:
+        """Tells whether the stack has a component."""
+        return Planned(SERVICE, component) in self.planned
 
     def metadata(
         self,

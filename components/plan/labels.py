@@ -8,11 +8,15 @@ from settings.tempo_parts import INGESTER, PART_KEYS
 
 NGINX = "nginx"
 COLLECTOR = "otel-collector"
+DECIDER = "otel-collector-decider"
+"""The second tier of Collectors, which tail sampling with several replicas makes."""
+
 TEMPO = "tempo"
 PROMETHEUS = "prometheus"
 GRAFANA = "grafana"
 COMPONENTS = (NGINX, COLLECTOR, TEMPO, PROMETHEUS, GRAFANA, *DEMO_SERVICES)
-"""The components. Kubernetes objects have these names, and selectors select pods by them."""
+"""The components of every stack, whether it has them or not. Kubernetes objects have these names, and selectors select
+pods by them. `DECIDER` is not among them: the policy `deny-all` names it where there is one."""
 
 RECEIVER = "-otlp"
 """The suffix of the Service that Tempo receives spans at: `tempo-otlp`. Tempo's other Service is for clients."""

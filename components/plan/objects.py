@@ -14,8 +14,20 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, RECEIVER, RING, TEMPO, part_labels, part_name
+from components.plan.labels import (
+    COLLECTOR,
+    DECIDER,
+    GRAFANA,
+    NGINX,
+    PROMETHEUS,
+    RECEIVER,
+    RING,
+    TEMPO,
+    part_labels,
+    part_name,
+)
 from settings import CollectorSettings, GrafanaSettings, NginxSettings, PrometheusSettings, Settings
+from settings.collector_tiers import tiers
 from settings.limits import makes_metrics
 from settings.tempo_parts import INGESTER, METRICS_GENERATOR, QUERY_FRONTEND, ScaledPart
 from settings.tempo_storage_rules import storage_keys
@@ -118,7 +130,7 @@ def planned(settings: Settings) -> list[Planned]:
     return [
         *([Planned(NAMESPACE, settings.namespace)] if settings.create_namespace else []),
         *(_tempo(settings) if settings.tempo.enabled else []),
-        *(_collector(settings.collector) if settings.collector.enabled else []),
+        *(_collectors(settings.collector) if settings.collector.enabled else []),
         *_nginx(settings.nginx),
         *(_prometheus(settings.prometheus) if settings.prometheus.enabled else []),
         *_grafana(settings.grafana, has_password=settings.tempo_password is not None),
@@ -148,7 +160,7 @@ def generated(settings: Settings) -> Counter[Kind]:
     from components.documents.nginx_upstreams import upstream_keys  # noqa: PLC0415
 
     nginx, collector, tempo = settings.nginx, settings.collector, settings.tempo
-    components = 1 + collector.enabled + tempo.enabled + len(settings.demo.services)
+    components = 1 + collector.enabled * (1 + collector.has_tiers) + tempo.enabled + len(settings.demo.services)
     components += settings.prometheus.enabled + settings.grafana.enabled
     # The parts of Tempo have one ConfigMap, and a policy each.
     parts = len(tempo.parts(makes_metrics=makes_metrics(settings))) if tempo.enabled else 0
@@ -198,14 +210,19 @@ def _tempo_parts(settings: Settings) -> Iterator[Planned]:
             yield Planned(DISRUPTION_BUDGET, name)
 
 
-def _collector(collector: CollectorSettings) -> Iterator[Planned]:
-    yield Planned(SERVICE, COLLECTOR)
+def _collectors(collector: CollectorSettings) -> Iterator[Planned]:
+    for component, tier in zip((COLLECTOR, DECIDER), tiers(collector), strict=False):
+        yield from _collector(component, tier)
+
+
+def _collector(component: str, collector: CollectorSettings) -> Iterator[Planned]:
+    yield Planned(SERVICE, component)
     if collector.queue.is_persistent:
-        yield from _stateful_set(COLLECTOR, "queue", replicas=collector.replica_count)
+        yield from _stateful_set(component, "queue", replicas=collector.replica_count)
     else:
-        yield Planned(DEPLOYMENT, COLLECTOR)
+        yield Planned(DEPLOYMENT, component)
     if collector.replica_count > 1:
-        yield Planned(DISRUPTION_BUDGET, COLLECTOR)
+        yield Planned(DISRUPTION_BUDGET, component)
     if collector.kubernetes_attributes:
         yield from (Planned(kind, COLLECTOR) for kind in (SERVICE_ACCOUNT, ROLE, ROLE_BINDING))
 
@@ -254,6 +271,8 @@ def _pod_monitors(settings: Settings) -> Iterator[Planned]:
     yield Planned(POD_MONITOR, NGINX)
     if settings.collector.enabled:
         yield Planned(POD_MONITOR, COLLECTOR)
+        if settings.collector.has_tiers:
+            yield Planned(POD_MONITOR, DECIDER)
     if settings.tempo.enabled:
         yield Planned(POD_MONITOR, TEMPO)
     # Without `allowedNamespaces` its policy lets no other Prometheus in.

@@ -4,13 +4,14 @@ It imports no part of Pulumi's Kubernetes SDK, which takes 0.7 s: the program as
 room for the pods. A test compares the list with the pods that the program registers, for every golden configuration.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from components.documents.demo import demo_settings
-from components.plan.labels import COLLECTOR, GRAFANA, NGINX, PROMETHEUS, TEMPO, part_name
-from settings import GrafanaSettings, NginxSettings, Settings, TempoSettings
+from components.plan.labels import COLLECTOR, DECIDER, GRAFANA, NGINX, PROMETHEUS, TEMPO, part_name
+from settings import CollectorSettings, GrafanaSettings, NginxSettings, Settings, TempoSettings
+from settings.collector_tiers import tiers
 from settings.demo import DEMO_SERVICES
 from settings.general import Resources
 from settings.limits import makes_metrics
@@ -23,6 +24,7 @@ Amounts = Mapping[str, Decimal]
 KEYS = {
     NGINX: "nginx",
     COLLECTOR: "collector",
+    DECIDER: "collector.sampling.tail",
     TEMPO: "tempo",
     PROMETHEUS: "prometheus",
     GRAFANA: "grafana",
@@ -102,12 +104,8 @@ class PodDemand:
 def pods_of(settings: Settings) -> list[PodDemand]:
     """Lists the pods of the stack's components."""
     demands = [_nginx(settings.nginx)]
-    collector = settings.collector
-    if collector.enabled:
-        queue = collector.queue
-        size, storage_class = (queue.size, queue.storage_class) if queue.is_persistent else (None, None)
-        container = Container(COLLECTOR, "collector", "collector", collector.resources)
-        demands.append(PodDemand(COLLECTOR, collector.replica_count, [container], (), size, storage_class))
+    if settings.collector.enabled:
+        demands += _collectors(settings.collector)
     if settings.tempo.enabled:
         demands += _tempo_parts(settings) if settings.tempo.is_distributed else [_tempo(settings.tempo)]
     own = settings.prometheus
@@ -126,6 +124,20 @@ def _nginx(nginx: NginxSettings) -> PodDemand:
     # The init container asks for the same as NGINX, so that the pod's request stays that of NGINX.
     resolving = [Container(RESOLVE, "nginx", "nginx", nginx.resources)] if nginx.has_init_container else []
     return PodDemand(NGINX, nginx.replicas, [Container(NGINX, "nginx", "nginx", nginx.resources)], resolving)
+
+
+def _collectors(collector: CollectorSettings) -> Iterator[PodDemand]:
+    tail = collector.sampling.tail
+    keys = {COLLECTOR: "collector", DECIDER: KEYS[DECIDER] if tail and tail.resources else "collector"}
+    for (component, key), tier in zip(keys.items(), tiers(collector), strict=False):
+        yield _collector(component, key, tier)
+
+
+def _collector(component: str, key: str, collector: CollectorSettings) -> PodDemand:
+    queue = collector.queue
+    size, storage_class = (queue.size, queue.storage_class) if queue.is_persistent else (None, None)
+    container = Container(COLLECTOR, key, "collector", collector.resources)
+    return PodDemand(component, collector.replica_count, [container], (), size, storage_class)
 
 
 def _demo(name: str, nginx: NginxSettings) -> PodDemand:

@@ -74,6 +74,19 @@ class CollectorRelease:
         return "load_balancing" if self.version >= (0, 146) else "loadbalancing"
 
     @property
+    def balances(self) -> bool:
+        """Whether that exporter works. In 0.139 it makes no exporter for a receiver (contrib#44218)."""
+        return self.version[:2] != (0, 139)
+
+    @property
+    def decides_at_its_end(self) -> bool:
+        """Whether tail sampling decides about the traces that wait when the Collector ends. Earlier versions drop them.
+
+        With this version came `drop_pending_traces_on_shutdown`, which is false by default.
+        """
+        return self.version >= (0, 141)
+
+    @property
     def kubernetes_attributes(self) -> str:
         """The type of the processor that adds the attributes of pods."""
         return "k8s_attributes" if self.version >= (0, 146) else "k8sattributes"
@@ -166,7 +179,7 @@ _EVERYWHERE = frozenset(
     {"otlp", "otlphttp", "memory_limiter", "batch", "health_check", "probabilistic_sampler"}
     | {"attributes", "filter", "forward"}
 )
-_MORE = _EVERYWHERE | {"tail_sampling", "k8sattributes", "file_storage", "transform"}
+_MORE = _EVERYWHERE | {"tail_sampling", "k8sattributes", "file_storage", "transform", "loadbalancing"}
 COMPONENTS: Mapping[Distribution, frozenset[str]] = {"core": _EVERYWHERE, "k8s": _MORE, "contrib": _MORE}
 """The Collector's components that this program uses, by distribution, and by their names in 0.126.
 

@@ -5,7 +5,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from components.documents import dump
+from components.documents import Document, dump
 from components.documents.collector import (
     ANYWHERE,
     FOLDER,
@@ -117,13 +117,43 @@ def running(
     """
     settings = CollectorSettings.model_validate({"image": image} | configured)
     document = collector_document(settings, backend=backend, namespace="tracing", exports=exports)
+    with run(document, settings, folder, run_by=run_by, gate=gate, level=level) as collector:
+        yield collector
+
+
+@contextlib.contextmanager
+def run(
+    document: Document,
+    settings: CollectorSettings,
+    folder: Path,
+    *,
+    run_by: str | None = None,
+    gate: str = "",
+    level: str | None = None,
+    inside: Sequence[str] = (),
+    listen: tuple[str, int] | None = None,
+) -> Generator[Running]:
+    """Runs a Collector with a document and the files of its settings.
+
+    Args:
+        document: the document.
+        settings: the Collector's settings.
+        folder: as of `running`, like the next three.
+        run_by: the image of the Collector that runs.
+        gate: a feature that is turned on.
+        level: which of its own counters it shows.
+        inside: the command that runs the Collector as its last arguments.
+        listen: the address at which it takes OTLP over gRPC; a free one of 127.0.0.1 if none.
+    """
     (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
     if level:
         document["service"]["telemetry"]["metrics"]["level"] = level
     metrics_port = free_port()
     reader["pull"]["exporter"]["prometheus"] |= {"host": "127.0.0.1", "port": metrics_port}
     ports = {port: free_port() for port in (OTLP_PORT, OTLP_HTTP_PORT, HEALTH_PORT)}
-    text = dump(document)
+    host, port = listen or ("127.0.0.1", ports[OTLP_PORT])
+    ports[OTLP_PORT] = port
+    text = dump(document).replace(f"{ANYWHERE}:{OTLP_PORT}\n", f"{host}:{port}\n")
     for port, free in ports.items():
         text = text.replace(f"{ANYWHERE}:{port}\n", f"127.0.0.1:{free}\n")
     for old in (f"{SECRETS_FOLDER}/", f"{FOLDER}/"):
@@ -138,9 +168,9 @@ def running(
     if settings.proxy:
         url = proxy_url(settings.proxy)
         variables = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": not_proxied(settings)}
-    build = COLLECTOR_BUILDS[run_by or image]
+    build = COLLECTOR_BUILDS[run_by or settings.pulled_image]
     log = folder / "log"
-    command = [build.folder / build.name, f"--config={folder}/config.yaml"]
+    command = [*inside, build.folder / build.name, f"--config={folder}/config.yaml"]
     command += [f"--feature-gates={gate}"] if gate else []
     with started(command, log, f"http://127.0.0.1:{ports[HEALTH_PORT]}/", variables) as process:
         yield Running(process, settings, ports[OTLP_PORT], ports[OTLP_HTTP_PORT], metrics_port, log)

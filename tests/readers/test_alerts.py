@@ -22,6 +22,8 @@ OWN = 'app_kubernetes_io_part_of="nginx-tracing"'
 """The label that Prometheus copies from the stack's pods."""
 
 POD = f'{NAMESPACE},pod="otel-collector-0"'
+DECIDER = f'{NAMESPACE},pod="otel-collector-decider-0"'
+TO_ONE_DECIDER = f'exporter="otlp/loadbalancing/deciders_10.0.0.2:4317",{POD}'
 EXPORTER = f'exporter="otlp/tempo",{POD}'
 REASON = f'{NAMESPACE},reason="trace_too_large"'
 TEMPO_POD = f'{NAMESPACE},pod="tempo-0"'
@@ -37,6 +39,7 @@ LOSSES = {
     "CollectorRefusesSpans": ("otelcol_receiver_refused_spans", POD),
     "CollectorQueueIsFull": ("otelcol_exporter_enqueue_failed_spans", EXPORTER),
     "CollectorGivesUpSpans": ("otelcol_exporter_send_failed_spans", EXPORTER),
+    "CollectorDropsUndecidedTraces": ("otelcol_processor_tail_sampling_sampling_trace_dropped_too_early", DECIDER),
     "TempoDiscardsSpans": ("tempo_discarded_spans_total", REASON),
     "TempoCannotStoreBlocks": ("tempo_ingester_failed_flushes_total", TEMPO_POD),
     "TempoCannotReadStorage": ("tempodb_blocklist_poll_errors_total", TEMPO_POD),
@@ -237,6 +240,36 @@ STORIES = {
     ),
     "something else than a Collector is down": Story(
         NGINX_RUNS | {UP: "1x50", UP.replace("otel-collector-0", "nginx-0"): "1x10 0x40"}, {}, range(50)
+    ),
+    "a decider is down": Story(
+        NGINX_RUNS | {f"up{{{DECIDER}}}": "1x10 0x40", UP: "1x50"},
+        dict.fromkeys((12, 50), f'{{alertname="CollectorDeciderDown",{OWN},{DECIDER}}}'),
+        range(12),
+    ),
+    "the first tier is gone, and deciders run": Story(
+        NGINX_RUNS | {UP: "1x10 stale", f"up{{{DECIDER}}}": "1x100"},
+        dict.fromkeys((13, 60), f'{{alertname="NoCollector",{NAMESPACE}}}'),
+        (0, 10),
+    ),
+    "a decider refuses spans, and one dies, which the first tier sends again": Story(
+        {
+            f"otelcol_receiver_refused_spans{{{DECIDER}}}": "0+5x40",
+            f"otelcol_exporter_send_failed_spans{{{TO_ONE_DECIDER}}}": "0+5x40",
+        },
+        {},
+        range(40),
+    ),
+    "the first tier gives up spans": Story(
+        {f'otelcol_exporter_send_failed_spans{{exporter="load_balancing/deciders",{POD}}}': "0+5x40"},
+        {20: f'{{alertname="CollectorGivesUpSpans",exporter="load_balancing/deciders",{POD}}}'},
+    ),
+    "a decider more": Story(
+        {
+            f"otelcol_loadbalancer_num_backend_updates{{{POD}}}": "_x5 1x20 2x40",
+            f"otelcol_processor_tail_sampling_new_trace_id_received{{{DECIDER}}}": "0+600x70",
+        },
+        dict.fromkeys((27, 34), f'{{alertname="CollectorDecidersChange",{NAMESPACE}}}'),
+        (*range(25), 40, 60),
     ),
     "the Collector is gone": Story(
         NGINX_RUNS | {UP: "1x10 stale", UP.replace("tracing", "other"): "1x2000"},

@@ -31,7 +31,7 @@ from settings.demo import DEMO_SERVICES
 from settings.versions import SETS, tempo_release
 from tests import golden
 from tests.module.upstream import resolved
-from tools.measure.configurations.documents import LAB_TEMPO, NEXT_IMAGE, collector_file
+from tools.measure.configurations.documents import LAB_TEMPO, NEXT_IMAGE, collector_files
 
 CASES = golden.cases()
 
@@ -137,7 +137,8 @@ def test_f5_s_tables_refuse_what_is_wrong(wrong: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", [case for case in CASES if documents(case, "otel-collector")])
 def test_the_collector_reads_its_document(case: str, image: str) -> None:
     settings = golden.settings_of(case)
-    assert collector_file(readable(settings) if image == NEXT_IMAGE else settings, image).error() == ""
+    files = collector_files(readable(settings) if image == NEXT_IMAGE else settings, image)
+    assert [file.error() for file in files] == [""] * (1 + settings.collector.has_tiers)
 
 
 @pytest.mark.deep
@@ -145,8 +146,8 @@ def test_the_collector_reads_its_document(case: str, image: str) -> None:
 @pytest.mark.parametrize("case", [case for case in CASES if documents(case, "otel-collector")])
 def test_the_newest_collector_of_the_lab_reads_the_documents_for_announced_versions(case: str, version: str) -> None:
     announced = f"{NEXT_IMAGE.rpartition(':')[0]}:{version}"
-    document = collector_file(readable(golden.settings_of(case)), announced)
-    assert dataclasses.replace(document, collector=NEXT_IMAGE).error() == ""
+    for document in collector_files(readable(golden.settings_of(case)), announced):
+        assert dataclasses.replace(document, collector=NEXT_IMAGE).error() == ""
 
 
 def readable(settings: Settings) -> Settings:
@@ -156,7 +157,7 @@ def readable(settings: Settings) -> Settings:
 
 
 def test_the_collector_refuses_what_is_wrong(image: str) -> None:
-    right = collector_file(Settings(), image)
+    (right,) = collector_files(Settings(), image)
     (name, text), *others = right.files
     wrong = dataclasses.replace(right, files=((name, text.replace("500ms", "5 apples")), *others))
     assert "time: unknown unit" in wrong.error()

@@ -57,6 +57,9 @@ OWN = 'app_kubernetes_io_part_of="nginx-tracing",namespace="tracing"'
 POD, NGINX, TEMPO = f'{OWN},pod="otel-collector-0"', f'{OWN},pod="nginx-0"', f'{OWN},pod="tempo-0"'
 TO_TEMPO = f'{POD},exporter="otlp/tempo"'
 TO_VENDOR = f'{POD},exporter="otlp_http/vendor"'
+TO_ONE_DECIDER = f'{POD},exporter="otlp/loadbalancing/deciders_10.0.0.2:4317"'
+"""What the exporter to the deciders counts once more before Collector 0.140: no panel shows it."""
+DECIDER = f'{OWN},pod="otel-collector-decider-0"'
 VOLUME = 'namespace="tracing",persistentvolumeclaim="data-tempo-0"'
 EDGE = 'client="nginx",server="shop"'
 SPAN = 'service="nginx",span_name="/shop/",span_kind="SPAN_KIND_SERVER"'
@@ -75,6 +78,13 @@ SERIES = {
     f"otelcol_exporter_enqueue_failed_spans{{{TO_TEMPO}}}": "0+120x40",
     f"otelcol_exporter_queue_size{{{TO_TEMPO}}}": "25x40",
     f"otelcol_exporter_queue_capacity{{{TO_TEMPO}}}": "100x40",
+    f"otelcol_exporter_sent_spans{{{TO_ONE_DECIDER}}}": "0+60x40",
+    f"otelcol_exporter_send_failed_spans{{{TO_ONE_DECIDER}}}": "0+60x40",
+    f"otelcol_loadbalancer_num_backends{{{POD}}}": "3x40",
+    f"otelcol_loadbalancer_num_backend_updates{{{POD}}}": "1x27 2x12",
+    f"otelcol_processor_tail_sampling_new_trace_id_received{{{DECIDER}}}": "0+600x40",
+    f"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early{{{DECIDER}}}": "0+60x40",
+    f"otelcol_processor_tail_sampling_sampling_late_span_age_count{{{DECIDER}}}": "0+120x40",
     f"tempo_distributor_spans_received_total{{{TEMPO}}}": "0+300x20 6000x20",
     f"tempo_distributor_bytes_received_total{{{TEMPO}}}": "0+30000x40",
     f'tempo_discarded_spans_total{{{TEMPO},reason="trace_too_large"}}': "0+60x40",
@@ -114,6 +124,7 @@ OTHERS = {
 
 COLLECTOR, COLLECTOR_1 = '{pod="otel-collector-0"}', '{pod="otel-collector-1"}'
 IN_TEMPO, IN_NAMESPACE = '{pod="tempo-0"}', '{namespace="tracing"}'
+IN_DECIDER = '{pod="otel-collector-decider-0"}'
 CLAIM = f"{{{VOLUME}}}"
 EXPORTER = '{exporter="otlp/tempo",pod="otel-collector-0"}'
 VENDOR = '{exporter="otlp_http/vendor",pod="otel-collector-0"}'
@@ -146,6 +157,10 @@ EXPECTED: dict[Place, dict[str, float]] = {
     ("pipeline", "Spans sent to Tempo, and received there", "B"): {IN_NAMESPACE: 0},
     ("pipeline", "Queued", "A"): {EXPORTER: 25},
     ("pipeline", "Part of the queue that is full", "A"): {EXPORTER: 0.25},
+    ("pipeline", "Deciders that a pod knows", "A"): {COLLECTOR: 3},
+    ("pipeline", "Traces begun while deciders changed", "A"): {IN_NAMESPACE: 10},
+    ("pipeline", "Traces dropped undecided", "A"): {IN_DECIDER: 1},
+    ("pipeline", "Spans after the decision", "A"): {IN_DECIDER: 2},
     ("pipeline", "Spans received", "A"): {IN_TEMPO: 0},
     ("pipeline", "Bytes received", "A"): {IN_TEMPO: 500},
     ("pipeline", "Spans discarded", "A"): {'{reason="trace_too_large"}': 1},
@@ -301,12 +316,23 @@ LOSSES = [
     place
     for place in QUERIES
     if place[1]
-    in {"Spans refused", "Spans lost", "Spans discarded", "Spans left out", "Samples that the Prometheus does not take"}
+    in {
+        "Spans refused",
+        "Spans lost",
+        "Traces dropped undecided",
+        "Spans discarded",
+        "Spans left out",
+        "Samples that the Prometheus does not take",
+    }
 ]
 """The queries of losses: some of their counters appear with the first loss alone."""
 
 
-@pytest.mark.parametrize("place", [place for place in QUERIES if place not in LOSSES], ids=": ".join)
+DECISIONS = [place for place in QUERIES if "Deciders" in place[1] or "deciders" in place[1] or "decision" in place[1]]
+"""The queries of two tiers' counters, which a Collector that stands alone does not have: `test_tiers.py` has them."""
+
+
+@pytest.mark.parametrize("place", [place for place in QUERIES if place not in (*LOSSES, *DECISIONS)], ids=": ".join)
 def test_a_query_finds_what_the_real_programs_count(place: Place, pipeline: RunningPrometheus) -> None:
     names = set(re.findall(r"(\w+)=", " ".join(EXPECTED[place])))
     query = filled(QUERIES[place], LONG)

@@ -100,3 +100,37 @@ def test_the_way_back_of_a_collector_with_a_persistent_queue_is_warned_of(  # no
         "image alone, so that Tempo takes spans meanwhile, while `otelcol_exporter_queue_size` is 0. The next way up "
         "needs the same"
     ]
+
+
+DECIDERS = f"{COLLECTORS}-decider"
+TIERS: dict[str, Any] = {
+    "distribution": "k8s",
+    "replicas": 2,
+    "queue": {"storage": "persistent"},
+    "sampling": {"tail": {}},
+}
+
+
+def stateful_set_of(image: str) -> tuple[int, Any]:
+    """Returns the API server's answer about a StatefulSet of Collectors."""
+    containers = [{"name": "otel-collector", "image": image}]
+    return 200, {"kind": "StatefulSet", "spec": {"template": {"spec": {"containers": containers}}}}
+
+
+def test_a_collector_whose_volume_is_left_behind_by_two_tiers_is_warned_of(serve: Serve, warnings: list[str]) -> None:
+    found: dict[str, Any] = {f"GET {COLLECTORS}": stateful_set_of(NEWER), f"GET {DECIDERS}": refused(404, "not found")}
+    check_settings(serve(FakeApi(found)).kubeconfig, collector=TIERS | {"image": NEWER})
+    assert warnings == [
+        "collector.sampling.tail: the StatefulSet otel-collector becomes a Deployment, and the volumes of "
+        "otel-collector-decider begin empty. Spans that wait in the old volumes are not sent. Make this change while "
+        "`otelcol_exporter_queue_size` is 0; `python -m tools drift` names the volumes that are left"
+    ]
+
+
+@pytest.mark.parametrize(("before", "after", "warned"), [(NEWER, OLDER, 1), (NEWER, NEWER, 0)])
+def test_the_way_back_of_deciders_is_that_of_a_collector(
+    before: str, after: str, warned: int, serve: Serve, warnings: list[str]
+) -> None:
+    found: dict[str, Any] = {f"GET {DECIDERS}": stateful_set_of(before)}
+    check_settings(serve(FakeApi(found)).kubeconfig, collector=TIERS | {"image": after})
+    assert len(warnings) == warned

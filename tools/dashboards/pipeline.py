@@ -13,10 +13,12 @@ SELECTED = f'{OWN}, namespace=~"$namespace"'
 _RATE = "[$__rate_interval]"
 _VOLUMES = (
     'persistentvolumeclaim=~"data-(tempo|tempo-metrics-generator|prometheus|grafana)-[0-9]+|'
-    'queue-otel-collector-[0-9]+", '
+    'queue-otel-collector(-decider)?-[0-9]+", '
     'namespace=~"$namespace"'
 )
 _TO_TEMPO = 'exporter=~"otlp(_grpc)?/tempo"'
+_ONCE = 'exporter!~".+_.+:4317"'
+"""Leaves out what the exporter to the deciders counts a second time, for each of them, before Collector 0.140."""
 _LIMITED = "|".join(sorted({f"{CollectorRelease(each).memory_limiter_counters}refused_spans" for each in KNOWN}))
 """The memory limiter's counter, by its name in every version of the Collector."""
 
@@ -35,6 +37,7 @@ def pipeline() -> Json:
         ("NGINX → Collector", 8, _into_collector()),
         ("Collector → Tempo", 8, _out_of_collector()),
         ("The Collector's queues", 8, _queues()),
+        ("Decisions about whole traces", 8, _decisions()),
         ("Tempo", 8, _tempo()),
         ("Metrics that Tempo makes of spans", 8, _metrics()),
         ("Volumes", 7, _volumes()),
@@ -61,16 +64,18 @@ def _namespaces() -> Json:
     }
 
 
-def _rate(counter: str, by: Sequence[str] = ("pod",), name: str = "") -> Json:
+def _rate(counter: str, by: Sequence[str] = ("pod",), name: str = "", only: str = "") -> Json:
     """Returns the rate of a counter by labels.
 
     Args:
         counter: the counter.
         by: the labels, which the legend shows.
         name: what the legend shows before them.
+        only: matchers besides those of the stack's pods.
     """
+    selected = f"{SELECTED}, {only}" if only else SELECTED
     legend = " ".join([*([f"{name}:"] if name else []), *(f"{{{{{label}}}}}" for label in by)])
-    return promql(f"sum by ({', '.join(by)}) (rate({counter}{{{SELECTED}}}{_RATE}))", legend)
+    return promql(f"sum by ({', '.join(by)}) (rate({counter}{{{selected}}}{_RATE}))", legend)
 
 
 def _state() -> list[Json]:
@@ -127,7 +132,8 @@ def _into_collector() -> list[Json]:
                 f'sum by (pod) (rate({{__name__=~"{_LIMITED}", {SELECTED}}}{_RATE}))', "by the memory limiter: {{pod}}"
             ),
             unit="cps",
-            about="NGINX never sends them again. Those that the memory limiter refuses are among the others.",
+            about="NGINX never sends them again. Those that the memory limiter refuses are among the others. What "
+            "`otel-collector-decider` refuses, the first tier of Collectors sends again.",
         ),
     ]
 
@@ -135,10 +141,10 @@ def _into_collector() -> list[Json]:
 def _out_of_collector() -> list[Json]:
     sent, received = "otelcol_exporter_sent_spans", "tempo_distributor_spans_received_total"
     return [
-        graph("Spans out", _rate(sent, ("exporter", "pod")), unit="cps"),
+        graph("Spans out", _rate(sent, ("exporter", "pod"), only=_ONCE), unit="cps"),
         graph(
             "Spans lost",
-            _rate("otelcol_exporter_send_failed_spans", ("exporter", "pod"), "refused for good"),
+            _rate("otelcol_exporter_send_failed_spans", ("exporter", "pod"), "refused for good", _ONCE),
             _rate("otelcol_exporter_enqueue_failed_spans", ("exporter", "pod"), "queue full"),
             unit="cps",
         ),
@@ -166,6 +172,39 @@ def _queues() -> list[Json]:
             "Part of the queue that is full",
             promql(f"max by (exporter, pod) ({size}{{{SELECTED}}} / {capacity}{{{SELECTED}}})", legend),
             unit="percentunit",
+        ),
+    ]
+
+
+def _decisions() -> list[Json]:
+    tail, balancer = "otelcol_processor_tail_sampling", "otelcol_loadbalancer"
+    begun = f"sum by (namespace) (rate({tail}_new_trace_id_received{{{SELECTED}}}{_RATE}))"
+    changes = f"max by (namespace) (increase({balancer}_num_backend_updates{{{SELECTED}}}{_RATE}))"
+    return [
+        graph(
+            "Deciders that a pod knows",
+            promql(f"sum by (pod) ({balancer}_num_backends{{{SELECTED}}})", "{{pod}}"),
+            unit="short",
+            about="Two tiers alone have them. Pods learn of a change up to 5 s apart, or longer where DNS is cached.",
+        ),
+        graph(
+            "Traces begun while deciders changed",
+            promql(f"{begun} and on (namespace) {changes} > 0", "{{namespace}}"),
+            unit="cps",
+            about="A change of the deciders splits, at most, as many traces as begin in `decisionWait` and the time "
+            "until each pod knows of it.",
+        ),
+        graph(
+            "Traces dropped undecided",
+            _rate(f"{tail}_sampling_trace_dropped_too_early"),
+            unit="cps",
+            about="More wait than `collector.sampling.tail.traces`.",
+        ),
+        graph(
+            "Spans after the decision",
+            _rate(f"{tail}_sampling_late_span_age_count"),
+            unit="cps",
+            about="They came later than `decisionWait`, and went the way of their trace.",
         ),
     ]
 

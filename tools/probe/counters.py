@@ -11,13 +11,14 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from components.plan.labels import COLLECTOR, NGINX, TEMPO
+from components.plan.labels import COLLECTOR, DECIDER, NGINX, TEMPO
 from tools.cluster import Access, ClusterError
 from tools.probe.logs import Logs, TempoLog, unread_nginx
 from tools.probe.metrics import Samples, parse_metrics, total
 from tools.probe.names import (
     COLLECTOR_METRICS,
     COLLECTOR_METRICS_PORT,
+    DECIDER_METRICS,
     FULL_LINES,
     NO_TEMPO,
     QUEUE_SIZE,
@@ -144,7 +145,13 @@ class Counters:
         return self._pods
 
     def _read_collectors(self) -> Reading:
-        return self._read_metrics(COLLECTOR, COLLECTOR_METRICS_PORT, COLLECTOR_METRICS)
+        """Returns the counters of the Collectors, both tiers' if there are two."""
+        first = self._read_metrics(COLLECTOR, COLLECTOR_METRICS_PORT, COLLECTOR_METRICS)
+        if first.unreadable or not self._opened().has(DECIDER):
+            return first
+        second = self._read_metrics(DECIDER, COLLECTOR_METRICS_PORT, DECIDER_METRICS)
+        unreadable_pods = first.unreadable_pods | second.unreadable_pods
+        return Reading(first.pods | second.pods, unreadable_pods, second.unreadable)
 
     def _read_tempo(self) -> Reading:
         if not self._has_tempo:

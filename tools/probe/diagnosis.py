@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tools.probe import names
 from tools.probe.counters import Measured
-from tools.probe.exporters import log_of, other_exporters
+from tools.probe.exporters import log_of, other_exporters, to_deciders
 from tools.probe.result import Finding, Hop, HopCounters, Verdict
 from tools.probe.words import listed, many, spans
 
@@ -44,6 +44,7 @@ def diagnose(missing: Missing, measured: Measured) -> Verdict:
         findings += _nginx(missing, measured)
         findings += _unsent(nginx, collector)
         findings += _collector(measured)
+        findings += to_deciders(measured)
         findings += _waiting(measured)
         findings += _elsewhere(measured)
         findings += _tempo(tempo)
@@ -75,6 +76,7 @@ def losses(measured: Measured) -> list[Finding]:
     return [
         *exports,
         *_collector(measured),
+        *to_deciders(measured),
         *waiting,
         *_elsewhere(measured),
         *_tempo(tempo),

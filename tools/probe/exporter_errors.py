@@ -130,9 +130,11 @@ def told_by(line: str) -> tuple[str, str] | None:
 def explained(exporter: str, error: str) -> str:
     """Returns the known part of an error's text and its meaning; none of the text where no part is known."""
     name = exporter.rpartition("/")[2]
+    # An exporter of another type than OTLP is the one to the second tier of Collectors.
+    is_own = name == _OWN or not exporter.startswith("otlp")
     for known in _TABLE:
         if found := re.search(known.text, error):
             shown = f"“{found[0]}”"
-            # The program wires the stack's own Tempo: there is nothing to configure, and it may just be restarting.
-            return shown if name == _OWN else f"{shown}: {known.meaning.format(at=f'collector.exporters.{name}')}"
+            # The program wires the stack's own parts: there is nothing to configure, and it may just be restarting.
+            return shown if is_own else f"{shown}: {known.meaning.format(at=f'collector.exporters.{name}')}"
     return "its log says why"

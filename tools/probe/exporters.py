@@ -8,11 +8,22 @@ from tools.probe.result import Finding, Hop
 from tools.probe.words import spans
 
 
+def to_deciders(measured: Measured) -> list[Finding]:
+    """Returns the findings about the way from the first tier of Collectors to the second; none if there is one tier."""
+    return _findings(measured, Hop.COLLECTOR_TO_DECIDER)
+
+
 def other_exporters(measured: Measured) -> list[Finding]:
     """Returns a finding for each exporter that dropped spans, and for each that is stalled."""
+    return _findings(measured, Hop.COLLECTOR_TO_EXPORTER)
+
+
+def _findings(measured: Measured, hop: Hop) -> list[Finding]:
     _, collector, _ = measured.hops
     findings: list[Finding] = []
     for exporter, counted in collector.exporters.items():
+        if (exporter in names.TO_DECIDERS) != (hop is Hop.COLLECTOR_TO_DECIDER):
+            continue
         send_failed = counted.get(names.SEND_FAILED, 0.0)
         enqueue_failed = counted.get(names.ENQUEUE_FAILED, 0.0)
         waiting = counted.get(names.QUEUE_SIZE, 0.0)
@@ -21,7 +32,7 @@ def other_exporters(measured: Measured) -> list[Finding]:
                 f"the Collector dropped {spans(dropped)} that it could not send with {exporter}; "
                 f"{log_of(measured, {exporter})}."
             )
-            findings.append(Finding(hop=Hop.COLLECTOR_TO_EXPORTER, why=why))
+            findings.append(Finding(hop=hop, why=why))
         # An export that waits may just be under way. It is stalled if one waited at the start, too, or if the log has
         # an error of the exporter.
         is_stalled = exporter in measured.others_waiting_at_start or exporter in measured.exporter_errors
@@ -30,7 +41,7 @@ def other_exporters(measured: Measured) -> list[Finding]:
                 f"the Collector still holds spans that it could not send with {exporter} "
                 f"(otelcol_exporter_queue_size {waiting:.0f}); it retries; {log_of(measured, {exporter})}."
             )
-            findings.append(Finding(hop=Hop.COLLECTOR_TO_EXPORTER, why=why))
+            findings.append(Finding(hop=hop, why=why))
     return findings
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from components.plan.labels import COLLECTOR, NGINX, TEMPO
+from components.plan.labels import COLLECTOR, DECIDER, NGINX, TEMPO
 from tools.cluster import ClusterError
 from tools.probe.exporter_errors import told_by
 from tools.probe.names import (
@@ -123,8 +123,9 @@ class Logs:
             lines = self._lines(pod, _COLLECTOR_LOG_SECONDS)
             errors.update(told for line in lines if (told := told_by(line)))
 
-        with contextlib.suppress(ClusterError):
-            self._pods.read_each(COLLECTOR, read)
+        for component in (COLLECTOR, DECIDER):
+            with contextlib.suppress(ClusterError):
+                self._pods.read_each(component, read)
         return errors
 
     def tempo(self) -> TempoLog:

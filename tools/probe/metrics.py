@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from tools.probe.names import COUNTED_PROCESSORS, RENAMED, TO_TEMPO
+from tools.probe.names import COUNTED_PROCESSORS, COUNTED_TWICE, RENAMED, TO_TEMPO
 
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
 _LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"')
@@ -41,7 +41,7 @@ def parse_metrics(text: str, names: Collection[str]) -> Samples:
     """Returns the named metrics of a page, summed over all labels but `exporter` and `reason`."""
     samples: Samples = defaultdict(float)
     for name, labels, value in _parsed(text):
-        if name in names:
+        if name in names and not COUNTED_TWICE.fullmatch(labels.get("exporter", "")):
             samples[Series(name, frozenset((key, labels[key]) for key in _KEPT & labels.keys()))] += value
     return dict(samples)
 

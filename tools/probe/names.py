@@ -1,6 +1,8 @@
 """Names the counters of each hop, and the texts that hops write into their logs."""
 
-from components.documents import collector, tempo_gateway
+import re
+
+from components.documents import collector, collector_tiers, tempo_gateway
 from components.documents.collector_spans import PROXIED
 from settings.versions.collector import KNOWN, CollectorRelease
 
@@ -26,11 +28,17 @@ RECEIVED = "tempo_distributor_spans_received_total"
 DISCARDED = "tempo_discarded_spans_total"
 TO_TEMPO = frozenset(f"{release.grpc_exporter}/tempo" for release in _RELEASES)
 """Names of the Collector's exporter to the stack's own Tempo, by version."""
+TO_DECIDERS = frozenset(f"{release.load_balancing}/{collector_tiers.EXPORTER}" for release in _RELEASES)
+"""Names of the first tier's exporter to the Collectors that decide, by version."""
+COUNTED_TWICE = re.compile(r".+_.+:4317")
+"""The exporters that the exporter to the deciders has for each of them, before 0.140: `_` is in no exporter's name."""
 # Gauges: the value after the run counts, not the difference. In bytes; on a volume, before Collector 0.130, in exports.
 # What is under way is included.
 GAUGES = {QUEUE_SIZE}
 # In the order of a span's way.
 COLLECTOR_METRICS = (ACCEPTED, REFUSED, LIMITED, MADE, SENT, SEND_FAILED, ENQUEUE_FAILED, QUEUE_SIZE)
+DECIDER_METRICS = (MADE, SENT, SEND_FAILED, ENQUEUE_FAILED, QUEUE_SIZE)
+"""A decider's: the first tier counts what it accepts already, and sends what it refuses again."""
 TEMPO_METRICS = (RECEIVED, DISCARDED)
 
 LOGGED = "requests_in_access_log"

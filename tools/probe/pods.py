@@ -53,6 +53,13 @@ class StackPods:
             )
         return pods
 
+    def has(self, component: str) -> bool:
+        """Tells whether a component has running pods, as far as they can be listed."""
+        try:
+            return bool(self.of(component))
+        except ClusterError:
+            return False
+
     def read_each(self, component: str, read: Callable[[Pod], _Read]) -> tuple[dict[str, _Read], dict[str, str]]:
         """Reads every pod of a component; a pod that cannot be read hides no other.
 

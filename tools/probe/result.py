@@ -18,6 +18,7 @@ class Hop(StrEnum):
     NGINX = "nginx"
     NGINX_TO_COLLECTOR = "nginx_to_collector"
     COLLECTOR = "collector"
+    COLLECTOR_TO_DECIDER = "collector_to_decider"
     COLLECTOR_TO_TEMPO = "collector_to_tempo"
     COLLECTOR_TO_EXPORTER = "collector_to_exporter"
     TEMPO = "tempo"

@@ -109,6 +109,10 @@ class FakeStack:
     `ended` ones are there until the probe has asked for pods of their component once."""
     has_upstream: bool = False
     """Whether the Collector makes a second span of each."""
+    has_deciders: bool = False
+    """Whether the Collectors are two tiers, of which the second one exports."""
+    grows_while_read: dict[str, int] = field(default_factory=dict[str, int])
+    """Series of the Collector, and what they grow by after the first reading."""
     exporters: dict[str, int] = field(default_factory=dict[str, int])
     """Counters of the Collector with the exporter among the labels, as they stand on its page."""
     demo_log: list[str] = field(default_factory=list[str])
@@ -286,14 +290,21 @@ class FakeStack:
         with self._lock:
             if path == f"{pods}/otel-collector-1:8888/proxy/metrics":
                 label = 'receiver="otlp",transport="grpc"'
-                page = "".join(f"{name}{{{label}}} {value}\n" for name, value in self.collector.items())
+                of_tier = "otelcol_exporter_" if self.has_deciders else "-"
+                own = {name: value for name, value in self.collector.items() if not name.startswith(of_tier)}
+                page = "".join(f"{name}{{{label}}} {value}\n" for name, value in own.items())
                 page += "".join(f"{series} {value}\n" for series, value in self.exporters.items())
+                for series, more in self.grows_while_read.items():
+                    self.exporters[series] = self.exporters.get(series, 0) + more
                 return 200, self._read_by_probe(page)
+            if self.has_deciders and path == f"{pods}/otel-collector-decider-1:8888/proxy/metrics":
+                return 200, "".join(f'{name}{{receiver="otlp"}} {value}\n' for name, value in self.collector.items())
             if path == f"{pods}/tempo-1:3101/proxy/metrics":
                 return 200, self._read_by_probe(self._tempo_metrics())
             component, log = {
                 f"{pods}/tempo-1/log": ("tempo", self.tempo_log),
                 f"{pods}/otel-collector-1/log": ("otel-collector", self.collector_log),
+                f"{pods}/otel-collector-decider-1/log": ("otel-collector-decider", self.collector_log),
                 f"{pods}/nginx-1/log": ("nginx", self.log),
                 **{f"{pods}/{service}-1/log": (service, self.demo_log) for service in self.demo},
             }[path]
@@ -304,6 +315,8 @@ class FakeStack:
         labels = dict(label.split("=") for label in query["labelSelector"].split(","))
         assert labels.pop("app.kubernetes.io/part-of") == "nginx-tracing"
         component = labels["app.kubernetes.io/name"]
+        if component == "otel-collector-decider" and not self.has_deciders:
+            return 200, json.dumps({"items": []})
         names = [f"{component}-1", *(name for name in self.more_pods if name.startswith(f"{component}-"))]
         for name in [name for name in names if self.more_pods.get(name) == "ended"]:
             del self.more_pods[name]

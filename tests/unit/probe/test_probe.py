@@ -96,6 +96,30 @@ def test_spans_that_the_collector_makes_hide_none_that_it_held_back(probe: Probe
     assert "Collector: it accepted 6 spans, made 5 more of upstreams and sent 10: the others wait in a" in ended.output
 
 
+@pytest.mark.parametrize(
+    ("place", "hop"),
+    [("refused", "Collector"), ("collector", "Collector → Tempo"), ("elsewhere", "Collector → Tempo")],
+)
+def test_both_tiers_of_collectors_are_one_hop(probe: Probe, stack: FakeStack, place: str, hop: str) -> None:
+    stack.has_deciders = True
+    stack.lose = {2: place}
+    ended = probe("--requests", "6", "--timeout", "0.5")
+    assert f"1 of 6 traces missing 500 ms after the last answer; lost at: {hop}\n" in ended.output
+
+
+def test_the_way_between_the_tiers_is_a_hop_of_its_own(probe: Probe, stack: FakeStack) -> None:
+    stack.has_deciders = True
+    stack.lose = {2: "held"}
+    dropped = 'otelcol_exporter_send_failed_spans{exporter="load_balancing/deciders"}'
+    stack.grows_while_read = {dropped: 1}
+    # An older Collector counts the attempts at one decider, which the first tier repeats, by such a name.
+    stack.grows_while_read[dropped.replace("load_balancing/deciders", "otlp/loadbalancing/deciders_10.0.0.2:4317")] = 7
+    verdict = probe("--requests", "6", "--timeout", "0.5", "--json").document["verdict"]
+    (finding,) = verdict["findings"]
+    assert finding["hop"] == "collector_to_decider"
+    assert finding["why"].startswith("the Collector dropped 1 span that it could not send with load_balancing/deciders")
+
+
 def test_all_hops_that_lost_a_trace_are_named_in_the_order_of_a_spans_way(probe: Probe, stack: FakeStack) -> None:
     stack.lose = {0: "discarded", 1: "collector", 2: "dropped"}
     verdict = probe("--requests", "4", "--timeout", "0.5", "--json").document["verdict"]

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,6 +20,7 @@ from components.documents.collector import (
     collector_document,
     secret_files,
 )
+from components.documents.collector_tiers import first_tier_document, second_tier_document
 from components.documents.nginx import (
     CA_FILE,
     EXPORTER_FILE,
@@ -46,7 +48,8 @@ from lab.build.images import REGISTRY_ADDRESS, collector_name
 from lab.build.targets import COLLECTORS, NEXT_COLLECTOR, NGINX, NGINX_PLUS, PROMTOOL, TEMPO
 from lab.paths import REPOSITORY
 from lab.stack import STACK_FILES
-from settings import Settings
+from settings import CollectorSettings, Settings
+from settings.collector_tiers import first_tier
 from settings.limits import exports
 from settings.nginx_directives import directives
 from settings.sampling import kept
@@ -64,6 +67,7 @@ COLLECTOR_BUILDS = LAB_COLLECTORS | {NEXT_IMAGE: NEXT_COLLECTOR}
 
 NAMESPACE = "tracing"
 BACKEND = "tempo.tracing.svc:4317"
+DECIDERS = "otel-collector-decider.tracing.svc"
 OWN_PROMETHEUS = "http://prometheus.tracing.svc:9090"
 
 CANNOT_BE_KNOWN = ("host not found", "SSL_", "cannot load", "could not build")
@@ -111,7 +115,7 @@ def documents(settings: Settings) -> Iterator[Document]:
     yield _nginx(settings)
     # The other documents are for the lab's images, whatever the configuration names: versions differ in names of keys.
     if settings.collector.enabled:
-        yield from (collector_file(settings, image) for image in LAB_COLLECTORS)
+        yield from (file for image in LAB_COLLECTORS for file in collector_files(settings, image))
     if settings.tempo.enabled:
         tempo = settings.tempo.model_copy(update={"image": LAB_TEMPO})
         written = writes(settings.metrics, settings.metrics_headers)
@@ -126,18 +130,22 @@ def documents(settings: Settings) -> Iterator[Document]:
         yield Document("prometheus", ((CONFIG_FILE, text), (ALERTS_FILE, alerts())))
 
 
-def collector_file(settings: Settings, image: str) -> Document:
-    """Writes the Collector's document for one of `COLLECTOR_BUILDS`."""
+def collector_files(settings: Settings, image: str) -> list[Document]:
+    """Writes the Collector's document for one of `COLLECTOR_BUILDS`, or the documents of its two tiers."""
     collector = settings.collector.model_copy(update={"image": image})
-    document = collector_document(
-        collector,
-        backend=BACKEND if settings.tempo.enabled else None,
-        namespace=NAMESPACE,
-        exports=exports(settings),
-    )
+    make = second_tier_document if collector.has_tiers else collector_document
+    backend = BACKEND if settings.tempo.enabled else None
+    files = [_collector(collector, make(collector, backend=backend, namespace=NAMESPACE, exports=exports(settings)))]
+    if collector.has_tiers:
+        first = first_tier_document(collector, deciders=DECIDERS, namespace=NAMESPACE)
+        files.append(_collector(first_tier(collector), first))
+    return files
+
+
+def _collector(collector: CollectorSettings, document: dict[str, Any]) -> Document:
     text = _moved(dump(document), dict.fromkeys((SECRETS_FOLDER, COLLECTOR_FOLDER, QUEUE_FOLDER), "FOLDER"))
     others = certificate_files(collector.exporters) | secret_files(collector.exporters)
-    return Document("collector", (("config.yaml", text), *others.items()), collector=image)
+    return Document("collector", (("config.yaml", text), *others.items()), collector=collector.pulled_image)
 
 
 def _nginx(settings: Settings) -> Document:
