@@ -41,9 +41,9 @@ def collector_document(
     receivers: Document = {
         "grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}", "max_recv_msg_size_mib": message // MIB},
     }
-    if settings.replica_count > 1:
+    if age := connection_age(settings):
         # gRPC sends to one replica as long as its connection lasts. The next connection may reach another one.
-        ageing = {"max_connection_age": "60s", "max_connection_age_grace": "10s"}
+        ageing = {"max_connection_age": f"{age}s", "max_connection_age_grace": f"{AGE_GRACE}s"}
         receivers["grpc"]["keepalive"] = {"server_parameters": ageing}
     if settings.receivers.http:
         receivers["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}", "max_request_body_size": message} | _cors(
@@ -80,6 +80,20 @@ def collector_document(
             "pipelines": pipelines,
         },
     }
+
+
+AGE_GRACE = 10
+"""The seconds that a call has to end on a connection that is too old."""
+
+
+def connection_age(settings: CollectorSettings) -> int | None:
+    """Returns the seconds after which the Collector ends a gRPC connection; none if there is no other replica.
+
+    gRPC adds or takes away a tenth at random. A pod that drains waits for its clients to leave, so they leave sooner.
+    """
+    if settings.most_replicas < 2:
+        return None
+    return 15 if settings.queue.drains else 60
 
 
 def _names(settings: CollectorSettings) -> CollectorRelease:

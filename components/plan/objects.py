@@ -177,7 +177,9 @@ def _collector(collector: CollectorSettings) -> Iterator[Planned]:
         yield from _stateful_set(COLLECTOR, "queue", replicas=collector.replica_count)
     else:
         yield Planned(DEPLOYMENT, COLLECTOR)
-    if collector.replica_count > 1:
+    if collector.autoscaling:
+        yield Planned(AUTOSCALER, COLLECTOR)
+    if collector.most_replicas > 1:
         yield Planned(DISRUPTION_BUDGET, COLLECTOR)
     if collector.kubernetes_attributes:
         yield from (Planned(kind, COLLECTOR) for kind in (SERVICE_ACCOUNT, ROLE, ROLE_BINDING))

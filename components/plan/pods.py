@@ -35,6 +35,10 @@ RESOLVE = "resolve"
 """The name of the init container of NGINX's pod."""
 
 
+DRAIN = "drain"
+"""The name of the init container of the Collector's pod."""
+
+
 @dataclass(frozen=True)
 class Container:
     """A container of a pod."""
@@ -105,7 +109,9 @@ def pods_of(settings: Settings) -> list[PodDemand]:
         queue = collector.queue
         size, storage_class = (queue.size, queue.storage_class) if queue.is_persistent else (None, None)
         container = Container(COLLECTOR, "collector", "collector", collector.resources)
-        demands.append(PodDemand(COLLECTOR, collector.replica_count, [container], (), size, storage_class))
+        # The init container asks for the same as the Collector, so that the pod's request stays that of the Collector.
+        before = [Container(DRAIN, "collector", DRAIN, collector.resources)] if queue.drains else []
+        demands.append(PodDemand(COLLECTOR, collector.replica_count, [container], before, size, storage_class))
     if settings.tempo.enabled:
         demands.append(_tempo(settings.tempo))
     own = settings.prometheus

@@ -1,0 +1,104 @@
+"""How the Collector's pods end, and what is said of it before there are fewer of them."""
+
+from collections.abc import Callable
+
+import pulumi
+from pulumi_kubernetes.core.v1 import (
+    ContainerArgs,
+    ExecActionArgs,
+    LifecycleArgs,
+    LifecycleHandlerArgs,
+    VolumeMountArgs,
+)
+
+from components.cluster.api_objects import section
+from components.documents.collector_drain import BUSYBOX, TOOLS_FOLDER, drain_command
+from components.kubernetes.containers import container_security, resources, stop_after
+from components.plan.labels import COLLECTOR
+from components.plan.objects import CLAIM, claim_name
+from components.plan.pods import DRAIN
+from settings import CollectorSettings
+
+DELAY_SECONDS = 5
+"""NGINX learns of the new pod before an old one stops listening."""
+
+QUEUE = "queue"
+"""The name of the volume of each pod with a persistent queue."""
+
+TOOLS = "tools"
+"""The name of the empty volume with busybox."""
+
+
+def lifecycle(settings: CollectorSettings) -> LifecycleArgs:
+    """Returns the hook that keeps an ending Collector at work until its clients have left, and its volume is sent."""
+    if not settings.queue.drains:
+        return stop_after(DELAY_SECONDS)
+    action = ExecActionArgs(command=drain_command(settings, DELAY_SECONDS))
+    return LifecycleArgs(pre_stop=LifecycleHandlerArgs(exec_=action))
+
+
+def bringing_busybox(settings: CollectorSettings, image: str) -> ContainerArgs:
+    """Returns the init container that copies busybox to where the Collector's container finds it.
+
+    Args:
+        settings: the Collector's settings.
+        image: the image with busybox.
+    """
+    return ContainerArgs(
+        name=DRAIN,
+        image=image,
+        command=["/bin/busybox", "cp", "/bin/busybox", BUSYBOX],
+        resources=resources(settings.resources),
+        security_context=container_security(),
+        volume_mounts=[VolumeMountArgs(name=TOOLS, mount_path=TOOLS_FOLDER)],
+    )
+
+
+def tell_of_volumes(name: str, settings: CollectorSettings) -> pulumi.ResourceHook:
+    """Returns a hook that warns of volumes without a pod before an update, or its preview, makes fewer pods.
+
+    Args:
+        name: the StatefulSet's resource name.
+        settings: the Collector's settings.
+    """
+    return pulumi.ResourceHook(f"{name}-volumes", _warn(settings), pulumi.ResourceHookOptions(on_dry_run=True))
+
+
+def _warn(settings: CollectorSettings) -> Callable[[pulumi.ResourceHookArgs], None]:
+    def warn(update: pulumi.ResourceHookArgs) -> None:
+        before, after = (
+            int(section(dict(inputs or {}), "spec").get("replicas", 1))
+            for inputs in (update.old_inputs, update.new_inputs)
+        )
+        if after < before:
+            pulumi.log.warn(fewer_pods(settings, range(after, before)))
+
+    return warn
+
+
+def fewer_pods(settings: CollectorSettings, ending: range) -> str:
+    """Returns what becomes of the spans of pods that end for good.
+
+    Args:
+        settings: the Collector's settings.
+        ending: the pods' numbers.
+    """
+    pods = _listed([f"{COLLECTOR}-{number}" for number in ending])
+    claims = _listed([claim_name(QUEUE, COLLECTOR, number) for number in ending])
+    first = (
+        f"{pods} will end: it leaves the Service, and sends what its volume holds, for at most "
+        f"{settings.queue.drain.timeout}. What it cannot send by then stays"
+        if len(ending) == 1
+        else f"{pods} will end: each leaves the Service, and sends what its volume holds, for at most "
+        f"{settings.queue.drain.timeout}. What they cannot send by then stays"
+    )
+    if not settings.queue.drain.enabled:
+        first = f"{pods} will end, and `collector.queue.drain.enabled` is false: what their volumes hold stays there,"
+    return (
+        f"{first} in the {CLAIM.name} {claims}, which `python -m tools drift` names. It is sent when "
+        f"`collector.replicas` is {ending.stop} again"
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
