@@ -85,17 +85,17 @@ def fewer_pods(settings: CollectorSettings, ending: range) -> str:
     """
     pods = _listed([f"{COLLECTOR}-{number}" for number in ending])
     claims = _listed([claim_name(QUEUE, COLLECTOR, number) for number in ending])
-    first = (
-        f"{pods} will end: it leaves the Service, and sends what its volume holds, for at most "
-        f"{settings.queue.drain.timeout}. What it cannot send by then stays"
-        if len(ending) == 1
-        else f"{pods} will end: each leaves the Service, and sends what its volume holds, for at most "
-        f"{settings.queue.drain.timeout}. What they cannot send by then stays"
-    )
-    if not settings.queue.drain.enabled:
-        first = f"{pods} will end, and `collector.queue.drain.enabled` is false: what their volumes hold stays there,"
+    drain = settings.queue.drain
+    if drain.enabled:
+        each = "it" if len(ending) == 1 else "each"
+        said = (
+            f"{pods} will end: {each} leaves the Service, and sends what its volume holds, for at most "
+            f"{drain.timeout}. What is left then stays"
+        )
+    else:
+        said = f"{pods} will end, and `collector.queue.drain.enabled` is false: what waits stays"
     return (
-        f"{first} in the {CLAIM.name} {claims}, which `python -m tools drift` names. It is sent when "
+        f"{said} in the {CLAIM.name} {claims}, which `python -m tools drift` names, and is sent when "
         f"`collector.replicas` is {ending.stop} again"
     )
 

@@ -187,7 +187,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         def start_nothing(_: Rollouts) -> None:
             """Does nothing: a thread would outlive the test."""
 
-        async def replaced(_: Rollouts, __: str, stateful_set: pulumi.Resource) -> pulumi.Resource:
+        async def replaced(_: Rollouts, __: str, stateful_set: pulumi.Resource, *___: int) -> pulumi.Resource:
             return stateful_set
 
         async def found_nothing(*_: object, **__: object) -> Findings:
@@ -217,6 +217,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server for an engine to call hooks on.
         monkeypatch.setattr(pulumi.resource_hooks, "register_error_hook", _registered)
+        monkeypatch.setattr(pulumi.resource_hooks, "register_resource_hook", _registered)
         recorder = Recorder(program, preview=preview, balancer=balancer, node_ports=node_ports)
         mocks.set_mocks(recorder, project="nginx-tracing", stack="test", preview=preview)
         secret_keys = [f"nginx-tracing:{key}" for key in given if key in secrets]

@@ -81,8 +81,8 @@ def _sending(queues: Sequence[QueueVolume], access: Access) -> list[str]:
     of, needed = queues[0].replicas, max(queue.ordinal for queue in queues) + 1
     name = f"statefulset {of.name} --namespace {of.namespace}{access.options()}"
     return [
-        f"To send what the volumes of otel-collector hold, make {needed} replicas for a while"
-        f"{_with_kubeconfig(access)}; a pod that ends sends it before:",
+        f"To send what the volumes of {of.name} hold{_with_kubeconfig(access)}, make {needed} replicas until "
+        "`otelcol_exporter_queue_size` is 0:",
         f"kubectl scale {name} --replicas {needed}",
         f"kubectl rollout status {name}",
         f"kubectl scale {name} --replicas {of.count}",
