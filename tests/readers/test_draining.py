@@ -21,7 +21,7 @@ from tools.probe import names
 pytestmark = pytest.mark.usefixtures("programs")
 
 PERSISTENT: dict[str, Any] = {"distribution": "k8s", "queue": {"storage": "persistent"}}
-ALONE = PERSISTENT | {"replicas": 1}
+ALONE: dict[str, Any] = PERSISTENT | {"replicas": 1}
 EXPORTS, SPANS = 40, 50
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pulumi
 import pytest
+from pulumi.runtime import mocks
 
 from components.collector_pods import tell_of_volumes
 from components.documents.collector import collector_document
@@ -101,20 +102,61 @@ def scaler(program: Program) -> dict[str, Any]:
     return found["spec"]
 
 
+@pytest.mark.parametrize("most", [2, 6])
 @pytest.mark.parametrize("queue", ["memory", "persistent"])
-def test_an_autoscaler_makes_more_collectors_and_fewer(run_program: Run, queue: str) -> None:
-    configured = {"queue": {"storage": queue}, "autoscaling": {"maxReplicas": 6, "cpu": 50}}
+def test_an_autoscaler_makes_more_collectors_and_fewer(run_program: Run, queue: str, most: int) -> None:
+    configured = {"queue": {"storage": queue}, "autoscaling": {"maxReplicas": most, "cpu": 50}}
     program = run_program({"collector": json.dumps(configured)})
     spec, kind = scaler(program), "StatefulSet" if queue == "persistent" else "Deployment"
-    assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 6)
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (2, most)
     assert spec["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": kind, "name": "otel-collector"}
     assert spec["metrics"][0]["resource"]["target"] == {"type": "Utilization", "averageUtilization": 50}
     assert program.inputs(kind)["otel-collector"]["spec"]["replicas"] == 2
 
 
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Collects what the program asks of the engine for the Collector's workload and autoscaler, by kind."""
+    asked: dict[str, Any] = {}
+    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
+
+    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
+        if request.name == "otel-collector":
+            asked[request.type.rpartition(":")[2]] = request
+        return register(monitor, request)
+
+    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
+    return asked
+
+
+@pytest.mark.parametrize("queue", ["memory", "persistent"])
+def test_an_autoscaler_outlives_the_change_of_its_workload_to_another_kind(
+    run_program: Run, requests: dict[str, Any], queue: str
+) -> None:
+    configured = {"queue": {"storage": queue}, "autoscaling": {"maxReplicas": 6}}
+    run_program({"collector": json.dumps(configured)})
+    assert requests["HorizontalPodAutoscaler"].parent.endswith("OtelCollector::otel-collector")
+    assert list(requests["StatefulSet" if queue == "persistent" else "Deployment"].ignoreChanges) == ["spec.replicas"]
+
+
+@pytest.mark.parametrize(("enabled", "end"), [(True, "645s"), (False, "")])
+def test_the_engine_waits_for_pods_that_drain_and_tells_of_their_volumes(
+    run_program: Run, requests: dict[str, Any], *, enabled: bool, end: str
+) -> None:
+    run_program({"collector": json.dumps({"queue": {"storage": "persistent", "drain": {"enabled": enabled}}})})
+    asked = requests["StatefulSet"]
+    assert asked.customTimeouts.delete == end
+    assert list(asked.hooks.before_update) == ["otel-collector-volumes"]
+    assert list(asked.ignoreChanges) == []
+
+
 def test_a_drain_takes_one_at_a_time_of_the_collectors_that_an_autoscaler_made(run_program: Run) -> None:
     program = run_program({"collector": json.dumps({"replicas": 1, "autoscaling": {"maxReplicas": 2}})})
     assert set(program.inputs("PodDisruptionBudget")) == {"otel-collector"}
+
+
+def _register(_: object) -> None:
+    """Registers nothing: no engine runs."""
 
 
 def update(before: int, after: int) -> pulumi.ResourceHookArgs:
@@ -125,7 +167,7 @@ def update(before: int, after: int) -> pulumi.ResourceHookArgs:
 
 def told(monkeypatch: pytest.MonkeyPatch, warnings: list[str], before: int, after: int, **drain: Any) -> list[str]:
     """Returns what is said before an update."""
-    monkeypatch.setattr(pulumi.resource_hooks, "register_resource_hook", lambda _: None)
+    monkeypatch.setattr(pulumi.resource_hooks, "register_resource_hook", _register)
     settings = CollectorSettings.model_validate({"queue": {"storage": "persistent", "drain": drain}})
     made = tell_of_volumes("otel-collector", settings)
     assert made.opts is not None
