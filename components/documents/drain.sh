@@ -2,12 +2,12 @@
 # `busybox sh drain.sh BUSYBOX PORT LOG DELAY BOUND LEAVE SETTLED BATCH`, times in seconds.
 #
 # It runs as the preStop hook in the Collector's container, whose image has no shell. It reads the Collector's own
-# counters, at a PORT, each second. The queues are empty once they hold nothing and no span has come or gone for SETTLED seconds.
-# Clients with a connection to this pod go on sending until the Collector ends the connection, which it does within LEAVE
-# seconds if it has other replicas. Later only those are left that never leave, and what they send passes the queues:
-# then less than a BATCH, of which some is sent each second, counts as empty too.
+# counters, at a PORT, each second. The queues are empty once they hold nothing and no span has come or gone for SETTLED
+# seconds. Clients with a connection to this pod go on sending until the Collector ends the connection, which it does
+# within LEAVE seconds if it has other replicas. Later only those are left that never leave, and what they send passes
+# the queues: then less than a BATCH, of which some is sent each second, counts as empty too.
 #
-# It fails if the queues are not empty after BOUND seconds, or nothing answers. Kubernetes makes that an event of the pod.
+# It fails if the queues are not empty after BOUND seconds, or nothing answers. Kubernetes makes an event of that.
 set -uf
 busybox=$1 port=$2 log=$3 delay=$4 bound=$5 leave=$6 settled=$7 batch=$8
 
@@ -24,8 +24,9 @@ say() {
 # Sets what waits in the queues, what came and what went; each is the sum of all exporters, or of all receivers.
 read_counters() {
     # Not by an option of wget: with -T, Debian's ends by a segmentation fault (1.35).
+    url=http://127.0.0.1:$port/metrics
     # shellcheck disable=SC2046
-    set -- $("$busybox" timeout 5 "$busybox" wget -q -O - "http://127.0.0.1:$port/metrics" 2>/dev/null | "$busybox" awk '
+    set -- $("$busybox" timeout 5 "$busybox" wget -q -O - "$url" 2>/dev/null | "$busybox" awk '
         /^otelcol_exporter_queue_size[{ ]/ { queued += $NF; queues++ }
         /^otelcol_receiver_accepted_spans[{ ]/ { came += $NF }
         /^otelcol_exporter_sent_spans[{ ]/ { went += $NF }

@@ -111,8 +111,8 @@ def addresses() -> list[str]:
     slices = objects(
         "endpointslices", f"--namespace={NAMESPACE}", "--selector=kubernetes.io/service-name=otel-collector"
     )
-    found: list[dict[str, Any]] = [endpoint for item in slices for endpoint in item.get("endpoints") or []]
-    return [endpoint["targetRef"]["name"] for endpoint in found if endpoint["conditions"]["ready"]]
+    listed: list[list[dict[str, Any]]] = [item.get("endpoints") or [] for item in slices]
+    return [one["targetRef"]["name"] for endpoints in listed for one in endpoints if one["conditions"]["ready"]]
 
 
 @pytest.mark.deep
