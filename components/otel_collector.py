@@ -37,7 +37,7 @@ from components.documents.collector import (
     collector_document,
     secret_files,
 )
-from components.documents.collector_drain import DRAIN_FILE, TOOLS_FOLDER, drain_script, drain_seconds
+from components.documents.collector_drain import DRAIN_FILE, TOOLS_FOLDER, drain_script
 from components.documents.collector_proxy import not_proxied, proxy_url
 from components.kubernetes.accounts import pod_reader
 from components.kubernetes.component import Component
@@ -124,7 +124,7 @@ class OtelCollector(Component):
         self.policies = network_policy(
             self, ingress=_ingress(settings, [NGINX, *demo]), egress=_egress(settings, backend, stack, backends)
         )
-        queue, drain = settings.queue, drain_seconds(settings)
+        queue, drain = settings.queue, settings.queue.drain_seconds
         workload = Workload(
             [container],
             volumes,

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from settings.sizes import DEFAULT_ENTRIES, DEFAULT_STORED_SPANS, MIB, QUEUE_VOLUME, RECEIVER
-from settings.types import Bytes, Image, Model, SubdomainName, TypeName, WholeSeconds, at_least, at_most
+from settings.types import Bytes, Image, Model, SubdomainName, TypeName, WholeSeconds, at_least, at_most, seconds
 
 _MESSAGES = 16
 """Our choice: the largest messages that the volume of a queue holds at least."""
@@ -78,3 +78,8 @@ class Queue(Model):
     def drains(self) -> bool:
         """Whether a pod sends what its volume holds before it ends."""
         return self.is_persistent and self.drain.enabled
+
+    @property
+    def drain_seconds(self) -> int:
+        """The longest time that a pod takes to send what its volume holds; 0 if it does not."""
+        return int(seconds(self.drain.timeout)) if self.drains else 0

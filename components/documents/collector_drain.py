@@ -6,7 +6,6 @@ from pathlib import Path
 from components.documents.collector import AGE_GRACE, FOLDER, METRICS_PORT, connection_age
 from settings.collector import CollectorSettings
 from settings.limits import batch_bytes
-from settings.types import seconds
 
 DRAIN_FILE = "drain.sh"
 TOOLS_FOLDER = "/tools"
@@ -29,13 +28,8 @@ def drain_command(settings: CollectorSettings, delay: int) -> list[str]:
     """
     # Without other replicas, clients keep their connections until the pod ends.
     leave = ceil(age * 1.1) + AGE_GRACE if (age := connection_age(settings)) else 0
-    numbers = [delay, drain_seconds(settings), leave, settings.settled_seconds, _batch(settings)]
+    numbers = [delay, settings.queue.drain_seconds, leave, settings.settled_seconds, _batch(settings)]
     return [BUSYBOX, "sh", f"{FOLDER}/{DRAIN_FILE}", BUSYBOX, str(METRICS_PORT), _LOG, *map(str, numbers)]
-
-
-def drain_seconds(settings: CollectorSettings) -> int:
-    """Returns the longest time that a pod takes to send what its volume holds; 0 if it does not."""
-    return int(seconds(settings.queue.drain.timeout)) if settings.queue.drains else 0
 
 
 def _batch(settings: CollectorSettings) -> int:

@@ -38,10 +38,6 @@ class Scale:
     """The CPU time that it aims at, in percent of the pods' requests."""
 
 
-_END_SECONDS = 60
-"""Our choice: Kubernetes removes a pod within a second or two of its end, and on a busy node later."""
-
-
 def deployment(owner: Component, workload: Workload) -> Deployment:
     """Makes a Deployment that replaces its pods one by one: it ends an old pod only after the new one is Ready.
 
@@ -103,9 +99,11 @@ def stateful_set(
             storage_class_name=storage_class,
         ),
     )
+    # The provider would wait until surplus pods have ended, and fail before. `Rollouts.replaced` waits for the others.
+    annotations = NOT_AWAITED if workload.drain_seconds else None
     made = StatefulSet(
         owner.resource_name,
-        metadata=owner.metadata(STATEFUL_SET),
+        metadata=owner.metadata(STATEFUL_SET, annotations=annotations),
         spec=StatefulSetSpecArgs(
             service_name=owner.component,
             # Each pod has everything it needs in its own volume, so that none waits for another.
@@ -201,11 +199,9 @@ def _options(
         options = pulumi.ResourceHookOptions(on_dry_run=True)
         room = pulumi.ResourceHook(f"{name}-room", refuse_to_roll(name, lacking), options)
         hooks.before_update = [*before_update, room]
-    # The provider waits ten minutes for the end of the pods, unless it is told otherwise. Then it fails.
-    end = f"{workload.grace_seconds + _END_SECONDS}s" if workload.drain_seconds else None
     return pulumi.ResourceOptions(
         parent=owner,
-        custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout, delete=end),
+        custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
         depends_on=list(workload.depends_on),
         ignore_changes=ignore_changes,
         hooks=hooks if hooks.on_error or hooks.before_update else None,

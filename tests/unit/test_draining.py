@@ -116,12 +116,12 @@ def test_an_autoscaler_makes_more_collectors_and_fewer(run_program: Run, queue: 
 
 @pytest.fixture
 def requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Collects what the program asks of the engine for the Collector's workload and autoscaler, by kind."""
+    """Collects what the program asks of the engine for the namespace and the Collector's objects, by kind."""
     asked: dict[str, Any] = {}
     register: Any = vars(mocks.MockMonitor)["RegisterResource"]
 
     def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
-        if request.name == "otel-collector":
+        if request.name in {"otel-collector", "namespace"}:
             asked[request.type.rpartition(":")[2]] = request
         return register(monitor, request)
 
@@ -139,15 +139,23 @@ def test_an_autoscaler_outlives_the_change_of_its_workload_to_another_kind(
     assert list(requests["StatefulSet" if queue == "persistent" else "Deployment"].ignoreChanges) == ["spec.replicas"]
 
 
-@pytest.mark.parametrize(("enabled", "end"), [(True, "645s"), (False, "")])
-def test_the_engine_waits_for_pods_that_drain_and_tells_of_their_volumes(
+@pytest.mark.parametrize(("enabled", "end"), [(True, "1140s"), (False, "600s")])
+def test_the_engine_waits_for_no_pod_that_drains_but_before_the_namespace_is_gone(
     run_program: Run, requests: dict[str, Any], *, enabled: bool, end: str
 ) -> None:
-    run_program({"collector": json.dumps({"queue": {"storage": "persistent", "drain": {"enabled": enabled}}})})
-    asked = requests["StatefulSet"]
-    assert asked.customTimeouts.delete == end
-    assert list(asked.hooks.before_update) == ["otel-collector-volumes"]
-    assert list(asked.ignoreChanges) == []
+    configured = {"queue": {"storage": "persistent", "drain": {"enabled": enabled}}}
+    program = run_program({"collector": json.dumps(configured)})
+    assert requests["Namespace"].customTimeouts.delete == end
+    annotations = program.inputs("StatefulSet")["otel-collector"]["metadata"]["annotations"]
+    assert ("pulumi.com/skipAwait" in annotations) is enabled
+
+
+def test_the_volumes_of_pods_that_end_are_told_of_and_the_number_of_pods_is_pulumi_s(
+    run_program: Run, requests: dict[str, Any]
+) -> None:
+    run_program({"collector": json.dumps(PERSISTENT)})
+    assert list(requests["StatefulSet"].hooks.before_update) == ["otel-collector-volumes"]
+    assert list(requests["StatefulSet"].ignoreChanges) == []
 
 
 def test_a_drain_takes_one_at_a_time_of_the_collectors_that_an_autoscaler_made(run_program: Run) -> None:
