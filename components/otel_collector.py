@@ -16,6 +16,14 @@ from pulumi_kubernetes.core.v1 import (
 )
 from pulumi_kubernetes.networking.v1 import NetworkPolicyEgressRuleArgs, NetworkPolicyIngressRuleArgs
 
+from components.collector_pods import (
+    DELAY_SECONDS,
+    QUEUE,
+    TOOLS,
+    bringing_busybox,
+    lifecycle,
+    tell_of_volumes,
+)
 from components.documents import Document, dump
 from components.documents.collector import (
     FOLDER,
@@ -29,6 +37,7 @@ from components.documents.collector import (
     collector_document,
     secret_files,
 )
+from components.documents.collector_drain import DRAIN_FILE, TOOLS_FOLDER, drain_script
 from components.documents.collector_proxy import not_proxied, proxy_url
 from components.documents.collector_tiers import first_tier_document, second_tier_document
 from components.kubernetes.accounts import pod_reader
@@ -39,9 +48,8 @@ from components.kubernetes.containers import (
     go_memory_limit,
     ready_when,
     resources,
-    stop_after,
 )
-from components.kubernetes.files import config_object, config_volume, secret_object, secret_volume
+from components.kubernetes.files import config_object, config_volume, empty_volume, secret_object, secret_volume
 from components.kubernetes.monitoring import Metrics, pod_monitor
 from components.kubernetes.network import (
     from_anywhere,
@@ -56,15 +64,15 @@ from components.kubernetes.network import (
 from components.kubernetes.pod_template import Workload
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
-from components.kubernetes.workload import disruption_budget, pods_with
+from components.kubernetes.workload import Scale, autoscaler, deployment, disruption_budget, stateful_set
 from components.plan.labels import COLLECTOR, DECIDER, NGINX, service_host
+from components.plan.pods import DRAIN
 from settings import CollectorSettings
 from settings.collector_tiers import decider_delay, first_tier, second_tier
 from settings.limits import Exports
 from settings.types import amount, split_endpoint
 
 METRICS = Metrics("metrics", METRICS_PORT)
-DELAY_SECONDS = 5
 SENDING_SECONDS = 40
 """Meanwhile a Collector that ends sends its memory's spans to the backends, if they take them."""
 
@@ -137,34 +145,57 @@ class OtelCollector(Component):
         self.policies = network_policy(
             self, ingress=_ingress(settings, senders), egress=_egress(settings, backend, stack, backends)
         )
+        queue, drain = settings.queue, settings.queue.drain_seconds
         workload = Workload(
             [container],
             volumes,
             USER,
             METRICS,
-            delay + SENDING_SECONDS,
+            delay + SENDING_SECONDS + drain,
+            drain_seconds=drain,
             replicas=settings.replica_count,
+            autoscaled=settings.autoscaling is not None,
             service_account=account,
+            init_containers=[bringing_busybox(settings, stack.images[DRAIN])] if queue.drains else [],
             # The first tier would otherwise wait for pods that may not become Ready.
             depends_on=[*self.policies, *([deciders.pods] if deciders else [])],
         )
-        queue = settings.queue
-        size = queue.size if queue.is_persistent else None
-        self.pods = pods_with(self, workload, "queue", size=size, storage_class=queue.storage_class)
+        self.pods = self._workload(workload)
         pod_monitor(self, METRICS)
-        disruption_budget(self, settings.replica_count)
+        disruption_budget(self, settings.most_replicas)
         traffic = None if decides else settings.traffic_distribution
         service(self, _service_ports(settings), is_headless=decides, traffic_distribution=traffic)
         self.register_outputs({"otlp_endpoint": str(self.otlp_endpoint)})
 
+    def _workload(self, workload: Workload) -> pulumi.Input[pulumi.CustomResource]:
+        """Makes the pods' workload, and the autoscaler. Returns the workload once its pods are Ready."""
+        queue, auto = self._settings.queue, self._settings.autoscaling
+        scale = Scale(workload.replicas, auto.max_replicas, auto.cpu) if auto else None
+        if queue.is_persistent:
+            hook = tell_of_volumes(self.component, self.resource_name, self._settings)
+            size, storage_class = queue.size, queue.storage_class
+            return stateful_set(
+                self, workload, QUEUE, size=size, storage_class=storage_class, scale=scale, before_update=[hook]
+            )
+        made = deployment(self, workload)
+        if scale:
+            autoscaler(self, made, least=scale.least, most=scale.most, cpu=scale.cpu, is_child=False)
+        return made
+
     def _files(self, document: Document) -> tuple[list[VolumeArgs], list[VolumeMountArgs]]:
         """Makes the objects with the Collector's files. Returns the pods' volumes, and the container's mounts."""
+        queue = self._settings.queue
         files = {"config.yaml": dump(document)} | certificate_files(self._settings.exporters)
+        if queue.drains:
+            files[DRAIN_FILE] = drain_script()
         volumes = [config_volume(config_object(self, files))]
         mounts = [VolumeMountArgs(name="config", mount_path=FOLDER, read_only=True)]
-        if self._settings.queue.is_persistent:
+        if queue.is_persistent:
             # The StatefulSet adds this volume to each pod.
-            mounts.append(VolumeMountArgs(name="queue", mount_path=QUEUE_FOLDER))
+            mounts.append(VolumeMountArgs(name=QUEUE, mount_path=QUEUE_FOLDER))
+        if queue.drains:
+            volumes.append(empty_volume(TOOLS))
+            mounts.append(VolumeMountArgs(name=TOOLS, mount_path=TOOLS_FOLDER, read_only=True))
         if secrets := secret_files(self._settings.exporters):
             volumes.append(secret_volume(secret_object(self, secrets)))
             mounts.append(VolumeMountArgs(name="secrets", mount_path=SECRETS_FOLDER, read_only=True))
@@ -242,9 +273,11 @@ def _container(
         resources=resources(settings.resources),
         security_context=container_security(),
         readiness_probe=ready_when("/", HEALTH_PORT),
-        liveness_probe=alive_while("/", HEALTH_PORT),
-        # Senders learn of the new pod before this one stops listening.
-        lifecycle=stop_after(delay),
+        # A Collector that hangs is not given the time to send a queue.
+        liveness_probe=alive_while(
+            "/", HEALTH_PORT, grace_seconds=delay + SENDING_SECONDS if settings.queue.drains else None
+        ),
+        lifecycle=lifecycle(settings, delay),
         volume_mounts=mounts,
     )
 

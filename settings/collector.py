@@ -2,25 +2,24 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from math import ceil
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from settings.collector_queue import Queue
 from settings.collector_sampling import CollectorResources, CollectorSampling
 from settings.exporters import ExporterProxy, OtlpExporter
 from settings.receivers import Receivers
-from settings.sizes import BATCH_SIZE, DEFAULT_ENTRIES, DEFAULT_STORED_SPANS, MIB, QUEUE_VOLUME, RECEIVER, SPAN_BYTES
+from settings.sizes import BATCH_SIZE, SPAN_BYTES
 from settings.types import (
-    Bytes,
     Count,
     Duration,
     Image,
     LabelName,
     Model,
     Port,
-    SubdomainName,
-    TypeName,
-    at_least,
+    seconds,
 )
 from settings.versioned import Versioned
 from settings.versions import SETS, CollectorRelease, Distribution, collector_release
@@ -45,13 +44,6 @@ DEFAULT_REPLICAS = 2
 NGINX's module never sends an export again, and after a refused connection gRPC waits for 1 s, then 1.6 times longer
 each time, while every export fails. docs/explanation/where-spans-can-be-lost.md has what is lost with one and with two.
 """
-
-_MESSAGES = 16
-"""Our choice: the largest messages that the volume of a queue holds at least."""
-
-_TOO_SMALL = f"with less it holds fewer than {_MESSAGES} of the largest messages, of {RECEIVER // MIB} MiB each"
-_LEAST_VOLUME = f"{_MESSAGES * RECEIVER // MIB}Mi"
-_Volume = Annotated[Bytes, at_least(_LEAST_VOLUME, _TOO_SMALL), TypeName("bytes")]
 
 
 class Batch(Model):
@@ -85,32 +77,18 @@ class MemoryLimiter(Model):
     )
 
 
-class Queue(Model):
-    """Where spans wait for a backend that is away. Each exporter has its own queue."""
+class CollectorAutoscaling(Model):
+    """A HorizontalPodAutoscaler. Needs metrics-server, or another source of the pods' CPU use."""
 
-    storage: Literal["memory", "persistent"] = Field(
-        default="memory",
-        description="`memory` is lost with the pod; `persistent` is a volume for each pod, which outlives it.",
-    )
-    size: _Volume = Field(
-        default=QUEUE_VOLUME,
-        description=f"Size of the volume, with `persistent`; at least {_LEAST_VOLUME}. {QUEUE_VOLUME} hold "
-        f"{DEFAULT_STORED_SPANS} ordinary spans, or fewer larger ones, of which a request to an upstream "
-        "has two; several exporters share them. Beyond that the Collector refuses spans, and counts them. Before 0.130 "
-        "it counts exports, and assumes that each is a full one of ordinary spans: "
-        f"{QUEUE_VOLUME} hold {DEFAULT_ENTRIES} of NGINX's by default, of which each of its workers makes two a "
-        "second, or more under load.",
-    )
-    storage_class: SubdomainName | None = Field(
-        default=None,
-        description="StorageClass of the volume. Unset: the cluster's default.",
-        examples=["standard"],
-    )
+    elsewhere: ClassVar[Mapping[str, str]] = {"minreplicas": "`collector.replicas` is the smallest number of pods"}
 
-    @property
-    def is_persistent(self) -> bool:
-        """Whether spans wait on a volume."""
-        return self.storage == "persistent"
+    max_replicas: Count = Field(
+        description="Largest number of pods; `collector.replicas` is the smallest.", examples=[6]
+    )
+    # Our choices, as NGINX's.
+    cpu: Annotated[int, Field(ge=1, le=1000, strict=True)] = Field(
+        default=70, description="Target use of CPU, in percent of `collector.resources.cpu`."
+    )
 
 
 class CollectorSettings(Versioned):
@@ -129,6 +107,7 @@ class CollectorSettings(Versioned):
             ("deciders", "tiers", "loadbalancing", "gateway"),
             "`collector.sampling.tail` makes two tiers of two replicas or more",
         ),
+        "terminationgraceperiodseconds": "a pod has 45 s to end, and `queue.drain.timeout` before with a volume",
     }
 
     enabled: bool = Field(
@@ -162,6 +141,11 @@ class CollectorSettings(Versioned):
         "`PreferSameNode`. It knows these two from 1.35 on. A zone with more NGINX gives its Collectors more work. "
         "Unset: any replica.",
         examples=["PreferClose"],
+    )
+    autoscaling: CollectorAutoscaling | None = Field(
+        default=None,
+        description="More pods under load. Unset: always `collector.replicas`. If there was an autoscaler before, "
+        "`PULUMI_K8S_ENABLE_PATCH_FORCE=true pulumi up` takes the number of pods back from it.",
     )
     proxy: ExporterProxy | None = Field(
         default=None, description="HTTP proxy on the way to the exporters' receivers. Unset: none."
@@ -209,7 +193,12 @@ class CollectorSettings(Versioned):
     @property
     def has_tiers(self) -> bool:
         """Whether the replicas receive spans alone, and pods of their own behind them decide about traces."""
-        return self.sampling.tail is not None and self.replica_count > 1
+        return self.sampling.tail is not None and self.most_replicas > 1
+
+    @property
+    def most_replicas(self) -> int:
+        """The largest number of pods, which an autoscaler may reach."""
+        return self.autoscaling.max_replicas if self.autoscaling else self.replica_count
 
     @property
     def gathers_in_queue(self) -> bool:
@@ -221,6 +210,15 @@ class CollectorSettings(Versioned):
     def gathers(self) -> bool:
         """Whether `batch` has an effect: the queue for Tempo gathers spans, or tail sampling does."""
         return self.gathers_in_queue or self.sampling.tail is not None
+
+    @property
+    def settled_seconds(self) -> int:
+        """The time without a span that moves, after which a pod has sent all that it has.
+
+        It is longer than the pause between two readings of the counters. Tail sampling holds spans before the queue.
+        """
+        tail = self.sampling.tail
+        return 2 + (ceil(seconds(tail.decision_wait) + seconds(self.batch.timeout)) if tail else 0)
 
     @property
     def pulled_image(self) -> str:

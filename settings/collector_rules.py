@@ -85,7 +85,7 @@ def _tiers(settings: Settings) -> Iterator[RuleViolation]:
 def _traffic_distribution(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects a choice among replicas where there is one."""
     collector = settings.collector
-    if collector.traffic_distribution and collector.replica_count == 1:
+    if collector.traffic_distribution and collector.most_replicas == 1:
         message = "chooses among several replicas, and `collector.replicas` is 1"
         yield needs("collector.trafficDistribution", message, "collector.replicas", value=DEFAULT_REPLICAS)
 

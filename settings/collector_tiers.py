@@ -6,7 +6,8 @@ decides about it. Objects, pods and documents of a tier are made from its settin
 
 from math import ceil
 
-from settings.collector import CollectorSettings, Queue
+from settings.collector import CollectorSettings
+from settings.collector_queue import Queue
 from settings.collector_sampling import CollectorSampling
 from settings.receivers import Receivers
 from settings.sizes import MIB
@@ -54,6 +55,8 @@ def second_tier(collector: CollectorSettings) -> CollectorSettings:
     return collector.model_copy(
         update={
             "replicas": tail.replicas or collector.replica_count,
+            # A change of their number splits traces, so that only a person makes it.
+            "autoscaling": None,
             "resources": tail.resources or collector.resources,
             # A pod's attributes are found by the connection of the application, which ends at the first tier.
             "kubernetes_attributes": False,

@@ -19,6 +19,7 @@ def mirror_warnings(settings: Settings) -> Iterator[str]:
     is_plus = settings.edition == "plus"
     keys = {
         "nginx": "plus.image" if is_plus else "nginx.image",
+        "drain": "collector.queue.drain.image",
         "gateway": "tempo.gateway.image",
         "demo": "nginx.image",
     }

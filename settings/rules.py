@@ -15,6 +15,7 @@ from settings.metrics_rules import METRICS_RULES
 from settings.nginx_rules import NGINX_RULES
 from settings.plus_rules import PLUS_RULES
 from settings.proxying_rules import PROXYING_RULES
+from settings.queue_rules import QUEUE_RULES
 from settings.route_rules import ROUTE_RULES
 from settings.secret_rules import IsPlain, IsSecret, secrets_in_plain_text
 from settings.snippets.rules import SNIPPET_RULES
@@ -31,6 +32,7 @@ _RULES = (
     *PROXYING_RULES,
     *HTTPS_RULES,
     *COLLECTOR_RULES,
+    *QUEUE_RULES,
     *EXPORTER_RULES,
     *TEMPO_RULES,
     *TEMPO_PARTS_RULES,

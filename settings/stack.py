@@ -239,6 +239,8 @@ class Settings(Model):
             named["nginx"] = self.plus.image if self.edition == "plus" and self.plus.image else self.nginx.pulled_image
         if self.collector.enabled:
             named["collector"] = self.collector.pulled_image
+            if self.collector.queue.drains:
+                named["drain"] = self.collector.queue.drain.image
         if self.tempo.enabled:
             named["tempo"] = self.tempo.pulled_image
             named["gateway"] = self.tempo.gateway.image or self.nginx.pulled_image

@@ -36,6 +36,9 @@ nothing."""
 ATTEMPTS = 3
 """Three attempts take five minutes, in which a slow line pulls the images."""
 
+DRAIN_SECONDS = 45
+"""When `pulumi up` says what it waits for. A pod with little to send has ended by then: clients take 27 s to leave."""
+
 REPLACED_INTERVAL_SECONDS = 1.0
 """Our choice: `pulumi up` ends within a second of the last pod's readiness."""
 
@@ -100,7 +103,11 @@ class Rollouts:
         return pulumi.ErrorHook(f"{name}-not-ready", explain)
 
     async def replaced(
-        self, component: str, stateful_set: pulumi.CustomResource, selects: str | None = None
+        self,
+        component: str,
+        stateful_set: pulumi.CustomResource,
+        selects: str | None = None,
+        drain_seconds: int = 0,
     ) -> pulumi.CustomResource:
         """Waits until Kubernetes has replaced the pods of a StatefulSet, and returns the StatefulSet.
 
@@ -111,12 +118,13 @@ class Rollouts:
             component: the component, whose name the StatefulSet has.
             stateful_set: the resource, which the provider has created or updated.
             selects: the name whose labels select its pods; none for the component's.
+            drain_seconds: how long a pod may take to send what its volume holds, before the next one starts.
 
         Raises:
-            pulumi.RunError: no pod became Ready for five minutes, or for the time of one attempt if waiting changes
-                nothing. The message has the pods' reasons.
+            pulumi.RunError: no pod became Ready for five minutes after such a time, or for the time of one attempt if
+                waiting changes nothing. The message has the pods' reasons.
         """
-        most, since = -1, time.monotonic()
+        most, since, is_told = -1, time.monotonic(), False
         while True:
             rollout = await self._rollout(component)
             if rollout.is_complete:
@@ -124,9 +132,15 @@ class Rollouts:
             if rollout.ready > most:
                 most, since = rollout.ready, time.monotonic()
             waited = time.monotonic() - since
+            if drain_seconds and waited >= DRAIN_SECONDS and not is_told:
+                is_told = True
+                pulumi.log.info(
+                    f"{component}: a pod that is replaced sends what its volume holds first, for at most "
+                    f"{drain_seconds} s. {rollout.state}"
+                )
             if waited >= ATTEMPT_SECONDS:
                 reasons = await self._found(selects or component, logs_of_running=True)
-                if _is_final(reasons) or waited >= ATTEMPT_SECONDS * ATTEMPTS:
+                if _is_final(reasons) or waited >= ATTEMPT_SECONDS * ATTEMPTS + drain_seconds:
                     raise pulumi.RunError(_explained(component, reasons) if reasons else rollout.state)
             await asyncio.sleep(REPLACED_INTERVAL_SECONDS)
 

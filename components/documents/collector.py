@@ -69,9 +69,9 @@ def receivers(settings: CollectorSettings, largest: int, *, ages: bool) -> Docum
         ages: whether connections end after a while, if there are several replicas.
     """
     protocols: Document = {"grpc": {"endpoint": f"{ANYWHERE}:{OTLP_PORT}", "max_recv_msg_size_mib": largest // MIB}}
-    if ages and settings.replica_count > 1:
+    if ages and (age := connection_age(settings)):
         # gRPC sends to one replica as long as its connection lasts. The next connection may reach another one.
-        ageing = {"max_connection_age": "60s", "max_connection_age_grace": "10s"}
+        ageing = {"max_connection_age": f"{age}s", "max_connection_age_grace": f"{AGE_GRACE}s"}
         protocols["grpc"]["keepalive"] = {"server_parameters": ageing}
     if settings.receivers.http:
         protocols["http"] = {"endpoint": f"{ANYWHERE}:{OTLP_HTTP_PORT}", "max_request_body_size": largest} | _cors(
@@ -94,6 +94,20 @@ def whole(settings: CollectorSettings, parts: Document, pipelines: Document) -> 
             "pipelines": pipelines,
         },
     }
+
+
+AGE_GRACE = 10
+"""The seconds that a call has to end on a connection that is too old."""
+
+
+def connection_age(settings: CollectorSettings) -> int | None:
+    """Returns the seconds after which the Collector ends a gRPC connection; none if there is no other replica.
+
+    gRPC adds or takes away a tenth at random. A pod that drains waits for its clients to leave, so they leave sooner.
+    """
+    if settings.most_replicas < 2:
+        return None
+    return 15 if settings.queue.drains else 60
 
 
 def _names(settings: CollectorSettings) -> CollectorRelease:

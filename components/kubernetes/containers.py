@@ -63,10 +63,20 @@ def started_when(path: str, port: int, *, within_seconds: int) -> ProbeArgs:
     return ProbeArgs(http_get=get, period_seconds=1, timeout_seconds=5, failure_threshold=within_seconds)
 
 
-def alive_while(path: str, port: int) -> ProbeArgs:
-    """Returns a liveness probe by HTTP. A minute of silence counts as a dead process; less may be a busy one."""
+def alive_while(path: str, port: int, *, grace_seconds: int | None = None) -> ProbeArgs:
+    """Returns a liveness probe by HTTP. A minute of silence counts as a dead process; less may be a busy one.
+
+    Args:
+        path: the path that the kubelet asks for.
+        port: the container's port.
+        grace_seconds: the time that a dead process gets to end, if it is not the pod's.
+    """
     return ProbeArgs(
-        http_get=HTTPGetActionArgs(path=path, port=port), period_seconds=10, timeout_seconds=5, failure_threshold=6
+        http_get=HTTPGetActionArgs(path=path, port=port),
+        period_seconds=10,
+        timeout_seconds=5,
+        failure_threshold=6,
+        termination_grace_period_seconds=grace_seconds,
     )
 
 

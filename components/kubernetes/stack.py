@@ -173,6 +173,8 @@ def _restricted_namespace(settings: Settings, mark: str, prefix: str) -> Namespa
         for mode in ("enforce", "audit", "warn")
         for suffix, value in (("", "restricted"), ("-version", "v1.32"))
     }
+    # The provider waits ten minutes for the end of the pods by default, which is too short for those that drain.
+    end = f"{600 + settings.collector.queue.drain_seconds}s"
     return Namespace(
         f"{prefix}namespace",
         metadata=ObjectMetaArgs(
@@ -180,6 +182,7 @@ def _restricted_namespace(settings: Settings, mark: str, prefix: str) -> Namespa
             labels={**settings.labels, **PART_OF, **standard},
             annotations={**settings.annotations, STACK_ANNOTATION: mark},
         ),
+        opts=pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(delete=end)),
     )
 
 

@@ -1,6 +1,7 @@
 """Makes the Deployments and StatefulSets, and what keeps their pods available."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.apps.v1 import (
@@ -25,6 +26,16 @@ from components.kubernetes.pod_template import Workload, pod_template
 from components.kubernetes.services import NOT_AWAITED
 from components.plan.labels import own_labels
 from components.plan.objects import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, STATEFUL_SET
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How many pods an autoscaler makes."""
+
+    least: int
+    most: int
+    cpu: int
+    """The CPU time that it aims at, in percent of the pods' requests."""
 
 
 def pods_with(
@@ -63,13 +74,27 @@ def deployment(owner: Component, workload: Workload) -> Deployment:
             selector=LabelSelectorArgs(match_labels=own_labels(owner.selects)),
             template=pod_template(owner, workload),
         ),
-        # Keep sending `replicas` until the HPA owns the field. Omitting it would scale the Deployment to 1 under load.
-        opts=_options(owner, workload, ignore_changes=["spec.replicas"] if workload.autoscaled else None),
+        opts=_options(owner, workload, _scaled_elsewhere(workload)),
     )
 
 
+def _scaled_elsewhere(workload: Workload) -> list[str] | None:
+    """Returns the field that an autoscaler owns.
+
+    Keep sending `replicas` until the HPA owns the field. Omitting it would scale the workload to 1 under load.
+    """
+    return ["spec.replicas"] if workload.autoscaled else None
+
+
 def stateful_set(
-    owner: Component, workload: Workload, volume: str, *, size: str, storage_class: str | None
+    owner: Component,
+    workload: Workload,
+    volume: str,
+    *,
+    size: str,
+    storage_class: str | None,
+    scale: Scale | None = None,
+    before_update: Sequence[pulumi.ResourceHook] = (),
 ) -> pulumi.Output[pulumi.CustomResource]:
     """Makes a StatefulSet, whose pods have a volume each that outlives them. Returns it once its pods are replaced.
 
@@ -79,6 +104,8 @@ def stateful_set(
         volume: the name of the volume, which the container mounts.
         size: the volume's size.
         storage_class: the volume's storage class; none for the cluster's default.
+        scale: what an autoscaler makes of it; none without one.
+        before_update: hooks that run before an update, and in its preview.
     """
     claim = PersistentVolumeClaimArgs(
         # Without the stack's own labels: a claim template cannot be edited without replacing the StatefulSet.
@@ -89,9 +116,11 @@ def stateful_set(
             storage_class_name=storage_class,
         ),
     )
+    # The provider would wait until surplus pods have ended, and fail before. `Rollouts.replaced` waits for the others.
+    annotations = NOT_AWAITED if workload.drain_seconds else None
     made = StatefulSet(
         owner.resource_name,
-        metadata=owner.metadata(STATEFUL_SET),
+        metadata=owner.metadata(STATEFUL_SET, annotations=annotations),
         spec=StatefulSetSpecArgs(
             service_name=owner.component,
             # Each pod has everything it needs in its own volume, so that none waits for another.
@@ -101,10 +130,12 @@ def stateful_set(
             template=pod_template(owner, workload),
             volume_claim_templates=[claim],
         ),
-        opts=_options(owner, workload),
+        opts=_options(owner, workload, _scaled_elsewhere(workload), before_update),
     )
-    rollouts = owner.stack.rollouts
-    return made.id.apply(lambda _: rollouts.replaced(owner.component, made, owner.selects) if rollouts else made)
+    if scale:
+        autoscaler(owner, made, least=scale.least, most=scale.most, cpu=scale.cpu, is_child=False)
+    rollouts, drain = owner.stack.rollouts, workload.drain_seconds
+    return made.id.apply(lambda _: rollouts.replaced(owner.component, made, owner.selects, drain) if rollouts else made)
 
 
 def disruption_budget(owner: Component, replicas: int) -> None:
@@ -126,15 +157,19 @@ def disruption_budget(owner: Component, replicas: int) -> None:
     )
 
 
-def autoscaler(owner: Component, scaled: Deployment, *, least: int, most: int, cpu: int) -> None:
-    """Makes an autoscaler, as a child of the Deployment that it scales.
+def autoscaler(
+    owner: Component, scaled: Deployment | StatefulSet, *, least: int, most: int, cpu: int, is_child: bool = True
+) -> None:
+    """Makes an autoscaler.
 
     Args:
         owner: the component.
-        scaled: its Deployment.
+        scaled: its workload.
         least: the smallest number of pods.
         most: the largest number of pods.
         cpu: the CPU time that it aims at, in percent of the pods' requests.
+        is_child: whether the autoscaler's resource is a child of the workload's. A workload that may turn into one of
+            another kind has none: Pulumi would take the same autoscaler for two, and delete it after the change.
     """
     # Imported here: few stacks need it.
     from pulumi_kubernetes.autoscaling.v2 import (  # noqa: PLC0415
@@ -147,25 +182,31 @@ def autoscaler(owner: Component, scaled: Deployment, *, least: int, most: int, c
     )
 
     target = MetricTargetArgs(type="Utilization", average_utilization=cpu)
+    kind = DEPLOYMENT if isinstance(scaled, Deployment) else STATEFUL_SET
     HorizontalPodAutoscaler(
         owner.resource_name,
         metadata=owner.metadata(AUTOSCALER, annotations=NOT_AWAITED),
         spec=HorizontalPodAutoscalerSpecArgs(
             scale_target_ref=CrossVersionObjectReferenceArgs(
-                api_version="apps/v1", kind="Deployment", name=scaled.metadata["name"]
+                api_version="apps/v1", kind=kind.name, name=scaled.metadata["name"]
             ),
             min_replicas=least,
             max_replicas=most,
             metrics=[MetricSpecArgs(type="Resource", resource=ResourceMetricSourceArgs(name="cpu", target=target))],
         ),
-        opts=pulumi.ResourceOptions(parent=scaled),
+        opts=pulumi.ResourceOptions(parent=scaled if is_child else owner),
     )
 
 
-def _options(owner: Component, workload: Workload, ignore_changes: list[str] | None = None) -> pulumi.ResourceOptions:
+def _options(
+    owner: Component,
+    workload: Workload,
+    ignore_changes: list[str] | None,
+    before_update: Sequence[pulumi.ResourceHook] = (),
+) -> pulumi.ResourceOptions:
     """Returns the options of a workload: what it waits for, how long Pulumi waits for it, and its hooks."""
     name, stack = owner.resource_name, owner.stack
-    hooks = pulumi.ResourceHookBinding()
+    hooks = pulumi.ResourceHookBinding(before_update=list(before_update))
     timeout = None
     if stack.rollouts:
         timeout = stack.rollouts.timeout
@@ -173,7 +214,8 @@ def _options(owner: Component, workload: Workload, ignore_changes: list[str] | N
     lacking = stack.no_room_to_roll.get(owner.component)
     if lacking:
         options = pulumi.ResourceHookOptions(on_dry_run=True)
-        hooks.before_update = [pulumi.ResourceHook(f"{name}-room", refuse_to_roll(name, lacking), options)]
+        room = pulumi.ResourceHook(f"{name}-room", refuse_to_roll(name, lacking), options)
+        hooks.before_update = [*before_update, room]
     return pulumi.ResourceOptions(
         parent=owner,
         custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),

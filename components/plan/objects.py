@@ -221,7 +221,9 @@ def _collector(component: str, collector: CollectorSettings) -> Iterator[Planned
         yield from _stateful_set(component, "queue", replicas=collector.replica_count)
     else:
         yield Planned(DEPLOYMENT, component)
-    if collector.replica_count > 1:
+    if collector.autoscaling:
+        yield Planned(AUTOSCALER, component)
+    if collector.most_replicas > 1:
         yield Planned(DISRUPTION_BUDGET, component)
     if collector.kubernetes_attributes:
         yield from (Planned(kind, COLLECTOR) for kind in (SERVICE_ACCOUNT, ROLE, ROLE_BINDING))

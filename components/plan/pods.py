@@ -39,6 +39,10 @@ RESOLVE = "resolve"
 """The name of the init container of NGINX's pod."""
 
 
+DRAIN = "drain"
+"""The name of the init container of the Collector's pod."""
+
+
 @dataclass(frozen=True)
 class Container:
     """A container of a pod."""
@@ -137,7 +141,9 @@ def _collector(component: str, key: str, collector: CollectorSettings) -> PodDem
     queue = collector.queue
     size, storage_class = (queue.size, queue.storage_class) if queue.is_persistent else (None, None)
     container = Container(COLLECTOR, key, "collector", collector.resources)
-    return PodDemand(component, collector.replica_count, [container], (), size, storage_class)
+    # The init container asks for the same as the Collector, so that the pod's request stays that of the Collector.
+    before = [Container(DRAIN, key, DRAIN, collector.resources)] if queue.drains else []
+    return PodDemand(component, collector.replica_count, [container], before, size, storage_class)
 
 
 def _demo(name: str, nginx: NginxSettings) -> PodDemand:

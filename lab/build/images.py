@@ -97,6 +97,14 @@ def coredns_image() -> Image:
     )
 
 
+def busybox_image() -> Image:
+    """Returns the image of the tools with which a Collector drains: Debian's static busybox, of this machine's release.
+
+    Its tag is not a version, because the stack files name it.
+    """
+    return Image("lab/busybox:debian", ("/bin/busybox",), {"/bin/busybox": Path("/bin/busybox")})
+
+
 def oss_stack_images(versions: str = "current") -> list[Image]:
     """Returns the images of a set of versions, which its stack file deploys: see `lab.stack`."""
     certificates = {str(CERTIFICATES): CERTIFICATES}
@@ -108,6 +116,7 @@ def oss_stack_images(versions: str = "current") -> list[Image]:
             folders=("/tmp", "/var/tempo"),
         ),
         collector_image(COLLECTORS[versions]),
+        busybox_image(),
         _nginx_image(certificates),
     ]
 

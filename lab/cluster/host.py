@@ -15,6 +15,7 @@ from lab.progress import Progress
 PACKAGES = {
     "containerd": "containerd",
     "runc": "runc",
+    "busybox": "busybox-static",
     "catatonit": "catatonit",
     "cc": "gcc",
     "conntrack": "conntrack",

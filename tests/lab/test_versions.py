@@ -63,7 +63,8 @@ def deployed(lab: None, tmp_path: Path) -> Generator[Deployed]:
             name = f"versions-{next(numbers)}"
             # It has a larger share of the CPU than the stacks beside it, so that only the update loses spans.
             stack = ends.enter_context(laid_out(tmp_path / name, name, f"tracing-{name}", cpu="50m"))
-            stack.configure(CONFIGURATION | configuration_of(versions))
+            # Pods that are cut off from Tempo would wait for it in vain.
+            stack.configure(CONFIGURATION | {"collector.queue.drain.timeout": "5s"} | configuration_of(versions))
             deploy(stack)
             return stack
 

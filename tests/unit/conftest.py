@@ -217,6 +217,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(pulumi, "run", mains.append)
         # Mocks have no server for an engine to call hooks on.
         monkeypatch.setattr(pulumi.resource_hooks, "register_error_hook", _registered)
+        monkeypatch.setattr(pulumi.resource_hooks, "register_resource_hook", _registered)
         recorder = Recorder(program, preview=preview, balancer=balancer, node_ports=node_ports)
         mocks.set_mocks(recorder, project="nginx-tracing", stack="test", preview=preview)
         secret_keys = [f"nginx-tracing:{key}" for key in given if key in secrets]

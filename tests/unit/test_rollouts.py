@@ -231,7 +231,7 @@ class Replaced:
         monkeypatch.setattr(rollouts, "ATTEMPT_SECONDS", 0.2)
         self.looks = 0
 
-    def __call__(self, *states: Said, **answers: Said) -> object:  # noqa: D102
+    def __call__(self, *states: Said, drain_seconds: int = 0, **answers: Said) -> object:  # noqa: D102
         def state(*_: object) -> Said:
             self.looks += 1
             return states[min(self.looks, len(states)) - 1]
@@ -240,7 +240,7 @@ class Replaced:
         with serving(FakeApi({STATEFUL_SET: state, LOG: (200, EMERG), **known})) as api:
             watch = Rollouts("tracing", [], kubeconfig=api.kubeconfig, context=None)
             made: Any = object()
-            assert asyncio.run(watch.replaced("nginx", made)) is made
+            assert asyncio.run(watch.replaced("nginx", made, drain_seconds)) is made
         return made
 
 
@@ -287,3 +287,19 @@ def test_a_stateful_set_without_progress_is_given_up_three_attempts_after_the_la
         replaced(stateful_set(0, 3), last)
     assert str(raised.value) == why
     assert time.monotonic() - begin > 3 * 0.2
+
+
+def test_pods_that_send_what_their_volumes_hold_are_waited_for_longer_and_that_is_said(
+    replaced: Replaced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", said.append)
+    monkeypatch.setattr(rollouts, "DRAIN_SECONDS", 0.1)
+    begin = time.monotonic()
+    with pytest.raises(pulumi.RunError):
+        replaced(stateful_set(1, 2), drain_seconds=1)
+    assert time.monotonic() - begin > 3 * 0.2 + 1
+    assert said == [
+        "nginx: a pod that is replaced sends what its volume holds first, for at most 1 s. "
+        "nginx does not become Ready: 1 of 3 pods are replaced, and 2 are Ready"
+    ]

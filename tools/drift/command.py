@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from tools.drift.drift import drift
-from tools.drift.report import report
+from tools.drift.report import report, waiting
 from tools.errors import ToolError
 
 NONE, DRIFTED, FAILED = 0, 1, 2
@@ -23,6 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     print(report(found, options.stack) if found else "No object drifted.")
+    if found.waiting:
+        print(f"\n{waiting(found)}")
     return DRIFTED if found else NONE
 
 

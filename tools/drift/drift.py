@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from tools.cluster import Access, ClusterApi, ClusterError, stack_access
 from tools.drift.orphans import Orphan, known, mark, orphans
+from tools.drift.volumes import queue_volume
 from tools.errors import ToolError
 from tools.pull_request.changes import Change, changes, short_name
 from tools.pull_request.preview_result import PreviewResult
@@ -30,6 +31,8 @@ class Drift:
     """Objects that Pulumi does not know, claims of volumes that no replica uses included."""
     access: Access
     """How the stack's cluster is reached."""
+    waiting: Sequence[Orphan] = ()
+    """Claims of volumes that an autoscaler's next pods use. They are no drift."""
     context: str | None = None
     """The kubeconfig's context; None where it cannot be read."""
     being_created: Sequence[str] = ()
@@ -108,7 +111,13 @@ def _name(operation: _Operation) -> str:
 
 
 def _found(result: PreviewResult, access: Access) -> Drift:
-    return Drift(changes(result), orphans(known(result), mark(result), access), access)
+    left = [_known_volume(result, item) for item in orphans(known(result), mark(result), access)]
+    waiting = [item for item in left if item.queue and item.queue.is_autoscaled]
+    return Drift(changes(result), [item for item in left if item not in waiting], access, waiting)
+
+
+def _known_volume(result: PreviewResult, found: Orphan) -> Orphan:
+    return replace(found, queue=queue_volume(result, found.namespace, found.name)) if found.is_claim else found
 
 
 def _context(access: Access) -> str | None:

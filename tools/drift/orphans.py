@@ -4,16 +4,15 @@ A killed `pulumi up` leaves some. Pulumi never knows the claims of volumes: Kube
 StatefulSet, and keeps them when the StatefulSet has fewer replicas, or is deleted.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from pydantic import JsonValue
-
 from components.plan.labels import PART_OF, selector
-from components.plan.objects import CLAIM, NAMESPACE, NAMESPACED_KINDS, STACK_ANNOTATION, Kind, claim_name
+from components.plan.objects import CLAIM, NAMESPACE, NAMESPACED_KINDS, POD, STACK_ANNOTATION, Kind
 from tools.cluster import Access, ClusterApi, ClusterError
+from tools.drift.volumes import QueueVolume, claims_of, stateful_sets
 from tools.pull_request.differences import Object, section
 from tools.pull_request.preview_result import PreviewResult
 
@@ -28,6 +27,8 @@ class Orphan:
     kind: str
     name: str
     namespace: str
+    queue: QueueVolume | None = None
+    """What is known of the volume, if it is that of a Collector which is gone."""
 
     @property
     def is_claim(self) -> bool:
@@ -41,10 +42,8 @@ def known(result: PreviewResult) -> set[Name]:
     for step in result.steps:
         if step.old_state and "kind" in step.old_state.inputs:
             names.add(_name(step.old_state.inputs))
-        # The new state is what the refresh found: a claim of a replica that a person added by hand is in use as well.
-        for state in filter(None, (step.old_state, step.new_state)):
-            if state.inputs.get("kind") == "StatefulSet":
-                names.update(_claims(state.inputs))
+    for stateful_set in stateful_sets(result):
+        names.update((stateful_set.namespace, CLAIM.name, name) for name in claims_of(stateful_set))
     return names
 
 
@@ -72,13 +71,17 @@ def orphans(names: Collection[Name], own_mark: str | None, access: Access) -> li
     if not namespaces:
         return []
     with ClusterApi(access) as api:
-        return [
+        found = [
             Orphan(kind.name, item["metadata"]["name"], namespace)
             for namespace in namespaces
             for kind in (*NAMESPACED_KINDS, CLAIM)
             for item in _listed(api, kind, namespace)
             if (namespace, kind.name, item["metadata"]["name"]) not in names and _mark_of(item) in (None, own_mark)
         ]
+        # Pods of claims: an autoscaler made them, or they send what their volumes hold before they end.
+        spaces = {item.namespace for item in found if item.is_claim}
+        pods = {(space, pod["metadata"]["name"]) for space in spaces for pod in _listed(api, POD, space)}
+    return [item for item in found if not (item.is_claim and (item.namespace, item.name.partition("-")[2]) in pods)]
 
 
 def _mark_of(item: dict[str, Any]) -> str | None:
@@ -89,25 +92,6 @@ def _mark_of(item: dict[str, Any]) -> str | None:
 def _name(inputs: Object) -> Name:
     metadata = section(inputs, "metadata")
     return str(metadata.get("namespace", "")), str(inputs["kind"]), str(metadata.get("name"))
-
-
-def _claims(stateful_set: Object) -> Iterator[Name]:
-    """Yields the claims of a StatefulSet's replicas, by the names that Kubernetes gives to them."""
-    namespace, _, name = _name(stateful_set)
-    spec = section(stateful_set, "spec")
-    for template in _objects(spec.get("volumeClaimTemplates")):
-        for ordinal in range(_replicas(spec)):
-            yield namespace, CLAIM.name, claim_name(str(section(template, "metadata").get("name")), name, ordinal)
-
-
-def _replicas(spec: Object) -> int:
-    replicas = spec.get("replicas")
-    # Kubernetes' own default is 1.
-    return int(replicas) if isinstance(replicas, int | float) else 1
-
-
-def _objects(value: JsonValue) -> list[Object]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _listed(api: ClusterApi, kind: Kind, namespace: str) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tools.cluster import Access
 from tools.drift.drift import Drift
 from tools.drift.orphans import Orphan
+from tools.drift.volumes import QueueVolume
 from tools.pull_request.changes import Action, Change
 
 _WORDS = {Action.DELETED: "is gone", Action.UPDATED: "was changed"}
@@ -40,6 +41,9 @@ def report(found: Drift, stack: str | None) -> str:
                 *_removal(claims, found.access),
             ]
         )
+        queues = [item.queue for item in claims if item.queue]
+        if queues:
+            paragraphs.append(_sending(queues, found.access))
     return "\n\n".join("\n".join(lines) for lines in paragraphs)
 
 
@@ -60,6 +64,28 @@ def _changed(found: Sequence[Change], option: str) -> list[str]:
         # Without force, a field that another program set, such as `kubectl scale`, is a conflict.
         f"To put it back: PULUMI_K8S_ENABLE_PATCH_FORCE=true pulumi up --refresh{option}",
         "To keep it: set it in the configuration, where there is a key for it.",
+    ]
+
+
+def waiting(found: Drift) -> str:
+    """Returns the text about volumes that an autoscaler's next pods use."""
+    names = ", ".join(item.name for item in found.waiting)
+    return (
+        f"Claims of volumes that the autoscaler's next pods use: {names}. They hold what their pods could not send "
+        "before they ended, if anything. The next pods send it."
+    )
+
+
+def _sending(queues: Sequence[QueueVolume], access: Access) -> list[str]:
+    """Returns how the spans on the volumes of Collectors that are gone are sent."""
+    of, needed = queues[0].replicas, max(queue.ordinal for queue in queues) + 1
+    name = f"statefulset {of.name} --namespace {of.namespace}{access.options()}"
+    return [
+        f"To send what the volumes of {of.name} hold{_with_kubeconfig(access)}, make {needed} replicas until "
+        "`otelcol_exporter_queue_size` is 0:",
+        f"kubectl scale {name} --replicas {needed}",
+        f"kubectl rollout status {name}",
+        f"kubectl scale {name} --replicas {of.count}",
     ]
 
 

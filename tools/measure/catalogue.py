@@ -147,6 +147,13 @@ MEASUREMENTS = (
         lambda place: [scenarios.collector_rollout(place.stack)],
     ),
     Measurement(
+        "collector-scale-down",
+        FAULTS,
+        "there are fewer Collectors, with full queues",
+        2,
+        lambda place: [scenarios.collector_scale_down(place.stack, 10)],
+    ),
+    Measurement(
         "collector-kill", FAULTS, "a Collector is killed", 1, lambda place: [scenarios.collector_kill(place.stack)]
     ),
     Measurement(

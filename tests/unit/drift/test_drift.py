@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.plan.objects import CLAIM, NAMESPACED_KINDS, POD_MONITOR
+from components.plan.objects import CLAIM, NAMESPACED_KINDS, POD, POD_MONITOR
 from tests.unit.fake_api import FakeApi, Said, listed, refused, serving
 from tests.unit.pull_request.making import Object, preview, step
 from tools.__main__ import main
@@ -60,7 +60,7 @@ class Stack:
     """Kinds that the cluster does not know."""
 
     def __post_init__(self) -> None:
-        for kind, namespace in itertools.product(ALL_KINDS, ("tracing", "alone")):
+        for kind, namespace in itertools.product((*ALL_KINDS, POD), ("tracing", "alone")):
             self.api.answers[f"GET {kind.path(namespace)}"] = partial(self._list, kind.name)
 
     def _list(self, kind: str, query: dict[str, list[str]], _: Object) -> Said:
@@ -324,7 +324,43 @@ def test_claims_that_no_replica_uses_are_named_with_what_they_may_hold(
         "a replica that comes back uses its own claim again. To remove them for good, with what they hold:",
         "kubectl delete persistentvolumeclaim queue-otel-collector-2 --namespace tracing --context prod",
         "kubectl delete persistentvolumeclaim data-tempo-0 --namespace tracing --context prod",
+        "",
+        "To send what the volumes of otel-collector hold, make 3 replicas until `otelcol_exporter_queue_size` is 0:",
+        "kubectl scale statefulset otel-collector --namespace tracing --context prod --replicas 3",
+        "kubectl rollout status statefulset otel-collector --namespace tracing --context prod",
+        "kubectl scale statefulset otel-collector --namespace tracing --context prod --replicas 2",
     ]
+
+
+def test_the_claim_of_a_collector_that_still_sends_what_its_volume_holds_is_no_drift(stack: Stack) -> None:
+    stack.pulumi(json.dumps(preview(NAMESPACE, stateful_set("otel-collector", "queue", 2))))
+    stack.items = [
+        *claims(*(f"queue-otel-collector-{ordinal}" for ordinal in range(3))),
+        {"kind": "Pod", "metadata": {"name": "otel-collector-2"}},
+    ]
+    assert main(["drift"]) == 0
+
+
+def test_claims_that_an_autoscaler_s_next_pods_use_are_named_and_are_no_drift(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "otel-collector"}
+    scaler = {"metadata": {"name": "otel-collector", "namespace": "tracing"}}
+    scaler["spec"] = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 4}
+    steps = stateful_set("otel-collector", "queue", 2), step("refresh", "HorizontalPodAutoscaler", old=scaler)
+    stack.pulumi(json.dumps(preview(NAMESPACE, *steps)))
+    stack.items = claims(*(f"queue-otel-collector-{ordinal}" for ordinal in range(4)))
+    assert main(["drift"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "No object drifted.",
+        "",
+        "Claims of volumes that the autoscaler's next pods use: queue-otel-collector-2, queue-otel-collector-3. They "
+        "hold what their pods could not send before they ended, if anything. The next pods send it.",
+    ]
+    stack.items += claims("queue-otel-collector-4")
+    said = lines(capsys)
+    assert "kubectl delete persistentvolumeclaim queue-otel-collector-4 --namespace tracing" in said
+    assert not any("delete" in line and "collector-3" in line for line in said)
 
 
 def test_every_kind_that_the_program_makes_is_looked_for(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,8 @@ CONFIGURATION = {
     "collector.distribution": "contrib",
     "collector.replicas": "2",
     "collector.queue.storage": "persistent",
+    # Both Collectors are replaced while Tempo is away, within `LIMIT_SECONDS`.
+    "collector.queue.drain.timeout": "40s",
     "tempo.persistence.size": "10Gi",
 }
 """Configures a stack that loses nothing. Of contrib's parts the lab's Collector has those that this program uses."""
@@ -65,6 +67,20 @@ def nginx_scale_down(stack: Stack) -> Result:
 def collector_rollout(stack: Stack) -> Result:
     """Replaces both Collectors, one after the other."""
     return lossless("Collector rollout, two replicas", during(stack, lambda: roll(stack.namespace, COLLECTOR)))
+
+
+def collector_scale_down(stack: Stack, seconds: float) -> Result:
+    """Scales Collectors with full queues from three to two, looks every trace up, and scales back."""
+
+    def fewer() -> None:
+        scale(stack.namespace, COLLECTOR, 3)
+        scale(stack.namespace, TEMPO, 0)
+        time.sleep(seconds)
+        scale(stack.namespace, TEMPO, 1)
+        scale(stack.namespace, COLLECTOR, 2)
+
+    # Before another pod takes the volume of the one that ended.
+    return lossless(f"Collectors 3 → 2, {seconds:.0f} s of spans in their queues", during(stack, fewer))
 
 
 def collector_kill(stack: Stack) -> Result:
