@@ -128,7 +128,8 @@ def collectors(load: Load, figures: Figures, connections: int, outage_seconds: f
     """Returns the Collectors for a load with its headroom.
 
     NGINX's workers keep a connection each, for which kube-proxy picks a Collector at random: one may get more of them
-    than its share. A Collector has one core, or as many as the fullest one needs.
+    than its share. Spans of applications count as spread evenly, because more pods send them. A Collector has one core,
+    or as many as the fullest one needs.
 
     Args:
         load: the load.
@@ -140,9 +141,12 @@ def collectors(load: Load, figures: Figures, connections: int, outage_seconds: f
     cores = figures.collector_cores(load.spans, load.span_bytes)
     measured = load.spans / cores
     ends = min(published, measured)
-    # With fewer than two connections for each, many would have none.
-    replicas = max(LEAST_PODS, min(math.ceil(load.spans / ends), connections // 2))
-    share = fullest_share(connections, replicas)
+    of_nginx = load.traced * (2 if load.makes_upstream_spans else 1)
+    of_applications = load.spans - of_nginx
+    # With fewer than two connections of NGINX for each, many would have none.
+    most = connections // 2 + math.ceil(of_applications / ends)
+    replicas = max(LEAST_PODS, min(math.ceil(load.spans / ends), most))
+    share = (of_nginx * fullest_share(connections, replicas) + of_applications / replicas) / load.spans
     core_limit = max(1, math.ceil(share * load.spans / ends))
     stored = load.span_bytes * STORED_SPAN / SPAN_BYTES
     least = CollectorSettings().resources

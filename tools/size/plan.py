@@ -107,8 +107,8 @@ def _nginx(load: Load, nginx: parts.Nginx, figures: Figures) -> Iterator[Key]:
     yield Key(
         ("nginx", "replicas"),
         nginx.replicas,
-        f"{WORKERS} workers take {nginx.ends:.0f} requests/s (quoted), and their buffers hold the spans of 2 s at least; "
-        "two pods, for one to go on",
+        f"{WORKERS} workers take {nginx.ends:.0f} requests/s (quoted), and their buffers hold the spans of 2 s; at "
+        "least two pods, for one to go on",
     )
     yield Key(
         (*place, "cpu"),
@@ -141,7 +141,7 @@ def _collector(load: Load, collectors: parts.Collectors) -> Iterator[Key]:
     yield Key(
         ("collector", "replicas"),
         collectors.replicas,
-        f"a core sends {collectors.ends:.0f} spans/s ({basis}); two at least, for one to go on",
+        f"a core sends {collectors.ends:.0f} spans/s ({basis}); at least two, for one to go on",
     )
     yield Key(
         (*place, "cpu"),
@@ -173,7 +173,7 @@ def _collector(load: Load, collectors: parts.Collectors) -> Iterator[Key]:
 
 
 def _tempo(load: Load, tempo: parts.Tempo, kept: Storage) -> Iterator[Key]:
-    grown, default = load.grown(), TempoSettings().ingestion
+    grown = load.grown()
     ends = f"a monolithic one ends at {tempo.ends:.0f} spans/s of this size (quoted)"
     yield Key(("tempo", "mode"), "distributed" if tempo.is_distributed else "monolithic", ends)
     if tempo.is_distributed:
@@ -190,14 +190,7 @@ def _tempo(load: Load, tempo: parts.Tempo, kept: Storage) -> Iterator[Key]:
             "the largest of the default, of what reading the largest trace takes, and of a quarter more than measured",
         )
     yield Key(("tempo", "retention"), load.retention, "as asked for")
-    needed = math.ceil(2 * grown.megabytes) * 10**6
-    if needed > default.bytes_per_second:
-        yield Key(
-            ("tempo", "ingestion", "bytesPerSecond"),
-            needed,
-            "twice the load with the headroom: an outage is caught up meanwhile",
-        )
-    if _trace_bytes(load) > default.bytes_per_trace:
+    if _trace_bytes(load) > TempoSettings().ingestion.bytes_per_trace:
         yield Key(("tempo", "ingestion", "bytesPerTrace"), _trace_bytes(load), "twice the traces of this load")
     yield Key(("tempo", "persistence", "size"), whole_gibibytes(_volume(tempo, kept)), _volume_reason(tempo, kept))
 

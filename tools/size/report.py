@@ -1,7 +1,7 @@
 """Writes an answer as a stack's file: the configuration, and everything else as comments."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -40,13 +40,13 @@ def report(plan: Plan) -> str:
     lines = [
         *_comment(_title(plan)),
         "",
-        *_section("Where one of each ends", _table(_ends(plan))),
+        *_table("Where one of each ends", _ends(plan)),
         *_missing(plan),
         "config:",
         *_configuration(plan),
         "",
-        *_section("What each pod sees at the busiest time, without the headroom", _table(_pods(plan))),
-        *_section("Storage", _table(_storage(plan))),
+        *_table("What each pod sees at the busiest time, and what is reserved for it with the headroom", _pods(plan)),
+        *_table("Storage", _storage(plan)),
         *_section("Limits that follow", _limits(plan)),
         *_section("Where the figures are from", _sources(plan)),
     ]
@@ -55,11 +55,12 @@ def report(plan: Plan) -> str:
 
 def _title(plan: Plan) -> str:
     load = plan.load
+    room = f"for {_number(100 * load.headroom)} % more" if load.headroom else "for that, without a headroom"
     sampled = "" if load.sampling == 1 else f", {_number(100 * load.sampling)} % of them traced"
     return (
         f"{_number(load.requests)} requests/s{sampled}, {_number(load.spans_per_request)} spans each of "
         f"{load.span_bytes} bytes: {_number(load.spans)} spans/s, {load.megabytes:.1f} MB/s. "
-        f"Everything is sized for {100 * load.headroom:.0f} % more."
+        f"Everything is sized {room}."
     )
 
 
@@ -118,7 +119,7 @@ def _keys(
             yield f"{indent}{name}:"
             yield from _keys(cast("dict[str, Any]", value), place, reasons, indent + "  ")
         else:
-            yield from _comment(reasons[place].reason, indent)
+            yield from _comment(reasons[place].reason, f"{indent}# ", f"{indent}# ")
             written = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
             yield f"{indent}{name}: {written}"
 
@@ -132,16 +133,16 @@ def _pods(plan: Plan) -> list[Sequence[str]]:
         ("Collector, an even share", *_pod(collectors, load, spans=load.spans)),
         ("Collector, the fullest", *_pod(fullest, load, spans=collectors.fullest * load.spans)),
     ]
-    if not tempo.is_distributed:
-        return [*rows, ("Tempo", *_pod(tempo, load, spans=load.spans))]
-    copies = {"distributor": 1, "ingester": 3, "metrics-generator": 1}
-    return [
-        *rows,
-        *(
-            (f"Tempo: {part.name}", *_pod(part, load, spans=load.spans * copies.get(part.name, 0)))
-            for part in tempo.parts
-        ),
-    ]
+    kinds: list[Pods] = [nginx, collectors, *(tempo.parts or [tempo])]
+    if tempo.is_distributed:
+        copies = {"distributor": 1, "ingester": 3, "metrics-generator": 1}
+        for part in tempo.parts:
+            spans = load.spans * copies.get(part.name, 0)
+            rows.append((f"Tempo: {part.name}", *_pod(part, load, spans=spans)))
+    else:
+        rows.append(("Tempo", *_pod(tempo, load, spans=load.spans)))
+    cores, memory = (sum(each.replicas * getattr(each, what) for each in kinds) for what in ("cores", "memory"))
+    return [*rows, ("all", str(sum(each.replicas for each in kinds)), "", "", "", f"{cores:.1f}", _bytes(memory))]
 
 
 def _pod(pods: Pods, load: Load, *, spans: float, requests: float = 0) -> Sequence[str]:
@@ -152,7 +153,7 @@ def _pod(pods: Pods, load: Load, *, spans: float, requests: float = 0) -> Sequen
         _number(spans / pods.replicas) if spans else "",
         f"{spans * load.span_bytes / 1e6 / pods.replicas:.2f}" if spans else "",
         f"{pods.cores:.2f}",
-        f"{pods.memory / 2**20:.0f} MiB",
+        _bytes(pods.memory),
     )
 
 
@@ -160,13 +161,14 @@ def _storage(plan: Plan) -> list[Sequence[str]]:
     kept, load = plan.storage, plan.load
     where = "Tempo's volume" if kept.kind == "local" else f"the bucket ({kept.kind})"
     average = "" if load.average == 1 else f", at an average load of {_number(100 * load.average)} %"
+    merged = "; three copies of the traces until the compactors have merged them" if plan.tempo.is_distributed else ""
     return [
         ("what", "how much", "why"),
         ("a span", f"{kept.span_bytes:.0f} bytes", "measured: in blocks, twice, for `tempo.traceqlMetrics`"),
         ("written a day", _bytes(kept.a_second * DAY), f"{_number(load.spans * load.average)} spans/s{average}"),
         ("written a year", _bytes(kept.a_year), "what a retention of a year would keep"),
-        (f"kept for {load.retention}", _bytes(kept.kept), f"in {where}; from then on as much goes as comes"),
-        ("kept with the headroom", _bytes(kept.grown), f"after the load has grown by {100 * load.headroom:.0f} %"),
+        (f"kept for {load.retention}", _bytes(kept.kept), f"in {where}; from then on as much goes as comes{merged}"),
+        ("kept with the headroom", _bytes(kept.grown), f"after the load has grown by {_number(100 * load.headroom)} %"),
         ("on Tempo's disk besides", _bytes(kept.working), "the log, and blocks that Tempo keeps for up to an hour"),
     ]
 
@@ -179,6 +181,11 @@ def _limits(plan: Plan) -> Iterator[str]:
     yield (
         f"A Collector hangs: each worker of NGINX holds the spans of {plan.nginx.held_seconds:.1f} s, and drops those "
         "that come after"
+    )
+    takes = settings.tempo.ingestion.bytes_per_second / 1e6
+    yield (
+        f"Tempo, or each of its distributors, takes {takes:.0f} MB/s (`tempo.ingestion.bytesPerSecond`); beyond that "
+        "the Collectors send again"
     )
     if load.headroom:
         caught_up = float(seconds(load.outage)) / load.headroom
@@ -202,24 +209,22 @@ def _sources(plan: Plan) -> Iterator[str]:
     yield "Another machine, other answers and longer requests need other figures: measure yours before you rely on them"
 
 
-def _section(head: str, lines: Sequence[str] | Iterator[str]) -> list[str]:
-    return [f"# {head}", *(part for line in lines for part in _comment(line, first="  ")), ""]
+def _section(head: str, lines: Iterable[str]) -> list[str]:
+    """Returns lines of text below a head, as comments."""
+    return [f"# {head}", *(part for line in lines for part in _comment(line, "# - ", "#   ")), ""]
 
 
-def _comment(text: str, indent: str = "", first: str = "") -> list[str]:
-    """Returns a text as a comment. A row of a table stays in one line."""
-    head = f"{indent}# {first}"
-    if "   " in text.strip():
-        return [f"{head}{text}".rstrip()]
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=head, subsequent_indent=head, break_long_words=False, break_on_hyphens=False
-    )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns rows in columns."""
+def _table(head: str, rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns rows in columns below a head, as comments."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = ("   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return [f"# {head}", *(f"#   {line}".rstrip() for line in lines), ""]
+
+
+def _comment(text: str, first: str = "# ", others: str = "# ") -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _number(value: float) -> str:
@@ -231,7 +236,7 @@ def _bytes(size: float) -> str:
     for unit, factor in (("PB", 1e15), ("TB", 1e12), ("GB", 1e9)):
         if size >= factor:
             return f"{size / factor:.1f} {unit}"
-    return f"{size / 1e6:.1f} MB"
+    return f"{size / 1e6:.0f} MB"
 
 
 def _minutes(duration: float) -> str:

@@ -18,10 +18,11 @@ import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lab.waiting import wait_until
-from settings import CollectorSettings
+from settings import CollectorSettings, NginxSettings
 from settings.limits import Exports
-from settings.sizes import DEFAULT_BATCH
+from settings.sizes import DEFAULT_BATCH, WORKERS
 from settings.snippets.ours import UPSTREAM_ATTRIBUTE
+from settings.types import seconds
 from tools.measure.cost.loopback import BLOCK_SECONDS, Process, collector, tempo
 from tools.measure.cost.upstreams import EXPORT
 from tools.measure.results import Result
@@ -40,6 +41,12 @@ class Case:
 
     requests: int
     """Requests a second; each has two spans."""
+
+    @property
+    def batch(self) -> int:
+        """Spans of an export: those of a worker's interval with two pods of NGINX, or a full batch."""
+        interval = seconds(NginxSettings().exporter.interval)
+        return min(DEFAULT_BATCH, round(self.requests * float(interval) / (2 * WORKERS)))
 
 
 CASES = (Case(0, 500), Case(0, 2000), Case(0, 4000), Case(400, 1000), Case(2000, 500))
@@ -124,10 +131,10 @@ def _measured(folder: Path, case: Case) -> Stored:
         before, start, count = (sender.cpu_seconds, backend.cpu_seconds), time.monotonic(), 0
         while count < SECONDS * case.requests:
             send(_export(case))
-            count += DEFAULT_BATCH
+            count += case.batch
             time.sleep(max(0.0, start + count / case.requests - time.monotonic()))
-        seconds = time.monotonic() - start
-        traces = count + DEFAULT_BATCH
+        lasted = time.monotonic() - start
+        traces = count + case.batch
         blocks = folder / "tempo" / "blocks"
         wait_until(
             lambda: _count(backend, _RECEIVED) >= 2 * traces and _traces(blocks) >= _COPIES * traces,
@@ -141,7 +148,7 @@ def _measured(folder: Path, case: Case) -> Stored:
             spans=2 * traces,
             received=round(_count(backend, _BYTES)),
             stored=sum(file.stat().st_size for folder in _blocks(blocks) for file in folder.iterdir()),
-            seconds=seconds,
+            seconds=lasted,
             collector_cpu=sender.cpu_seconds - before[0],
             tempo_cpu=backend.cpu_seconds - before[1],
             collector_peak=sender.peak_bytes,
@@ -169,7 +176,7 @@ def _export(case: Case) -> bytes:
     scoped = request.resource_spans.add().scope_spans.add()
     scoped.scope.name = "nginx"
     now = time.time_ns()
-    for _ in range(DEFAULT_BATCH):
+    for _ in range(case.batch):
         span: Any = scoped.spans.add()
         taken = round(_RANDOM.lognormvariate(1.5, 1) * 1e6)
         span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
