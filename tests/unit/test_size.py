@@ -12,6 +12,7 @@ import yaml
 from pulumi.runtime import set_all_config
 
 import settings
+from lab.paths import REPOSITORY
 from settings.types import amount
 from tests import golden
 from tools.__main__ import main
@@ -222,8 +223,8 @@ def test_the_first_lines_say_where_one_of_each_ends(capsys: pytest.CaptureFixtur
     head, _, _ = printed(capsys, "--requests", "20000", "--span-bytes", "900", "--headroom", "0").partition("config:")
     title, _, table = head.partition("\n\n")
     assert title.replace("\n# ", " ") == (
-        "# 20000 requests/s, 2 spans each of 900 bytes: 40000 spans/s, 36.0 MB/s. Everything is sized for that, without "
-        "a headroom."
+        "# 20000 requests/s, 2 spans each of 900 bytes: 40000 spans/s, 36.0 MB/s. Everything is sized for that, "
+        "without a headroom."
     )
     rows = {row.split("  ")[0]: row for row in re.findall(r"^#   (.+)$", table, re.MULTILINE)}
     assert "27778 spans/s, 25 MB/s" in rows["monolithic Tempo"]
@@ -293,13 +294,13 @@ def test_all_wrong_arguments_are_said_at_once(capsys: pytest.CaptureFixture[str]
             "error: --outage soon: must be a whole number with its unit: ms, s, m or h, such as 500ms or 48h.",
         ),
         (
-            "--requests 9 --spans-per-request 10000 --span-bytes 9001",
-            "error: --spans-per-request, --span-bytes: make traces of 90 MB; at most 90 MB was measured.",
+            "--requests 9 --spans-per-request 10000 --span-bytes 9500",
+            "error: --spans-per-request, --span-bytes: make traces of 95 MB; at most 90 MB was measured.",
         ),
         (
             "--requests 20000 --storage local",
-            "error: --storage local: 65.0 MB/s with the headroom are more than one "
-            "monolithic Tempo takes (25 MB/s), and the parts of a distributed one share a bucket; use s3, gcs or azure.",
+            "error: --storage local: 65.0 MB/s with the headroom are more than one monolithic Tempo takes (25 MB/s), "
+            "and the parts of a distributed one share a bucket; use s3, gcs or azure.",
         ),
     ],
 )
@@ -322,7 +323,8 @@ def test_a_result_that_is_missing_is_said_with_the_command_that_measures_it(
     results.write({name: entry for name, entry in entries.items() if name != STORED}, file)
     monkeypatch.setattr(command, "figures", lambda: figures(file))
     assert wrong(capsys, "--requests", "9") == [
-        "error: docs/explanation/measurements.json has no results of `stored-spans`, which sizes are computed from"
+        "error: docs/explanation/measurements.json lacks `stored-spans`, which sizes are computed from: "
+        '`make bench ARGS="--only stored-spans"`'
     ]
 
 
@@ -340,3 +342,25 @@ def test_larger_spans_cost_more_of_everything_and_small_ones_no_less_than_the_sm
     # Beyond the last one it goes on as from the first to the last.
     assert FIGURES.stored(4650) == pytest.approx(2200 + 2000 * (2200 - 340) / 2000)
     assert FIGURES.tempo_cores(16_000, 650) == pytest.approx(16_000 * 90e-6)
+
+
+PAGE = REPOSITORY / "docs" / "explanation" / "a-million-requests-a-second.md"
+
+
+def test_the_page_of_a_million_requests_has_the_numbers_of_its_own_command() -> None:
+    text = PAGE.read_text()
+    (arguments,) = re.findall(r"tools size (--requests 1000000 --spans.*)$", text, re.MULTILINE)
+    words = arguments.split()
+    made = plan(
+        read({word[2:].replace("-", "_"): words[at + 1] for at, word in enumerate(words) if at % 2 == 0}), figures()
+    )
+    pods = {name: int(number) for name, number in re.findall(r"^\| ([\w: -]+) \| (\d+) \| \d", text, re.MULTILINE)}
+    assert pods == {
+        "NGINX": made.nginx.replicas,
+        "Collector": made.collectors.replicas,
+        **{f"Tempo: {part.name}": part.replicas for part in made.tempo.parts},
+    }
+    (day, kept) = re.findall(r"gets (\d+) TB a day, and\s+holds ([\d.]+) PB", text)[0]
+    # Figures are measured again now and then, and the page says what they are about.
+    assert float(day) == pytest.approx(made.storage.a_second * 86_400 / 1e12, rel=0.1)
+    assert float(kept) == pytest.approx(made.storage.kept / 1e15, rel=0.1)

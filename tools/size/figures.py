@@ -176,7 +176,8 @@ def figures(file: Path = RESULTS) -> Figures:
 
 def _entry(entries: Entries, name: str) -> Entry:
     if name not in entries:
-        raise ToolError(f"docs/explanation/measurements.json has no results of `{name}`, which sizes are computed from")
+        repeat = "" if name == PROXIED else f': `make bench ARGS="--only {name}"`'
+        raise ToolError(f"docs/explanation/measurements.json lacks `{name}`, which sizes are computed from{repeat}")
     return entries[name]
 
 
