@@ -140,7 +140,7 @@ class _Option:
 _OPTIONS: Mapping[str, _Option] = {
     # Our choice: a hundred times what docs/explanation/a-million-requests-a-second.md plans.
     "requests": _Option(
-        "N", _number("1", "100000000"), None, "requests a second at the busiest time", is_required=True
+        "N", _number("1", "100000000"), None, "requests a second at the busiest time; required", is_required=True
     ),
     "spans_per_request": _Option(
         "N",
@@ -182,7 +182,7 @@ _OPTIONS: Mapping[str, _Option] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments to a parser, as texts that `read` checks together."""
     for name, option in _OPTIONS.items():
-        told = f" (default: {option.default})" if option.default else ""
+        told = " (required)" if option.is_required else f" (default: {option.default})" if option.default else ""
         parser.add_argument(_flag(name), metavar=option.metavar, help=f"{option.meaning}{told}")
 
 
