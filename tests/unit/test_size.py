@@ -167,6 +167,7 @@ LOADS = [
     {"requests": "20000", "sampling": "0.05", "average": "0.3"},
     {"requests": "1000000", "span_bytes": "900"},
     {"requests": "100000000"},
+    {"requests": "5", "span_bytes": "16777216"},
     {"requests": "10", "spans_per_request": "10000", "span_bytes": "9000"},
     {"requests": "100", "storage": "local", "retention": "87600h"},
     {"requests": "100", "storage": "gcs"},
@@ -181,6 +182,9 @@ def test_the_program_takes_every_answer(given: dict[str, str]) -> None:
     assert taken.nginx.replicas == made.nginx.replicas
     assert taken.collector.replica_count == made.collectors.replicas
     assert taken.tempo.retention == made.load.retention
+    for part in (taken.nginx, taken.collector, taken.tempo):
+        assert amount(part.resources.memory) <= amount(part.resources.memory_limit)
+        assert amount(part.resources.cpu) <= amount(part.resources.cpu_limit or part.resources.cpu)
     assert amount(taken.collector.queue.size) >= made.collectors.volume
     assert amount(taken.tempo.persistence.size or "0") >= (made.storage.volume if not made.tempo.is_distributed else 0)
 

@@ -7,6 +7,7 @@ from settings.collector import CollectorSettings
 from settings.limits import nginx_memory
 from settings.nginx import NginxSettings
 from settings.sizes import DEFAULT_BATCH, MIB, NGINX_BASE, SPAN_BYTES, STORED_SPAN, WORKERS, span_memory
+from settings.spans import largest_span
 from settings.tempo import TempoSettings
 from settings.types import amount, seconds
 from tools.size.arguments import Load
@@ -113,11 +114,13 @@ def nginx(load: Load, figures: Figures) -> Nginx:
     held = WORKERS * batches * DEFAULT_BATCH
     replicas = max(LEAST_PODS, math.ceil(load.requests / ends), math.ceil(load.traced * _HELD_SECONDS / held))
     a_second = max(1 / float(seconds(settings.exporter.interval)), load.traced / replicas / WORKERS / DEFAULT_BATCH)
+    # Larger ones are of applications: no client can make NGINX's as large.
+    span = min(largest_span(settings), max(SPAN_BYTES, load.span_bytes))
     resources = settings.resources
     return Nginx(
         replicas=replicas,
         cores=max(float(amount(resources.cpu)), load.requests / replicas * figures.nginx_cpu / 1e6),
-        memory=NGINX_BASE + held * span_memory(max(SPAN_BYTES, load.span_bytes)),
+        memory=NGINX_BASE + held * span_memory(span),
         memory_limit=max(float(amount(resources.memory_limit)), nginx_memory(settings, DEFAULT_BATCH)),
         ends=ends,
         held_seconds=batches / a_second,
