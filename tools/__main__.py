@@ -25,6 +25,7 @@ VERBS = {
     "preview": Verb("preview a stack's configuration on an ephemeral cluster", "tools.quickstart.command", "preview"),
     "comment": Verb("write previews as one comment for a pull request", "tools.pull_request.command"),
     "drift": Verb("name the objects that changed in the cluster since the last `pulumi up`", "tools.drift.command"),
+    "size": Verb("how large a stack has to be for a load, with the reason of each number", "tools.size.command"),
     "measure": Verb("measure losses under faults and load, and costs, on the lab", "tools.measure.command"),
 }
 

@@ -21,6 +21,7 @@ from tools.paths import REPOSITORY
 from tools.probe import command as probe
 from tools.pull_request import command as comment
 from tools.quickstart import parsers as quickstart
+from tools.size import command as size
 from tools.view import command as view
 
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
@@ -32,6 +33,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "preview": quickstart.preview,
     "comment": comment.parser,
     "drift": drift.parser,
+    "size": size.parser,
     "measure": measure.parser,
 }
 """The parser of each verb of `python -m tools`."""

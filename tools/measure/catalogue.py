@@ -7,7 +7,7 @@ from pathlib import Path
 from tools.lab_stack import Stack
 from tools.measure import ladders
 from tools.measure.configurations import check
-from tools.measure.cost import commands, features, growth, spans, tracing, upstreams
+from tools.measure.cost import commands, features, growth, spans, stored, tracing, upstreams
 from tools.measure.faults import edited, full_disk, scenarios
 from tools.measure.results import Result
 from tools.measure.sizes import sizes
@@ -72,6 +72,9 @@ class Measurement:
 
     is_deployed: bool = True
     """Whether the shared stack is deployed. Otherwise it is only laid out, and the measurement leaves it empty."""
+
+    needs_lab: bool = True
+    """Whether it needs the running cluster. The others run their programs on loopback, without NGINX."""
 
     @property
     def group(self) -> str:
@@ -263,6 +266,16 @@ MEASUREMENTS = (
         6,
         lambda place: upstreams.upstreams(place.scratch, place.show),
         stack=None,
+        needs_lab=False,
+    ),
+    Measurement(
+        "stored-spans",
+        TRACING_COST,
+        "bytes on the disk, CPU time and memory by the size and the rate of spans",
+        3,
+        lambda place: stored.stored(place.scratch, place.show),
+        stack=None,
+        needs_lab=False,
     ),
     Measurement(
         "features",

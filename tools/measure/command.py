@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lab.build.builder import build
-from lab.build.targets import COLLECTORS, NGINX_PLUS, VEGETA
+from lab.build.targets import COLLECTORS, NGINX_PLUS, TEMPO, VEGETA
 from lab.cluster import lifecycle
 from lab.errors import LabError
 from lab.progress import Progress
@@ -23,7 +23,7 @@ from tools.lab_stack import Stack, take_interrupts
 from tools.measure import page, results
 from tools.measure.catalogue import GROUPS, MEASUREMENTS, Measurement, Place, SharedStack, selected
 from tools.measure.faults.scenarios import CONFIGURATION
-from tools.measure.results import MODULE, NOTHING_MEASURED, Entry, Result
+from tools.measure.results import MODULE, NO_NGINX, NOTHING_MEASURED, Entry, Result
 from tools.paths import REPOSITORY
 
 Keep = Callable[[Measurement, list[Result]], None]
@@ -104,19 +104,21 @@ def measure(wanted: Sequence[Measurement], versions: str = DEFAULT, file: Path =
 
 
 def _on_the_lab(wanted: Sequence[Measurement], versions: str, progress: Progress, keep: Keep) -> None:
-    """Builds what the measurements need, and runs them in a folder of their own.
+    """Builds what the measurements need, and runs them in a folder of their own. Some need no lab.
 
     Stacks are laid out with the images of `LAB_VERSIONS`, which are provided here: the lab may have started without it.
 
     Raises:
         LabError: no lab is running, or something could not be built or deployed.
     """
-    if not lifecycle.is_running():
+    needs_lab = any(each.needs_lab for each in wanted)
+    if needs_lab and not lifecycle.is_running():
         raise LabError("No lab is running: `make lab-up`.")
     # The measurement of configurations has NGINX Plus's stand-in read documents.
     read = [NGINX_PLUS, *COLLECTORS.values()] if any(each.name == "configurations" for each in wanted) else []
-    build([VEGETA, COLLECTORS[versions], *read], progress)
-    provide_images(progress, versions)
+    build([VEGETA, COLLECTORS[versions], TEMPO, *read], progress)
+    if needs_lab:
+        provide_images(progress, versions)
     with tempfile.TemporaryDirectory() as scratch:
         run(wanted, Path(scratch), progress, keep)
 
@@ -173,7 +175,7 @@ def _write(measurement: Measurement, measured: list[Result], version: str, versi
     """Replaces the entry of one measurement of a set of versions, and writes the page."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     command = measurement.command if versions == DEFAULT else f"LAB_VERSIONS={versions} {measurement.command}"
-    entry = Entry(command, today, version, MODULE, measured)
+    entry = Entry(command, today, version, MODULE if measurement.needs_lab else NO_NGINX, measured)
     entries = results.read(file) | {results.key(measurement.name, versions): entry}
     results.write(entries, file)
     page.write(entries, file.with_suffix(".md"))

@@ -17,6 +17,9 @@ Number = float | int | str
 MODULE = "the lab's stand-in for ngx_otel_module, not the official one"
 """Made the spans of every measurement on the lab. Tables and pages say so beside these results."""
 
+NO_NGINX = "none: no NGINX"
+"""Stands in its place where a measurement sends spans itself."""
+
 RESULTS = REPOSITORY / "docs" / "explanation" / "measurements.json"
 
 ALL_MET, MISSED, NOTHING_MEASURED = 0, 1, 2
@@ -87,7 +90,7 @@ class Entry:
     """The version of the program that was measured, as `git describe --always --dirty` names it."""
 
     module: str
-    """NGINX's module that made the spans: `MODULE`, or the official one, or none."""
+    """NGINX's module that made the spans: `MODULE`, or the official one, or `NO_NGINX`."""
 
     results: list[Result]
     note: str = ""

@@ -79,16 +79,16 @@ class Traffic:
 
     sent: Sent
 
-    def __init__(self, url: str, rate: float, *, keepalive: bool = True) -> None:
+    def __init__(self, url: str, rate: float, *, keepalive: bool = True, text: int = 0) -> None:
         """Prepares the sender.
 
         Args:
             url: is requested.
             rate: requests a second.
             keepalive: whether connections are reused.
+            text: hexadecimal characters of the query, which no two requests have alike; 0 for no query.
         """
-        self._url, self._rate, self._keepalive = url.rstrip("/") + "/", rate, keepalive
-        self._run = secrets.token_hex(8)
+        self._url, self._rate, self._keepalive, self._text = url.rstrip("/") + "/", rate, keepalive, text
         self._scratch = tempfile.TemporaryDirectory(prefix="traffic-")
         self._results = Path(self._scratch.name) / "results.bin"
         self._stopped = threading.Event()
@@ -137,16 +137,19 @@ class Traffic:
 
         The URL's fragment repeats the trace ID. vegeta does not send the fragment, and returns it with the result.
         """
+        query = "?q=TEXT" if self._text else ""
         target = json.dumps(
-            {"method": "GET", "url": f"{self._url}#ID", "header": {"traceparent": ["00-ID-b7ad6b7169203331-01"]}}
+            {"method": "GET", "url": f"{self._url}{query}#ID", "header": {"traceparent": ["00-ID-b7ad6b7169203331-01"]}}
         )
-        number = 0
         pipe = cast("IO[bytes]", self._process.stdin)
         with contextlib.suppress(BrokenPipeError, ValueError):
             while not self._stopped.is_set():
-                names = (f"{self._run}{index:016x}" for index in range(number, number + _CHUNK))
-                pipe.write("".join(f"{target.replace('ID', name)}\n" for name in names).encode())
-                number += _CHUNK
+                # Random, as the IDs of real traces: what they take on a disk is measured too.
+                lines = (
+                    target.replace("ID", secrets.token_hex(16)).replace("TEXT", secrets.token_hex(self._text // 2))
+                    for _ in range(_CHUNK)
+                )
+                pipe.write("".join(f"{line}\n" for line in lines).encode())
 
     def _stop(self) -> None:
         self._stopped.set()

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,19 +33,27 @@ class Usage:
     """The sum of each process's highest resident memory. Shared pages count once for each process."""
 
 
-def usage(namespace: str, component: str) -> Usage:
-    """Reads the usage of all containers of a component. Processes that have ended are not counted."""
+def processes(namespace: str, component: str) -> Iterator[Path]:
+    """Yields the folders in /proc of the processes of all containers of a component."""
     containers = [
         status["containerID"].split("//")[1]
         for pod in _pods(namespace)
         for status in pod["status"]["containerStatuses"]
         if status["name"] == component
     ]
-    cpu_ticks = peak = 0
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if not any(container in (process / "cgroup").read_text() for container in containers):
-                continue
+            if any(container in (process / "cgroup").read_text() for container in containers):
+                yield process
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+
+def usage(namespace: str, component: str) -> Usage:
+    """Reads the usage of all containers of a component. Processes that have ended are not counted."""
+    cpu_ticks = peak = 0
+    for process in processes(namespace, component):
+        try:
             # The fields after the name in brackets, which may hold anything. proc(5) numbers them from 3 on; 14 and 15
             # are utime and stime.
             fields = (process / "stat").read_text().rsplit(")", 1)[1].split()

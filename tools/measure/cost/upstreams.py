@@ -1,11 +1,8 @@
 """Measures what spans of upstreams and stable names cost the Collector, on loopback and without a cluster."""
 
 import contextlib
-import os
 import secrets
-import socket
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,17 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
-import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from components.documents import dump
-from components.documents.collector import ANYWHERE, HEALTH_PORT, METRICS_PORT, OTLP_PORT, collector_document
-from lab.build.targets import CURRENT_COLLECTOR
-from lab.waiting import wait_until
 from settings import CollectorSettings
 from settings.limits import Exports
 from settings.sizes import DEFAULT_BATCH
 from settings.snippets.ours import UPSTREAM_ATTRIBUTE
+from tools.measure.cost.loopback import collector
 from tools.measure.results import Result
 
 ROUNDS = 3
@@ -35,8 +28,7 @@ RATE = 5000
 CASES = (("old", False), ("both", False), ("stable", False), ("old", True), ("both", True), ("stable", True))
 """`collector.semanticConventions` and `nginx.upstreamSpans`. The first one is the base."""
 
-_EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-_TICKS = os.sysconf("SC_CLK_TCK")
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 _OF_A_SPAN: dict[str, str | int] = {
     "http.method": "GET",
@@ -100,23 +92,25 @@ def compared(costs: dict[tuple[str, bool], Cost]) -> list[Result]:
 
 
 def _cost(folder: Path, conventions: str, *, is_doubled: bool) -> Cost:
+    settings = CollectorSettings.model_validate({"semanticConventions": conventions})
+    exports = Exports(DEFAULT_BATCH, 25_600, is_doubled)
     with (
         _backend() as backend,
-        _collector(folder, backend, conventions, is_doubled=is_doubled) as (process, port),
-        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+        collector(folder, backend.port, settings, exports) as process,
+        grpc.insecure_channel(f"127.0.0.1:{process.otlp_port}") as channel,
     ):
-        send = cast("Any", channel.unary_unary(_EXPORT))
+        send = cast("Any", channel.unary_unary(EXPORT))
         export = _export(is_doubled=is_doubled)
         send(export, wait_for_ready=True)
         time.sleep(1)
-        received, used, start, count = backend.bytes, _cpu_seconds(process), time.monotonic(), 0
+        received, used, start, count = backend.bytes, process.cpu_seconds, time.monotonic(), 0
         while count < SECONDS * RATE:
             send(export)
             count += DEFAULT_BATCH
             time.sleep(max(0.0, start + count / RATE - time.monotonic()))
         # Longer than the Collector gathers.
         time.sleep(1)
-        return Cost((_cpu_seconds(process) - used) / count * 1e6, (backend.bytes - received) / count)
+        return Cost((process.cpu_seconds - used) / count * 1e6, (backend.bytes - received) / count)
 
 
 class _Backend:
@@ -125,7 +119,7 @@ class _Backend:
     def __init__(self) -> None:
         self.bytes = 0
         handler = cast("Any", grpc.unary_unary_rpc_method_handler(self._take))
-        service = grpc.method_handlers_generic_handler(_EXPORT.split("/")[1], {"Export": handler})
+        service = grpc.method_handlers_generic_handler(EXPORT.split("/")[1], {"Export": handler})
         self.server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
         self.server.add_generic_rpc_handlers((service,))
         self.port = self.server.add_insecure_port("127.0.0.1:0")
@@ -143,34 +137,6 @@ def _backend() -> Generator[_Backend]:
         yield made
     finally:
         made.server.stop(None).wait()
-
-
-@contextlib.contextmanager
-def _collector(
-    folder: Path, backend: _Backend, conventions: str, *, is_doubled: bool
-) -> Generator[tuple[subprocess.Popen[bytes], int]]:
-    """Runs the Collector with the program's document and the pod's settings of Go. Yields it and its OTLP port."""
-    settings = CollectorSettings.model_validate({"semanticConventions": conventions})
-    exports = Exports(DEFAULT_BATCH, 25_600, is_doubled)
-    document = collector_document(settings, backend=f"127.0.0.1:{backend.port}", namespace="bench", exports=exports)
-    ports = {port: _free_port() for port in (OTLP_PORT, HEALTH_PORT, METRICS_PORT)}
-    (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
-    reader["pull"]["exporter"]["prometheus"] |= {"host": "127.0.0.1", "port": ports[METRICS_PORT]}
-    text = dump(document)
-    for port, free in ports.items():
-        text = text.replace(f"{ANYWHERE}:{port}\n", f"127.0.0.1:{free}\n")
-    (folder / "config.yaml").write_text(text)
-    command = [str(CURRENT_COLLECTOR.folder / CURRENT_COLLECTOR.name), f"--config={folder}/config.yaml"]
-    environment = os.environ | {"GOGC": "200", "GOMAXPROCS": "1", "GOMEMLIMIT": "400MiB"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        health = f"http://127.0.0.1:{ports[HEALTH_PORT]}/"
-        wait_until(lambda: _answers(health), f"The Collector did not start; see {folder}/log.", seconds=30)
-        yield process, ports[OTLP_PORT]
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _export(*, is_doubled: bool) -> bytes:
@@ -192,20 +158,3 @@ def _export(*, is_doubled: bool) -> bytes:
             else:
                 pair.value.string_value = value
     return request.SerializeToString()
-
-
-def _cpu_seconds(process: subprocess.Popen[bytes]) -> float:
-    # As in `processes.usage`: utime and stime, behind the name in brackets.
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, trust_env=False).is_success
-    return False

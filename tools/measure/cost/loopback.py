@@ -1,0 +1,127 @@
+"""Runs the Collector and Tempo on loopback with the program's documents, and reads what they use from the kernel."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import yaml
+
+from components.documents import dump
+from components.documents.collector import (
+    ANYWHERE,
+    HEALTH_PORT,
+    METRICS_PORT,
+    OTLP_PORT,
+    QUEUE_FOLDER,
+    collector_document,
+)
+from components.documents.tempo import DATA, tempo_document
+from lab.build.targets import CURRENT_COLLECTOR, TEMPO
+from lab.waiting import wait_until
+from settings import CollectorSettings, TempoSettings
+from settings.limits import Exports
+from tools.measure.configurations.documents import LAB_TEMPO
+
+BLOCK_SECONDS = 10
+"""Time after which this Tempo closes a block, so that a short run has some; 30 min and 1 min by default."""
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Process:
+    """A program that runs, and the port that takes spans."""
+
+    running: subprocess.Popen[bytes]
+    otlp_port: int
+    http_port: int
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time since its start."""
+        # As in `processes.usage`: utime and stime, behind the name in brackets.
+        fields = Path(f"/proc/{self.running.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    @property
+    def peak_bytes(self) -> int:
+        """The highest resident memory since its start."""
+        found = _PEAK.search(Path(f"/proc/{self.running.pid}/status").read_text())
+        return int(found[1]) * 1024 if found else 0
+
+
+@contextlib.contextmanager
+def collector(folder: Path, backend: int, settings: CollectorSettings, exports: Exports) -> Generator[Process]:
+    """Runs the Collector with the program's document and the pod's settings of Go.
+
+    Args:
+        folder: a folder for its files.
+        backend: the port on loopback that takes its spans.
+        settings: what can be configured.
+        exports: what it gets.
+    """
+    document = collector_document(settings, backend=f"127.0.0.1:{backend}", namespace="bench", exports=exports)
+    ports = {port: free_port() for port in (OTLP_PORT, HEALTH_PORT, METRICS_PORT)}
+    (reader,) = document["service"]["telemetry"]["metrics"]["readers"]
+    reader["pull"]["exporter"]["prometheus"] |= {"host": "127.0.0.1", "port": ports[METRICS_PORT]}
+    (folder / "queue").mkdir(parents=True, exist_ok=True)
+    text = dump(document).replace(QUEUE_FOLDER, str(folder / "queue"))
+    for port, free in ports.items():
+        text = text.replace(f"{ANYWHERE}:{port}\n", f"127.0.0.1:{free}\n")
+    (folder / "config.yaml").write_text(text)
+    command = [str(CURRENT_COLLECTOR.folder / CURRENT_COLLECTOR.name), f"--config={folder}/config.yaml"]
+    variables = {"GOGC": "200", "GOMAXPROCS": "1", "GOMEMLIMIT": "400MiB"}
+    with _started(command, folder / "log", f"http://127.0.0.1:{ports[HEALTH_PORT]}/", variables) as running:
+        yield Process(running, ports[OTLP_PORT], ports[METRICS_PORT])
+
+
+@contextlib.contextmanager
+def tempo(folder: Path) -> Generator[Process]:
+    """Runs the lab's Tempo with the program's document and the pod's limit of Go's memory; its blocks are short."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = TempoSettings.model_validate({"image": LAB_TEMPO, "flush": {"maxBlockDuration": f"{BLOCK_SECONDS}s"}})
+    document = json.loads(json.dumps(tempo_document(settings)).replace(f'"{DATA}/', f'"{folder}/'))
+    http, otlp = free_port(), free_port()
+    document["server"] |= {"http_listen_port": http, "grpc_listen_port": free_port()}
+    document["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = f"127.0.0.1:{otlp}"
+    document["metrics_generator"]["processor"]["local_blocks"]["max_block_duration"] = f"{BLOCK_SECONDS}s"
+    (folder / "tempo.yaml").write_text(yaml.safe_dump(document))
+    command = [str(TEMPO.folder / TEMPO.name), f"-config.file={folder}/tempo.yaml"]
+    # 80 % of the limit, as the pod has it.
+    variables = {"GOMEMLIMIT": "1600MiB"}
+    with _started(command, folder / "log", f"http://127.0.0.1:{http}/ready", variables) as running:
+        yield Process(running, otlp, http)
+
+
+def free_port() -> int:
+    """Returns a port on loopback that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@contextlib.contextmanager
+def _started(
+    command: Sequence[str], log: Path, ready: str, variables: Mapping[str, str]
+) -> Generator[subprocess.Popen[bytes]]:
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        wait_until(lambda: _answers(ready), f"{command[0]} did not start; see {log}.", seconds=30)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(url, trust_env=False).is_success
+    return False
