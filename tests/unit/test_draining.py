@@ -177,7 +177,7 @@ def told(monkeypatch: pytest.MonkeyPatch, warnings: list[str], before: int, afte
     """Returns what is said before an update."""
     monkeypatch.setattr(pulumi.resource_hooks, "register_resource_hook", _register)
     settings = CollectorSettings.model_validate({"queue": {"storage": "persistent", "drain": drain}})
-    made = tell_of_volumes("otel-collector", settings)
+    made = tell_of_volumes("otel-collector", "otel-collector", settings)
     assert made.opts is not None
     assert made.opts.on_dry_run
     made(update(before, after))

@@ -240,7 +240,7 @@ class Replaced:
         with serving(FakeApi({STATEFUL_SET: state, LOG: (200, EMERG), **known})) as api:
             watch = Rollouts("tracing", [], kubeconfig=api.kubeconfig, context=None)
             made: Any = object()
-            assert asyncio.run(watch.replaced("nginx", made, drain_seconds)) is made
+            assert asyncio.run(watch.replaced("nginx", made, drain_seconds=drain_seconds)) is made
         return made
 
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from settings.versions.sets import DEFAULT
-from tools.measure.catalogue import FAULTS, LOAD, MEASUREMENTS, PROGRAM_COST, TRACING_COST, UPDATES
+from tools.measure.catalogue import MEASUREMENTS
 from tools.measure.load_steps import BASELINE, PROGRAM
+from tools.measure.measurement import FAULTS, LOAD, PROGRAM_COST, TRACING_COST, UPDATES
 from tools.measure.results import RESULTS, Entries, Entry, Result, Verdict, key
 
 PAGE = RESULTS.with_suffix(".md")
