@@ -103,13 +103,13 @@ def _blocks_reach_the_bucket(settings: Settings) -> Iterator[RuleViolation]:
 
 
 def tempo_parts_warnings(settings: Settings) -> Iterator[str]:
-    """Yields a warning of a gRPC port that anybody in the cluster reaches: one process has it on its loopback address."""
+    """Yields a warning of a gRPC port that any pod reaches: one process has it on its loopback address."""
     if settings.tempo.enabled and settings.tempo.is_distributed and not settings.network_policies:
         past = ", also without `tempoPassword`" if settings.tempo_password else ""
         yield (
-            f"{_MODE} is distributed and networkPolicies is false: Tempo's parts reach each other at the port 9095, which "
-            f"asks for no password, so every pod of the cluster can read traces and write some there{past}. To close it: "
-            f"{set_command('networkPolicies', value=True)}"
+            f"{_MODE} is distributed and networkPolicies is false: Tempo's parts reach each other at the port 9095, "
+            f"which asks for no password, so every pod of the cluster can read and write traces there{past}. "
+            f"To close it: {set_command('networkPolicies', value=True)}"
         )
 
 

@@ -491,7 +491,7 @@ def test_parts_of_tempo_without_policies_are_open_to_the_cluster(monkeypatch: py
     assert warnings_of(monkeypatch, tempo=tempo) == []
     (warning,) = warnings_of(monkeypatch, tempo=tempo, networkPolicies=False)
     assert warning == (
-        "tempo.mode is distributed and networkPolicies is false: Tempo's parts reach each other at the port 9095, which "
-        "asks for no password, so every pod of the cluster can read traces and write some there. To close it: "
-        "pulumi config set networkPolicies true"
+        "tempo.mode is distributed and networkPolicies is false: Tempo's parts reach each other at the port 9095, "
+        "which asks for no password, so every pod of the cluster can read and write traces there. "
+        "To close it: pulumi config set networkPolicies true"
     )
