@@ -131,19 +131,19 @@ class TempoBackend(Component):
     def _make_parts(self, pods: TempoPods) -> None:
         parts = self._settings.parts(makes_metrics=has_generator(self._settings, self._receivers))
         ingesters = parts.pop(INGESTER)
-        running = [INGESTER, *parts]
+        running, answers = [INGESTER, *parts], part_labels(QUERY_FRONTEND)
+        ring, queries = (ServicePortArgs(name=name, port=port) for name, port in _HEADLESS.items())
+        # Before the pods: a resolver that knew no such name would say so for half a minute.
+        names = [
+            service(self, [ring], suffix=RING, leads_to=TEMPO, is_headless=True),
+            service(self, [queries], suffix=f"-{QUERY_FRONTEND}", leads_to=answers, is_headless=True),
+        ]
         bucket = self._egress(reaches_bucket=True, writes_metrics=False)
         self.policies = part_policy(self, INGESTER, running=running, ingress=[], egress=bucket)
-        volume = self._settings.persistence
-        workload = pods.part(INGESTER, ingesters.resources, replicas=ingesters.replicas, depends_on=list(self.policies))
+        volume, after = self._settings.persistence, [*self.policies, *names]
+        workload = pods.part(INGESTER, ingesters.resources, replicas=ingesters.replicas, depends_on=after)
         pods_with(self, workload, "data", size=volume.size, storage_class=volume.storage_class)
         disruption_budget(self, ingesters.replicas)
-        ring, queries = (ServicePortArgs(name=name, port=port) for name, port in _HEADLESS.items())
-        service(self, [ring], suffix=RING, leads_to=TEMPO, is_headless=True, has_unready=True)
-        query_frontends = part_labels(QUERY_FRONTEND)
-        service(
-            self, [queries], suffix=f"-{QUERY_FRONTEND}", leads_to=query_frontends, is_headless=True, has_unready=True
-        )
         from_others = {DISTRIBUTOR: [from_component(self._sender, OTLP_PORT)], QUERY_FRONTEND: self._from_clients()}
         for part, configured in parts.items():
             made = TempoPart(
@@ -152,6 +152,7 @@ class TempoBackend(Component):
                 self.stack,
                 pods,
                 running=running,
+                after=names,
                 ingress=from_others.get(part, []),
                 egress=self._egress(reaches_bucket=part != DISTRIBUTOR, writes_metrics=part == METRICS_GENERATOR),
                 opts=self.own,

@@ -38,8 +38,9 @@ class TempoPart(Component):
         pods: TempoPods,
         *,
         running: Sequence[str],
-        ingress: Sequence[NetworkPolicyIngressRuleArgs] = (),
-        egress: Sequence[NetworkPolicyEgressRuleArgs] = (),
+        after: Sequence[pulumi.Resource],
+        ingress: Sequence[NetworkPolicyIngressRuleArgs],
+        egress: Sequence[NetworkPolicyEgressRuleArgs],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Makes the policy, the workload, its budget and its autoscaler.
@@ -50,6 +51,7 @@ class TempoPart(Component):
             stack: the settings and the namespace that all components share.
             pods: what Tempo's pods are made of.
             running: the parts that the stack has.
+            after: the Services by which its pods find other parts.
             ingress: who besides other parts may reach it.
             egress: whom besides other parts it may reach.
             opts: the usual options.
@@ -62,7 +64,7 @@ class TempoPart(Component):
             configured.resources,
             replicas=configured.replicas,
             autoscaled=isinstance(configured, ScaledPart) and configured.autoscaling is not None,
-            depends_on=self.policies,
+            depends_on=[*self.policies, *after],
         )
         most = configured.replicas
         if part == METRICS_GENERATOR:

@@ -30,6 +30,7 @@ from settings.secret_rules import secrets_made_plain
 from settings.snippets.egress import egress_warnings
 from settings.snippets.warnings import snippet_warnings
 from settings.stack import Settings
+from settings.tempo_parts_rules import tempo_parts_warnings
 from settings.tempo_storage_rules import storage_warnings
 from settings.upstream_spans import upstream_span_warnings
 from settings.version_warnings import version_warnings
@@ -70,6 +71,7 @@ def load() -> Settings:
         *version_warnings(settings, today()),
         *mirror_warnings(settings),
         *storage_warnings(settings),
+        *tempo_parts_warnings(settings),
         *metrics_warnings(settings),
         *demo_warnings(settings),
         *grafana_warnings(settings),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from settings.errors import RuleViolation, needs, violation
+from settings.errors import RuleViolation, needs, set_command, violation
 from settings.limits import makes_metrics
 from settings.stack import Settings
 from settings.tempo_parts import COPIES, METRICS_GENERATOR, PART_KEYS, ScaledPart
@@ -99,6 +99,17 @@ def _blocks_reach_the_bucket(settings: Settings) -> Iterator[RuleViolation]:
             message,
             set_to=needed,
             depends_on=["tempo.flush.blocklistPoll", _MODE],
+        )
+
+
+def tempo_parts_warnings(settings: Settings) -> Iterator[str]:
+    """Yields a warning of a gRPC port that any pod reaches: one process has it on its loopback address."""
+    if settings.tempo.enabled and settings.tempo.is_distributed and not settings.network_policies:
+        past = ", also without `tempoPassword`" if settings.tempo_password else ""
+        yield (
+            f"{_MODE} is distributed and networkPolicies is false: Tempo's parts reach each other at the port 9095, "
+            f"which asks for no password, so every pod of the cluster can read and write traces there{past}. "
+            f"To close it: {set_command('networkPolicies', value=True)}"
         )
 
 

@@ -483,3 +483,15 @@ def _self_signed(days: int) -> tuple[str, str]:
     certificate = builder.not_valid_after(today + datetime.timedelta(days=days)).sign(key, hashes.SHA256())
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return certificate.public_bytes(serialization.Encoding.PEM).decode(), key.private_bytes(*form).decode()
+
+
+def test_parts_of_tempo_without_policies_are_open_to_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = {"type": "s3", "bucket": "traces", "region": "eu-central-1", "identity": "serviceAccount"}
+    tempo = {"mode": "distributed", "persistence": {"size": "10Gi"}, "storage": storage}
+    assert warnings_of(monkeypatch, tempo=tempo) == []
+    (warning,) = warnings_of(monkeypatch, tempo=tempo, networkPolicies=False)
+    assert warning == (
+        "tempo.mode is distributed and networkPolicies is false: Tempo's parts reach each other at the port 9095, "
+        "which asks for no password, so every pod of the cluster can read and write traces there. "
+        "To close it: pulumi config set networkPolicies true"
+    )
