@@ -59,7 +59,7 @@ def test_each_trace_with_an_error_is_found_whole_with_one_decider_and_no_other_t
 ) -> None:
     traces = [trace(error=number % 3 == 0) for number in range(60)]
     expected = {spans[0].trace_id for spans in traces if spans[-1].error}
-    with two_tiers(image, tmp_path, 2, A, B, C, decisionWait="5s") as tiers:
+    with two_tiers(image, tmp_path, 2, A, B, C, tail={"decisionWait": "5s"}) as tiers:
         for spans in traces:
             send(tiers, spans)
         wait_for("the traces", lambda: sum(len(tempo.spans) for tempo in tiers.tempos.values()) == 20 * len(SPANS), 30)
@@ -72,7 +72,7 @@ def test_each_trace_with_an_error_is_found_whole_with_one_decider_and_no_other_t
 
 
 def test_spans_wait_in_the_first_tier_until_there_is_a_decider(image: str, tmp_path: Path) -> None:
-    with two_tiers(image, tmp_path, 2, **EVERYTHING) as tiers:
+    with two_tiers(image, tmp_path, 2, tail=EVERYTHING) as tiers:
         traces = [trace() for _ in range(10)]
         for spans in traces:
             send(tiers, spans)
@@ -88,7 +88,7 @@ def test_a_message_of_many_traces_with_a_large_resource_passes_both_tiers(image:
     large = {"process.command_line": "x" * 16_000}
     spans = [Sent("shop", "span", new_id(), time.time_ns(), 0.01, resource=large) for _ in range(2000)]
     # The receiver in Tempo's place takes 4 MiB at most.
-    with two_tiers(image, tmp_path, 1, A, batch=100, **EVERYTHING) as tiers:
+    with two_tiers(image, tmp_path, 1, A, batch=100, tail=EVERYTHING) as tiers:
         tiers.senders[0].export(message(spans))
         tiers.tempos[A].many(2000, 60)
         assert lost(tiers) == 0
@@ -128,7 +128,7 @@ def test_a_change_of_deciders_under_traffic_splits_traces_of_that_time_alone_and
         tiers.publish(*addresses)
         changes.append((started, time.monotonic()))
 
-    with two_tiers(image, tmp_path, 2, A, B, C, **EVERYTHING) as tiers, ThreadPoolExecutor(1) as background:
+    with two_tiers(image, tmp_path, 2, A, B, C, tail=EVERYTHING) as tiers, ThreadPoolExecutor(1) as background:
         traffic = Traffic(tiers)
         running = background.submit(traffic.run, 40)
         time.sleep(3)
@@ -158,8 +158,8 @@ def test_a_change_of_deciders_under_traffic_splits_traces_of_that_time_alone_and
 
 def test_the_counters_of_alerts_and_dashboards_are_those_of_each_version(image: str, tmp_path: Path) -> None:
     shown = set(re.findall(r"otelcol_(?:loadbalancer|processor_tail)\w+", ALERTS + PIPELINE))
-    with two_tiers(image, tmp_path, 1, A, **EVERYTHING | {"traces": 1, "decisionWait": "1s"}) as tiers:
-        tiers.senders[0].export(message(span for spans in (trace(), trace(), trace()) for span in spans))
+    with two_tiers(image, tmp_path, 1, A, tail=EVERYTHING | {"traces": 10}) as tiers:
+        tiers.senders[0].export(message(span for _ in range(30) for span in trace()))
         kept = tiers.tempos[A].many(len(SPANS))[-1]
         late = Sent("shop", "late", kept.trace_id, time.time_ns(), 0.01)
         tiers.senders[0].export(message([late]))
@@ -173,7 +173,7 @@ def test_the_counters_of_alerts_and_dashboards_are_those_of_each_version(image: 
 
 
 def test_a_killed_decider_costs_what_it_held_and_no_span_that_comes_later(image: str, tmp_path: Path) -> None:
-    with two_tiers(image, tmp_path, 2, A, B, C, **EVERYTHING | {"decisionWait": "4s"}) as tiers:
+    with two_tiers(image, tmp_path, 2, A, B, C, tail=EVERYTHING | {"decisionWait": "4s"}) as tiers:
         before = [trace() for _ in range(30)]
         for spans in before:
             send(tiers, spans)
@@ -211,7 +211,7 @@ def exported(tiers: Tiers) -> float:
 
 
 def test_a_decider_that_is_told_to_end_decides_about_the_traces_that_wait(image: str, tmp_path: Path) -> None:
-    with two_tiers(image, tmp_path, 1, A, **EVERYTHING | {"decisionWait": "60s"}) as tiers:
+    with two_tiers(image, tmp_path, 1, A, tail=EVERYTHING | {"decisionWait": "60s"}) as tiers:
         for _ in range(10):
             send(tiers, trace())
         wait_for("the spans at the decider", lambda: exported(tiers) == 10 * len(SPANS))

@@ -6,7 +6,7 @@ nameserver. A nameserver's own delay is not covered.
 """
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def decider(tiers: Tiers, address: str) -> Generator[Running]:
 
 @contextlib.contextmanager
 def two_tiers(
-    image: str, folder: Path, senders: int, *addresses: str, batch: int = 2048, **tail: Any
+    image: str, folder: Path, senders: int, *addresses: str, tail: Mapping[str, Any], batch: int = 2048
 ) -> Generator[Tiers]:
     """Runs a first tier and deciders.
 
@@ -84,8 +84,8 @@ def two_tiers(
         folder: the folder for their files.
         senders: the number of Collectors of the first tier.
         addresses: the deciders' addresses.
-        batch: the spans of a message to a backend.
         tail: the keys of `collector.sampling.tail`.
+        batch: the spans of a message to a backend.
     """
     settings = CollectorSettings.model_validate(
         {
