@@ -3,7 +3,7 @@
 import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -60,7 +60,7 @@ class Load:
 
     def grown(self) -> "Load":
         """Returns the load that the parts are sized for: this one and its headroom."""
-        return Load(**(vars(self) | {"requests": self.requests * (1 + self.headroom), "headroom": 0.0}))
+        return replace(self, requests=self.requests * (1 + self.headroom), headroom=0.0)
 
     @property
     def traced(self) -> float:
@@ -140,7 +140,7 @@ class _Option:
 _OPTIONS: Mapping[str, _Option] = {
     # Our choice: a hundred times what docs/explanation/a-million-requests-a-second.md plans.
     "requests": _Option(
-        "N", _number("1", "100000000"), None, "requests a second at the busiest time; required", is_required=True
+        "N", _number("1", "100000000"), None, "requests a second at the busiest time", is_required=True
     ),
     "spans_per_request": _Option(
         "N",

@@ -208,7 +208,7 @@ def tempo(load: Load, figures: Figures, *, reads: float) -> Tempo:
         memory_limit=max(float(amount(least.memory_limit)), reads, _ROOM * used),
         is_distributed=is_distributed,
         ends=ends,
-        parts=distributed(load) if is_distributed else (),
+        parts=distributed(load, reads) if is_distributed else (),
     )
 
 
@@ -246,17 +246,18 @@ The second kind may be late and loses nothing.
 """
 
 
-def distributed(load: Load) -> tuple[DistributedPart, ...]:
+def distributed(load: Load, reads: float) -> tuple[DistributedPart, ...]:
     """Returns the parts of a Tempo 2 for a load with its headroom.
 
-    Memory is requested as the least that is published, and limited to twice as much: our choice.
+    Memory is requested as the least that is published, and limited to twice as much, our choice, or to what reading the
+    largest trace takes.
     """
     return tuple(
         DistributedPart(
             replicas=max(each.least, math.ceil(load.megabytes / each.megabytes) if each.megabytes else 0),
             cores=each.cores,
             memory=each.gigabytes * 1e9,
-            memory_limit=2 * each.gigabytes * 1e9,
+            memory_limit=max(2 * each.gigabytes * 1e9, reads),
             name=each.name,
             each=each.each,
             by=each.by,

@@ -217,7 +217,11 @@ def _part(part: parts.DistributedPart) -> Iterator[Key]:
     yield Key((*place, "replicas"), part.replicas, f"one for {part.each}" if "/s" in part.each else part.each)
     yield Key((*place, "resources", "cpu"), whole_cores(part.cores), part.by)
     yield Key((*place, "resources", "memory"), whole_mebibytes(part.memory), "the least that is quoted")
-    yield Key((*place, "resources", "memoryLimit"), whole_mebibytes(part.memory_limit), "twice that")
+    yield Key(
+        (*place, "resources", "memoryLimit"),
+        whole_mebibytes(part.memory_limit),
+        "twice that, or what reading the largest trace takes",
+    )
 
 
 _BUCKETS: Mapping[str, Mapping[str, str]] = {
