@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
-import httpx
+import httpx2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from components.documents import dump
@@ -206,6 +206,6 @@ def _free_port() -> int:
 
 
 def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, trust_env=False).is_success
+    with contextlib.suppress(httpx2.HTTPError):
+        return httpx2.get(url, trust_env=False).is_success
     return False
