@@ -9,9 +9,6 @@ import signal
 import threading
 from importlib import import_module
 
-COMPONENTS = ("closing", "demo", "grafana", "nginx", "nginx_plus_image", "otel_collector", "prometheus", "tempo")
-"""The modules of this folder that the program registers the stack with."""
-
 
 def prepare() -> None:
     """Turns garbage collection off, and lets interrupts end the program at once."""
@@ -30,6 +27,6 @@ async def import_components() -> None:
 
     The engine takes 0.2 s to start the provider for the namespace. The imports take place meanwhile.
     """
-    await asyncio.to_thread(lambda: [import_module(f"components.{name}") for name in COMPONENTS])
+    await asyncio.to_thread(import_module, "components.parts")
     # Python looks for garbage at its end even if collection is off, and skips the objects that are frozen.
     gc.freeze()

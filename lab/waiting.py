@@ -1,7 +1,8 @@
 """Waits for a condition, with a limit."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from lab.errors import LabError
@@ -31,6 +32,18 @@ def poll(
         if time.monotonic() > limit:
             return None
         time.sleep(pause)
+    return found
+
+
+async def poll_async(
+    look: Callable[[], Awaitable[Found | None]], *, seconds: float, pause: float = 0.1
+) -> Found | None:
+    """Awaits `look` until it returns something true, as `poll` does."""
+    limit = time.monotonic() + seconds
+    while not (found := await look()):
+        if time.monotonic() > limit:
+            return None
+        await asyncio.sleep(pause)
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from settings.errors import Place, path, remove_command, set_command
 from settings.stack import Settings
 from settings.types import DOCKER_HUB_HOSTS, IMAGE_REFERENCE
-from settings.versions import SETS, collector, grafana, nginx, nginx_release, prometheus, tempo
+from settings.versions import SETS, collector, grafana, kubernetes, nginx, nginx_release, prometheus, tempo
 from settings.versions.plus import FIRST, flaws_of_build, plus_release
 from settings.versions.sets import DEFAULT
 from settings.versions.support import Flaw, Support, Version, dotted, row_of
@@ -50,6 +50,35 @@ def version_warnings(settings: Settings, today: datetime.date) -> Iterator[str]:
             reasons.append(f"has known flaws by which a request may execute code ({cves})")
         if reasons:
             yield f"{path(running.place)}: {running.title} {', and '.join(reasons)}. {running.way_on}"
+
+
+def kubernetes_warning(version: Version, today: datetime.date) -> str | None:
+    """Returns the line about a cluster's version that gets no fixes any more, or is not in the table.
+
+    Args:
+        version: the API server's, of two numbers.
+        today: the day that decides what is maintained.
+    """
+    oldest, newest = min(kubernetes.TABLE), max(kubernetes.TABLE)
+    title = f"the cluster runs Kubernetes {dotted(version)}, which"
+    if version > newest:
+        return (
+            f"{title} is newer than the versions that this program knows, {dotted(oldest)} to {dotted(newest)}. Check "
+            "after `pulumi up`: python -m tools probe"
+        )
+    support = kubernetes.TABLE.get(version)
+    if support and not support.has_ended(today):
+        return None
+    maintained = [dotted(line) for line, known in kubernetes.TABLE.items() if not known.has_ended(today)]
+    # A control plane moves on by one minor version at a time: kubernetes.io/releases/version-skew-policy.
+    way_on = (
+        f"Kubernetes maintains {', '.join(maintained)}; upgrade to {version[0]}.{version[1] + 1} next"
+        if maintained
+        else "A newer nginx-tracing knows which versions Kubernetes maintains"
+    )
+    if support is None:
+        return f"{title} is older than {dotted(oldest)}, the oldest that this program is for. {way_on}"
+    return f"{title} has had no security fixes since {support.until}, unless its vendor goes on with them. {way_on}"
 
 
 def _nginx(settings: Settings) -> Iterator[_Running]:

@@ -79,16 +79,21 @@ class Tempo:
         except DecodeError:
             raise LookUpError(_not_tempo(answer)) from None
 
-    async def search(self, query: str, limit: int) -> set[str]:
-        """Returns the IDs of the traces since this client was made that a query finds.
+    async def search(self, query: str, limit: int, between: tuple[int, int] | None = None) -> set[str]:
+        """Returns the IDs of the traces that a query finds.
 
         It gives a start and an end, as Grafana's Explore does. Without these, Tempo searches the ingesters alone.
+
+        Args:
+            query: in TraceQL.
+            limit: of the traces.
+            between: the time that is searched, in seconds since 1970; none for the time since this client was made.
 
         Raises:
             LookUpError: Tempo does not answer, or with an error.
         """
-        end = int(datetime.now(UTC).timestamp()) + CLOCK_MARGIN_SECONDS
-        parameters = {"q": query, "limit": limit, "spss": 1, "start": self._start, "end": end}
+        start, end = between or (self._start, int(datetime.now(UTC).timestamp()) + CLOCK_MARGIN_SECONDS)
+        parameters: dict[str, str | int] = {"q": query, "limit": limit, "spss": 1, "start": start, "end": end}
         answer = await self._get("/api/search", parameters)
         try:
             return found_ids(_accepted(answer).content)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from lab.build import images
 from lab.cluster import configuration, host, node, version, volumes
@@ -223,8 +223,8 @@ def _wait(what: str, ready: Callable[[], bool], alive: Callable[[], None]) -> No
 
 def _registry_answers() -> bool:
     try:
-        return httpx.get(f"http://{images.REGISTRY_ADDRESS}/v2/", timeout=1, trust_env=False).is_success
-    except httpx.HTTPError:
+        return httpx2.get(f"http://{images.REGISTRY_ADDRESS}/v2/", timeout=1, trust_env=False).is_success
+    except httpx2.HTTPError:
         return False
 
 

@@ -117,10 +117,17 @@ def test_up_twice_a_probe_and_down_leave_no_lab_and_tests_run_beside_the_stack(t
     assert not lifecycle.is_running()
 
 
+BESIDE_THE_STACK = (
+    "tests/lab/test_api_server.py",
+    "tests/lab/test_limits.py::test_every_span_of_an_application_that_sends_large_ones_is_found",
+)
+"""Tests that would meet the objects of `make up` first: dry runs of objects of the same names, and a stack."""
+
+
 def run_tests_beside_the_stack() -> None:
-    """Runs those tests that would meet the objects of `make up` first: dry runs of objects of the same names."""
+    """Runs some tests in the README's order: `make up`, then tests beside its stack."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/lab/test_api_server.py"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *BESIDE_THE_STACK]
     done = subprocess.run(command, check=False, cwd=REPOSITORY, env=own, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:]
     assert "skipped" not in done.stdout.splitlines()[-1]

@@ -32,7 +32,8 @@ ConfigMap("elsewhere", data={{"app.ini": "password={PASSWORD}"}}, opts=last)
 def previewed(folder: Path, addition: str = "", event_log: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = lay_out(folder, "policy", NAMESPACE)
     program = folder / "__main__.py"
-    before, outputs, after = program.read_text().partition("    outputs: ")
+    before, outputs, after = program.read_text().partition("    return parts.outputs(")
+    assert outputs
     program.write_text(f"{before}{textwrap.indent(addition, '    ')}{outputs}{after}")
     return preview(folder, "policy", environment, event_log)
 

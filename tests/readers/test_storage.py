@@ -133,7 +133,11 @@ WRONG: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
         {},
         "The request signature we calculated does not match",
     ),
-    "ID of the key": ({**KEYS, "tempoStorageAccessKey": "canary-nobody"}, {}, "No user exists with the provided access key ID"),
+    "ID of the key": (
+        {**KEYS, "tempoStorageAccessKey": "canary-nobody"},
+        {},
+        "No user exists with the provided access key ID",
+    ),
     "bucket": (KEYS, {"bucket": "elsewhere"}, "The specified bucket does not exist"),
     "server": (KEYS, {"endpoint": "http://127.0.0.1:1"}, "connection refused"),
 }

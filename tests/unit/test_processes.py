@@ -130,3 +130,28 @@ def test_two_parts_that_run_alone_do_not_wait_for_each_other_s_tests(tmp_path: P
     for thread in threads:
         thread.join(30)
     assert [line.split()[1] for line in done] == ["begins", "ends"] * 2
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        (["", "never asked"], ""),
+        (["3 lost", "", "1 lost", ""], "beside other tests: 3 lost\nalone: nothing\nalone: 1 lost\nalone: nothing"),
+    ],
+)
+def test_a_loss_counts_if_it_comes_again_in_any_of_three_runs_alone(
+    measured: list[str], said: str, tmp_path: Path
+) -> None:
+    left = iter(measured)
+    assert Shared(tmp_path, is_worker=True).what_goes_wrong(lambda: next(left)) == said
+
+
+def test_a_loss_beside_other_tests_alone_is_shown_and_does_not_count(tmp_path: Path) -> None:
+    left = iter(["3 lost", "", "", ""])
+    with pytest.warns(UserWarning, match="beside other tests, and in none of 3 runs alone: 3 lost"):
+        assert Shared(tmp_path, is_worker=True).what_goes_wrong(lambda: next(left)) == ""
+    assert list(left) == []
+
+
+def test_a_loss_counts_at_once_where_no_other_test_runs(tmp_path: Path) -> None:
+    assert Shared(tmp_path, is_worker=False).what_goes_wrong(lambda: "3 lost") == "3 lost"

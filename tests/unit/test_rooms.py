@@ -65,3 +65,17 @@ def test_what_runs_before_the_registration_imports_no_part_of_the_kubernetes_sdk
         if module.startswith("pulumi_kubernetes")
     ]
     assert importing == []
+
+
+MOST_LINES = 300
+"""Our choice: a file that is read in one sitting."""
+
+PEOPLE_WRITE = {".py", ".j2", ".sh", ".template", ".js", ".css", ".html"}
+
+
+@pytest.mark.parametrize("room", ["settings", "components", "policy", "tools", "docker"])
+def test_no_file_of_the_program_and_its_tools_is_longer_than_one_sitting(room: str) -> None:
+    files = [file for file in (REPOSITORY / room).rglob("*") if file.suffix in PEOPLE_WRITE]
+    assert files
+    lines = {str(file.relative_to(REPOSITORY)): len(file.read_text().splitlines()) for file in files}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}

@@ -338,3 +338,102 @@ def test_the_pulumi_cli_is_of_the_libraries_version(runner: Runner) -> None:
     (runner.folder / "requirements.txt").write_text((REPOSITORY / "requirements.txt").read_text())
     assert runner.script(script).returncode == 0
     assert (runner.folder / "outputs").read_text() == "version=3.259.0\n"
+
+
+def osv(identifier: str, *aliases: str) -> str:
+    """Returns the two messages of govulncheck about a flaw that it found."""
+    flaw = {"osv": {"id": identifier, "aliases": list(aliases)}}
+    return json.dumps(flaw) + json.dumps({"finding": {"osv": identifier, "trace": [{"module": "example"}]}})
+
+
+@needs_jq
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        ('{"config": {}}', 0, ""),
+        (osv("GO-2026-0001", "CVE-2026-32254"), 0, ""),
+        (
+            osv("GO-2026-0001", "CVE-2026-32254") + osv("GO-2026-0002", "CVE-2026-9", "GHSA-x"),
+            1,
+            "kube-router:\nGO-2026-0002 CVE-2026-9 GHSA-x\n",
+        ),
+        # One that is in the database, and not in the program.
+        ('{"osv": {"id": "GO-2026-0003"}}', 0, ""),
+    ],
+)
+def test_a_known_flaw_of_the_lab_s_programs_is_explained_in_its_page_or_fails_the_night(
+    answer: str, status: int, said: str, runner: Runner
+) -> None:
+    (runner.folder / "lab").mkdir()
+    shutil.copy(REPOSITORY / "lab" / "README.md", runner.folder / "lab")
+    runner.stand_in("go", "echo pieces/1/kube-router: go1.26.7")
+    runner.stand_in("govulncheck", f"cat <<'END'\n{answer}\nEND")
+    done = runner.run(GITHUB / "scripts" / "flaws.sh", "pieces")
+    assert (done.returncode, done.stdout, done.stderr) == (status, said, "")
+    assert runner.calls("govulncheck") == ["-format json -mode binary pieces/1/kube-router"]
+
+
+def test_a_night_without_the_lab_s_programs_finds_no_flaws_and_fails(runner: Runner) -> None:
+    runner.stand_in("go", "")
+    done = runner.run(GITHUB / "scripts" / "flaws.sh", "pieces")
+    assert (done.returncode, done.stderr) == (2, "No Go program is in pieces: the cache of the checks is empty.\n")
+
+
+BRANCH = "renovate/versions"
+
+
+@pytest.fixture
+def regenerated(runner: Runner) -> Path:
+    """Returns a clone of a repository with a branch of Renovate's, and the folder `origin` beside it."""
+    clone = runner.folder / "clone"
+    script = f"""
+    git init --quiet --bare origin; git clone --quiet origin clone 2>/dev/null
+    cd clone; git checkout --quiet -b {BRANCH}
+    mkdir -p tests/golden/dev settings; echo old | tee tests/golden/dev/a.yaml Pulumi.yaml > settings/sets.py
+    git add .; git -c user.name=a -c user.email=a@example commit --quiet -m first; git push --quiet origin HEAD
+    """
+    done = runner.script(script)
+    assert done.returncode == 0, done.stderr
+    return clone
+
+
+def run_in(runner: Runner, folder: Path, job: str, name: str) -> subprocess.CompletedProcess[str]:
+    return runner.script(f"cd {folder}\n{step('regenerate', job, name)['run']}", GITHUB_REF_NAME=BRANCH)
+
+
+def test_a_branch_of_renovate_gets_the_regenerated_files_and_its_checks(runner: Runner, regenerated: Path) -> None:
+    runner.stand_in("gh", "")
+    (regenerated / "tests" / "golden" / "dev" / "new.yaml").write_text("new\n")
+    (regenerated / "Pulumi.yaml").write_text("new\n")
+    # What the untrusted job changed besides does not get into the commit.
+    (regenerated / "settings" / "sets.py").write_text("import os\n")
+    assert run_in(runner, regenerated, "difference", "Difference").returncode == 0
+    assert (runner.folder / "outputs").read_text() == "changed=true\n"
+    runner.script("cd clone && git reset --quiet --hard")
+    done = run_in(runner, regenerated, "push", "Commit and push")
+    assert done.returncode == 0, done.stderr
+    written = runner.script(f"cd origin && git show --name-only --format=%ae {BRANCH}").stdout.split()
+    assert written == [
+        "41898282+github-actions[bot]@users.noreply.github.com",
+        "Pulumi.yaml",
+        "tests/golden/dev/new.yaml",
+    ]
+    assert written[0] in json.loads((GITHUB / "renovate.json").read_text())["gitIgnoredAuthors"]
+    assert runner.calls("gh") == ["auth setup-git", f"workflow run checks.yaml --ref {BRANCH}"]
+
+
+def test_a_branch_that_needs_nothing_regenerated_gets_no_commit(runner: Runner, regenerated: Path) -> None:
+    assert run_in(runner, regenerated, "difference", "Difference").returncode == 0
+    assert not (runner.folder / "outputs").exists()
+    (regenerated / "settings" / "sets.py").write_text("import os\n")
+    run_in(runner, regenerated, "difference", "Difference")
+    runner.script("cd clone && git reset --quiet --hard")
+    assert run_in(runner, regenerated, "push", "Commit and push").returncode == 1
+
+
+def test_the_job_that_runs_a_branch_s_code_may_only_read_and_the_one_that_writes_runs_none() -> None:
+    assert jobs("regenerate")["difference"]["permissions"] == {"contents": "read"}
+    writing = jobs("regenerate")["push"]
+    assert writing["permissions"] == {"contents": "write", "actions": "write"}
+    scripts = [item["run"] for item in writing["steps"] if "run" in item]
+    assert not any(word in script for script in scripts for word in ("make ", "python", "pip ", "./"))

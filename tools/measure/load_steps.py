@@ -1,16 +1,19 @@
 """Sends requests at constant rates, one after the other: how many traces each loses, and how soon one is found."""
 
+import asyncio
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import httpx
+import httpx2
 
 from lab.errors import LabError
+from lab.waiting import poll_async
 from tools.measure.results import Result
 from tools.measure.span_accounting import SpanAccounting
 from tools.measure.traces import missing
 from tools.measure.traffic import send_for
+from tools.tempo import Tempo
 
 RATES = (500, 1000, 2000, 3500, 5000)
 """Requests a second. Our choice."""
@@ -93,24 +96,20 @@ def freshness(name: str, outputs: Mapping[str, str]) -> Result:
     Raises:
         LabError: a trace was not found in time.
     """
-    taken = [_one(outputs) for _ in range(SAMPLES)]
+    taken = [asyncio.run(_one(outputs)) for _ in range(SAMPLES)]
     median, high = statistics.median(taken), sorted(taken)[int(len(taken) * 0.95) - 1]
     details = {"p50, s": round(median, 2), "p95, s": round(high, 2), "requests": SAMPLES}
     value = f"p50 {median:.1f} s, p95 {high:.1f} s"
     return Result(f"{name}: request to searchable", None, value, details={**details})
 
 
-def _one(outputs: Mapping[str, str]) -> float:
+async def _one(outputs: Mapping[str, str]) -> float:
+    name = f"freshness-{time.monotonic_ns()}"
     # A node's address is reached directly, without the environment's proxies.
-    with httpx.Client(timeout=30, trust_env=False) as client:
-        name = f"freshness-{time.monotonic_ns()}"
-        client.get(outputs["nginxUrl"], params={"name": name}).raise_for_status()
+    async with Tempo(outputs["tempoUrl"], timeout_seconds=30) as tempo, httpx2.AsyncClient(trust_env=False) as client:
+        (await client.get(outputs["nginxUrl"], params={"name": name})).raise_for_status()
         start = time.monotonic()
-        query = {"q": f'{{ span.http.target = "/?name={name}" }}', "limit": 1}
-        while time.monotonic() - start < _FOUND_WITHIN_SECONDS:
-            now = int(time.time())
-            window = {"start": now - _FOUND_WITHIN_SECONDS, "end": now + 5}
-            if client.get(f"{outputs['tempoUrl']}/api/search", params={**query, **window}).json().get("traces"):
-                return time.monotonic() - start
-            time.sleep(0.05)
+        query = f'{{ span.http.target = "/?name={name}" }}'
+        if await poll_async(lambda: tempo.search(query, 1), seconds=_FOUND_WITHIN_SECONDS, pause=0.05):
+            return time.monotonic() - start
     raise LabError(f"A trace was not found within {_FOUND_WITHIN_SECONDS} s.")

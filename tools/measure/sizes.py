@@ -1,5 +1,6 @@
 """Sends spans of many sizes, as applications do, and counts those that are found whole."""
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -7,13 +8,14 @@ import time
 from collections.abc import Generator, Mapping
 
 import grpc
-import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lab.cluster.lifecycle import kubectl_command
 from lab.errors import LabError
+from lab.waiting import poll_async
 from tools.lab_stack import Stack
 from tools.measure.results import Number, Result
+from tools.tempo import LookUpError, Tempo
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 """The size of a span's one attribute, in bytes."""
@@ -41,7 +43,7 @@ def sizes(stack: Stack) -> list[Result]:
             sent = {os.urandom(16): os.urandom(size // 2).hex() for _ in range(count)}
             for message in messages(sent, size):
                 channel.unary_unary(_EXPORT, ExportTraceServiceRequest.SerializeToString)(message, timeout=60)
-            whole = _found_whole(outputs["tempoUrl"], sent)
+            whole = asyncio.run(_found_whole(outputs["tempoUrl"], sent))
             details: dict[str, Number] = {"spans": count, "found whole": whole}
             results.append(
                 Result(f"spans of {size // 1000} kB", "all found whole", f"{whole} of {count}", whole == count, details)
@@ -74,19 +76,28 @@ def messages(sent: Mapping[bytes, str], size: int) -> Generator[ExportTraceServi
         yield message
 
 
-def _found_whole(tempo_url: str, sent: Mapping[bytes, str]) -> int:
+async def _found_whole(tempo_url: str, sent: Mapping[bytes, str]) -> int:
     """Counts the spans that Tempo has with their text as it was sent. Returns once all are found, or after a time."""
-    pending, until = dict(sent), time.monotonic() + FOUND_SECONDS
-    # A node's address is reached directly, without the environment's proxies.
-    with httpx.Client(base_url=tempo_url, timeout=60, trust_env=False) as client:
-        while pending and time.monotonic() < until:
-            for trace_id, text in list(pending.items()):
-                answer = client.get(f"/api/traces/{trace_id.hex()}", headers={"Accept": "application/json"})
-                if answer.is_success and text in answer.text:
+    pending = dict(sent)
+
+    async def none_is_pending() -> bool:
+        for trace_id, text in list(pending.items()):
+            # Tempo refuses a look-up for a moment: it is asked again.
+            with contextlib.suppress(LookUpError):
+                if text in await _texts(tempo, trace_id):
                     del pending[trace_id]
-            if pending:
-                time.sleep(0.5)
+        return not pending
+
+    async with Tempo(tempo_url, timeout_seconds=60) as tempo:
+        await poll_async(none_is_pending, seconds=FOUND_SECONDS, pause=0.5)
     return len(sent) - len(pending)
+
+
+async def _texts(tempo: Tempo, trace_id: bytes) -> set[str]:
+    """Returns the attributes' texts of a trace's spans."""
+    found = await tempo.trace(trace_id.hex())
+    scopes = [scope for resource in found.resource_spans for scope in resource.scope_spans]
+    return {item.value.string_value for scope in scopes for span in scope.spans for item in span.attributes}
 
 
 @contextlib.contextmanager

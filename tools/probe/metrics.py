@@ -1,4 +1,8 @@
-"""Parses pages in the Prometheus text format into samples by name and labels."""
+"""Parses pages in the Prometheus text format into samples by name and labels.
+
+`prometheus_client` has a parser too, which raises ValueError at a line that it does not know. The pages are those of
+programs of several versions, and the probe needs a few counters of them: here such a line counts as none of these.
+"""
 
 import re
 from collections import defaultdict

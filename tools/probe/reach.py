@@ -1,11 +1,11 @@
 """Waits until NGINX and Tempo can be reached, and tells what to do where they cannot."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 import httpx2
 
+from lab.waiting import poll_async
 from tools.errors import ToolError
 from tools.probe.outputs import StackOutputs
 from tools.tempo import Tempo, describe
@@ -59,10 +59,16 @@ async def reach_tempo(outputs: StackOutputs, tempo: Tempo) -> None:
 
 
 async def _until_none(why_not: Callable[[], Awaitable[str | None]]) -> str | None:
-    end = time.monotonic() + REACHABLE_WITHIN_SECONDS
-    while (reason := await why_not()) and time.monotonic() < end:
-        await asyncio.sleep(0.25)
-    return reason
+    """Awaits `why_not` until it has no reason any more, or the time is over, and returns the last reason."""
+    last: str | None = None
+
+    async def works() -> bool:
+        nonlocal last
+        last = await why_not()
+        return last is None
+
+    await poll_async(works, seconds=REACHABLE_WITHIN_SECONDS, pause=0.25)
+    return last
 
 
 def nginx_advice(outputs: StackOutputs, reason: str) -> str:

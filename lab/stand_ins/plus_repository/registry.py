@@ -6,7 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import bcrypt
-import httpx
+import httpx2
 import yaml
 
 from lab.build.targets import REGISTRY
@@ -61,6 +61,6 @@ def private_registry(folder: Path, username: str, password: str) -> Generator[Pa
 
 def _asks_for_a_login() -> bool:
     try:
-        return httpx.get(f"http://{ADDRESS}/v2/", timeout=1).status_code == 401
-    except httpx.HTTPError:
+        return httpx2.get(f"http://{ADDRESS}/v2/", timeout=1).status_code == 401
+    except httpx2.HTTPError:
         return False

@@ -43,25 +43,21 @@ Check = Callable[[Measure], None]
 
 @pytest.fixture
 def check(shared: Shared) -> Check:
-    """Returns a function that measures results and checks them.
-
-    Other stacks' updates delay the network of new pods, which then lose spans. Results that miss their target beside
-    other tests are therefore measured once more alone, and only those count.
-    """
+    """Returns a function that measures results and checks them."""
 
     def checked(measure: Measure) -> None:
-        results = _all_of(measure())
-        if shared.is_worker and not all(result.met for result in results):
-            with shared.alone():
-                results = _all_of(measure())
-        for result in results:
-            assert result.met, f"{result.name}: {result.value}, the target is {result.target}; {result.details}"
+        assert shared.what_goes_wrong(lambda: _missed(measure())) == ""
 
     return checked
 
 
-def _all_of(measured: Result | list[Result]) -> list[Result]:
-    return measured if isinstance(measured, list) else [measured]
+def _missed(measured: Result | list[Result]) -> str:
+    """Returns the results that miss their targets."""
+    return "; ".join(
+        f"{result.name}: {result.value}, the target is {result.target}; {result.details}"
+        for result in (measured if isinstance(measured, list) else [measured])
+        if not result.met
+    )
 
 
 @pytest.mark.deep  # The test below replaces NGINX's pods under requests, too.

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, TracesData
 
 from lab.errors import LabError
 from tools.measure import traces
@@ -40,10 +41,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             # Tempo writes IDs without leading zeros.
             self._answer(self.server.status, json.dumps({"traces": [{"traceID": BY_SEARCH.lstrip("0")}]}))
         else:
-            self._answer(200 if url.path.endswith(BY_ID) else 404, "{}")
+            trace = TracesData(resource_spans=[ResourceSpans()]).SerializeToString().decode()
+            self._answer(200 if url.path.endswith(BY_ID) else 404, trace, "application/protobuf")
 
-    def _answer(self, status: int, body: str) -> None:
+    def _answer(self, status: int, body: str, content_type: str = "application/json") -> None:
         self.send_response(status)
+        self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body.encode())

@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import yaml
 
 from components.documents import dump
@@ -122,6 +122,6 @@ def _started(
 
 
 def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, trust_env=False).is_success
+    with contextlib.suppress(httpx2.HTTPError):
+        return httpx2.get(url, trust_env=False).is_success
     return False

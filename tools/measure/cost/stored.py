@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
-import httpx
+import httpx2
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lab.waiting import wait_until
@@ -157,7 +157,7 @@ def _measured(folder: Path, case: Case) -> Stored:
 
 
 def _count(process: Process, counter: str) -> float:
-    page = httpx.get(f"http://127.0.0.1:{process.http_port}/metrics", trust_env=False).text
+    page = httpx2.get(f"http://127.0.0.1:{process.http_port}/metrics", trust_env=False).text
     return total(parse_metrics(page, {counter}), counter)
 
 
