@@ -22,7 +22,9 @@ from tests.readers.collectors import version_of
 from tools.measure.configurations.documents import LAB_COLLECTORS, NEXT_IMAGE
 
 
-@pytest.fixture(params=[*LAB_COLLECTORS, pytest.param(NEXT_IMAGE, marks=pytest.mark.deep)], ids=version_of)
+@pytest.fixture(
+    scope="module", params=[*LAB_COLLECTORS, pytest.param(NEXT_IMAGE, marks=pytest.mark.deep)], ids=version_of
+)
 def image(request: pytest.FixtureRequest) -> str:
     """Returns the image of each of the lab's Collectors."""
     return request.param
