@@ -143,8 +143,8 @@ MEASUREMENTS = (
     Measurement(
         "load-steps-upstream",
         LOAD,
-        "the same rates through an upstream, two spans a request",
-        9,
+        "two of these rates through an upstream, two spans a request",
+        4,
         lambda place: ladders.through_upstream(place.stack, place.show),
     ),
     Measurement("destroy", UPDATES, "objects left by `pulumi destroy`", 1, lambda place: [steady.removed(place.stack)]),

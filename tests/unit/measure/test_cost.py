@@ -48,6 +48,12 @@ def test_spans_are_compared_with_the_baseline_and_none_may_be_lost() -> None:
     assert fresh.value == "p50 1.0 s; the baseline p50 1.0 s"
 
 
+def test_spans_of_another_set_of_versions_stand_alone() -> None:
+    *used, lost, fresh = spans.compared(cost(12, 66, lost=0), None)
+    assert [result.value for result in used] == 3 * ["12 s"] + 3 * ["66 MiB"]
+    assert (lost.value, lost.verdict, fresh.value) == ("0 of 30000", Verdict.MET, "p50 1.0 s")
+
+
 def test_all_that_people_look_at_is_compared_with_none_of_it() -> None:
     off, on = cost(8, 33, lost=0), cost(12, 66, lost=2)
     off, on = (
