@@ -79,6 +79,9 @@ SERIES = {
     f"tempo_distributor_bytes_received_total{{{TEMPO}}}": "0+30000x40",
     f'tempo_discarded_spans_total{{{TEMPO},reason="trace_too_large"}}': "0+60x40",
     f"tempo_ingester_live_traces{{{TEMPO}}}": "7x40",
+    f"tempo_ingester_failed_flushes_total{{{TEMPO}}}": "0+60x40",
+    f"tempodb_blocklist_poll_errors_total{{{TEMPO}}}": "0+120x40",
+    f"tempodb_retention_errors_total{{{TEMPO}}}": "0+180x40",
     f"tempo_metrics_generator_spans_received_total{{{TEMPO}}}": "0+600x40",
     f'tempo_metrics_generator_spans_discarded_total{{{TEMPO},reason="late"}}': "0+60x40",
     f"tempo_distributor_queue_pushes_failures_total{{{TEMPO}}}": "0+120x40",
@@ -150,6 +153,9 @@ EXPECTED: dict[Place, dict[str, float]] = {
     ("pipeline", "Bytes received", "A"): {IN_TEMPO: 500},
     ("pipeline", "Spans discarded", "A"): {'{reason="trace_too_large"}': 1},
     ("pipeline", "Live traces", "A"): {IN_TEMPO: 7},
+    ("pipeline", "Failures of the storage", "A"): {IN_TEMPO: 1},
+    ("pipeline", "Failures of the storage", "B"): {IN_TEMPO: 2},
+    ("pipeline", "Failures of the storage", "C"): {IN_TEMPO: 3},
     ("pipeline", "Spans counted", "A"): {IN_TEMPO: 10},
     ("pipeline", "Spans left out", "A"): {'{reason="late"}': 1},
     ("pipeline", "Spans left out", "B"): {IN_TEMPO: 2},
@@ -301,7 +307,14 @@ LOSSES = [
     place
     for place in QUERIES
     if place[1]
-    in {"Spans refused", "Spans lost", "Spans discarded", "Spans left out", "Samples that the Prometheus does not take"}
+    in {
+        "Failures of the storage",
+        "Samples that the Prometheus does not take",
+        "Spans discarded",
+        "Spans left out",
+        "Spans lost",
+        "Spans refused",
+    }
 ]
 """The queries of losses: some of their counters appear with the first loss alone."""
 

@@ -120,6 +120,7 @@ def test_a_tempo_that_runs_repeats_until_the_bucket_is_back_and_counts_its_failu
             close_block(tempo)
             wait_for("a failed write", lambda: tempo.counted("tempo_ingester_failed_flushes_total"), 90)
             wait_for("a failed look", lambda: tempo.counted("tempodb_blocklist_poll_errors_total"), 90)
+            assert "\ntempodb_retention_errors_total 0\n" in tempo.counters()
             # Tempo answers for what it still has.
             assert traces <= searched_recently(tempo)
             with bucket.served():
@@ -133,7 +134,11 @@ WRONG: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
         {},
         "The request signature we calculated does not match",
     ),
-    "ID of the key": ({**KEYS, "tempoStorageAccessKey": "canary-nobody"}, {}, "No user exists with the provided access key ID"),
+    "ID of the key": (
+        {**KEYS, "tempoStorageAccessKey": "canary-nobody"},
+        {},
+        "No user exists with the provided access key ID",
+    ),
     "bucket": (KEYS, {"bucket": "elsewhere"}, "The specified bucket does not exist"),
     "server": (KEYS, {"endpoint": "http://127.0.0.1:1"}, "connection refused"),
 }
@@ -171,7 +176,8 @@ def copier(bucket: Bucket, disk: Path) -> Callable[[str], None]:
         assert {variable["name"] for variable in container["env"]} == {*text, *keys}
         text |= {name: places.get(value, value) for name, value in text.items()}
         arguments = [places.get(argument, argument) for argument in container["args"]]
-        subprocess.run(["rclone", *arguments], check=True, env=os.environ | text | keys)
+        # With the Job's variables alone: this machine's own may name other authorities.
+        subprocess.run(["rclone", *arguments], check=True, env={"PATH": os.environ["PATH"]} | text | keys)
 
     return copy
 

@@ -192,6 +192,14 @@ def _tempo() -> list[Json]:
             unit="short",
             about="As Tempo's distributors and queriers know them. One process has one.",
         ),
+        graph(
+            "Failures of the storage",
+            _rate("tempo_ingester_failed_flushes_total", name="to write a block"),
+            _rate("tempodb_blocklist_poll_errors_total", name="to list the blocks"),
+            _rate("tempodb_retention_errors_total", name="to delete a block"),
+            unit="cps",
+            about="Tempo repeats each of them.",
+        ),
     ]
 
 
