@@ -211,7 +211,7 @@ class TempoBackend(Component):
 
     def _from_clients(self) -> list[NetworkPolicyIngressRuleArgs]:
         service_settings = self._settings.service
-        inside = self._readers if service_settings.is_restricted else ()
+        inside: Sequence[str] = self._readers if service_settings.is_restricted else ()
         return [
             *clients(service_settings, PUBLIC_PORT),
             *(from_component(reader, PUBLIC_PORT) for reader in inside),

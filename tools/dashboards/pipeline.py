@@ -223,7 +223,13 @@ def _tempo() -> list[Json]:
             "Live traces",
             promql(f"sum by (pod) (tempo_ingester_live_traces{{{SELECTED}}})", "{{pod}}"),
             unit="short",
-            about="Traces that Tempo 2 holds in memory.",
+            about="Traces that Tempo 2 holds in memory..",
+        ),
+        graph(
+            "Ingesters",
+            promql(f'max by (state) (tempo_ring_members{{{SELECTED}, name="ingester"}})', "{{state}}"),
+            unit="short",
+            about="As Tempo's distributors and queriers know them. One process has one.",
         ),
         graph(
             "Failures of the storage",
