@@ -43,7 +43,7 @@ def report(found: Drift, stack: str | None) -> str:
         )
         queues = [item.queue for item in claims if item.queue]
         if queues:
-            paragraphs.append(_sending(queues, found.access))
+            paragraphs.append(_sending(queues, option))
     return "\n\n".join("\n".join(lines) for lines in paragraphs)
 
 
@@ -76,16 +76,15 @@ def waiting(found: Drift) -> str:
     )
 
 
-def _sending(queues: Sequence[QueueVolume], access: Access) -> list[str]:
+def _sending(queues: Sequence[QueueVolume], option: str) -> list[str]:
     """Returns how the spans on the volumes of Collectors that are gone are sent."""
     of, needed = queues[0].replicas, max(queue.ordinal for queue in queues) + 1
-    name = f"statefulset {of.name} --namespace {of.namespace}{access.options()}"
     return [
-        f"To send what the volumes of {of.name} hold{_with_kubeconfig(access)}, make {needed} replicas until "
-        "`otelcol_exporter_queue_size` is 0:",
-        f"kubectl scale {name} --replicas {needed}",
-        f"kubectl rollout status {name}",
-        f"kubectl scale {name} --replicas {of.count}",
+        f"To send what the volumes of {of.name} hold, make {needed} replicas until `otelcol_exporter_queue_size` is 0:",
+        *(
+            f"pulumi config set --path collector.replicas {count}{option} && pulumi up{option}"
+            for count in (needed, of.count)
+        ),
     ]
 
 

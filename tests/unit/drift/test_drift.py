@@ -326,9 +326,8 @@ def test_claims_that_no_replica_uses_are_named_with_what_they_may_hold(
         "kubectl delete persistentvolumeclaim data-tempo-0 --namespace tracing --context prod",
         "",
         "To send what the volumes of otel-collector hold, make 3 replicas until `otelcol_exporter_queue_size` is 0:",
-        "kubectl scale statefulset otel-collector --namespace tracing --context prod --replicas 3",
-        "kubectl rollout status statefulset otel-collector --namespace tracing --context prod",
-        "kubectl scale statefulset otel-collector --namespace tracing --context prod --replicas 2",
+        "pulumi config set --path collector.replicas 3 && pulumi up",
+        "pulumi config set --path collector.replicas 2 && pulumi up",
     ]
 
 
@@ -345,8 +344,10 @@ def test_claims_that_an_autoscaler_s_next_pods_use_are_named_and_are_no_drift(
     stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "otel-collector"}
-    scaler = {"metadata": {"name": "otel-collector", "namespace": "tracing"}}
-    scaler["spec"] = {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 4}
+    scaler: Object = {
+        "metadata": {"name": "otel-collector", "namespace": "tracing"},
+        "spec": {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 4},
+    }
     steps = stateful_set("otel-collector", "queue", 2), step("refresh", "HorizontalPodAutoscaler", old=scaler)
     stack.pulumi(json.dumps(preview(NAMESPACE, *steps)))
     stack.items = claims(*(f"queue-otel-collector-{ordinal}" for ordinal in range(4)))
