@@ -90,7 +90,12 @@ def plan(load: Load, figures: Figures) -> Plan:
         collectors,
         tempo,
         kept,
-        (*_nginx(load, nginx, figures), *_collector(load, collectors), *_tempo(load, tempo, kept), *_bucket(kept)),
+        (
+            *_nginx(load, nginx, figures),
+            *_collector(load, collectors),
+            *_tempo(load, tempo, kept),
+            *_bucket(load, tempo, kept),
+        ),
     )
 
 
@@ -232,8 +237,13 @@ _BUCKETS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def _bucket(kept: Storage) -> Iterator[Key]:
-    reason = "the blocks fit one volume" if kept.kind == "local" else "the blocks need more than one volume should have"
+def _bucket(load: Load, tempo: parts.Tempo, kept: Storage) -> Iterator[Key]:
+    if load.storage:
+        reason = "as asked for"
+    elif tempo.is_distributed:
+        reason = "the parts of a distributed Tempo share a bucket"
+    else:
+        reason = f"the blocks {'fit a volume' if kept.kind == 'local' else 'need more than a volume'} of 1 TiB"
     yield Key(("tempo", "storage", "type"), kept.kind, reason)
     for name, value in _BUCKETS[kept.kind].items():
         yield Key(("tempo", "storage", name), value, "an example: write your own")
