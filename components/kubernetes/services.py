@@ -24,7 +24,7 @@ class Endpoint:
     namespace: str
     port: int
     service_suffix: str = ""
-    """What follows the component's name in its Service's name."""
+    """The part that follows the component's name in its Service's name."""
 
     def __str__(self) -> str:
         return f"{service_host(f'{self.component}{self.service_suffix}', self.namespace)}:{self.port}"

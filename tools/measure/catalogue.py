@@ -22,7 +22,7 @@ DOWN_SECONDS = 300
 AWAY_SECONDS = 5
 NO_OPS = 10
 CONFIGURATIONS = 10_000
-"""The extent of a full run. Our choice: all of `reliability` takes an hour and a quarter."""
+"""The extent of a full run. Our choice; `python -m tools measure --help` adds up how long each group takes."""
 
 UPDATES, FAULTS, LOAD, PROGRAM_COST, TRACING_COST = "updates", "faults", "load", "program", "tracing-and-spans"
 GROUPS = {"reliability": (UPDATES, FAULTS, LOAD), "bench": (PROGRAM_COST, TRACING_COST)}
