@@ -28,10 +28,10 @@ view: $(READY) ## show the traces in a browser, until Ctrl-C; ARGS="--port 9412"
 preview: $(READY) ## preview what STACK=dev makes on an ephemeral cluster; ARGS="--diff"
 	@$(BIN)/python -m tools preview $(or $(STACK),dev) $(ARGS)
 
-bench: $(READY) ## measure what the program and tracing cost, on the running lab: twenty minutes; ARGS="--only growth"
+bench: $(READY) ## measure what the program and tracing cost, on the running lab; its --help has the minutes; ARGS="--only growth"
 	@$(BIN)/python -m tools measure bench $(ARGS)
 
-reliability: $(READY) ## measure what faults and load lose, on the running lab: an hour and a quarter; ARGS="--only killed"
+reliability: $(READY) ## measure what faults and load lose, on the running lab; its --help has the minutes; ARGS="--only killed"
 	@$(BIN)/python -m tools measure reliability $(ARGS)
 
 drift: $(READY) ## name what was changed in the cluster since the last `pulumi up`; STACK=name, else the selected one

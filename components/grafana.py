@@ -60,7 +60,7 @@ WRITABLE = {"data": DATA, "logs": "/var/log/grafana", "tmp": "/tmp"}  # noqa: S1
 
 @dataclass(frozen=True)
 class Reads:
-    """What Grafana reads from."""
+    """The sources that Grafana reads from."""
 
     tempo: Endpoint
     """Tempo's API."""

@@ -241,7 +241,7 @@ class CollectorSettings(Versioned):
 
     @property
     def release(self) -> CollectorRelease:
-        """What the image's version can, and how it names its parts and counters."""
+        """The features of the image's version, and the names of its parts and counters."""
         return collector_release(self.pulled_image, self.version_set.collector)
 
     @property

@@ -1,4 +1,4 @@
-"""Explains pydantic's complaints about the configuration in a person's words, with the command that fixes each."""
+"""Explains pydantic's errors about the configuration in a person's words, with the command that fixes each."""
 
 import difflib
 import json
@@ -15,7 +15,7 @@ from settings.types import Hidden, NearMissError
 
 
 def explain(problem: ErrorDetails, model: type[BaseModel]) -> ConfigError:
-    """Turns one of pydantic's complaints about a model into an error. It shows no value whose type is secret."""
+    """Turns one of pydantic's errors about a model into one of ours. It shows no value whose type is secret."""
     place: Place = problem["loc"]
     if _is_of_a_key(problem, model):
         return _key_error(place[:-1], f"the key {_message(problem)}", model)
@@ -88,7 +88,7 @@ _WORDS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
 }
-"""Messages for pydantic's complaints, by their type."""
+"""Messages for pydantic's errors, by their type."""
 
 
 def _message(problem: ErrorDetails) -> str:
@@ -121,7 +121,7 @@ def _fix(place: Place, model: type[BaseModel], *, empty: bool = False) -> str:
 
 
 def _is_of_a_key(problem: ErrorDetails, model: type[BaseModel]) -> bool:
-    """Tells whether the complaint is about a key of a map, which pydantic marks by `[key]`, and not about a value."""
+    """Tells whether the error is about a key of a map, which pydantic marks by `[key]`, and not about a value."""
     place: Place = problem["loc"]
     if len(place) < 2 or place[-1] != "[key]" or problem["type"] == "extra_forbidden":
         return False

@@ -49,7 +49,7 @@ class Hop:
     """The most that the receiver takes."""
 
     beyond: str
-    """What happens to a larger message, and who counts it."""
+    """The fate of a larger message, and who counts it."""
 
     source: str
     """The directive or setting, and the source of its default."""

@@ -96,7 +96,7 @@ def receiver(collector: CollectorSettings) -> int:
 
 @dataclass(frozen=True)
 class Exports:
-    """What NGINX exports to the Collector."""
+    """The sizes of NGINX's exports to the Collector."""
 
     spans: int
     """The number of spans in a full export."""

@@ -54,9 +54,9 @@ def load() -> Settings:
         pulumi.RunError: the configuration has errors. It names each, what is allowed and the command that fixes it.
     """
     raw = {key: _parsed(key, text) for key, text in _configured().items() if text}
-    settings, errors, faulty = _validated(raw)
+    settings, errors, invalid = _validated(raw)
     violations = violations_of(settings, _is_secret, _plain_in_file())
-    errors += [violation.error for violation in violations if not _touches(violation.places, faulty)]
+    errors += [violation.error for violation in violations if not _touches(violation.places, invalid)]
     if errors:
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         raise pulumi.RunError(
@@ -154,18 +154,18 @@ def _validated(raw: dict[str, Any]) -> tuple[Settings, list[ConfigError], set[Pl
     except ValidationError as error:
         problems = error.errors()
     errors = [explain(problem, Settings) for problem in problems]
-    faulty: set[Place] = {problem["loc"][:2] for problem in problems}
+    invalid: set[Place] = {problem["loc"][:2] for problem in problems}
     rest = dict(raw)
-    for group in faulty:
+    for group in invalid:
         key, around = str(group[0]), rest.get(str(group[0]))
         if len(group) == 1 or not isinstance(around, dict):
             rest.pop(key, None)
         else:
             values = cast("dict[str, Any]", around)
             rest[key] = {name: value for name, value in values.items() if name != group[1]}
-    return Settings.model_validate(rest), errors, faulty
+    return Settings.model_validate(rest), errors, invalid
 
 
-def _touches(places: tuple[Place, ...], faulty: set[Place]) -> bool:
-    """Tells whether any of the places is in a faulty group, or around one."""
-    return any(place[: len(group)] == group or group[: len(place)] == place for place in places for group in faulty)
+def _touches(places: tuple[Place, ...], invalid: set[Place]) -> bool:
+    """Tells whether any of the places is in an invalid group, or around one."""
+    return any(place[: len(group)] == group or group[: len(place)] == place for place in places for group in invalid)

@@ -73,7 +73,7 @@ class RemoteWrite(Model):
 
 @dataclass(frozen=True)
 class Login:
-    """What a header `authorization` says, in the parts that Prometheus' client wants."""
+    """A header `authorization`, in the parts that Prometheus' client wants."""
 
     scheme: str
     user: str | None

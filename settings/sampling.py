@@ -1,4 +1,4 @@
-"""What sampled spans stand for: the attributes by which metrics of spans are those of all requests.
+"""Says how many requests a sampled span stands for: the attributes by which metrics of spans are those of all requests.
 
 Of requests that NGINX or the Collector samples, each span says the share that it was taken with, and the number of
 requests that it stands for. Tempo multiplies by the first (`span_multiplier_key`). A query of TraceQL sums up the

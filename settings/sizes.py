@@ -76,7 +76,7 @@ FOREIGN_RECEIVER = 4 * MIB
 """The largest message that another receiver takes unless it was told otherwise: gRPC's default, and the Collector's."""
 
 MESSAGE_FRAME = 64 * KIB
-"""What a message may hold besides NGINX's spans: the resource, and what the Collector's processors add to it."""
+"""Room in a message besides NGINX's spans: for the resource, and for what the Collector's processors add to it."""
 
 MESSAGE_COPIES = 6
 """Memory of a message on its way through the Collector, in multiples of its size.

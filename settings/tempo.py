@@ -240,7 +240,7 @@ class TempoSettings(Versioned):
 
     @property
     def release(self) -> TempoRelease:
-        """What the image's version is."""
+        """The release that the image has."""
         return tempo_release(self.pulled_image, self.version_set.tempo)
 
     @property

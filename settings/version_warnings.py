@@ -30,7 +30,7 @@ class _Running:
     support: Support
     flaws: tuple[Flaw, ...]
     way_on: str
-    """What to do."""
+    """The command that moves on, or the reason why there is none."""
 
 
 def version_warnings(settings: Settings, today: datetime.date) -> Iterator[str]:

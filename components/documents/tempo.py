@@ -121,7 +121,7 @@ class _Parts:
     """The parts of the document that Tempo 3 replaced."""
 
     writers: Document
-    """What takes spans from the distributor, and its client."""
+    """The part that takes spans from the distributor, and its client."""
 
     wal: Document
     cutoff: Document

@@ -43,7 +43,7 @@ stack."""
 
 @dataclass(frozen=True)
 class CollectorRelease:
-    """What a version of the Collector can, and how it names its parts and counters.
+    """The features of a version of the Collector, and the names of its parts and counters.
 
     Every value has the first version that it holds for beside it, from the Collector's own change logs
     (`CHANGELOG.md` of open-telemetry/opentelemetry-collector, and of its -contrib).
@@ -134,7 +134,7 @@ class CollectorRelease:
 
     @property
     def memory_limiter_counters(self) -> str:
-        """What the names of the memory limiter's counters begin with, before `accepted_spans` or `refused_spans`."""
+        """The beginning of the names of the memory limiter's counters, before `accepted_spans` or `refused_spans`."""
         return "otelcol_processor_memory_limiter_" if self.version >= (0, 155) else "otelcol_processor_"
 
     @property

@@ -106,29 +106,29 @@ def test_without_a_cluster_a_preview_says_what_it_is_of(previewed: Stack, tmp_pa
     assert "the cluster cannot be reached" in text.partition("<details>")[0]
 
 
-def throw_away(*arguments: str) -> subprocess.CompletedProcess[str]:
+def on_an_ephemeral_cluster(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs `make preview STACK=staging`."""
     command = [sys.executable, "-m", "tools", "preview", "staging", *arguments]
     return subprocess.run(command, check=False, cwd=REPOSITORY, capture_output=True, text=True)
 
 
-def test_on_a_throw_away_cluster_a_stack_s_file_is_previewed_and_left_as_it_is(lab: None) -> None:
+def test_on_an_ephemeral_cluster_a_stack_s_file_is_previewed_and_left_as_it_is(lab: None) -> None:
     before = {path: path.read_text() for path in REPOSITORY.glob("Pulumi.*.yaml")}
-    done = throw_away()
+    done = on_an_ephemeral_cluster()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Cluster: the embedded lab, not the stack's own" in done.stdout
     assert "to create" in done.stdout
     assert {path: path.read_text() for path in REPOSITORY.glob("Pulumi.*.yaml")} == before
 
 
-def test_on_a_throw_away_cluster_the_api_server_looks_at_each_object(lab: None) -> None:
+def test_on_an_ephemeral_cluster_the_api_server_looks_at_each_object(lab: None) -> None:
     neighbour = f"{NAMESPACE}-neighbour"
     port, here = f"--node-port={FREE_NODE_PORT}", f"--namespace={neighbour}"
     remove_namespaces(neighbour, wait=True)
     try:
         assert kubectl("create", "namespace", neighbour).returncode == 0
         assert kubectl("create", "service", "nodeport", "taken", "--tcp=80", port, here).returncode == 0
-        done = throw_away("--config-path", f"--config=nginx-tracing:nginx.nodePort={FREE_NODE_PORT}")
+        done = on_an_ephemeral_cluster("--config-path", f"--config=nginx-tracing:nginx.nodePort={FREE_NODE_PORT}")
     finally:
         remove_namespaces(neighbour)
     assert done.returncode != 0

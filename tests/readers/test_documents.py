@@ -163,7 +163,11 @@ def test_the_collector_refuses_what_is_wrong(image: str) -> None:
     assert "time: unknown unit" in wrong.error()
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if documents(case, "tempo")])
+@pytest.mark.parametrize(
+    "case",
+    # The lab's Tempo refuses the document for Tempo 3.
+    [case for case in CASES if documents(case, "tempo") and not golden.settings_of(case).tempo.release.is_one_way],
+)
 def test_tempo_reads_its_document(case: str, tmp_path: Path) -> None:
     # The lab's Tempo is a commit after 2.7, which the golden stacks have: it has renamed this key since.
     limit = tempo_release(LAB_TEMPO, SETS["tutorial"].tempo).attribute_limit

@@ -32,6 +32,16 @@ CHANGELOG = REPOSITORY / "CHANGELOG.md"
 CURRENT = [page for page in pages() if page != CHANGELOG]
 """The pages of this version alone: the changelog names commands and keys that there were."""
 
+
+def current_code() -> Iterator[Code]:
+    """Yields all code of this version's pages, and of its section of the changelog, the first one."""
+    for page in CURRENT:
+        yield from code(page)
+    lines = CHANGELOG.read_text().splitlines()
+    _, following = [number for number, line in enumerate(lines, 1) if line.startswith("## ")][:2]
+    yield from (found for found in code(CHANGELOG) if found.line < following)
+
+
 VARIABLES = {"ARGS", "PYTHON", "STACK", "KUBECONFIG", "CONTEXT", "LAB_KUBERNETES", "LAB_VERSIONS"}
 """What may stand before or after a Make target: its own variables, and those of the environment that it reads."""
 
@@ -71,7 +81,7 @@ def after(words: list[str], *head: str) -> list[str] | None:
 
 def every_command(*head: str) -> list[tuple[str, list[str]]]:
     """Returns the place of each command that has these words, and the words behind them."""
-    found = [command for page in CURRENT for piece in code(page) for command in commands(piece)]
+    found = [command for piece in current_code() for command in commands(piece)]
     behind = [(where, rest) for where, words in found if (rest := after(words, *head)) is not None]
     assert behind, f"no page has {' '.join(head)}"
     return behind
@@ -97,7 +107,7 @@ def test_the_readme_is_short() -> None:
 
 def configurations() -> list[Code]:
     """Returns every block that is a stack's configuration."""
-    found = [block for page in CURRENT for block in blocks(page) if block.language == "yaml"]
+    found = [block for block in current_code() if block.language == "yaml"]
     return [block for block in found if re.search(r"^(config:|\s*nginx-tracing:)", block.text, re.MULTILINE)]
 
 

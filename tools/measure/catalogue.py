@@ -24,7 +24,7 @@ TURN_SECONDS = 15
 AWAY_SECONDS = 5
 NO_OPS = 10
 CONFIGURATIONS = 10_000
-"""The extent of a full run. Our choice: all of `reliability` takes an hour and a quarter."""
+"""The extent of a full run. Our choice; `python -m tools measure --help` adds up how long each group takes."""
 
 
 def _growth(place: Place) -> list[Result]:

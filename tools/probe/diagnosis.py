@@ -23,7 +23,7 @@ class Missing:
     look_up_errors: int
     last_look_up_error: str | None
     not_whole: Mapping[str, str] = field(default_factory=dict[str, str])
-    """What traces lack that were found, but not whole, by their IDs."""
+    """The missing parts of traces that were found, but not whole, by their IDs."""
 
 
 def diagnose(missing: Missing, measured: Measured) -> Verdict:

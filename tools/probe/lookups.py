@@ -27,7 +27,7 @@ class Run:
     """The TraceQL query that finds the traces of the requests."""
 
     expected: ExpectedTrace | None = None
-    """What a trace must have to count as found by ID. None: any span."""
+    """The spans that a trace must have to count as found by ID. None: any span."""
     all_sent: bool = False
     look_up_errors: int = 0
     last_look_up_error: str | None = None

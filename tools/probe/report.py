@@ -99,7 +99,7 @@ def _requests(result: ProbeResult) -> Text:
 def _answers(status: int, count: int, *, is_demo: bool) -> tuple[str, bool]:
     """Returns a text about the requests with a status, and whether it is a good one."""
     if is_demo and status == FAILED_STATUS:
-        return f"{count} answered with {status}, as the demo means it", True
+        return f"{count} answered with {status}, which the demo does on purpose", True
     return f"{count} answered with {status}", succeeded(status)
 
 

@@ -81,7 +81,7 @@ class Span(Document):
 
 
 class ExpectedTrace(Document):
-    """What each trace of a stack's demo has: the stack output `demo`."""
+    """The shape of each trace of a stack's demo: the stack output `demo`."""
 
     path: str = Field(description="the path of NGINX that leads to the demo")
     services: list[str] = Field(description="in the order of a request's way")
@@ -174,7 +174,9 @@ class Interval(Document):
     version: Literal[1] = Field(default=VERSION, description="of the document's keys and identifiers")
     seconds: float
     hops: list[HopCounters]
-    losses: list[Finding] = Field(description="in the order of a span's way; empty when the hops balance")
+    losses: list[Finding] = Field(
+        description="in the order of a span's way; empty when each hop has taken all that the one before it sent"
+    )
     incomplete_readings: list[str] = Field(description="what could not be read, and may hide losses")
 
 

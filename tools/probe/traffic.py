@@ -39,7 +39,7 @@ class Request:
     by_id: LookUp = field(default_factory=LookUp)
     by_search: LookUp = field(default_factory=LookUp)
     lacks: str | None = None
-    """What its trace lacked when it was looked up by ID last; none while there was no trace, and once it is whole."""
+    """The part that its trace lacked at the last look-up by ID; none while there was no trace, and once it is whole."""
 
     @property
     def traceparent(self) -> str:

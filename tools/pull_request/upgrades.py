@@ -34,7 +34,7 @@ class Upgrade:
     before: str
     after: str
     rollout: str
-    """What happens to its pods."""
+    """Whether and how its pods roll."""
 
     warning: str = ""
     """Why there is no way back, or what is lost on this one; empty if nothing is, or a version is unknown."""

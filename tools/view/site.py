@@ -22,7 +22,7 @@ CONFIGURATION = {
     # The page of dependencies reads what a job of Zipkin's computes once a day.
     "dependency": {"enabled": False},
 }
-"""What Lens asks for first: zipkin-server's `zipkin.ui`."""
+"""The document that Lens asks for first: zipkin-server's `zipkin.ui`."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def test_requests_that_the_demo_fails_are_counted_as_expected(probe: Probe, stac
     stack.failing = frozenset({3, 7})
     ended = probe()
     assert ended.code == 0
-    assert "18 answered with 200, 2 answered with 503, as the demo means it" in ended.output
+    assert "18 answered with 200, 2 answered with 503, which the demo does on purpose" in ended.output
 
 
 def test_a_503_elsewhere_is_no_demo_s(probe: Probe, stack: FakeStack) -> None:

@@ -50,7 +50,7 @@ _TOLD = "GET|shop|8080|shop|0.001|10.0.0.9:8080|200|0.004|0.005"
 
 @dataclass(frozen=True)
 class Cost:
-    """What a million spans of NGINX cost."""
+    """The cost of a million spans of NGINX."""
 
     cpu: float
     """CPU seconds of the Collector."""
