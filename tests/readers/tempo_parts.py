@@ -275,8 +275,9 @@ def monolith(tempo: RunningParts, bucket: Bucket, **configured: Any) -> Generato
     first = tempo.parts[INGESTERS[0]]
     settings, variables = _configured(bucket, **configured)
     document = _at(tempo_document(settings), first.address, first.folder)
-    # Its own querier looks for its frontend on 127.0.0.1.
+    # Its parts look for each other on 127.0.0.1.
     document["querier"]["frontend_worker"]["frontend_address"] = f"{first.address}:{GRPC_PORT}"
+    document["ingester"]["lifecycler"]["address"] = first.address
     part = Part("all", first.address, first.folder, document, variables)
     part.start()
     try:
