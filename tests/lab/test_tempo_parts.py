@@ -15,7 +15,7 @@ import yaml
 from lab.build.targets import S3_SERVER, VEGETA
 from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
-from settings.tempo_parts import INGESTER, METRICS_GENERATOR, PART_KEYS
+from settings.tempo_parts import DISTRIBUTOR, INGESTER, METRICS_GENERATOR, PART_KEYS
 from tests.lab.conftest import LITTLE_CPU, Stack, deploy, laid_out, objects, probe, provide
 from tests.readers.storage import ACCESS, SECRET, Bucket
 from tests.waiting import wait_for
@@ -43,6 +43,20 @@ def stack(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
         made.must("config", "set-all", *(f"--secret={name}={key}" for name, key in keys.items()))
         deploy(made)
         yield made
+
+
+@pytest.fixture
+def in_parts(stack: Stack) -> Stack:
+    """Returns the stack with a distributed Tempo."""
+    if not pods_of(DISTRIBUTOR):
+        to_parts(stack)
+    return stack
+
+
+def to_parts(stack: Stack) -> None:
+    """Changes Tempo to parts."""
+    change(stack, mode="distributed", resources=None, **parts())
+    stack.up()
 
 
 def change(stack: Stack, **tempo: Any) -> None:
@@ -73,8 +87,7 @@ def pods_of(part: str) -> list[dict[str, Any]]:
 def test_one_process_becomes_parts_in_one_update_without_a_trace_lost(stack: Stack) -> None:
     with Traffic(stack.outputs()["nginxUrl"], 50) as traffic:
         time.sleep(2)
-        change(stack, mode="distributed", resources=None, **parts())
-        stack.up()
+        to_parts(stack)
         time.sleep(2)
     found(stack, traffic.sent)
     code, result = probe(stack, "--requests=20")
@@ -86,44 +99,44 @@ def test_one_process_becomes_parts_in_one_update_without_a_trace_lost(stack: Sta
 
 @pytest.mark.deep
 @pytest.mark.parametrize("part", PART_KEYS)
-def test_nothing_is_lost_when_a_process_of_a_part_is_killed(part: str, stack: Stack) -> None:
-    with Traffic(stack.outputs()["nginxUrl"], RATE) as traffic:
+def test_nothing_is_lost_when_a_process_of_a_part_is_killed(part: str, in_parts: Stack) -> None:
+    with Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
         time.sleep(2)
         kill(pods_of(part)[0])
         time.sleep(2)
-    found(stack, traffic.sent)
+    found(in_parts, traffic.sent)
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("part", PART_KEYS)
-def test_nothing_is_lost_in_a_rollout_of_a_part(part: str, stack: Stack) -> None:
-    with Traffic(stack.outputs()["nginxUrl"], RATE) as traffic:
+def test_nothing_is_lost_in_a_rollout_of_a_part(part: str, in_parts: Stack) -> None:
+    with Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
         time.sleep(2)
         roll(NAMESPACE, WORKLOADS[part])
         time.sleep(2)
-    found(stack, traffic.sent)
+    found(in_parts, traffic.sent)
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("part", PART_KEYS)
-def test_nothing_is_lost_when_a_part_gets_fewer_pods(part: str, stack: Stack) -> None:
+def test_nothing_is_lost_when_a_part_gets_fewer_pods(part: str, in_parts: Stack) -> None:
     before = len(pods_of(part))
     scale(part, before + 1)
-    with Traffic(stack.outputs()["nginxUrl"], RATE) as traffic:
+    with Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
         time.sleep(2)
         scale(part, before)
         time.sleep(2)
-    found(stack, traffic.sent)
+    found(in_parts, traffic.sent)
 
 
 @pytest.mark.deep
-def test_parts_become_one_process_without_a_trace_lost(stack: Stack) -> None:
-    with Traffic(stack.outputs()["nginxUrl"], 50) as traffic:
+def test_parts_become_one_process_without_a_trace_lost(in_parts: Stack) -> None:
+    with Traffic(in_parts.outputs()["nginxUrl"], 50) as traffic:
         time.sleep(2)
-        change(stack, mode=None, **dict.fromkeys(PART_KEYS.values()))
-        stack.up()
+        change(in_parts, mode=None, **dict.fromkeys(PART_KEYS.values()))
+        in_parts.up()
         time.sleep(2)
-    found(stack, traffic.sent)
+    found(in_parts, traffic.sent)
 
 
 def scale(part: str, replicas: int) -> None:

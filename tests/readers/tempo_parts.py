@@ -20,12 +20,13 @@ import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from components.documents import Document
-from components.documents.tempo import DATA, HTTP_PORT, OTLP_PORT, tempo_document
+from components.documents.tempo import DATA, HTTP_PORT, LOOPBACK, OTLP_PORT, tempo_document
 from components.documents.tempo_parts import GOSSIP_PORT, GRPC_PORT, POD_ADDRESS, arguments, parts_document
 from components.documents.tempo_storage import storage_access
 from lab.build.targets import TEMPO
 from settings import Settings, TempoSettings
 from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, INGESTER, METRICS_GENERATOR, QUERIER, QUERY_FRONTEND
+from tests.otlp import free_port
 from tests.readers.loopback import answers
 from tests.readers.spans import message, requests
 from tests.readers.storage import KEYS, Bucket
@@ -275,8 +276,8 @@ def monolith(tempo: RunningParts, bucket: Bucket, **configured: Any) -> Generato
     first = tempo.parts[INGESTERS[0]]
     settings, variables = _configured(bucket, **configured)
     document = _at(tempo_document(settings), first.address, first.folder)
-    # Its own querier looks for its frontend on 127.0.0.1.
-    document["querier"]["frontend_worker"]["frontend_address"] = f"{first.address}:{GRPC_PORT}"
+    # Its parts look for each other on 127.0.0.1.
+    document["server"] |= {"grpc_listen_address": LOOPBACK, "grpc_listen_port": free_port()}
     part = Part("all", first.address, first.folder, document, variables)
     part.start()
     try:
