@@ -40,7 +40,7 @@ def test_pods_wait_for_the_network_policies_of_their_component(
     workloads = {key: waits_for for key, waits_for in dependencies.items() if key[0] in WORKLOADS}
     assert workloads
     for (_, name), waits_for in workloads.items():
-        own = {policy for policy in policies if policy.startswith(name)}
+        own = policies & {name}
         assert own <= {policy for kind, policy in waits_for if kind == "NetworkPolicy"}, name
         assert own or not policies, f"{name} has no policy of its own"
 
@@ -51,6 +51,13 @@ def test_nginx_starts_once_its_collector_takes_spans(
     # The module connects when NGINX starts, and loses what comes until gRPC connects again.
     run_program({})
     assert ("Deployment", "otel-collector") in dependencies["Deployment", "nginx"]
+
+
+def test_the_first_tier_of_collectors_starts_once_the_deciders_take_spans(
+    run_program: Run, dependencies: dict[tuple[str, str], set[tuple[str, str]]]
+) -> None:
+    run_case("sampling-tiers", run_program)
+    assert ("StatefulSet", "otel-collector-decider") in dependencies["Deployment", "otel-collector"]
 
 
 def test_an_edit_of_a_policy_makes_a_new_one_and_an_autoscaler_s_replicas_are_left_to_it(
