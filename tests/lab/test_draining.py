@@ -13,7 +13,7 @@ import pytest
 
 from lab.build.builder import build
 from lab.build.targets import VEGETA
-from lab.cluster.lifecycle import kubectl
+from lab.cluster.lifecycle import kubectl, kubectl_command
 from lab.progress import Progress
 from tests.lab.conftest import deploy, forwarded, laid_out, objects
 from tests.lab.test_previews import drift
@@ -107,6 +107,8 @@ def test_a_pod_that_ends_sends_what_its_volume_holds(draining: Stack) -> None:
     draining.up()
     scale(NAMESPACE, TEMPO, 0)
     trace_id = send_to(LAST)
+    command = kubectl_command("logs", "--follow", LAST, f"--namespace={NAMESPACE}")
+    log = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     must("scale", COLLECTOR, f"--namespace={NAMESPACE}", "--replicas=2")
     # It has left the Service, and is at work.
     wait_for("two addresses", lambda: len(addresses()) == 2)
@@ -114,6 +116,7 @@ def test_a_pod_that_ends_sends_what_its_volume_holds(draining: Stack) -> None:
     scale(NAMESPACE, TEMPO, 1)
     wait_for("the end of the pod", lambda: not exists(LAST), seconds=120)
     assert has(tempo_url, trace_id)
+    assert "drain: the queues were empty after " in log.communicate(timeout=30)[0]
 
 
 def addresses() -> list[str]:
