@@ -74,7 +74,7 @@ takes long after a long time on a full volume. A smaller limit would restart a T
 
 @dataclass(frozen=True)
 class TempoPods:
-    """What Tempo's pods are made of."""
+    """Holds what Tempo's pods are made of."""
 
     settings: TempoSettings
     stack: StackContext
@@ -82,7 +82,7 @@ class TempoPods:
     """Those of all pods: the documents, and folders to write to."""
 
     storage: StorageParts
-    """What reaches the bucket."""
+    """Holds what reaches the bucket."""
 
     pod_labels: Mapping[str, str]
     """Labels by which a cloud knows the pods that reach the bucket."""

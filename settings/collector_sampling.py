@@ -1,4 +1,4 @@
-"""What the Collector's container may use, and which spans the Collector sends on."""
+"""Resources of the Collector's container, and the choice of spans that it sends on."""
 
 from collections.abc import Mapping
 from decimal import Decimal

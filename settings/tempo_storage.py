@@ -81,7 +81,7 @@ BucketName = Annotated[
     ),
     TypeName("bucket"),
 ]
-"""What any maker allows. The rules know what each of them refuses."""
+"""The form of names that any maker allows. The rules know which of them each refuses."""
 
 Region = Annotated[str, matching(r"[a-z0-9]+(-[a-z0-9]+)*", "a region, such as eu-central-1"), TypeName("region")]
 AccountName = Annotated[

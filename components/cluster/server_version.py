@@ -24,7 +24,7 @@ async def warn_of_kubernetes(api: Api) -> None:
         return
     # A vendor may write the number with a plus: "32+".
     major, minor = (re.match(r"\d+", str(answer.body.get(key))) for key in ("major", "minor"))
-    if answer.is_ok and major and minor:
+    if major and minor:
         warning = kubernetes_warning((int(major[0]), int(minor[0])), today())
         if warning:
             pulumi.log.warn(warning)

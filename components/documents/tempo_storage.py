@@ -34,7 +34,7 @@ _IDENTITY_HOSTS: Mapping[str, tuple[tuple[str, int], ...]] = {
 
 @dataclass(frozen=True)
 class StorageAccess:
-    """What Tempo's containers need to reach the blocks, besides the document."""
+    """Holds what Tempo's containers need to reach the blocks, besides the document."""
 
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     """Secrets in plain text, by the environment variables that Tempo reads them from."""

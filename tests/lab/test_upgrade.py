@@ -39,7 +39,7 @@ UNMARKED = "c38fd0fc557effb393fcea8fa55131bbe5542630"
 """The last commit whose program marked no object as its stack's."""
 
 NOTES = REPOSITORY / "CHANGELOG.md"
-"""The upgrade notes. Those of this version name each object that the upgrade replaces as `Kind name`."""
+"""The upgrade notes. They name each object that the upgrade replaces as `Kind name`."""
 
 STABLE = ("Namespace", "Service", "Deployment", "StatefulSet", "PersistentVolumeClaim", "ServiceAccount")
 """The kinds of which a replacement would be a gap, or the loss of a volume."""
@@ -132,11 +132,12 @@ def replaced(stack: Stack) -> list[str]:
     ]
 
 
-def upgrade_notes() -> str:
-    """Returns the newest version's upgrade notes, the first in the file; empty if there are none."""
-    text = NOTES.read_text() if NOTES.exists() else ""
-    found = re.search(r"^### Upgrade notes\n(.*?)^##", text, re.MULTILINE | re.DOTALL)
-    return found[1] if found else ""
+def upgrade_notes(program: Path) -> str:
+    """Returns the upgrade notes of every version that came after that of a program."""
+    (version,) = re.findall(r'^VERSION = "(.+)"', (program / "settings" / "version.py").read_text(), re.MULTILINE)
+    later, found, _ = NOTES.read_text().partition(f"\n## {version} ")
+    assert found, f"CHANGELOG.md has no section of {version}"
+    return "".join(re.findall(r"^### Upgrade notes\n(.*?)(?=^##|\Z)", later, re.MULTILINE | re.DOTALL))
 
 
 @pytest.mark.parametrize(
@@ -158,9 +159,9 @@ def test_an_upgrade_replaces_what_its_notes_name_and_loses_no_request_and_no_spa
 
 def upgraded_under_requests(stack: Stack) -> str:
     """Upgrades a stack under requests, and returns which of those went wrong; none if it is empty."""
-    outputs, before = stack.outputs(), metadata_of(stack.namespace)
+    outputs, before, notes = stack.outputs(), metadata_of(stack.namespace), upgrade_notes(stack.folder)
     take_this_program(stack.folder)
-    assert [name for name in replaced(stack) if name not in upgrade_notes()] == []
+    assert [name for name in replaced(stack) if name not in notes] == []
 
     url = outputs["nginxUrl"]
     with Traffic(url, RATE) as static, Traffic(f"{url}/metrics", RATE) as proxied:

@@ -28,7 +28,7 @@ class Orphan:
     name: str
     namespace: str
     queue: QueueVolume | None = None
-    """What is known of the volume, if it is that of a Collector which is gone."""
+    """The volume, if it is that of a Collector which is gone."""
 
     @property
     def is_claim(self) -> bool:

@@ -43,7 +43,7 @@ def sizes(stack: Stack) -> list[Result]:
             sent = {os.urandom(16): os.urandom(size // 2).hex() for _ in range(count)}
             for message in messages(sent, size):
                 channel.unary_unary(_EXPORT, ExportTraceServiceRequest.SerializeToString)(message, timeout=60)
-            whole = asyncio.run(_found_whole(outputs["tempoUrl"], sent))
+            whole = asyncio.run(found_whole(outputs["tempoUrl"], sent))
             details: dict[str, Number] = {"spans": count, "found whole": whole}
             results.append(
                 Result(f"spans of {size // 1000} kB", "all found whole", f"{whole} of {count}", whole == count, details)
@@ -76,7 +76,7 @@ def messages(sent: Mapping[bytes, str], size: int) -> Generator[ExportTraceServi
         yield message
 
 
-async def _found_whole(tempo_url: str, sent: Mapping[bytes, str]) -> int:
+async def found_whole(tempo_url: str, sent: Mapping[bytes, str]) -> int:
     """Counts the spans that Tempo has with their text as it was sent. Returns once all are found, or after a time."""
     pending = dict(sent)
 

@@ -62,7 +62,7 @@ GIGABYTES_PER_CORE = 2.0
 
 @dataclass(frozen=True)
 class Point:
-    """What spans of one size cost at one rate."""
+    """Holds what spans of one size cost at one rate."""
 
     spans: float
     """A second."""
@@ -87,7 +87,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured."""
+    """Holds what was measured."""
 
     points: Sequence[Point]
     nginx_cpu: float

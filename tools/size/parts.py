@@ -39,7 +39,7 @@ class Pods:
 
     replicas: int
     cores: float
-    """What each uses."""
+    """The use of each."""
 
     memory: float
     """Bytes that each uses."""
@@ -89,7 +89,7 @@ class DistributedPart(Pods):
 
     name: str
     each: str
-    """What one is for, in words."""
+    """The purpose of one, in words."""
 
     by: str
     """Where its cores are from."""
@@ -214,7 +214,7 @@ def tempo(load: Load, figures: Figures, *, reads: float) -> Tempo:
 
 @dataclass(frozen=True)
 class _Published:
-    """What the makers of Tempo publish of a part of a distributed Tempo 2 (`TEMPO_SIZE`)."""
+    """Holds what the makers of Tempo publish of a part of a distributed Tempo 2 (`TEMPO_SIZE`)."""
 
     name: str
     megabytes: float
@@ -224,7 +224,7 @@ class _Published:
     cores: float
     gigabytes: float
     each: str
-    """What one is for, in words."""
+    """The purpose of one, in words."""
 
     by: str = "quoted"
     """Where its cores are from."""

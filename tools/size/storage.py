@@ -21,7 +21,7 @@ DAY, YEAR = 86_400, 365 * 86_400
 
 @dataclass(frozen=True)
 class Storage:
-    """What the spans take."""
+    """Holds what the spans take."""
 
     span_bytes: float
     """Bytes of a span in blocks, where it stands twice."""

@@ -66,7 +66,7 @@ _AGENTS = [f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/{100 + nu
 
 @dataclass(frozen=True)
 class Stored:
-    """What the spans of a case cost."""
+    """Holds what the spans of a case cost."""
 
     spans: int
     received: int
