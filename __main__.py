@@ -11,7 +11,7 @@ import pulumi
 import settings as configuration
 from components.plan.labels import GRAFANA
 from components.target import stack_in_cluster
-from settings.limits import exports
+from settings.limits import are_weighed, exports
 from settings.sampling import kept
 
 
@@ -91,6 +91,7 @@ async def main() -> pulumi.Inputs:
             password,
             prometheus.http_endpoint if prometheus else None,
             has_stable_names=settings.collector.writes_stable_names_alone,
+            are_weighed=are_weighed(settings),
         )
         if tempo
         else None
