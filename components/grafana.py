@@ -9,6 +9,8 @@ from pydantic import SecretStr
 
 from components.documents.grafana import (
     CONF_FILE,
+    COUNT_SPANS,
+    COUNT_WEIGHTS,
     DATA,
     FOLDER,
     HTTP_PORT,
@@ -72,6 +74,9 @@ class Reads:
     has_stable_names: bool = False
     """Whether NGINX's spans have the stable names of attributes alone."""
 
+    are_weighed: bool = False
+    """Whether spans say how many requests they stand for."""
+
     def sources(self, settings: GrafanaSettings, stack: StackContext) -> Sources:
         """Returns the data sources."""
         name, password = stack.namespace_name, self.tempo_password
@@ -84,6 +89,7 @@ class Reads:
             Source(chosen.uid, chosen.url) if chosen else own,
             Source(logs.uid, logs.url) if logs else None,
             "server.address" if self.has_stable_names else "net.host.name",
+            COUNT_WEIGHTS if self.are_weighed else COUNT_SPANS,
         )
 
     def egress(self, settings: GrafanaSettings, stack: StackContext) -> list[NetworkPolicyEgressRuleArgs]:

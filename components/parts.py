@@ -21,7 +21,7 @@ from components.plan.labels import GRAFANA
 from components.prometheus import Prometheus
 from components.tempo import TempoBackend
 from settings import Settings
-from settings.limits import exports
+from settings.limits import are_weighed, exports
 from settings.sampling import kept
 
 
@@ -120,6 +120,7 @@ def make_grafana(
         settings.tempo_password,
         prometheus.http_endpoint if prometheus else None,
         has_stable_names=settings.collector.writes_stable_names_alone,
+        are_weighed=are_weighed(settings),
     )
     grafana = None
     if settings.grafana.enabled and settings.grafana_password:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from settings.collector import CollectorSettings
 from settings.nginx import NginxSettings
-from settings.sampling import samples
+from settings.sampling import is_partial, samples
 from settings.sizes import (
     COLLECTOR_BASE,
     FOREIGN_RECEIVER,
@@ -115,6 +115,12 @@ def exports(settings: Settings) -> Exports:
     """Returns what NGINX exports, which depends on the whole configuration."""
     are_sampled = samples(settings.nginx, settings.plus if settings.edition == "plus" else None)
     return Exports(batch_size(settings), passed_span(settings), are_made(settings), are_sampled)
+
+
+def are_weighed(settings: Settings) -> bool:
+    """Tells whether every span says how many requests it stands for, as a number that Tempo can sum up."""
+    are_sampled = exports(settings).are_sampled or is_partial(settings.collector.sampling.ratio)
+    return are_sampled and settings.tempo.release.has_sums
 
 
 def batch_bytes(collector: CollectorSettings) -> int:

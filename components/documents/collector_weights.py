@@ -21,4 +21,6 @@ def weights(ratio: Decimal | None, *, are_sampled: bool) -> Document:
     if are_sampled:
         # NGINX writes text alone, and Tempo multiplies by a number alone.
         actions += [{"key": key, "action": "convert", "converted_type": "double"} for key in (RATIO, WEIGHT)]
+        # A query that sums up weights leaves out spans without one, such as those of applications.
+        actions.append({"key": WEIGHT, "action": "insert", "value": 1.0})
     return {"attributes/sampling": {"actions": actions}} if actions else {}

@@ -10,6 +10,7 @@ from typing import Any
 from components.documents import Document, dump
 from components.documents.tempo_gateway import USER_NAME
 from settings.grafana import uid
+from settings.sampling import WEIGHT
 
 HTTP_PORT = 3000
 FOLDER = "/etc/nginx-tracing"
@@ -27,6 +28,11 @@ PLACES = {
     SOURCES_FILE: "/etc/grafana/provisioning/datasources/nginx-tracing.yaml",
 }
 """Where the image's Grafana looks for each document. Each is mounted alone, beside what the image has there."""
+
+COUNT_SPANS = "count_over_time()"
+COUNT_WEIGHTS = f"{{ span.{WEIGHT} != nil }} | sum_over_time(span.{WEIGHT})"
+"""How the dashboard of requests counts. A span without the attribute would let Tempo begin the sum again (tried with a
+commit after 2.7.2)."""
 
 _REQUESTS = "requests"
 _NEED_PROMETHEUS = ("services", "pipeline")
@@ -55,6 +61,8 @@ class Sources:
     logs: Source | None = None
     host_attribute: str = "net.host.name"
     """The attribute of a request's span that has its host."""
+    count: str = COUNT_SPANS
+    """How queries count requests."""
 
     @property
     def tempo_uid(self) -> str:
@@ -167,6 +175,9 @@ def _tempo(sources: Sources, *, is_default: bool) -> Document:
 
 def _to_metrics(prometheus: Source) -> Document:
     """Returns the queries that a span leads to: the rate, the errors and the duration of its service."""
+    # A request's SERVER span counts it; it may have a CLIENT span as well.
+    of_service = '{$$__tags, span_kind="SPAN_KIND_SERVER"}'
+    failed = of_service.replace("}", ', status_code="STATUS_CODE_ERROR"}')
     calls, latency = "traces_spanmetrics_calls_total", "traces_spanmetrics_latency_bucket"
     return {
         "datasourceUid": prometheus.uid,
@@ -174,14 +185,14 @@ def _to_metrics(prometheus: Source) -> Document:
         "spanEndTimeShift": "10m",
         "tags": [{"key": "service.name", "value": "service"}],
         "queries": [
-            {"name": "Requests per second", "query": f"sum by (span_name) (rate({calls}{{$$__tags}}[5m]))"},
+            {"name": "Requests per second", "query": f"sum by (span_name) (rate({calls}{of_service}[5m]))"},
             {
                 "name": "Errors per second",
-                "query": f'sum by (span_name) (rate({calls}{{$$__tags, status_code="STATUS_CODE_ERROR"}}[5m]))',
+                "query": f"sum by (span_name) (rate({calls}{failed}[5m]))",
             },
             {
                 "name": "95th percentile of the duration",
-                "query": f"histogram_quantile(0.95, sum by (le, span_name) (rate({latency}{{$$__tags}}[5m])))",
+                "query": f"histogram_quantile(0.95, sum by (le, span_name) (rate({latency}{of_service}[5m])))",
             },
         ],
     }
@@ -209,14 +220,15 @@ def dashboards(sources: Sources) -> dict[str, str]:
 
 def _dashboard(name: str, sources: Sources) -> dict[str, Any]:
     """Returns a dashboard with the stack's own UID, data sources and attributes in it."""
-    chosen = {"tempo": sources.tempo_uid, "host": sources.host_attribute}
+    chosen = {"tempo": sources.tempo_uid, "host": sources.host_attribute, "count": sources.count}
     if sources.prometheus:
         chosen["prometheus"] = sources.prometheus.uid
     dashboard: dict[str, Any] = json.loads(_text(name))
     for variable in dashboard["templating"]["list"]:
         if variable["name"] in chosen:
             value = chosen[variable["name"]]
-            variable["current"] = {"selected": True, "text": value, "value": value}
+            texts = {option["value"]: option["text"] for option in variable.get("options", ())}
+            variable["current"] = {"selected": True, "text": texts.get(value, value), "value": value}
     return dashboard | {"uid": uid(name, sources.namespace)}
 
 

@@ -26,6 +26,9 @@ class TempoRelease:
     `query_frontend.search.query_ingesters_until`; without it, a document with `live_store`.
     """
 
+    has_sums: bool = True
+    """Whether TraceQL has `sum_over_time` (grafana/tempo#4786)."""
+
     @property
     def is_one_way(self) -> bool:
         """Whether an earlier Tempo cannot read what this one has written: blocks and WAL have no way back."""
@@ -35,7 +38,9 @@ class TempoRelease:
 _POLICY = "grafana.com/docs/tempo/next/set-up-for-tracing/setup-tempo/recommended-versions"
 
 TABLE: Mapping[Version, TempoRelease] = {
-    (2, 7): TempoRelease(Support(date(2025, 10, 31), _POLICY), "max_span_attr_byte", has_live_store=False),
+    (2, 7): TempoRelease(
+        Support(date(2025, 10, 31), _POLICY), "max_span_attr_byte", has_live_store=False, has_sums=False
+    ),
     # 2.8 renames the limit (grafana/tempo#4633) and changes the default HTTP port, which the document sets.
     (2, 8): TempoRelease(Support(date(2026, 3, 31), _POLICY), "max_attribute_bytes", has_live_store=False),
     (2, 9): TempoRelease(Support(date(2026, 12, 31), _POLICY), "max_attribute_bytes", has_live_store=False),

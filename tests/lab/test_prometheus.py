@@ -20,8 +20,6 @@ from tests.lab.conftest import LITTLE_CPU, connects, deploy, laid_out, objects, 
 from tests.waiting import wait_for
 from tools.lab_stack import Stack
 
-pytestmark = pytest.mark.deep
-
 NAMESPACE = "tracing-prometheus"
 COUNT = 40
 """Requests."""
@@ -29,7 +27,7 @@ COUNT = 40
 
 @pytest.fixture(scope="module")
 def stack(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """Deploys a stack with a Prometheus that keeps its metrics on a volume, and sends requests."""
+    """Deploys a stack with a Prometheus that keeps its metrics on a volume."""
     provide(request, targets=[PROMETHEUS])
     image = images.prometheus_image()
     images.push([image], Progress())
@@ -45,10 +43,7 @@ def stack(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
             "resources": {"cpu": LITTLE_CPU},
         }
         file.write_text(yaml.safe_dump(document))
-        outputs = deploy(made)
-        for _ in range(COUNT):
-            headers = {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"}
-            assert httpx.get(outputs["nginxUrl"], headers=headers).status_code == 200
+        deploy(made)
         yield made
 
 
@@ -81,13 +76,20 @@ def by_traceql(tempo_url: str) -> float:
     return sum(sample.get("value", 0) for one in answer.json()["series"] for sample in one["samples"])
 
 
+# tests/readers has the same numbers and the same alerts on loopback. Both wait for intervals of Prometheus and Tempo.
+@pytest.mark.deep
 def test_both_ways_count_every_request(stack: Stack) -> None:
-    tempo_url = stack.outputs()["tempoUrl"]
+    outputs = stack.outputs()
+    tempo_url = outputs["tempoUrl"]
+    for _ in range(COUNT):
+        headers = {"traceparent": f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"}
+        assert httpx.get(outputs["nginxUrl"], headers=headers).status_code == 200
     calls = 'sum(traces_spanmetrics_calls_total{service="nginx", span_kind="SPAN_KIND_SERVER"})'
-    # Tempo writes each 15 s. Besides those of the fixture there are the requests that waited for NGINX.
+    # Tempo writes each 15 s. Besides these there are the requests that waited for NGINX.
     wait_for("the requests", lambda: COUNT < values(calls).get("", 0) == by_traceql(tempo_url), 60)
 
 
+@pytest.mark.deep
 def test_no_alert_fires_and_every_one_is_evaluated(stack: Stack) -> None:
     groups = yaml.safe_load((REPOSITORY / "monitoring" / "alerts.yaml").read_text())["groups"]
     names = [rule["alert"] for group in groups for rule in group["rules"]]

@@ -21,17 +21,21 @@ from components.documents.grafana import Source as Configured
 from components.documents.grafana import Sources, dashboards, sources_document
 from components.documents.tempo_metrics import receiver
 from lab.build.targets import PROMTOOL
+from lab.build.targets import TEMPO as TEMPO_BUILD
 from tests.otlp import free_port
 from tests.readers import collectors
 from tests.readers.prometheus import RunningPrometheus, running_prometheus
 from tests.readers.spans import CLIENT, Sent, message, new_id
 from tests.readers.tempo import running_tempo
 from tests.waiting import wait_for
-from tools.measure.configurations.documents import LAB_COLLECTORS
+from tools.measure.configurations.documents import COLLECTOR_BUILDS, LAB_COLLECTORS
+from tools.probe import names
 
 pytestmark = pytest.mark.usefixtures("programs")
 
-SOURCES = Sources("tracing", "http://tempo.tracing.svc:3100", prometheus=Configured("prometheus", None))
+SOURCES = Sources(
+    "tracing", "http://tempo.tracing.svc:3100", prometheus=Configured("prometheus", "http://prometheus:9090")
+)
 BOARDS = {name: json.loads(text) for name, text in dashboards(SOURCES).items()}
 Place = tuple[str, str, str]
 """Dashboard, panel, and the letter of the query."""
@@ -46,12 +50,23 @@ def queries() -> Iterator[tuple[Place, str]]:
                     yield (name, panel["title"], target["refId"]), target["expr"]
 
 
+def queries_of_a_span() -> Iterator[tuple[Place, str]]:
+    """Yields the PromQL queries that a span of NGINX leads to from the data source, with its tags filled in."""
+    tempo, _ = sources_document(SOURCES, is_default=True)["datasources"]
+    to_metrics = tempo["jsonData"]["tracesToMetrics"]
+    tags = ", ".join(f'{tag["value"]}="{ATTRIBUTES[tag["key"]]}"' for tag in to_metrics["tags"])
+    for query in to_metrics["queries"]:
+        # Grafana makes one dollar sign of two in what it provisions.
+        yield ("a span", query["name"], "A"), query["query"].replace("$$", "$").replace("$__tags", tags)
+
+
 def filled(query: str, interval: str = "5m") -> str:
-    """Puts the values of the variables into a query."""
-    return query.replace("$__rate_interval", interval).replace("$namespace", ".*")
+    """Puts the values of the variables into a query. The data source's own queries have an interval of five minutes."""
+    return query.replace("$__rate_interval", interval).replace("[5m]", f"[{interval}]").replace("$namespace", ".*")
 
 
-QUERIES = dict(queries())
+ATTRIBUTES = {"service.name": "nginx"}
+QUERIES = dict([*queries(), *queries_of_a_span()])
 
 OWN = 'app_kubernetes_io_part_of="nginx-tracing",namespace="tracing"'
 POD, NGINX, TEMPO = f'{OWN},pod="otel-collector-0"', f'{OWN},pod="nginx-0"', f'{OWN},pod="tempo-0"'
@@ -132,6 +147,7 @@ CLAIM = f"{{{VOLUME}}}"
 EXPORTER = '{exporter="otlp/tempo",pod="otel-collector-0"}'
 VENDOR = '{exporter="otlp_http/vendor",pod="otel-collector-0"}'
 OF_SPAN = '{service="nginx",span_name="/shop/"}'
+NAME = '{span_name="/shop/"}'
 # 95 of 100 lie at nine tenths of the bucket from 0.1 to 0.3.
 PERCENTILE = 0.28
 
@@ -142,6 +158,9 @@ EXPECTED: dict[Place, dict[str, float]] = {
     ("services", "Requests per second", "A"): {OF_SPAN: 10},
     ("services", "Failed requests per second", "A"): {OF_SPAN: 1},
     ("services", "95 of 100 requests", "A"): {OF_SPAN: PERCENTILE},
+    ("a span", "Requests per second", "A"): {NAME: 10},
+    ("a span", "Errors per second", "A"): {NAME: 1},
+    ("a span", "95th percentile of the duration", "A"): {NAME: PERCENTILE},
     ("pipeline", "Alerts that fire", "A"): {
         'ALERTS{alertname="CollectorDown",alertstate="firing",namespace="tracing"}': 1
     },
@@ -341,18 +360,40 @@ DECISIONS = [place for place in QUERIES if "Deciders" in place[1] or "deciders" 
 
 @pytest.mark.parametrize("place", [place for place in QUERIES if place not in (*LOSSES, *DECISIONS)], ids=": ".join)
 def test_a_query_finds_what_the_real_programs_count(place: Place, pipeline: RunningPrometheus) -> None:
-    names = set(re.findall(r"(\w+)=", " ".join(EXPECTED[place])))
+    labels_of = set(re.findall(r"(\w+)=", " ".join(EXPECTED[place])))
     query = filled(QUERIES[place], LONG)
 
     def found() -> list[dict[str, str]]:
         return [one["metric"] for one in pipeline.series(query)]
 
-    assert {name for labels in wait_for(f"series of {query}", found) for name in labels} - {"__name__"} == names
+    assert {name for labels in wait_for(f"series of {query}", found) for name in labels} - {"__name__"} == labels_of
 
 
 @pytest.mark.parametrize("place", LOSSES, ids=": ".join)
 def test_nothing_is_lost_and_the_queries_of_losses_say_so(place: Place, pipeline: RunningPrometheus) -> None:
     assert set(pipeline.values(filled(QUERIES[place], LONG)).values()) <= {0}
+
+
+COUNTERS = sorted(set(re.findall(r"\b(?:otelcol|tempo|prometheus)_\w+", " ".join(QUERIES[place] for place in LOSSES))))
+
+
+def programs_with(counter: str, pipeline: Pipeline) -> list[Path]:
+    """Returns the files of the programs that may have a counter of losses."""
+    if not counter.startswith("otelcol_"):
+        return [TEMPO_BUILD.folder / "tempo"]
+    # One that was renamed is that of another version.
+    images = COLLECTOR_BUILDS if counter in names.RENAMED else [pipeline.collector.settings.image]
+    builds = [COLLECTOR_BUILDS[image] for image in images if image]
+    return [build.folder / build.name for build in builds if build.folder.is_dir()]
+
+
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_a_counter_of_losses_is_there_or_the_program_knows_its_name(counter: str, whole_pipeline: Pipeline) -> None:
+    if whole_pipeline.prometheus.series(counter):
+        return
+    # It appears with the first loss. Tempo puts `tempo_` before its own names when it registers them.
+    name = counter.removeprefix("tempo_").encode()
+    assert any(name in file.read_bytes() for file in programs_with(counter, whole_pipeline))
 
 
 def test_the_rates_of_edges_are_those_of_the_known_calls(whole_pipeline: Pipeline, pipeline: RunningPrometheus) -> None:

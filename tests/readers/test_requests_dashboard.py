@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from components.documents.grafana import Sources, dashboards
+from components.documents.grafana import COUNT_WEIGHTS, Sources, dashboards
 from tests.readers.loopback import ask
 from tests.readers.spans import CLIENT, SERVER, Attributes, Sent, new_id
 from tests.readers.tempo import RunningTempo, running_tempo
@@ -31,9 +31,6 @@ TARGETS = {
     ]
 }
 VARIABLES = {one["name"]: one["current"]["value"] for one in BOARD["templating"]["list"]}
-
-STEP = 60
-"""Seconds between two values of a metrics query. Grafana derives it from the width of the panel."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +59,17 @@ class Traffic:
 
     def add(self, times: int, request: Request) -> None:
         """Adds a request some times: a span of kind SERVER, and one of kind CLIENT if it went on to an upstream."""
-        server: Attributes = {
+        server: dict[str, str | int | float] = {
             "http.route": request.route,
             "http.status_code": request.status,
             "net.host.name": request.host,
             "server.address": request.host,
-            **({"sampling.weight": request.weight} if request.weight else {}),
         }
+        weight = {"sampling.weight": request.weight} if request.weight else {}
         for _ in range(times):
-            self.spans.append(self._span(new_id(), request, server))
+            self.spans.append(self._span(new_id(), request, server | weight))
             if request.upstream:
-                client = {"server.address": request.upstream, "server.port": 80}
+                client = {"server.address": request.upstream, "server.port": 80, **weight}
                 self.spans.append(self._span(self.spans[-1].trace_id, request, client, self.spans[-1]))
             if request.milliseconds > 500:
                 self.trace_ids["slow"].add(self.spans[-1].trace_id)
@@ -94,12 +91,15 @@ class Traffic:
 
 
 def known_traffic() -> Traffic:
-    """Makes 30 requests: 20 of a shop, of which 3 failed after two seconds, and 10 of a page."""
+    """Makes 30 requests: 20 of a shop, of which 3 failed after two seconds, and 10 of a page.
+
+    Of all of them but those of the page that NGINX served before it sampled, a span says what it stands for.
+    """
     traffic = Traffic()
     traffic.add(17, Request("shop.example", "/shop/", 200, 100, "192.0.2.1", weight=10.0))
-    traffic.add(3, Request("shop.example", "/shop/", 502, 2000, "192.0.2.2"))
+    traffic.add(3, Request("shop.example", "/shop/", 502, 2000, "192.0.2.2", weight=10.0))
     traffic.add(6, Request("page.example", "/", 200, 1))
-    traffic.add(4, Request("page.example", "/", 404, 1, service="other"))
+    traffic.add(4, Request("page.example", "/", 404, 1, service="other", weight=1.0))
     return traffic
 
 
@@ -118,20 +118,16 @@ def total(series: dict[str, list[float]]) -> float:
     return sum(map(sum, series.values()))
 
 
-def filled(query: str) -> str:
-    """Puts the values of the variables into a query. Grafana escapes none of these."""
-    for name, value in VARIABLES.items():
+def filled(query: str, **chosen: str) -> str:
+    """Puts the values of the variables into a query, or others that are chosen. Grafana escapes none of these."""
+    for name, value in (VARIABLES | chosen).items():
         query = query.replace(f"${name}", value)
     assert "$" not in query
     return query
 
 
-def spans(series: dict[str, list[float]]) -> dict[str, float]:
-    """Returns how many spans rates count, by label, without those that count none."""
-    return {label: round(sum(values) * STEP, 6) for label, values in series.items() if sum(values)}
-
-
 def counts(series: dict[str, list[float]]) -> dict[str, float]:
+    """Returns how many are counted in all minutes, by label, without those of which there is none."""
     return {label: sum(values) for label, values in series.items() if sum(values)}
 
 
@@ -150,26 +146,39 @@ def rows(series: dict[str, list[float]]) -> dict[str, float]:
 
 EXPECTED: dict[tuple[str, str], tuple[Callable[[dict[str, list[float]]], dict[str, float]], dict[str, float]]] = {
     ("Overview", "Requests"): (counts, {"count_over_time": 30}),
-    ("Overview", "Requests before sampling"): (counts, {"sum_over_time": 170}),
     ("Overview", "Failed requests"): (counts, {"count_over_time": 3}),
     ("Overview", "Longest duration"): (largest, {"max_over_time": 2}),
-    ("Requests per second", "By route"): (spans, {"/shop/": 20, "/": 10}),
-    ("Requests per second", "By host"): (spans, {"shop.example": 20, "page.example": 10}),
-    ("Requests per second", "By service"): (spans, {"nginx": 26, "other": 4}),
-    ("Errors per second", "By route"): (spans, {"/shop/": 3}),
-    ("Errors per second", "By host"): (spans, {"shop.example": 3}),
-    ("Errors per second", "By service"): (spans, {"nginx": 3}),
+    ("Requests per minute", "By route"): (counts, {"/shop/": 20, "/": 10}),
+    ("Requests per minute", "By host"): (counts, {"shop.example": 20, "page.example": 10}),
+    ("Requests per minute", "By service"): (counts, {"nginx": 26, "other": 4}),
+    ("Errors per minute", "By route"): (counts, {"/shop/": 3}),
+    ("Errors per minute", "By host"): (counts, {"shop.example": 3}),
+    ("Errors per minute", "By service"): (counts, {"nginx": 3}),
     ("Duration", "50, 95 and 99 of 100"): (rows, {"0.5": MIDDLE, "0.95": LONG, "0.99": LONG}),
     ("Duration", "95 of 100, by route"): (rows, {"/, 0.95": SHORT, "/shop/, 0.95": LONG}),
     ("Duration", "95 of 100, by host"): (rows, {"page.example, 0.95": SHORT, "shop.example, 0.95": LONG}),
-    ("Upstreams", "Calls per second, by upstream"): (spans, {"192.0.2.1": 17, "192.0.2.2": 3}),
-    ("Upstreams", "Failed calls per second, by upstream"): (spans, {"192.0.2.2": 3}),
+    ("Upstreams", "Calls per minute, by upstream"): (counts, {"192.0.2.1": 17, "192.0.2.2": 3}),
+    ("Upstreams", "Failed calls per minute, by upstream"): (counts, {"192.0.2.2": 3}),
     ("Upstreams", "95 of 100 calls, by upstream"): (
         rows,
         {"192.0.2.1, 0.95": MIDDLE, "192.0.2.2, 0.95": LONG},
     ),
 }
 """By row and panel: how to read the values, and what they are."""
+
+WEIGHED: dict[tuple[str, str], dict[str, float]] = {
+    ("Overview", "Requests"): {"sum_over_time": 204},
+    ("Overview", "Failed requests"): {"sum_over_time": 30},
+    ("Requests per minute", "By route"): {"/shop/": 200, "/": 4},
+    ("Requests per minute", "By host"): {"shop.example": 200, "page.example": 4},
+    ("Requests per minute", "By service"): {"nginx": 200, "other": 4},
+    ("Errors per minute", "By route"): {"/shop/": 30},
+    ("Errors per minute", "By host"): {"shop.example": 30},
+    ("Errors per minute", "By service"): {"nginx": 30},
+    ("Upstreams", "Calls per minute, by upstream"): {"192.0.2.1": 170, "192.0.2.2": 30},
+    ("Upstreams", "Failed calls per minute, by upstream"): {"192.0.2.2": 30},
+}
+"""What panels show of a stack that samples: the requests that its spans stand for."""
 
 LISTS = {("Requests", "Slow requests"): "slow", ("Requests", "Failed requests"): "failed"}
 HEAT_MAP = ("Duration", "All requests")
@@ -186,6 +195,21 @@ def test_a_panel_of_requests_shows_the_known_numbers(
     (target,) = TARGETS[place]
     read, expected = EXPECTED[place]
     assert read(tempo[0].series(filled(target["query"]))) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("place", WEIGHED, ids=": ".join)
+def test_under_sampling_a_panel_shows_the_requests_that_spans_stand_for(
+    place: tuple[str, str], tempo: tuple[RunningTempo, Traffic]
+) -> None:
+    (target,) = TARGETS[place]
+    query = filled(target["query"], count=COUNT_WEIGHTS)
+    assert counts(tempo[0].series(query)) == pytest.approx(WEIGHED[place])
+
+
+def test_each_number_of_requests_is_weighed_and_each_rate_is_that_of_a_minute() -> None:
+    assert {place for place, targets in TARGETS.items() if "$count" in targets[0]["query"]} == set(WEIGHED)
+    rates = {target.get("step") for place, (target,) in TARGETS.items() if "per minute" in " ".join(place)}
+    assert rates == {"1m"}
 
 
 def test_the_heat_map_has_each_request_in_the_row_of_its_duration(tempo: tuple[RunningTempo, Traffic]) -> None:
@@ -208,15 +232,15 @@ def test_a_list_has_the_traces_that_it_names(place: tuple[str, str], tempo: tupl
 
 
 def test_spans_with_the_stable_names_alone_are_found_by_them(tempo: tuple[RunningTempo, Traffic]) -> None:
-    (target,) = TARGETS["Requests per second", "By host"]
-    query = target["query"].replace("$host", "server.address")
-    assert spans(tempo[0].series(filled(query))) == {"shop.example": 20, "page.example": 10}
+    (target,) = TARGETS["Requests per minute", "By host"]
+    query = filled(target["query"], host="server.address")
+    assert counts(tempo[0].series(query)) == {"shop.example": 20, "page.example": 10}
 
 
 def test_the_service_can_be_chosen(tempo: tuple[RunningTempo, Traffic]) -> None:
-    (target,) = TARGETS["Requests per second", "By route"]
-    query = target["query"].replace("$service", "other")
-    assert spans(tempo[0].series(query)) == {"/": 4}
+    (target,) = TARGETS["Requests per minute", "By route"]
+    query = filled(target["query"], service="other")
+    assert counts(tempo[0].series(query)) == {"/": 4}
 
 
 def test_no_query_asks_for_another_data_source() -> None:

@@ -104,7 +104,7 @@ def test_one_in_ten_shows_the_true_rate(backends: Backends, nginx: Nginx, tmp_pa
     assert sum(map(sum, spans.values())) * 10 == pytest.approx(tenth)
 
 
-def test_a_request_that_follows_its_traceparent_stands_for_itself(
+def test_a_request_that_follows_its_traceparent_and_one_of_an_application_stand_for_themselves(
     backends: Backends, nginx: Nginx, tmp_path: Path
 ) -> None:
     routes = [{"path": "/follows/", "return": {"status": 200, "body": "ok"}}]
@@ -115,7 +115,10 @@ def test_a_request_that_follows_its_traceparent_stands_for_itself(
     with running(CURRENT, folder, sampled, backend=backends.tempo.backend) as collector:
         with proxying(nginx, configured, receiver_port=collector.grpc_port):
             send(nginx, "/follows/", 40, seed=2)
+        # Of an application, whose spans say nothing: a sum of weights has them, too.
+        collector.export(message(requests(30, service="shop", route="/application/")))
         wait_for("the count", lambda: backends.rates("/follows/") == (40, 40), 30)
+        wait_for("the application's", lambda: backends.rates("/application/") == (30, 30), 30)
 
 
 def test_what_the_collector_samples_shows_the_true_rate(backends: Backends, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import yaml
 from pydantic import Field, SecretStr
 
 from components.documents.grafana import (
+    COUNT_SPANS,
+    COUNT_WEIGHTS,
     SECRETS_FOLDER,
     Source,
     Sources,
@@ -348,6 +350,26 @@ def test_the_dashboard_asks_for_hosts_under_the_name_that_spans_have(
     (board,) = map(json.loads, found.values())
     (variable,) = (each for each in board["templating"]["list"] if each["name"] == "host")
     assert variable["current"]["value"] == host
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "count"),
+    [
+        ({}, "spans", COUNT_SPANS),
+        ({"nginx": {"sampling": {"ratio": 0.1}}}, "weights of spans", COUNT_WEIGHTS),
+        ({"collector": {"sampling": {"ratio": 0.5}}}, "weights of spans", COUNT_WEIGHTS),
+        # Tempo 2.7 cannot sum them up.
+        ({"versions": "tutorial", "nginx": {"sampling": {"ratio": 0.1}}}, "spans", COUNT_SPANS),
+    ],
+)
+def test_the_dashboard_counts_what_spans_stand_for_where_they_say_it(
+    given: dict[str, Any], text: str, count: str, run_program: Run
+) -> None:
+    given = {"grafana": {"provision": "configMaps"}, **given}
+    found = run_program(golden.as_pulumi_passes_it(given)).inputs("ConfigMap")["grafana-files-dashboards"]["data"]
+    (board,) = map(json.loads, found.values())
+    (variable,) = (each for each in board["templating"]["list"] if each["name"] == "count")
+    assert variable["current"] == {"selected": True, "text": text, "value": count}
 
 
 @pytest.mark.parametrize("image", ["grafana/grafana:9.5.0", "grafana/grafana:10.0.0"])

@@ -159,8 +159,13 @@ def test_a_ratio_that_is_switched_at_run_time_changes_the_weight() -> None:
 
 def test_the_collector_says_its_own_share_only_where_nginx_did_not() -> None:
     actions = weights(Decimal("0.5"), are_sampled=True)["attributes/sampling"]["actions"]
-    assert [action["action"] for action in actions] == ["insert", "insert", "convert", "convert"]
+    assert [action["action"] for action in actions] == ["insert", "insert", "convert", "convert", "insert"]
     assert [action["value"] for action in actions[:2]] == [0.5, 2.0]
+
+
+def test_spans_that_say_no_weight_stand_for_themselves_where_others_say_one() -> None:
+    *_, last = weights(None, are_sampled=True)["attributes/sampling"]["actions"]
+    assert last == {"key": "sampling.weight", "action": "insert", "value": 1.0}
 
 
 @pytest.mark.parametrize(

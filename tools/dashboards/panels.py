@@ -4,7 +4,7 @@ A data source is a variable of the dashboard: the program sets its value, and a 
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Json = dict[str, Any]
@@ -19,9 +19,15 @@ SCHEMA_VERSION = 39
 """That of Grafana 11; later ones migrate what they load."""
 
 
-def traceql(query: str) -> Json:
-    """Returns a TraceQL metrics query over the dashboard's time."""
-    return {"datasource": TEMPO, "queryType": "traceql", "query": query, "metricsQueryType": "range", "filters": []}
+def traceql(query: str, *, step: str = "") -> Json:
+    """Returns a TraceQL metrics query over the dashboard's time.
+
+    Args:
+        query: the query.
+        step: the time between two values; Tempo's choice if empty.
+    """
+    target: Json = {"datasource": TEMPO, "queryType": "traceql", "query": query, "metricsQueryType": "range"}
+    return target | ({"step": step} if step else {}) | {"filters": []}
 
 
 def search(query: str, *, limit: int) -> Json:
@@ -164,10 +170,13 @@ def text(name: str, label: str, value: str, about: str) -> Json:
     return {"type": "textbox", "name": name, "label": label, "description": about, "query": value, "current": current}
 
 
-def one_of(name: str, label: str, values: Sequence[str], about: str) -> Json:
-    """Returns a variable with a value of a list, the first one by default."""
-    options = [{"selected": value == values[0], "text": value, "value": value} for value in values]
-    variable: Json = {"type": "custom", "name": name, "label": label, "description": about, "query": ",".join(values)}
+def one_of(name: str, label: str, values: Mapping[str, str], about: str) -> Json:
+    """Returns a variable with one of some values, by their texts; the first one by default."""
+    options = [
+        {"selected": not number, "text": text, "value": value} for number, (text, value) in enumerate(values.items())
+    ]
+    query = ",".join(value if text == value else f"{text} : {value}" for text, value in values.items())
+    variable: Json = {"type": "custom", "name": name, "label": label, "description": about, "query": query}
     return variable | {"options": options, "current": options[0]}
 
 

@@ -1,5 +1,6 @@
 """Makes the dashboard of requests. It asks Tempo alone, by TraceQL, and needs no Prometheus."""
 
+from components.documents.grafana import COUNT_SPANS, COUNT_WEIGHTS
 from tools.dashboards.panels import Json, choice, dashboard, graph, heat_map, one_of, search, stat, table, text, traceql
 
 REQUESTS = 'resource.service.name =~ "$service" && kind = server'
@@ -7,8 +8,12 @@ UPSTREAMS = 'resource.service.name =~ "$service" && kind = client && span.server
 FAILED = "status = error"
 """NGINX's module marks a span whose response has a status of 500 or more."""
 
-SAMPLED = "Counts the spans that Tempo has: under sampling that is the sampled share of the requests."
 DETAILS = "select(span.http.route, span.http.status_code, span.http.response.status_code)"
+SPANS = "Counts spans. Under sampling by one ratio it looks as that of all requests does, with smaller numbers."
+"""TraceQL has no histogram of weights."""
+
+
+_SERVED_BY = {"By route": "span.http.route", "By host": "span.$host", "By service": "resource.service.name"}
 
 
 def requests() -> Json:
@@ -20,14 +25,21 @@ def requests() -> Json:
         one_of(
             "host",
             "Host is",
-            ["net.host.name", "server.address"],
+            {"net.host.name": "net.host.name", "server.address": "server.address"},
             "The span's attribute with the host: `server.address` where spans have the stable names alone.",
+        ),
+        one_of(
+            "count",
+            "Requests are",
+            {"spans": COUNT_SPANS, "weights of spans": COUNT_WEIGHTS},
+            "Weights, where NGINX or the Collector samples by a ratio: each span counts for the requests that it "
+            "stands for (`sampling.weight`). Spans without the attribute are left out.",
         ),
     ]
     rows = [
         ("Overview", 5, _overview()),
-        ("Requests per second", 9, _rates()),
-        ("Errors per second", 8, _errors()),
+        ("Requests per minute", 9, _rates()),
+        ("Errors per minute", 8, _errors()),
         ("Duration", 9, _durations()),
         ("Upstreams", 9, _upstreams()),
         ("Requests", 10, _lists()),
@@ -36,20 +48,22 @@ def requests() -> Json:
     return dashboard("requests", "NGINX requests", about, variables, rows)
 
 
+def _counted(spans: str) -> str:
+    """Returns the query that counts requests, in each step of time."""
+    return f"{{ {spans} }} | $count"
+
+
+def _per_minute(title: str, spans: str, by: str, about: str = "") -> Json:
+    # The sum of weights is that of a step: a rate per second would need a division, which TraceQL does not have.
+    return graph(title, traceql(f"{_counted(spans)} by ({by})", step="1m"), unit="cpm", about=about)
+
+
 def _overview() -> list[Json]:
     return [
-        stat("Requests", traceql(f"{{ {REQUESTS} }} | count_over_time()"), unit="short", reduce="sum", about=SAMPLED),
-        stat(
-            "Requests before sampling",
-            # A span without the attribute would let Tempo begin the sum again (tried with a commit after 2.7.2).
-            traceql(f"{{ {REQUESTS} && span.sampling.weight != nil }} | sum_over_time(span.sampling.weight)"),
-            unit="short",
-            reduce="sum",
-            about="The sum of `sampling.weight`, which spans have under sampling by a ratio; else empty.",
-        ),
+        stat("Requests", traceql(_counted(REQUESTS)), unit="short", reduce="sum"),
         stat(
             "Failed requests",
-            traceql(f"{{ {REQUESTS} && {FAILED} }} | count_over_time()"),
+            traceql(_counted(f"{REQUESTS} && {FAILED}")),
             unit="short",
             reduce="sum",
             about="Requests whose response has a status of 500 or more.",
@@ -65,20 +79,11 @@ def _overview() -> list[Json]:
 
 
 def _rates() -> list[Json]:
-    return [
-        graph("By route", traceql(f"{{ {REQUESTS} }} | rate() by (span.http.route)"), unit="reqps", about=SAMPLED),
-        graph("By host", traceql(f"{{ {REQUESTS} }} | rate() by (span.$host)"), unit="reqps"),
-        graph("By service", traceql(f"{{ {REQUESTS} }} | rate() by (resource.service.name)"), unit="reqps"),
-    ]
+    return [_per_minute(title, REQUESTS, by) for title, by in _SERVED_BY.items()]
 
 
 def _errors() -> list[Json]:
-    failed = f"{{ {REQUESTS} && {FAILED} }} | rate()"
-    return [
-        graph("By route", traceql(f"{failed} by (span.http.route)"), unit="reqps"),
-        graph("By host", traceql(f"{failed} by (span.$host)"), unit="reqps"),
-        graph("By service", traceql(f"{failed} by (resource.service.name)"), unit="reqps"),
-    ]
+    return [_per_minute(title, f"{REQUESTS} && {FAILED}", by) for title, by in _SERVED_BY.items()]
 
 
 def _durations() -> list[Json]:
@@ -86,7 +91,7 @@ def _durations() -> list[Json]:
         heat_map(
             "All requests",
             traceql(f"{{ {REQUESTS} }} | histogram_over_time(duration)"),
-            about="Requests by duration: each row ends at a power of two.",
+            about=f"Requests by duration: each row ends at a power of two. {SPANS}",
         ),
         graph(
             "50, 95 and 99 of 100",
@@ -111,17 +116,8 @@ def _durations() -> list[Json]:
 def _upstreams() -> list[Json]:
     about = "From the spans of kind CLIENT, which there are with `nginx.upstreamSpans`, and of applications that call."
     return [
-        graph(
-            "Calls per second, by upstream",
-            traceql(f"{{ {UPSTREAMS} }} | rate() by (span.server.address)"),
-            unit="reqps",
-            about=about,
-        ),
-        graph(
-            "Failed calls per second, by upstream",
-            traceql(f"{{ {UPSTREAMS} && {FAILED} }} | rate() by (span.server.address)"),
-            unit="reqps",
-        ),
+        _per_minute("Calls per minute, by upstream", UPSTREAMS, "span.server.address", about),
+        _per_minute("Failed calls per minute, by upstream", f"{UPSTREAMS} && {FAILED}", "span.server.address"),
         graph(
             "95 of 100 calls, by upstream",
             traceql(f"{{ {UPSTREAMS} }} | quantile_over_time(duration, .95) by (span.server.address)"),
