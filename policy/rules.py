@@ -46,7 +46,7 @@ def _unpinned(image: str) -> str | None:
 def services_select_pods(objects: Sequence[Object]) -> list[str]:
     """Requires each Service to select the pods of exactly one workload of the stack, and to name ports that they have.
 
-    A headless Service may select the pods of several: its name is theirs, and no connection goes to one of another kind.
+    A headless Service may select the pods of several: its name has the addresses of all of them.
     Services of the type ExternalName are exempt: they have no pods. The pods' probes check whether a process listens.
     """
     services = [item for item in objects if kind_of(item) == "Service"]
