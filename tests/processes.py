@@ -43,6 +43,7 @@ LONGEST_FIRST = (
     "test_preflight.py",
     "test_faults.py",
     "test_tempo_edge.py",
+    "test_storage.py",
     "test_previews.py",
     "test_ownership.py",
     "test_configuration.py",
