@@ -40,7 +40,7 @@ def test_pods_wait_for_the_network_policies_of_their_component(
     workloads = {key: waits_for for key, waits_for in dependencies.items() if key[0] in WORKLOADS}
     assert workloads
     for (_, name), waits_for in workloads.items():
-        own = {policy for policy in policies if policy.startswith(name)}
+        own = policies & {name}
         assert own <= {policy for kind, policy in waits_for if kind == "NetworkPolicy"}, name
         assert own or not policies, f"{name} has no policy of its own"
 

@@ -7,7 +7,7 @@ import pytest
 
 from components.documents.tempo import tempo_document
 from components.documents.tempo_storage import storage_access
-from components.tempo import FLUSH_SECONDS, GRACE_SECONDS
+from components.tempo_pods import FLUSH_SECONDS, GRACE_SECONDS
 from settings import Settings
 from settings.tempo_storage_rules import storage_warnings
 from tests import golden
