@@ -135,7 +135,7 @@ class TempoBackend(Component):
         ring, queries = (ServicePortArgs(name=name, port=port) for name, port in _HEADLESS.items())
         # Before the pods: a resolver that knew no such name would say so for half a minute.
         names = [
-            service(self, [ring], suffix=RING, leads_to=TEMPO, is_headless=True, has_unready=True),
+            service(self, [ring], suffix=RING, is_headless=True, has_unready=True),
             service(self, [queries], suffix=f"-{QUERY_FRONTEND}", leads_to=answers, is_headless=True, has_unready=True),
         ]
         bucket = self._egress(reaches_bucket=True, writes_metrics=False)

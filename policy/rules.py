@@ -46,7 +46,6 @@ def _unpinned(image: str) -> str | None:
 def services_select_pods(objects: Sequence[Object]) -> list[str]:
     """Requires each Service to select the pods of exactly one workload of the stack, and to name ports that they have.
 
-    A headless Service may select the pods of several: its name has the addresses of all of them.
     Services of the type ExternalName are exempt: they have no pods. The pods' probes check whether a process listens.
     """
     services = [item for item in objects if kind_of(item) == "Service"]
@@ -68,10 +67,8 @@ def _wrong_selection(service: Object, objects: Sequence[Object]) -> Iterator[str
     namespace = read(service, "metadata", "namespace")
     neighbours = [item for item in objects if _may_equal(read(item, "metadata", "namespace"), namespace)]
     selected = [item for item in neighbours if _may_select(selector, item)]
-    is_headless = read(service, "spec", "clusterIP") == "None"
-    if len(selected) == 1 or (selected and is_headless):
-        for workload in selected:
-            yield from _wrong_target_ports(service, workload)
+    if len(selected) == 1:
+        yield from _wrong_target_ports(service, selected[0])
     elif not selected:
         matched = f'no workload in the namespace "{namespace}"' if isinstance(namespace, str) else "no workload"
         yield f"its selector {_written(selector)} matches the pods of {matched}; allowed: {ONE_WORKLOAD}"

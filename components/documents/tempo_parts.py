@@ -34,7 +34,7 @@ ingesters that a distributor does not reach at the same time are one too many.
 """
 
 _REJOIN = "1m"
-"""Our choice: how often each part looks for others again. Without it, parts that started apart would stay apart."""
+"""Our choice: how often each part joins the ingesters again. Without it, parts that started apart would stay apart."""
 
 _CONNECTION_AGE = "1m"
 """Our choice: how long a Collector keeps its connection to one distributor. It then gets one to any, so that new
@@ -49,7 +49,7 @@ def parts_document(
     Args:
         settings: what can be configured.
         receivers: where the metrics generator writes metrics of spans: entries of `remote_write`.
-        ring: host and port of all parts, for memberlist.
+        ring: host and port of the ingesters, by which all parts join memberlist.
         query_frontend: host and port of all query-frontends, for the queriers.
     """
     # A dollar sign of a value would begin the name of a variable.

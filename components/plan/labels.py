@@ -22,7 +22,7 @@ RECEIVER = "-otlp"
 """The suffix of the Service that Tempo receives spans at: `tempo-otlp`. Tempo's other Service is for clients."""
 
 RING = "-ring"
-"""The suffix of the headless Service by which the parts of a distributed Tempo find each other: `tempo-ring`."""
+"""The suffix of the headless Service of the ingesters, which all parts of a distributed Tempo join: `tempo-ring`."""
 
 PART_LABEL = "app.kubernetes.io/component"
 """The label that tells a distributed Tempo's parts from each other. All of them have Tempo's name."""

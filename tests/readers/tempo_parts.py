@@ -33,7 +33,6 @@ from tests.readers.storage import KEYS, Bucket
 from tests.waiting import wait_for
 from tools.measure.configurations.documents import LAB_TEMPO
 from tools.measure.traffic import Sent
-from tools.probe.metrics import parse_metrics, total
 
 INGESTERS = tuple(f"{INGESTER}-{number}" for number in range(3))
 PARTS = (*INGESTERS, DISTRIBUTOR, QUERY_FRONTEND, QUERIER, COMPACTOR, METRICS_GENERATOR)
@@ -94,11 +93,6 @@ class Part:
         assert self.process
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(seconds)
-
-    def counted(self, counter: str) -> float:
-        """Returns a counter, summed over its labels."""
-        page = httpx.get(f"{self.url}/metrics", trust_env=False).text
-        return total(parse_metrics(page, {counter}), counter)
 
 
 @dataclass
@@ -265,9 +259,10 @@ class One:
         """Returns the address that spans go to."""
         return f"{self.part.address}:{OTLP_PORT}"
 
-    def counted(self, counter: str) -> float:
-        """Returns a counter, summed over its labels."""
-        return self.part.counted(counter)
+    @property
+    def url(self) -> str:
+        """Returns the address that queries go to."""
+        return self.part.url
 
 
 @contextlib.contextmanager

@@ -132,11 +132,6 @@ def service(
     )
 
 
-def headless(selector: Object) -> Object:
-    made = service(selector)
-    return made | {"spec": made["spec"] | {"clusterIP": "None"}}
-
-
 def config_map(data: Any, name: str = "tempo-conf", namespace: str | None = "tracing", **content: Any) -> Object:
     return of("v1", "ConfigMap", name, namespace, data=data, **content)
 
@@ -550,11 +545,6 @@ ACCEPTED = [
         ],
     ),
     Case("services-select-pods", "an ExternalName, which has no pods", [service(None, kind="ExternalName")]),
-    Case(
-        "services-select-pods",
-        "a headless Service of two workloads' pods",
-        [workload(), workload(kind="DaemonSet", name="nginx"), headless({"tier": "back"})],
-    ),
     Case("one-namespace", "a stack that uses a namespace which exists", [workload(), config_map({})]),
     Case(
         "one-namespace",

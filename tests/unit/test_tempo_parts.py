@@ -90,7 +90,7 @@ def test_the_services_keep_their_names_and_lead_to_the_parts(run_program: Run) -
     assert leads == {
         "tempo": own_labels("tempo-query-frontend"),
         "tempo-otlp": own_labels("tempo-distributor"),
-        "tempo-ring": own_labels("tempo"),
+        "tempo-ring": own_labels("tempo-ingester"),
         "tempo-query-frontend": own_labels("tempo-query-frontend"),
     }
     headless = {name for name, service in services.items() if service["spec"].get("clusterIP") == "None"}
