@@ -18,7 +18,7 @@ from tests.waiting import wait_for
 from tools.lab_stack import Stack
 
 NAMESPACE = "tracing-tiers"
-REQUESTS = 300
+REQUESTS = 150
 
 
 @pytest.fixture(scope="module")

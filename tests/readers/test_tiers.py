@@ -8,21 +8,30 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
+from threading import Event
 from typing import Any
 
 import pytest
 
 from lab.paths import REPOSITORY
 from settings.versions.collector import collector_release
+from tests.readers.collectors import version_of
 from tests.readers.spans import Sent, export, message, new_id
 from tests.readers.tiers import Tiers, decider, two_tiers
 from tests.waiting import wait_for
+from tools.measure.configurations.documents import LAB_COLLECTORS, NEXT_IMAGE
 from tools.probe import names
 
 pytestmark = pytest.mark.usefixtures("programs")
 
 ALERTS = (REPOSITORY / "monitoring" / "alerts.yaml").read_text()
 PIPELINE = (REPOSITORY / "monitoring" / "dashboards" / "pipeline.json").read_text()
+CURRENT, *OTHERS = [*LAB_COLLECTORS, NEXT_IMAGE]
+SLOW = pytest.mark.parametrize(
+    "image", [CURRENT, *(pytest.param(image, marks=pytest.mark.deep) for image in OTHERS)], ids=version_of
+)
+"""For tests that take half a minute: with the current Collector alone, unless deeper ones run."""
+
 A, B, C = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 SPANS = ("gateway", "shop", "stock", "database")
 EVERYTHING: dict[str, Any] = {"decisionWait": "2s", "errors": False, "ratio": "1"}
@@ -102,13 +111,13 @@ class Traffic:
     sent: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     """When a trace's first and last span were accepted, by its ID."""
 
-    def run(self, seconds: float, rate: int = 15) -> None:
-        """Sends traces at a constant rate."""
+    ended: Event = field(default_factory=Event)
+
+    def run(self, rate: int = 15) -> None:
+        """Sends traces at a constant rate, until `ended` is set."""
         with ThreadPoolExecutor(2 * rate) as pool:
-            end = time.monotonic() + seconds
-            while time.monotonic() < end:
+            while not self.ended.wait(1 / rate):
                 pool.submit(self._send, trace())
-                time.sleep(1 / rate)
 
     def _send(self, spans: list[Sent]) -> None:
         first = time.monotonic()
@@ -118,6 +127,7 @@ class Traffic:
         self.sent[spans[0].trace_id] = first, time.monotonic()
 
 
+@SLOW
 def test_a_change_of_deciders_under_traffic_splits_traces_of_that_time_alone_and_loses_none(
     image: str, tmp_path: Path
 ) -> None:
@@ -130,7 +140,7 @@ def test_a_change_of_deciders_under_traffic_splits_traces_of_that_time_alone_and
 
     with two_tiers(image, tmp_path, 2, A, B, C, tail=EVERYTHING) as tiers, ThreadPoolExecutor(1) as background:
         traffic = Traffic(tiers)
-        running = background.submit(traffic.run, 40)
+        running = background.submit(traffic.run)
         time.sleep(3)
         change(tiers, A, B)
         # Its pod goes on for the decision's wait, and is then told to end.
@@ -139,6 +149,8 @@ def test_a_change_of_deciders_under_traffic_splits_traces_of_that_time_alone_and
         tiers.tempos["before"] = tiers.tempos.pop(C)
         with decider(tiers, C):
             change(tiers, A, B, C)
+            time.sleep(3)
+            traffic.ended.set()
             running.result()
             total = len(traffic.sent) * len(SPANS)
             wait_for("all spans", lambda: sum(len(tempo.spans) for tempo in tiers.tempos.values()) >= total, 20)
@@ -156,6 +168,7 @@ def test_a_change_of_deciders_under_traffic_splits_traces_of_that_time_alone_and
     assert split <= during
 
 
+@SLOW
 def test_the_counters_of_alerts_and_dashboards_are_those_of_each_version(image: str, tmp_path: Path) -> None:
     shown = set(re.findall(r"otelcol_(?:loadbalancer|processor_tail)\w+", ALERTS + PIPELINE))
     with two_tiers(image, tmp_path, 1, A, tail=EVERYTHING | {"traces": 10}) as tiers:
@@ -172,6 +185,7 @@ def test_the_counters_of_alerts_and_dashboards_are_those_of_each_version(image: 
         wait_for("all counters", lambda: not counted(), 20)
 
 
+@SLOW
 def test_a_killed_decider_costs_what_it_held_and_no_span_that_comes_later(image: str, tmp_path: Path) -> None:
     with two_tiers(image, tmp_path, 2, A, B, C, tail=EVERYTHING | {"decisionWait": "4s"}) as tiers:
         before = [trace() for _ in range(30)]
