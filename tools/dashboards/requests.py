@@ -45,7 +45,7 @@ def _overview() -> list[Json]:
             traceql(f"{{ {REQUESTS} && span.sampling.weight != nil }} | sum_over_time(span.sampling.weight)"),
             unit="short",
             reduce="sum",
-            about="The sum of `sampling.weight`, which spans have under sampling by a ratio; else empty.",
+            about="The sum of `sampling.weight`, which spans have where NGINX samples by a ratio; else empty.",
         ),
         stat(
             "Failed requests",
