@@ -24,6 +24,9 @@ USER_KEY: Final = "_user"
 """The key of a user's name in a Secret of the program."""
 
 PEM_BOUNDARY: Final = re.compile(r"-----(BEGIN|END) [A-Z0-9 ]+-----")
+ADDRESS: Final = re.compile(r"(- )?([A-Za-z_-]+: )?https?://[^/@?#\s]+")
+"""A line that names a server, without a login, a path or a query in which a secret could be."""
+
 PRIVATE_KEY: Final = re.compile(r"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----")
 JWT: Final = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 ONLY_SECRETS: Final = "it in a Secret alone, mounted as a file"
@@ -124,8 +127,9 @@ def _parts(value: bytes) -> Iterator[bytes]:
     lines = [line.strip() for line in stripped.splitlines()]
     if len(lines) > 1:
         for line in lines:
-            # Every certificate has the boundary lines.
-            if _length(line) >= SHORTEST_LINE and not PEM_BOUNDARY.fullmatch(line.decode(errors="replace")):
+            # Every certificate has the boundary lines, and whatever asks a server has its address.
+            text = line.decode(errors="replace")
+            if len(text) >= SHORTEST_LINE and not (PEM_BOUNDARY.fullmatch(text) or ADDRESS.fullmatch(text)):
                 yield line
     yield from _login_parts(stripped)
 

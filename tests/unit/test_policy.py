@@ -206,6 +206,12 @@ def kept(sentence: str, kept_in: Object, item: Object, *messages: str) -> Case:
 
 
 REFUSED = [
+    kept(
+        "an address with what only its owner knows, from a Secret's document",
+        secret("url: https://hooks.example/services/T024/B7\nname: traces"),
+        config_map({"a": "  url: https://hooks.example/services/T024/B7"}),
+        f'ConfigMap "tempo-conf": the key "a" has the value of the key "token" of Secret "login"; {ONLY_SECRETS}',
+    ),
     image("grafana/tempo", "an image without a tag", f'{MAIN}: the image "grafana/tempo" has no tag; {PINNED}'),
     image("nginx:latest", "the tag latest", f'{MAIN}: the image "nginx:latest" has the tag "latest"; {PINNED}'),
     image(
@@ -590,6 +596,11 @@ ACCEPTED = [
                 container(resources={"requests": UNKNOWN_OBJECT_VALUE, "limits": {"memory": UNKNOWN_STRING_VALUE}})
             ),
         ],
+    ),
+    kept(
+        "the address of a server, without a login or a path",
+        secret("url: http://prometheus.tracing.svc:9090\npassword: hunter2-hunter2-hunter2"),
+        config_map({"a": "url: http://prometheus.tracing.svc:9090/api/v1/write"}),
     ),
     *(
         restricted(f"a {kind} of the standard", workload(kind=kind))
