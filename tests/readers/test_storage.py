@@ -109,9 +109,8 @@ def searched_recently(tempo: RunningTempo) -> set[str]:
 
 
 def test_traces_leave_the_bucket_after_the_retention(tmp_path: Path) -> None:
-    bucket = Bucket(tmp_path / "s3")
-    short = {"retention": "3s", "flush": {"blocklistPoll": "1s"}}
-    with bucket.served(), tempo_with(bucket, tmp_path / "tempo", **short) as tempo:
+    bucket, poll = Bucket(tmp_path / "s3"), {"blocklistPoll": "1s"}
+    with bucket.served(), tempo_with(bucket, tmp_path / "tempo", retention="3s", flush=poll) as tempo:
         traces = send(tempo, 10)
         wait_for("the spans on the disk", lambda: traces <= searched_recently(tempo))
         close_block(tempo)
