@@ -37,6 +37,7 @@ LONGEST_FIRST = (
     "test_stack.py",
     "test_preflight.py",
     "test_tempo_edge.py",
+    "test_storage.py",
     "test_previews.py",
     "test_configuration.py",
     "test_ownership.py",

@@ -108,6 +108,19 @@ def searched_recently(tempo: RunningTempo) -> set[str]:
     return {str(trace["traceID"]).zfill(32) for trace in found.get("traces", [])}
 
 
+def test_traces_leave_the_bucket_after_the_retention(tmp_path: Path) -> None:
+    bucket = Bucket(tmp_path / "s3")
+    short = {"retention": "3s", "flush": {"blocklistPoll": "1s"}}
+    with bucket.served(), tempo_with(bucket, tmp_path / "tempo", **short) as tempo:
+        traces = send(tempo, 10)
+        wait_for("the spans on the disk", lambda: traces <= searched_recently(tempo))
+        close_block(tempo)
+        wait_for("a block in the bucket", lambda: tempo.counted("tempo_ingester_blocks_flushed_total"), 60)
+        wait_for("a block that is marked for deletion", lambda: not bucket.blocks(), 30)
+        assert tempo.counted("tempodb_retention_marked_for_deletion_total")
+        assert not tempo.counted("tempodb_retention_errors_total")
+
+
 @pytest.mark.deep
 def test_a_tempo_that_runs_repeats_until_the_bucket_is_back_and_counts_its_failures(tmp_path: Path) -> None:
     bucket, disk = Bucket(tmp_path / "s3"), tmp_path / "tempo"
