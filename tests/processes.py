@@ -34,6 +34,7 @@ LAB_TESTS_ENDED = "lab-tests-ended"
 LONGEST_FIRST = (
     "test_plus.py",
     "test_faults.py",
+    "test_tempo_parts.py",
     "test_stack.py",
     "test_preflight.py",
     "test_tempo_edge.py",
