@@ -60,6 +60,7 @@ def test_spans_are_accepted_and_found_while_a_killed_ingester_is_away(tempo: Run
     tempo.start(LAST)
 
 
+@pytest.mark.deep
 def test_a_rollout_of_the_ingesters_refuses_and_loses_nothing(tempo: RunningParts) -> None:
     with traffic(tempo) as sent:
         for name in reversed(INGESTERS):
@@ -87,6 +88,7 @@ def test_an_ingester_that_ends_first_writes_what_it_holds_to_the_bucket(tempo: R
     found(tempo, sent)
 
 
+@pytest.mark.deep
 def test_without_a_compactor_queriers_list_the_bucket_themselves(tempo: RunningParts) -> None:
     tempo.parts[COMPACTOR].kill()
     sent = send(tempo, 200)
