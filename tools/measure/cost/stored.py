@@ -113,7 +113,7 @@ def result(case: Case, found: Stored) -> Result:
         f"{found.collector_cpu / millions:.1f} s and Tempo {found.tempo_cpu / millions:.1f} s; at most "
         f"{details['Collector: MiB']} and {details['Tempo: MiB']} MiB"
     )
-    name = f"spans of {details['bytes a span']} bytes, {2 * case.requests} a second"
+    name = f"spans of {details['bytes a span']} bytes, {details['spans/s']} a second"
     return Result(name, None, value, details=details)
 
 
