@@ -91,7 +91,7 @@ def stored(scratch: Path, show: Callable[[str], None]) -> list[Result]:
     results: list[Result] = []
     for number, case in enumerate(CASES):
         show(f"{case.requests} requests a second, {case.text} characters more")
-        results.append(result(case, _measured(scratch / f"stored-{number}", case)))
+        results.append(result(case, measured(scratch / f"stored-{number}", case)))
     return results
 
 
@@ -117,7 +117,12 @@ def result(case: Case, found: Stored) -> Result:
     return Result(name, None, value, details=details)
 
 
-def _measured(folder: Path, case: Case) -> Stored:
+def measured(folder: Path, case: Case) -> Stored:
+    """Sends spans of a case until Tempo has written all of them to blocks.
+
+    Raises:
+        LabError: a program did not start, or Tempo did not get or write each span.
+    """
     settings = CollectorSettings.model_validate({"queue": {"storage": "persistent"}})
     exports = Exports(DEFAULT_BATCH, 25_600, upstream_spans=True)
     with (
