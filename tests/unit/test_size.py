@@ -21,14 +21,14 @@ from tools.measure import results
 from tools.size import command
 from tools.size.arguments import WrongArgumentsError, read
 from tools.size.figures import PLAIN, PROXIED, STORED, Figures, Point, figures
-from tools.size.parts import fullest_share
+from tools.size.parts import fullest_share, whole_gibibytes
 from tools.size.plan import Plan, is_known, plan
 
 FIGURES = Figures(
     [
         Point(1000, 650, 340, 20, 100, 100, 250),
         Point(8000, 650, 330, 16, 90, 120, 600),
-        Point(2000, 1050, 700, 25, 120, 110, 400),
+        Point(2000, 1050, 700, 25, 120, 110, 500),
         Point(1000, 2650, 2200, 40, 200, 130, 450),
     ],
     nginx_cpu=24.4,
@@ -99,6 +99,24 @@ def test_the_storage_is_that_of_the_measured_bytes_of_a_span() -> None:
     assert made.storage.a_second == 2000 * 700
     assert made.storage.kept == 2000 * 700 * 86_400
     assert made.storage.grown == 1.5 * made.storage.kept
+    assert answer(span_bytes="1050", retention="24h", average="0.25").storage.kept == made.storage.kept / 4
+
+
+def test_a_volume_holds_the_blocks_and_what_is_not_among_them_and_a_fifth_stays_free() -> None:
+    made = answer(requests="100", span_bytes="1050", retention="48h", headroom="0")
+    # The log of half an hour, one copy of blocks for a quarter and one for an hour, and a full block.
+    besides = 200 * 1050 * 1800 + 200 * 350 * (900 + 3600) + 500 * 2**20
+    assert made.storage.working == besides
+    assert made.storage.volume == (200 * 700 * 48 * 3600 + besides) / 0.8
+    assert value(made, "tempo", "persistence", "size") == whole_gibibytes(made.storage.volume)
+    bucket = answer(requests="100", span_bytes="1050", retention="48h", headroom="0", storage="s3")
+    assert bucket.storage.volume == besides / 0.8
+
+
+def test_the_volume_of_a_part_of_tempo_is_its_share_of_three_copies_or_of_the_metrics_one() -> None:
+    made = answer(requests="24000", span_bytes="1250", headroom="0")
+    # 20 ingesters have three copies of each span, and 6 metrics generators have one.
+    assert value(made, "tempo", "persistence", "size") == whole_gibibytes(made.storage.volume / 6)
 
 
 def test_a_monolithic_tempo_ends_where_its_makers_say() -> None:
@@ -139,15 +157,33 @@ def test_the_fullest_collector_gets_what_chance_gives_it() -> None:
     # Eight: all on one in 2 of 256 cases, which is rarer than one in a hundred.
     assert fullest_share(8, 2) == 7 / 8
     assert fullest_share(5, 1) == 1
+    # The more Collectors there are, the likelier is it that one of them gets many.
+    assert fullest_share(134, 67) == 9 / 134
     shares = [fullest_share(number, 10) for number in (10, 100, 1000, 10_000)]
     assert shares == sorted(shares, reverse=True)
     assert 0.1 < shares[-1] < 0.12
+
+
+def test_a_collector_has_the_cores_and_the_volume_of_the_fullest_one() -> None:
+    # Four connections and two Collectors: one may get all of them.
+    made = answer(requests="20000", span_bytes="900", headroom="0")
+    assert (made.collectors.replicas, made.collectors.fullest) == (2, 1)
+    assert value(made, "collector", "resources", "cpuLimit") == "2"
+    assert made.collectors.volume == pytest.approx(40_000 * 600 * 900 * 1024 / 750)
+    # Spans of applications come from many pods, and so evenly.
+    spread = answer(requests="100", spans_per_request="3000").collectors
+    assert 1 / spread.replicas < spread.fullest < 1.1 / spread.replicas
 
 
 def test_blocks_go_to_a_bucket_when_they_need_more_than_a_large_volume() -> None:
     assert answer(requests="10", retention="48h").storage.kind == "local"
     assert answer(requests="1000").storage.kind == "s3"
     assert answer(requests="1000", storage="local").storage.kind == "local"
+    # 0.9 TiB of blocks do not leave a fifth of 1 TiB free.
+    assert answer(requests="492", span_bytes="1050", headroom="0").storage.grown < 0.79 * 2**40
+    assert answer(requests="492", span_bytes="1050", headroom="0").storage.kind == "local"
+    assert answer(requests="590", span_bytes="1050", headroom="0").storage.grown < 2**40
+    assert answer(requests="590", span_bytes="1050", headroom="0").storage.kind == "s3"
     assert answer(requests="10", storage="gcs").storage.kind == "gcs"
 
 
@@ -350,6 +386,8 @@ def test_larger_spans_cost_more_of_everything_and_small_ones_no_less_than_the_sm
         costs = [cost(size) for size in sizes]
         assert costs == sorted(costs)
         assert costs[0] == costs[1]
+    memory = [FIGURES.tempo_bytes(rate / 10) for rate in range(400)]
+    assert memory == sorted(memory), "a rate at which less was measured makes a larger one no cheaper"
     assert FIGURES.stored(1050) == 700
     # Beyond the last one it goes on as from the first to the last.
     assert FIGURES.stored(4650) == pytest.approx(2200 + 2000 * (2200 - 330) / 2000)

@@ -1,15 +1,19 @@
 """Selects and runs measurements, without a lab."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lab.build.target import Target
+from lab.build.targets import CURRENT_COLLECTOR, TEMPO
 from lab.errors import LabError
 from lab.progress import Progress
 from tools.lab_stack import Stack
 from tools.measure import command, page, results
 from tools.measure.catalogue import MEASUREMENTS, selected
+from tools.measure.cost import stored
 from tools.measure.measurement import DURABLE, FAULTS, GROUPS, Measurement, Place, SharedStack
 from tools.measure.results import MODULE, Entry, Result
 
@@ -211,3 +215,40 @@ def test_without_a_lab_nothing_is_measured(
     assert command.measure(selected(["growth"]), file=file) == 2
     assert "error: No lab is running: `make lab-up`." in capsys.readouterr().err
     assert not file.exists()
+
+
+def test_what_runs_on_loopback_needs_no_lab_and_no_module_of_nginx(
+    log: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Target] = []
+
+    def build(targets: Sequence[Target], progress: Progress) -> None:
+        built.extend(targets)
+
+    monkeypatch.setattr(command.lifecycle, "is_running", lambda: False)
+    monkeypatch.setattr(command, "build", build)
+    file = tmp_path / "measurements.json"
+    results.write({}, file)
+    assert command.measure([replace(measurement("spans", log, None), needs_lab=False)], file=file) == 0
+    assert results.read(file)["spans"].module == "none: no NGINX"
+    assert {CURRENT_COLLECTOR, TEMPO} <= set(built)
+
+
+def test_a_result_of_stored_spans_has_the_figures_that_sizes_are_computed_from() -> None:
+    found = stored.Stored(
+        spans=30_000,
+        received=30_000 * 651,
+        stored=30_000 * 326,
+        seconds=15,
+        collector_cpu=0.6,
+        tempo_cpu=2.7,
+        collector_peak=80 * 2**20,
+        tempo_peak=400 * 2**20,
+    )
+    made = stored.result(stored.Case(0, 1000), found)
+    assert made.name == "spans of 651 bytes, 2000 a second"
+    assert made.value == (
+        "326 bytes each on the disk; a million take the Collector 20.0 s and Tempo 90.0 s; at most 80 and 400 MiB"
+    )
+    # 250 requests a second and worker, of which each export has half a second; a full batch has no more than 306.
+    assert (stored.Case(0, 1000).batch, stored.Case(0, 4000).batch) == (125, 306)
