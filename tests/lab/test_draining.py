@@ -25,6 +25,9 @@ from tools.measure.faults.scenarios import COLLECTOR, TEMPO
 from tools.measure.traces import missing
 from tools.measure.traffic import Traffic
 
+# tests/readers/test_draining.py runs the same documents without a cluster; goldens hold the objects.
+pytestmark = pytest.mark.deep
+
 NAMESPACE = "tracing-draining"
 BOUND_SECONDS = 10
 LAST, CLAIM = "otel-collector-2", "queue-otel-collector-2"
@@ -128,7 +131,6 @@ def addresses() -> list[str]:
     return [one["targetRef"]["name"] for endpoints in listed for one in endpoints if one["conditions"]["ready"]]
 
 
-@pytest.mark.deep
 def test_fewer_and_more_collectors_with_full_queues_lose_nothing_under_traffic(
     draining: Stack, request: pytest.FixtureRequest
 ) -> None:

@@ -24,6 +24,9 @@ from tests.waiting import wait_for
 from tools.measure.traces import missing
 from tools.measure.traffic import Traffic
 
+# tests/readers/test_storage.py runs the same documents without a cluster; goldens hold the objects.
+pytestmark = pytest.mark.deep
+
 NAMESPACE = "tracing-bucket"
 RATE = 200
 WRONG = f"canary-{secrets.token_hex(8)}"
@@ -70,7 +73,6 @@ def set_keys(stack: Stack, secret: str) -> None:
     stack.must("config", "set-all", *(f"--secret={name}={key}" for name, key in keys.items()))
 
 
-@pytest.mark.deep
 def test_up_says_that_the_key_is_wrong_and_no_secret_is_shown(stack: Stack) -> None:
     set_keys(stack, WRONG)
     preview = stack.must("preview", "--diff")

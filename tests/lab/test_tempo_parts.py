@@ -23,6 +23,9 @@ from tools.measure.faults.inject import kill, roll
 from tools.measure.traces import missing
 from tools.measure.traffic import Sent, Traffic
 
+# tests/readers/test_tempo_parts.py runs the same documents without a cluster; goldens hold the objects.
+pytestmark = pytest.mark.deep
+
 NAMESPACE = "tracing-parts"
 STATEFUL = {INGESTER: "statefulset/tempo", METRICS_GENERATOR: "statefulset/tempo-metrics-generator"}
 WORKLOADS = {part: STATEFUL.get(part, f"deployment/tempo-{part}") for part in PART_KEYS}
@@ -97,7 +100,6 @@ def test_one_process_becomes_parts_in_one_update_without_a_trace_lost(stack: Sta
     assert stack.planned() == {}
 
 
-@pytest.mark.deep
 @pytest.mark.parametrize("part", PART_KEYS)
 def test_nothing_is_lost_when_a_process_of_a_part_is_killed(part: str, in_parts: Stack) -> None:
     with Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
@@ -107,7 +109,6 @@ def test_nothing_is_lost_when_a_process_of_a_part_is_killed(part: str, in_parts:
     found(in_parts, traffic.sent)
 
 
-@pytest.mark.deep
 @pytest.mark.parametrize("part", PART_KEYS)
 def test_nothing_is_lost_in_a_rollout_of_a_part(part: str, in_parts: Stack) -> None:
     with Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
@@ -117,7 +118,6 @@ def test_nothing_is_lost_in_a_rollout_of_a_part(part: str, in_parts: Stack) -> N
     found(in_parts, traffic.sent)
 
 
-@pytest.mark.deep
 @pytest.mark.parametrize("part", PART_KEYS)
 def test_nothing_is_lost_when_a_part_gets_fewer_pods(part: str, in_parts: Stack) -> None:
     before = len(pods_of(part))
@@ -129,7 +129,6 @@ def test_nothing_is_lost_when_a_part_gets_fewer_pods(part: str, in_parts: Stack)
     found(in_parts, traffic.sent)
 
 
-@pytest.mark.deep
 def test_parts_become_one_process_without_a_trace_lost(in_parts: Stack) -> None:
     with Traffic(in_parts.outputs()["nginxUrl"], 50) as traffic:
         time.sleep(2)

@@ -17,6 +17,9 @@ from tests.lab.conftest import PARENT_ID, connects, deploy, laid_out, objects
 from tests.waiting import wait_for
 from tools.lab_stack import Stack
 
+# tests/readers/test_tiers.py runs the same documents without a cluster; goldens hold the objects.
+pytestmark = pytest.mark.deep
+
 NAMESPACE = "tracing-tiers"
 REQUESTS = 150
 
