@@ -21,8 +21,9 @@ from lab.stack import chosen_versions, provide_images
 from settings.versions.sets import DEFAULT
 from tools.lab_stack import Stack, take_interrupts
 from tools.measure import page, results
-from tools.measure.catalogue import GROUPS, MEASUREMENTS, Measurement, Place, SharedStack, selected
+from tools.measure.catalogue import MEASUREMENTS, selected
 from tools.measure.faults.scenarios import CONFIGURATION
+from tools.measure.measurement import GROUPS, Measurement, Place, SharedStack
 from tools.measure.results import MODULE, NO_NGINX, NOTHING_MEASURED, Entry, Result
 from tools.paths import REPOSITORY
 

@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools.measure.catalogue import FAULTS, LOAD, MEASUREMENTS, PROGRAM_COST, TRACING_COST, UPDATES
+from tools.measure.catalogue import MEASUREMENTS
 from tools.measure.load_steps import BASELINE, PROGRAM
+from tools.measure.measurement import FAULTS, LOAD, PROGRAM_COST, TRACING_COST, UPDATES
 from tools.measure.results import RESULTS, Entries, Entry, Result, Verdict
 
 PAGE = RESULTS.with_suffix(".md")

@@ -12,8 +12,9 @@ from lab.errors import LabError
 from lab.progress import Progress
 from tools.lab_stack import Stack
 from tools.measure import command, page, results
-from tools.measure.catalogue import DURABLE, FAULTS, GROUPS, MEASUREMENTS, Measurement, Place, SharedStack, selected
+from tools.measure.catalogue import MEASUREMENTS, selected
 from tools.measure.cost import stored
+from tools.measure.measurement import DURABLE, FAULTS, GROUPS, Measurement, Place, SharedStack
 from tools.measure.results import MODULE, Entry, Result
 
 OTHER = SharedStack("other", {"collector.replicas": "1"})
