@@ -45,6 +45,15 @@ def test_pods_wait_for_the_network_policies_of_their_component(
         assert own or not policies, f"{name} has no policy of its own"
 
 
+@pytest.mark.parametrize("case", ["dev", "demo", "grafana", "own-prometheus"])
+def test_all_is_denied_once_each_component_has_its_policy_so_running_pods_keep_their_connections(
+    case: str, run_program: Run, dependencies: dict[tuple[str, str], set[tuple[str, str]]]
+) -> None:
+    run_case(case, run_program)
+    policies = {key for key in dependencies if key[0] == "NetworkPolicy"}
+    assert dependencies["NetworkPolicy", "deny-all"] >= policies - {("NetworkPolicy", "deny-all")}
+
+
 def test_nginx_starts_once_its_collector_takes_spans(
     run_program: Run, dependencies: dict[tuple[str, str], set[tuple[str, str]]]
 ) -> None:
