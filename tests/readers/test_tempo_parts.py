@@ -81,21 +81,24 @@ def test_with_two_ingesters_away_spans_are_refused_with_a_code_that_the_collecto
 
 
 def test_an_ingester_that_ends_first_writes_what_it_holds_to_the_bucket(tempo: RunningParts) -> None:
-    sent = send(tempo)
-    # With the volumes of all of them gone, the bucket alone has the traces.
-    tempo.end_and_forget(*INGESTERS)
-    tempo.start(*INGESTERS)
-    found(tempo, sent)
+    found(tempo, move_to_the_bucket(tempo))
 
 
 @pytest.mark.deep
-def test_without_a_compactor_queriers_list_the_bucket_themselves(tempo: RunningParts) -> None:
+def test_without_a_compactor_queriers_list_the_bucket_themselves(bucket: Bucket, tempo: RunningParts) -> None:
+    move_to_the_bucket(tempo)
+    wait_for("the compactor's list", lambda: list(bucket.folder.rglob("index.json.gz")), 60)
     tempo.parts[COMPACTOR].kill()
+    found(tempo, move_to_the_bucket(tempo))
+    tempo.start(COMPACTOR)
+
+
+def move_to_the_bucket(tempo: RunningParts) -> Traffic:
+    """Sends traces, and replaces the ingesters and their volumes: the bucket alone has the traces."""
     sent = send(tempo, 200)
     tempo.end_and_forget(*INGESTERS)
     tempo.start(*INGESTERS)
-    found(tempo, sent)
-    tempo.start(COMPACTOR)
+    return sent
 
 
 def test_a_killed_monolithic_tempo_leaves_its_volume_to_the_first_ingester(programs: None, tmp_path: Path) -> None:
