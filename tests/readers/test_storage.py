@@ -133,6 +133,8 @@ def test_a_tempo_that_runs_repeats_until_the_bucket_is_back_and_counts_its_failu
             wait_for("a failed write", lambda: tempo.counted("tempo_ingester_failed_flushes_total"), 90)
             wait_for("a failed look", lambda: tempo.counted("tempodb_blocklist_poll_errors_total"), 90)
             assert "\ntempodb_retention_errors_total 0\n" in tempo.counters()
+            # The kubelet must not start it again: it would not start without the bucket.
+            assert httpx.get(f"{tempo.url}/ready", trust_env=False).status_code == 200
             # Tempo answers for what it still has.
             assert traces <= searched_recently(tempo)
             with bucket.served():
