@@ -109,9 +109,8 @@ def searched_recently(tempo: RunningTempo) -> set[str]:
 
 
 def test_traces_leave_the_bucket_after_the_retention(tmp_path: Path) -> None:
-    bucket = Bucket(tmp_path / "s3")
-    short = {"retention": "3s", "flush": {"blocklistPoll": "1s"}}
-    with bucket.served(), tempo_with(bucket, tmp_path / "tempo", **short) as tempo:
+    bucket, poll = Bucket(tmp_path / "s3"), {"blocklistPoll": "1s"}
+    with bucket.served(), tempo_with(bucket, tmp_path / "tempo", retention="3s", flush=poll) as tempo:
         traces = send(tempo, 10)
         wait_for("the spans on the disk", lambda: traces <= searched_recently(tempo))
         close_block(tempo)
@@ -134,6 +133,8 @@ def test_a_tempo_that_runs_repeats_until_the_bucket_is_back_and_counts_its_failu
             wait_for("a failed write", lambda: tempo.counted("tempo_ingester_failed_flushes_total"), 90)
             wait_for("a failed look", lambda: tempo.counted("tempodb_blocklist_poll_errors_total"), 90)
             assert "\ntempodb_retention_errors_total 0\n" in tempo.counters()
+            # The kubelet must not start it again: it would not start without the bucket.
+            assert httpx.get(f"{tempo.url}/ready", trust_env=False).status_code == 200
             # Tempo answers for what it still has.
             assert traces <= searched_recently(tempo)
             with bucket.served():
