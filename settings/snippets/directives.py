@@ -21,12 +21,16 @@ from settings.snippets.values import bad_value, stray_dollar
 _CLOSE_ENOUGH = 0.8
 """The share of equal letters (`difflib`) from which a directive is suggested: our choice."""
 
-_PATTERNS_FIRST = frozenset(
-    {"rewrite", "if", "location", "server_name", "map", "valid_referers", "proxy_redirect", "proxy_cookie_path"}
-    | {"proxy_cookie_domain", "proxy_cookie_flags", "fastcgi_split_path_info"}
+_ANY_DOLLAR = frozenset(
+    {"if", "location", "server_name", "map", "valid_referers", "fastcgi_split_path_info"}
     | {"otel_resource_attr", "otel_service_name", "otel_exporter"}
 )
 """Directives in which a `$` may begin no variable: it ends a pattern, or NGINX looks for none."""
+
+_PATTERN_FIRST = frozenset(
+    {"rewrite", "proxy_redirect", "proxy_cookie_path", "proxy_cookie_domain", "proxy_cookie_flags"}
+)
+"""Directives whose first argument may be a pattern, which a `$` may end. But for `rewrite`, it then begins with `~`."""
 
 _COMPILED_LATER = frozenset(
     {"proxy_set_header", "grpc_set_header", "fastcgi_param", "scgi_param", "uwsgi_param", "log_format"}
@@ -112,7 +116,14 @@ def _word(text: str) -> str:
 
 
 def _dollar(directive: Directive, known: Known) -> str | None:
-    has_variables = known.kind == "variables" or known.origin == "otel" or directive.name in _COMPILED_LATER
-    if not has_variables or directive.name in _PATTERNS_FIRST:
-        return None
-    return next((message for argument in directive.arguments if (message := stray_dollar(argument))), None)
+    return next((message for text in _with_variables(directive, known) if (message := stray_dollar(text))), None)
+
+
+def _with_variables(directive: Directive, known: Known) -> tuple[str, ...]:
+    """Returns the arguments in which NGINX looks for variables."""
+    name, arguments = directive.name, directive.arguments
+    if name in _PATTERN_FIRST:
+        is_pattern = name == "rewrite" or arguments[0].startswith("~")
+        return arguments[1:] if is_pattern else arguments
+    has_variables = known.kind == "variables" or known.origin == "otel" or name in _COMPILED_LATER
+    return arguments if has_variables and name not in _ANY_DOLLAR else ()

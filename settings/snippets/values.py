@@ -189,7 +189,7 @@ def _one_is_off(*words: str) -> Callable[[tuple[str, ...]], str | None]:
 
 
 def _redirect(arguments: tuple[str, ...]) -> str | None:
-    return _second(arguments) if len(arguments) == 2 else _one_is_off("off", "default")(arguments)
+    return _one_is_off("off")(arguments) if len(arguments) == 2 else _one_is_off("off", "default")(arguments)
 
 
 def stray_dollar(argument: str) -> str | None:
@@ -197,11 +197,6 @@ def stray_dollar(argument: str) -> str | None:
     if re.search(r"\$(?!\w|\{\w+\})", argument, re.ASCII):
         return f"must not have a `$` that begins no variable, as in `{argument}`: NGINX has no way to write one"
     return None
-
-
-def _second(arguments: tuple[str, ...]) -> str | None:
-    message = stray_dollar(arguments[1]) if len(arguments) == 2 else None
-    return message or _one_is_off("off")(arguments)
 
 
 def _expires(arguments: tuple[str, ...]) -> str | None:
@@ -268,8 +263,8 @@ _OF_OWN: dict[str, Callable[[tuple[str, ...]], str | None]] = {
     "set_real_ip_from": _trusted,
     "resolver": _resolver,
     "proxy_redirect": _redirect,
-    "proxy_cookie_domain": _second,
-    "proxy_cookie_path": _second,
+    "proxy_cookie_domain": _one_is_off("off"),
+    "proxy_cookie_path": _one_is_off("off"),
     "expires": _expires,
     "sub_filter": _sub_filter,
     "modern_browser": _modern,
