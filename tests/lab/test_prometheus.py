@@ -20,6 +20,9 @@ from tests.lab.conftest import LITTLE_CPU, connects, deploy, laid_out, objects, 
 from tests.waiting import wait_for
 from tools.lab_stack import Stack
 
+# tests/readers has its rules, its queries and what it reads; goldens hold its role and its policy.
+pytestmark = pytest.mark.deep
+
 NAMESPACE = "tracing-prometheus"
 COUNT = 40
 """Requests."""
@@ -77,7 +80,6 @@ def by_traceql(tempo_url: str) -> float:
 
 
 # tests/readers has the same numbers and the same alerts on loopback. Both wait for intervals of Prometheus and Tempo.
-@pytest.mark.deep
 def test_both_ways_count_every_request(stack: Stack) -> None:
     outputs = stack.outputs()
     tempo_url = outputs["tempoUrl"]
@@ -89,7 +91,6 @@ def test_both_ways_count_every_request(stack: Stack) -> None:
     wait_for("the requests", lambda: COUNT < values(calls).get("", 0) == by_traceql(tempo_url), 60)
 
 
-@pytest.mark.deep
 def test_no_alert_fires_and_every_one_is_evaluated(stack: Stack) -> None:
     groups = yaml.safe_load((REPOSITORY / "monitoring" / "alerts.yaml").read_text())["groups"]
     names = [rule["alert"] for group in groups for rule in group["rules"]]

@@ -97,6 +97,7 @@ class Traffic:
         return self.sent
 
 
+@pytest.mark.deep
 def test_a_pod_with_an_empty_queue_ends_within_seconds(image: str, tmp_path: Path, tempo: Receiver) -> None:
     with running(image, tmp_path, backend=address(tempo), **PERSISTENT) as collector:
         collector.send(7)
@@ -143,6 +144,7 @@ def test_a_backend_that_is_away_is_waited_for_until_the_bound_and_the_volume_kee
         tempo.many(EXPORTS * SPANS)
 
 
+@pytest.mark.deep
 def test_a_client_that_has_not_left_yet_is_waited_for(image: str, tmp_path: Path, tempo: Receiver) -> None:
     with running(image, tmp_path, backend=address(tempo), **PERSISTENT) as collector:
         traffic = Traffic(collector)
@@ -154,6 +156,7 @@ def test_a_client_that_has_not_left_yet_is_waited_for(image: str, tmp_path: Path
         assert len(tempo.spans) == sent
 
 
+@pytest.mark.deep
 def test_a_client_that_never_leaves_does_not_keep_a_pod_for_ever(image: str, tmp_path: Path, tempo: Receiver) -> None:
     # The only pod: its clients have no other to go to.
     with running(image, tmp_path, backend=address(tempo), **ALONE) as collector:
@@ -166,6 +169,7 @@ def test_a_client_that_never_leaves_does_not_keep_a_pod_for_ever(image: str, tmp
         assert drain.seconds < 30
 
 
+@pytest.mark.deep
 def test_a_client_that_never_leaves_does_not_hide_that_a_backend_is_away(
     image: str, tmp_path: Path, tempo: Receiver
 ) -> None:
@@ -189,6 +193,7 @@ def test_a_collector_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> N
     assert said == "drain: the Collector does not answer; what its volume holds is not sent"
 
 
+@pytest.mark.deep
 def test_a_pod_waits_for_every_exporter(image: str, tmp_path: Path, tempo: Receiver) -> None:
     vendor = Receiver()
     vendor.go_on.clear()
@@ -206,6 +211,7 @@ def test_a_pod_waits_for_every_exporter(image: str, tmp_path: Path, tempo: Recei
     assert len(vendor.spans) == EXPORTS
 
 
+@pytest.mark.deep
 def test_traces_that_wait_for_their_decision_are_sent_as_well(image: str, tmp_path: Path, tempo: Receiver) -> None:
     tail = {"decisionWait": "3s", "ratio": 1}
     with running(image, tmp_path, backend=address(tempo), sampling={"tail": tail}, **PERSISTENT) as collector:

@@ -58,7 +58,9 @@ def close_block(tempo: RunningTempo) -> None:
     assert httpx.get(f"{tempo.url}/flush", trust_env=False).status_code == 204
 
 
-@pytest.mark.parametrize("has_tls", [False, True], ids=["plain", "with an authority of its own"])
+@pytest.mark.parametrize(
+    "has_tls", [False, pytest.param(True, marks=pytest.mark.deep)], ids=["plain", "with an authority of its own"]
+)
 def test_a_tempo_without_its_disk_finds_everything_that_the_last_one_had(has_tls: bool, tmp_path: Path) -> None:
     bucket, disk = Bucket(tmp_path / "s3", authority=Authority() if has_tls else None), tmp_path / "tempo"
     with bucket.served():
@@ -83,6 +85,7 @@ def test_google_s_protocol_keeps_traces_too(tmp_path: Path) -> None:
             assert has(tempo, traces)
 
 
+@pytest.mark.deep
 def test_what_tempo_took_while_the_bucket_was_away_is_in_the_bucket_afterwards(tmp_path: Path) -> None:
     bucket, disk = Bucket(tmp_path / "s3"), tmp_path / "tempo"
     with contextlib.ExitStack() as before:
@@ -108,6 +111,7 @@ def searched_recently(tempo: RunningTempo) -> set[str]:
     return {str(trace["traceID"]).zfill(32) for trace in found.get("traces", [])}
 
 
+@pytest.mark.deep
 def test_traces_leave_the_bucket_after_the_retention(tmp_path: Path) -> None:
     bucket, poll = Bucket(tmp_path / "s3"), {"blocklistPoll": "1s"}
     with bucket.served(), tempo_with(bucket, tmp_path / "tempo", retention="3s", flush=poll) as tempo:
@@ -200,6 +204,7 @@ BLOCKS, META = "s/WHICH/exclude={meta.json,index.*}/", "s/WHICH/include=meta.jso
 PURGE = r"s/args: .*/args: [purge, \/data\/blocks]/; s/, readOnly: true//"
 
 
+@pytest.mark.deep
 def test_a_move_from_the_disk_to_a_bucket_loses_no_trace(shared: Shared, tmp_path: Path) -> None:
     shared.install(Progress(), {"rclone": "rclone"})
     bucket, disk = Bucket(tmp_path / "s3"), tmp_path / "tempo"

@@ -69,6 +69,7 @@ def test_a_rollout_of_the_ingesters_refuses_and_loses_nothing(tempo: RunningPart
     found(tempo, sent)
 
 
+@pytest.mark.deep
 def test_with_two_ingesters_away_spans_are_refused_with_a_code_that_the_collector_repeats(tempo: RunningParts) -> None:
     away = INGESTERS[1:]
     for name in away:
@@ -80,6 +81,7 @@ def test_with_two_ingesters_away_spans_are_refused_with_a_code_that_the_collecto
     found(tempo, send(tempo, 200))
 
 
+@pytest.mark.deep
 def test_an_ingester_that_ends_first_writes_what_it_holds_to_the_bucket(tempo: RunningParts) -> None:
     found(tempo, move_to_the_bucket(tempo))
 
@@ -101,6 +103,7 @@ def move_to_the_bucket(tempo: RunningParts) -> Traffic:
     return sent
 
 
+@pytest.mark.deep
 def test_a_killed_monolithic_tempo_leaves_its_volume_to_the_first_ingester(programs: None, tmp_path: Path) -> None:
     build([S3_SERVER], Progress())
     bucket, made = Bucket(tmp_path / "s3"), list[Traffic]()

@@ -80,6 +80,7 @@ def test_each_trace_with_an_error_is_found_whole_with_one_decider_and_no_other_t
     assert {address for parts in found.values() for address in parts} == {A, B, C}
 
 
+@pytest.mark.deep
 def test_spans_wait_in_the_first_tier_until_there_is_a_decider(image: str, tmp_path: Path) -> None:
     with two_tiers(image, tmp_path, 2, tail=EVERYTHING) as tiers:
         traces = [trace() for _ in range(10)]
@@ -92,6 +93,7 @@ def test_spans_wait_in_the_first_tier_until_there_is_a_decider(image: str, tmp_p
         assert tiers.decided().keys() == {spans[0].trace_id for spans in traces}
 
 
+@pytest.mark.deep
 def test_a_message_of_many_traces_with_a_large_resource_passes_both_tiers(image: str, tmp_path: Path) -> None:
     # The older Collector repeats the resource for each trace: 31 MiB for the only decider.
     large = {"process.command_line": "x" * 16_000}
@@ -127,6 +129,7 @@ class Traffic:
         self.sent[spans[0].trace_id] = first, time.monotonic()
 
 
+@pytest.mark.deep
 @SLOW
 def test_a_change_of_deciders_under_traffic_splits_traces_of_that_time_alone_and_loses_none(
     image: str, tmp_path: Path
@@ -168,6 +171,7 @@ def test_a_change_of_deciders_under_traffic_splits_traces_of_that_time_alone_and
     assert split <= during
 
 
+@pytest.mark.deep
 @SLOW
 def test_the_counters_of_alerts_and_dashboards_are_those_of_each_version(image: str, tmp_path: Path) -> None:
     shown = set(re.findall(r"otelcol_(?:loadbalancer|processor_tail)\w+", ALERTS + PIPELINE))
@@ -185,6 +189,7 @@ def test_the_counters_of_alerts_and_dashboards_are_those_of_each_version(image: 
         wait_for("all counters", lambda: not counted(), 20)
 
 
+@pytest.mark.deep
 @SLOW
 def test_a_killed_decider_costs_what_it_held_and_no_span_that_comes_later(image: str, tmp_path: Path) -> None:
     with two_tiers(image, tmp_path, 2, A, B, C, tail=EVERYTHING | {"decisionWait": "4s"}) as tiers:
@@ -224,6 +229,7 @@ def exported(tiers: Tiers) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
+@pytest.mark.deep
 def test_a_decider_that_is_told_to_end_decides_about_the_traces_that_wait(image: str, tmp_path: Path) -> None:
     with two_tiers(image, tmp_path, 1, A, tail=EVERYTHING | {"decisionWait": "60s"}) as tiers:
         for _ in range(10):
