@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from components.plan.objects import CLAIM, NAMESPACED_KINDS, STACK_ANNOTATION
 from lab.build.builder import build
@@ -24,6 +25,7 @@ from lab.build.targets import VEGETA
 from lab.cluster.lifecycle import kubectl
 from lab.paths import REPOSITORY
 from lab.progress import Progress
+from lab.stack import stack_configuration
 from settings.snippets.ours import HEALTH_PORT
 from tests.lab.conftest import deploy, laid_out
 from tests.processes import Shared
@@ -77,8 +79,10 @@ def deployed(lab: None, request: pytest.FixtureRequest, tmp_path: Path) -> Gener
             name = f"{commit[:7]}-{next(numbers)}"
             folder = tmp_path / f"program-{name}"
             stack = ends.enter_context(laid_out(folder, f"from-{name}", f"tracing-upgrade-{name}"))
-            # The lab's own file names a distribution; each program has a default of its own.
-            stack.must("config", "rm", "--path", "collector.distribution")
+            # The lab's own file names a distribution, where each program has a default of its own, and an image that
+            # programs before 0.5.0 do not know.
+            for key in ("distribution", "queue"):
+                stack.must("config", "rm", "--path", f"collector.{key}")
             stack.configure(configured)
             take_program(folder, commit)
             deploy(stack)
@@ -105,12 +109,14 @@ def remove_program(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def take_this_program(folder: Path) -> None:
-    """Puts this program in the place of the other."""
-    remove_program(folder)
+def take_this_program(stack: Stack) -> None:
+    """Puts this program in the place of the other, with the lab's image that an earlier one does not know."""
+    remove_program(stack.folder)
     for entry in PROGRAM:
         source = REPOSITORY / entry
-        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, folder / entry)
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, stack.folder / entry)
+    collector = yaml.safe_load(stack_configuration())["config"]["nginx-tracing:collector"]
+    stack.configure({"collector.queue.drain.image": collector["queue"]["drain"]["image"]})
 
 
 def metadata_of(namespace: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -160,7 +166,7 @@ def test_an_upgrade_replaces_what_its_notes_name_and_loses_no_request_and_no_spa
 def upgraded_under_requests(stack: Stack) -> str:
     """Upgrades a stack under requests, and returns which of those went wrong; none if it is empty."""
     outputs, before, notes = stack.outputs(), metadata_of(stack.namespace), upgrade_notes(stack.folder)
-    take_this_program(stack.folder)
+    take_this_program(stack)
     assert [name for name in replaced(stack) if name not in notes] == []
 
     url = outputs["nginxUrl"]
@@ -190,7 +196,7 @@ def test_a_stack_without_marks_goes_on_and_gets_its_marks_in_place(deployed: Dep
     url, before = stack.outputs()["nginxUrl"], metadata_of(stack.namespace)
     assert not any(STACK_ANNOTATION in (metadata.get("annotations") or {}) for metadata in before.values())
 
-    take_this_program(stack.folder)
+    take_this_program(stack)
     assert [name for name in replaced(stack) if name.split()[0] in STABLE] == []
     stack.up()
     assert httpx.get(url, timeout=5).is_success
