@@ -38,8 +38,8 @@ passes once in sixteen times."""
 
 LONGEST_FIRST = (
     "test_plus.py",
-    "test_versions.py",
     "test_tempo_parts.py",
+    "test_versions.py",
     "test_stack.py",
     "test_preflight.py",
     "test_faults.py",

@@ -103,6 +103,8 @@ class Way:
     """Whether the first Collector reads the queue that the newer one leaves."""
 
 
+# test_upgrade.py updates a stack under the same requests. This one needs the machine for itself, minutes long.
+@pytest.mark.deep
 @pytest.mark.usefixtures("both_sets")
 def test_one_update_from_the_tutorial_s_versions_to_the_current_ones_loses_nothing_nor_does_the_collector_s_way_back(
     deployed: Deployed, shared: Shared
