@@ -66,7 +66,8 @@ LOGINS = {
 }
 
 
-@pytest.mark.parametrize("scheme", LOGINS)
+# Tempo writes every 15 s. A token differs from a password in the text of one header.
+@pytest.mark.parametrize("scheme", ["Basic", pytest.param("Bearer", marks=pytest.mark.deep)])
 def test_a_receiver_with_tls_gets_the_login_and_other_headers(scheme: str, tmp_path: Path) -> None:
     authority = Authority()
     with receiving(authority, tmp_path) as receiver:

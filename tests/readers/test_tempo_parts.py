@@ -19,6 +19,10 @@ SOON = {"blocklistPoll": "1s", "completeBlockTimeout": "2s"}
 """By then an ingester has forgotten a block that it wrote to the bucket, and a querier knows that it is there."""
 
 
+# Eight Tempos on two cores take a minute. test_documents.py has Tempo verify the document of each part.
+pytestmark = pytest.mark.deep
+
+
 @pytest.fixture(scope="module")
 def bucket(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Bucket]:
     """Runs an S3 server with a bucket."""
@@ -60,7 +64,6 @@ def test_spans_are_accepted_and_found_while_a_killed_ingester_is_away(tempo: Run
     tempo.start(LAST)
 
 
-@pytest.mark.deep
 def test_a_rollout_of_the_ingesters_refuses_and_loses_nothing(tempo: RunningParts) -> None:
     with traffic(tempo) as sent:
         for name in reversed(INGESTERS):
@@ -69,7 +72,6 @@ def test_a_rollout_of_the_ingesters_refuses_and_loses_nothing(tempo: RunningPart
     found(tempo, sent)
 
 
-@pytest.mark.deep
 def test_with_two_ingesters_away_spans_are_refused_with_a_code_that_the_collector_repeats(tempo: RunningParts) -> None:
     away = INGESTERS[1:]
     for name in away:
@@ -81,12 +83,10 @@ def test_with_two_ingesters_away_spans_are_refused_with_a_code_that_the_collecto
     found(tempo, send(tempo, 200))
 
 
-@pytest.mark.deep
 def test_an_ingester_that_ends_first_writes_what_it_holds_to_the_bucket(tempo: RunningParts) -> None:
     found(tempo, move_to_the_bucket(tempo))
 
 
-@pytest.mark.deep
 def test_without_a_compactor_queriers_list_the_bucket_themselves(bucket: Bucket, tempo: RunningParts) -> None:
     move_to_the_bucket(tempo)
     wait_for("the compactor's list", lambda: list(bucket.folder.rglob("index.json.gz")), 60)
@@ -103,7 +103,6 @@ def move_to_the_bucket(tempo: RunningParts) -> Traffic:
     return sent
 
 
-@pytest.mark.deep
 def test_a_killed_monolithic_tempo_leaves_its_volume_to_the_first_ingester(programs: None, tmp_path: Path) -> None:
     build([S3_SERVER], Progress())
     bucket, made = Bucket(tmp_path / "s3"), list[Traffic]()
