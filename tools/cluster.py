@@ -6,9 +6,11 @@ The kubeconfig is read by the program's own reader, so that a tool asks the clus
 import json
 import os
 import shlex
+import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any, Self
 
 import httpx2
@@ -21,6 +23,12 @@ from tools.pulumi_cli import PulumiCli
 
 CONNECT_SECONDS, REQUEST_SECONDS = 3, 10
 """Limits for a connection and for each part of an answer; our choice."""
+
+BUSY_PAUSES = (0.2, 1.0, 2.0, 4.0)
+"""The pauses in seconds after which a request is sent again that the API server has no time for; our choice.
+
+It answers so while it reads the objects of a kind that was just added: "storage is (re)initializing".
+"""
 
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 """Asks for the metadata of objects alone: a Secret's text never comes here."""
@@ -177,9 +185,14 @@ class ClusterApi:
         accept: str = "*/*",
     ) -> httpx2.Response:
         with self._explained():
-            return _accepted(
-                self._client.request(method, path, params=dict(parameters), json=body, headers={"Accept": accept})
-            )
+            headers = {"Accept": accept}
+            answer = self._client.request(method, path, params=dict(parameters), json=body, headers=headers)
+            for pause in BUSY_PAUSES:
+                if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+                    break
+                time.sleep(pause)
+                answer = self._client.request(method, path, params=dict(parameters), json=body, headers=headers)
+            return _accepted(answer)
 
     @contextmanager
     def _explained(self) -> Generator[None]:

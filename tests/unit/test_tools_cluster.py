@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.fake_api import FakeApi, Said, listed, refused, serving
+from tools import cluster
 from tools.cluster import Access, ClusterApi, ClusterError
 from tools.quickstart import ephemeral
 from tools.quickstart.clusters import Cluster
@@ -35,6 +36,18 @@ def test_objects_are_listed_by_their_labels(api: ClusterApi, server: FakeApi) ->
     server.answers["GET /api/v1/pods"] = listed({"metadata": {"name": "a"}})
     assert [item["metadata"]["name"] for item in api.list_metadata("/api/v1/pods", labelSelector="a=b")] == ["a"]
     assert server.asked == ["GET /api/v1/pods?labelSelector=a%3Db"]
+
+
+def test_a_server_that_has_no_time_is_asked_again(
+    api: ClusterApi, server: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "BUSY_PAUSES", (0.01, 0.01))
+    busy = refused(429, "storage is (re)initializing")
+    answers = iter([busy, busy, listed({"metadata": {"name": "a"}}), busy, busy, busy])
+    server.answers["GET /api/v1/pods"] = lambda *_: next(answers)
+    assert [item["metadata"]["name"] for item in api.list_metadata("/api/v1/pods")] == ["a"]
+    with pytest.raises(ClusterError, match="storage is"):
+        api.list_metadata("/api/v1/pods")
 
 
 def test_a_refusal_has_the_server_s_words_and_its_status(api: ClusterApi, server: FakeApi) -> None:
