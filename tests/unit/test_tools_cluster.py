@@ -44,7 +44,11 @@ def test_a_server_that_has_no_time_is_asked_again(
     monkeypatch.setattr(cluster, "BUSY_PAUSES", (0.01, 0.01))
     busy = refused(429, "storage is (re)initializing")
     answers = iter([busy, busy, listed({"metadata": {"name": "a"}}), busy, busy, busy])
-    server.answers["GET /api/v1/pods"] = lambda *_: next(answers)
+
+    def answer(_query: dict[str, list[str]], _body: Any) -> Said:
+        return next(answers)
+
+    server.answers["GET /api/v1/pods"] = answer
     assert [item["metadata"]["name"] for item in api.list_metadata("/api/v1/pods")] == ["a"]
     with pytest.raises(ClusterError, match="storage is"):
         api.list_metadata("/api/v1/pods")
