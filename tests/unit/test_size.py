@@ -22,7 +22,7 @@ from tools.size import command
 from tools.size.arguments import WrongArgumentsError, read
 from tools.size.figures import PLAIN, PROXIED, STORED, Figures, Point, figures
 from tools.size.parts import fullest_share, whole_gibibytes
-from tools.size.plan import Plan, is_known, plan
+from tools.size.plan import Plan, plan
 
 FIGURES = Figures(
     [
@@ -209,16 +209,11 @@ LOADS = [
     {"requests": "100", "storage": "local", "retention": "87600h"},
     {"requests": "100", "storage": "gcs"},
     {"requests": "100", "storage": "azure", "outage": "24h"},
+    {"requests": "10", "spans_per_request": "10000", "span_bytes": "9000"},
 ]
 
 
-LARGE_TRACES_IN_PARTS = pytest.param(
-    {"requests": "10", "spans_per_request": "10000", "span_bytes": "9000"},
-    marks=pytest.mark.skipif(not is_known(("tempo", "mode")), reason="this version has no Tempo in parts"),
-)
-
-
-@pytest.mark.parametrize("given", [*LOADS, LARGE_TRACES_IN_PARTS], ids=str)
+@pytest.mark.parametrize("given", LOADS, ids=str)
 def test_the_program_takes_every_answer(given: dict[str, str]) -> None:
     made = answer(**given)
     taken = loaded(made)
@@ -232,19 +227,14 @@ def test_the_program_takes_every_answer(given: dict[str, str]) -> None:
     assert amount(taken.tempo.persistence.size or "0") >= (made.storage.volume if not made.tempo.is_distributed else 0)
 
 
-TO_COME = ("mode", "storage", "distributor", "ingester", "querier", "queryFrontend", "compactor", "metricsGenerator")
-"""Keys of `tempo` that a version without object storage and without Tempo in parts does not have."""
-
-
 def test_the_models_have_every_key_of_an_answer() -> None:
     for given in LOADS:
         made = answer(**given)
         for key in made.keys:
-            if key.place[1] not in TO_COME:
-                held: Any = made.configuration
-                for part in key.place:
-                    held = held[part]
-                assert held == key.value
+            held: Any = made.configuration
+            for part in key.place:
+                held = held[part]
+            assert held == key.value
 
 
 def test_what_is_printed_is_a_stack_s_file_that_the_program_takes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from settings import Settings
 from settings.limits import tempo_memory as memory_to_read
 from settings.limits import trace_copies
-from settings.schema import aliased, bare_type, is_model
 from settings.sizes import SPAN_BYTES, STORED_SPAN, WORKERS
 from settings.tempo import TempoSettings
 from settings.types import seconds
@@ -42,25 +41,14 @@ class Plan:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """The configuration of the keys that this version's models have."""
+        """The configuration of the keys, as a stack's file has it."""
         tree: dict[str, Any] = {}
         for key in self.keys:
-            if is_known(key.place):
-                group = tree
-                for part in key.place[:-1]:
-                    group = group.setdefault(part, {})
-                group[key.place[-1]] = key.value
+            group = tree
+            for part in key.place[:-1]:
+                group = group.setdefault(part, {})
+            group[key.place[-1]] = key.value
         return tree
-
-
-def is_known(place: tuple[str, ...]) -> bool:
-    """Tells whether the models have a key."""
-    model: Any = Settings
-    for part in place:
-        if not is_model(model) or part not in aliased(model):
-            return False
-        model = bare_type(aliased(model)[part].annotation)
-    return True
 
 
 def plan(load: Load, figures: Figures) -> Plan:

@@ -25,7 +25,7 @@ from tools.size.figures import (
     TEMPO_SIZE,
 )
 from tools.size.parts import Pods
-from tools.size.plan import Key, Plan, is_known
+from tools.size.plan import Key, Plan
 from tools.size.storage import DAY
 
 _WIDTH = 118
@@ -41,7 +41,6 @@ def report(plan: Plan) -> str:
         *_comment(_title(plan)),
         "",
         *_table("Where one of each ends", _ends(plan)),
-        *_missing(plan),
         "config:",
         *_configuration(plan),
         "",
@@ -92,15 +91,6 @@ def _ends(plan: Plan) -> list[Sequence[str]]:
             f"quoted: {plan.figures.nginx_cpu} CPU seconds a million proxied requests, the official module",
         ),
     ]
-
-
-def _missing(plan: Plan) -> list[str]:
-    """Returns the keys that this version's models do not have."""
-    unknown = [key for key in plan.keys if not is_known(key.place)]
-    if not unknown:
-        return []
-    listed = [f"{'.'.join(key.place)}: {key.value}  ({key.reason})" for key in unknown]
-    return _section("This version of the program has no keys for", listed)
 
 
 def _configuration(plan: Plan) -> Iterator[str]:
