@@ -17,18 +17,13 @@ import httpx2
 from lightkube.config.client_adapter import Client, ConnectionParams
 from lightkube.core.exceptions import ConfigError
 
+from components.cluster.api import BUSY_PAUSES
 from components.cluster.kubeconfig import has_contents, read_config
 from tools.errors import ToolError
 from tools.pulumi_cli import PulumiCli
 
 CONNECT_SECONDS, REQUEST_SECONDS = 3, 10
 """Limits for a connection and for each part of an answer; our choice."""
-
-BUSY_PAUSES = (0.2, 1.0, 2.0, 4.0)
-"""The pauses in seconds after which a request is sent again that the API server has no time for; our choice.
-
-It answers so while it reads the objects of a kind that was just added: "storage is (re)initializing".
-"""
 
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 """Asks for the metadata of objects alone: a Secret's text never comes here."""
@@ -185,13 +180,15 @@ class ClusterApi:
         accept: str = "*/*",
     ) -> httpx2.Response:
         with self._explained():
-            headers = {"Accept": accept}
-            answer = self._client.request(method, path, params=dict(parameters), json=body, headers=headers)
+            request = self._client.build_request(
+                method, path, params=dict(parameters), json=body, headers={"Accept": accept}
+            )
+            answer = self._client.send(request)
             for pause in BUSY_PAUSES:
                 if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS:
                     break
                 time.sleep(pause)
-                answer = self._client.request(method, path, params=dict(parameters), json=body, headers=headers)
+                answer = self._client.send(request)
             return _accepted(answer)
 
     @contextmanager

@@ -19,6 +19,12 @@ from components.cluster.kubeconfig import ClusterUnreachableError, KubeconfigErr
 CONNECT_SECONDS = 5.0
 """Our choice: a preview without a cluster should not wait longer for it. A request may take as long as a connection."""
 
+BUSY_PAUSES = (0.2, 1.0, 2.0, 4.0)
+"""The pauses in seconds after which a request is sent again that the API server has no time for; our choice.
+
+It answers so while it reads the objects of a kind that was just added: "storage is (re)initializing".
+"""
+
 _METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1,application/json"
 """Asks for metadata alone, so that a Secret's text never leaves the API server."""
 
@@ -150,9 +156,16 @@ class Api:
             self._client = self._client or self._connected()
             if self._login:
                 await self._login
-            return await self._client.request(
+            request = self._client.build_request(
                 method, path, params=dict(parameters), json=body, headers={"Accept": accept}
             )
+            answer = await self._client.send(request)
+            for pause in BUSY_PAUSES:
+                if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+                    break
+                await asyncio.sleep(pause)
+                answer = await self._client.send(request)
+            return answer
 
     def _connected(self) -> httpx2.AsyncClient:
         config = read_config(self._kubeconfig, self._context)

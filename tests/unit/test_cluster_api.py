@@ -1,15 +1,17 @@
 """Tests of the API server's client: its logins, and its errors about a server that does not answer."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from components.cluster import api
 from components.cluster.api import Answer, Api
 from components.cluster.kubeconfig import ApiUnavailableError, ClusterUnreachableError, KubeconfigError
-from tests.unit.fake_api import FakeApi, kubeconfig, listed, serving
+from tests.unit.fake_api import FakeApi, Said, kubeconfig, listed, refused, serving
 
 PATHS = ("/api/v1/nodes", "/api/v1/services", "/api/v1/pods")
 
@@ -28,6 +30,20 @@ def with_plugin(text: str, folder: Path, script: str, version: str = "v1") -> st
 async def asked(text: str) -> list[Answer | BaseException]:
     async with Api(text, None) as api:
         return await asyncio.gather(*(api.get(path) for path in PATHS), return_exceptions=True)
+
+
+def test_a_server_that_has_no_time_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "BUSY_PAUSES", (0.01, 0.01))
+    busy = refused(429, "storage is (re)initializing")
+    first, second, third = PATHS
+    answers = {first: iter([busy, busy, listed()]), second: iter([busy, busy, busy]), third: iter([listed()])}
+
+    def answered(path: str) -> Callable[[dict[str, list[str]], Any], Said]:
+        return lambda _query, _body: next(answers[path])
+
+    with serving(FakeApi({f"GET {path}": answered(path) for path in PATHS})) as server:
+        found = asyncio.run(asked(server.kubeconfig))
+    assert [answer.status for answer in found if isinstance(answer, Answer)] == [200, 429, 200]
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
