@@ -3,12 +3,12 @@
 import contextlib
 import json
 import os
-import re
 import socket
 import subprocess
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import yaml
@@ -28,12 +28,10 @@ from lab.waiting import wait_until
 from settings import CollectorSettings, TempoSettings
 from settings.limits import Exports
 from tools.measure.configurations.documents import LAB_TEMPO
+from tools.measure.cost.processes import usage_of
 
 BLOCK_SECONDS = 10
 """Time after which this Tempo closes a block, so that a short run has some; 30 min and 1 min by default."""
-
-_TICKS = os.sysconf("SC_CLK_TCK")
-_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,12 @@ class Process:
     @property
     def cpu_seconds(self) -> float:
         """CPU time since its start."""
-        # As in `processes.usage`: utime and stime, behind the name in brackets.
-        fields = Path(f"/proc/{self.running.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return usage_of(Path(f"/proc/{self.running.pid}")).cpu_seconds
 
     @property
     def peak_bytes(self) -> int:
         """The highest resident memory since its start."""
-        found = _PEAK.search(Path(f"/proc/{self.running.pid}/status").read_text())
-        return int(found[1]) * 1024 if found else 0
+        return usage_of(Path(f"/proc/{self.running.pid}")).peak_bytes
 
 
 @contextlib.contextmanager
@@ -99,6 +94,17 @@ def tempo(folder: Path) -> Generator[Process]:
     variables = {"GOMEMLIMIT": "1600MiB"}
     with _started(command, folder / "log", f"http://127.0.0.1:{http}/ready", variables) as running:
         yield Process(running, otlp, http)
+
+
+def set_attributes(span: Any, attributes: Mapping[str, str | int]) -> None:
+    """Gives an OTLP span its attributes."""
+    for key, value in attributes.items():
+        pair = span.attributes.add()
+        pair.key = key
+        if isinstance(value, int):
+            pair.value.int_value = value
+        else:
+            pair.value.string_value = value
 
 
 def free_port() -> int:

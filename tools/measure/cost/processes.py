@@ -1,5 +1,6 @@
 """Reads CPU time and memory of a component's processes from the kernel of the lab's node."""
 
+import contextlib
 import json
 import os
 import re
@@ -51,18 +52,27 @@ def processes(namespace: str, component: str) -> Iterator[Path]:
 
 def usage(namespace: str, component: str) -> Usage:
     """Reads the usage of all containers of a component. Processes that have ended are not counted."""
-    cpu_ticks = peak = 0
+    used: list[Usage] = []
     for process in processes(namespace, component):
-        try:
-            # The fields after the name in brackets, which may hold anything. proc(5) numbers them from 3 on; 14 and 15
-            # are utime and stime.
-            fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
-            found = _PEAK.search((process / "status").read_text())
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        cpu_ticks += int(fields[11]) + int(fields[12])
-        peak += int(found[1]) * 1024 if found else 0
-    return Usage(cpu_ticks / _TICKS, peak)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            used.append(usage_of(process))
+    return Usage(sum(each.cpu_seconds for each in used), sum(each.peak_bytes for each in used))
+
+
+def usage_of(process: Path) -> Usage:
+    """Reads the usage of one process.
+
+    Args:
+        process: its folder in `/proc`.
+
+    Raises:
+        FileNotFoundError, ProcessLookupError: it has ended.
+    """
+    # The fields after the name in brackets, which may hold anything. proc(5) numbers them from 3 on; 14 and 15 are
+    # utime and stime.
+    fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
+    found = _PEAK.search((process / "status").read_text())
+    return Usage((int(fields[11]) + int(fields[12])) / _TICKS, int(found[1]) * 1024 if found else 0)
 
 
 def wait_until_idle(namespace: str) -> None:

@@ -23,7 +23,7 @@ from settings.limits import Exports
 from settings.sizes import DEFAULT_BATCH, WORKERS
 from settings.snippets.ours import UPSTREAM_ATTRIBUTE
 from settings.types import seconds
-from tools.measure.cost.loopback import BLOCK_SECONDS, Process, collector, tempo
+from tools.measure.cost.loopback import BLOCK_SECONDS, Process, collector, set_attributes, tempo
 from tools.measure.cost.upstreams import EXPORT
 from tools.measure.results import Result
 from tools.probe.metrics import parse_metrics, total
@@ -187,13 +187,7 @@ def _export(case: Case) -> bytes:
         span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
         span.name, span.kind = "/shop/", 2
         span.start_time_unix_nano, span.end_time_unix_nano = now - taken, now
-        for key, value in _attributes(case, taken / 1e9).items():
-            pair = span.attributes.add()
-            pair.key = key
-            if isinstance(value, int):
-                pair.value.int_value = value
-            else:
-                pair.value.string_value = value
+        set_attributes(span, _attributes(case, taken / 1e9))
     return request.SerializeToString()
 
 

@@ -17,7 +17,7 @@ from settings import CollectorSettings
 from settings.limits import Exports
 from settings.sizes import DEFAULT_BATCH
 from settings.snippets.ours import UPSTREAM_ATTRIBUTE
-from tools.measure.cost.loopback import collector
+from tools.measure.cost.loopback import collector, set_attributes
 from tools.measure.results import Result
 
 ROUNDS = 3
@@ -150,11 +150,5 @@ def _export(*, is_doubled: bool) -> bytes:
         span.trace_id, span.span_id = secrets.token_bytes(16), secrets.token_bytes(8)
         span.name, span.kind = "/shop/", 2
         span.start_time_unix_nano, span.end_time_unix_nano = now - 7_000_000, now
-        for key, value in (_OF_A_SPAN | ({UPSTREAM_ATTRIBUTE: _TOLD} if is_doubled else {})).items():
-            pair = span.attributes.add()
-            pair.key = key
-            if isinstance(value, int):
-                pair.value.int_value = value
-            else:
-                pair.value.string_value = value
+        set_attributes(span, _OF_A_SPAN | ({UPSTREAM_ATTRIBUTE: _TOLD} if is_doubled else {}))
     return request.SerializeToString()
