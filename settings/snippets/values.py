@@ -188,10 +188,6 @@ def _one_is_off(*words: str) -> Callable[[tuple[str, ...]], str | None]:
     return check
 
 
-def _redirect(arguments: tuple[str, ...]) -> str | None:
-    return _one_is_off("off")(arguments) if len(arguments) == 2 else _one_is_off("off", "default")(arguments)
-
-
 def stray_dollar(argument: str) -> str | None:
     """Returns an error if a text in which NGINX looks for variables has a `$` that begins none; otherwise none."""
     if re.search(r"\$(?!\w|\{\w+\})", argument, re.ASCII):
@@ -262,7 +258,7 @@ _OF_OWN: dict[str, Callable[[tuple[str, ...]], str | None]] = {
     "deny": _network,
     "set_real_ip_from": _trusted,
     "resolver": _resolver,
-    "proxy_redirect": _redirect,
+    "proxy_redirect": _one_is_off("off", "default"),
     "proxy_cookie_domain": _one_is_off("off"),
     "proxy_cookie_path": _one_is_off("off"),
     "expires": _expires,

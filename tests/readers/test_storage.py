@@ -153,7 +153,7 @@ WRONG: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
         "The request signature we calculated does not match",
     ),
     "ID of the key": (
-        {**KEYS, "tempoStorageAccessKey": "canary-nobody"},
+        {**KEYS, "tempoStorageAccessKey": "canary-unknown"},
         {},
         "No user exists with the provided access key ID",
     ),
