@@ -34,7 +34,7 @@ from components.tempo_parts import TempoPart, part_policy
 from components.tempo_pods import GRPC, METRICS, OTLP, TempoPods
 from components.tempo_storage import storage_parts
 from settings import TempoSettings
-from settings.tempo_parts import DISTRIBUTOR, INGESTER, METRICS_GENERATOR, QUERY_FRONTEND
+from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, INGESTER, METRICS_GENERATOR, QUERIER, QUERY_FRONTEND
 
 USAGE_REPORT = ("stats.grafana.org", 443)
 """Where Tempo sends its usage statistics."""
@@ -142,22 +142,27 @@ class TempoBackend(Component):
         self.policies = part_policy(self, INGESTER, running=running, ingress=[], egress=bucket)
         volume, after = self._settings.persistence, [*self.policies, *names]
         workload = pods.part(INGESTER, ingesters.resources, replicas=ingesters.replicas, depends_on=after)
-        pods_with(self, workload, "data", size=volume.size, storage_class=volume.storage_class)
+        holders = pods_with(self, workload, "data", size=volume.size, storage_class=volume.storage_class)
         disruption_budget(self, ingesters.replicas)
         from_others = {DISTRIBUTOR: [from_component(self._sender, OTLP_PORT)], QUERY_FRONTEND: self._from_clients()}
-        for part, configured in parts.items():
+        # A Tempo that ends writes what it holds to the bucket. Parts that start after that list it at their start, and
+        # not minutes later (`blocklist_poll`): first a compactor, then those that read its list.
+        before_reading: list[pulumi.Input[pulumi.Resource]] = [holders]
+        for part in sorted(parts, key=lambda part: part != COMPACTOR):
             made = TempoPart(
                 part,
-                configured,
+                parts[part],
                 self.stack,
                 pods,
                 running=running,
-                after=names,
+                after=[*names, *(before_reading if part in (COMPACTOR, QUERIER, QUERY_FRONTEND) else ())],
                 ingress=from_others.get(part, []),
                 egress=self._egress(reaches_bucket=part != DISTRIBUTOR, writes_metrics=part == METRICS_GENERATOR),
                 opts=self.own,
             )
             self.policies += made.policies
+            if part == COMPACTOR:
+                before_reading.append(made.pods)
             if part in from_others:
                 self._first[part] = made.pods
 

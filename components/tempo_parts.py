@@ -38,7 +38,7 @@ class TempoPart(Component):
         pods: TempoPods,
         *,
         running: Sequence[str],
-        after: Sequence[pulumi.Resource],
+        after: Sequence[pulumi.Input[pulumi.Resource]],
         ingress: Sequence[NetworkPolicyIngressRuleArgs],
         egress: Sequence[NetworkPolicyEgressRuleArgs],
         opts: pulumi.ResourceOptions | None = None,
@@ -51,7 +51,7 @@ class TempoPart(Component):
             stack: the settings and the namespace that all components share.
             pods: what Tempo's pods are made of.
             running: the parts that the stack has.
-            after: the Services by which its pods find other parts.
+            after: the Services by which its pods find other parts, and the pods of parts that must be Ready before.
             ingress: who besides other parts may reach it.
             egress: whom besides other parts it may reach.
             opts: the usual options.

@@ -93,7 +93,7 @@ class TempoPods:
     metrics_secrets: VolumeArgs | None
     """The volume with the headers of remote write; none without any."""
 
-    def one_process(self, *, depends_on: Sequence[pulumi.Resource]) -> Workload:
+    def one_process(self, *, depends_on: Sequence[pulumi.Input[pulumi.Resource]]) -> Workload:
         """Returns the pod of a monolithic Tempo."""
         settings = self.settings
         uploads = settings.storage.is_remote and settings.persistence.size is None
@@ -108,7 +108,7 @@ class TempoPods:
         *,
         replicas: int,
         autoscaled: bool = False,
-        depends_on: Sequence[pulumi.Resource],
+        depends_on: Sequence[pulumi.Input[pulumi.Resource]],
     ) -> Workload:
         """Returns the pods of a part.
 
@@ -117,7 +117,7 @@ class TempoPods:
             own: the resources of its container.
             replicas: the number of pods.
             autoscaled: whether an autoscaler sets it later.
-            depends_on: the network policies.
+            depends_on: what must be there first: the network policies, and what its pods look for.
         """
         grace = INGESTER_SECONDS if part == INGESTER else PART_SECONDS
         made = self._workload(part, own, grace, depends_on=depends_on)
@@ -129,7 +129,7 @@ class TempoPods:
         own: Resources,
         grace_seconds: int,
         *,
-        depends_on: Sequence[pulumi.Resource],
+        depends_on: Sequence[pulumi.Input[pulumi.Resource]],
     ) -> Workload:
         reaches_bucket = part != DISTRIBUTOR
         storage = self.storage if reaches_bucket else StorageParts()
