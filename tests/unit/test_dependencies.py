@@ -84,3 +84,15 @@ def test_an_edit_of_a_policy_makes_a_new_one_and_an_autoscaler_s_replicas_are_le
     assert asked["NetworkPolicy", "nginx"] == (["spec"], [])
     assert asked["Deployment", "nginx"] == ([], ["spec.replicas"])
     assert asked["Deployment", "tempo"] == ([], [])
+
+
+def test_parts_of_tempo_that_list_the_bucket_start_after_the_ingesters_and_a_compactor(
+    run_program: Run, dependencies: dict[tuple[str, str], set[tuple[str, str]]]
+) -> None:
+    # One process that becomes an ingester writes what it holds to the bucket first, and a compactor lists it.
+    run_case("distributed", run_program)
+    ingesters, compactors = ("StatefulSet", "tempo"), ("Deployment", "tempo-compactor")
+    assert ingesters in dependencies[compactors]
+    for part in ("querier", "query-frontend"):
+        assert {ingesters, compactors} <= dependencies["Deployment", f"tempo-{part}"]
+    assert not {ingesters, compactors} & dependencies["Deployment", "tempo-distributor"]
