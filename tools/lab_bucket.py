@@ -1,7 +1,7 @@
 """An S3 server on this machine with a bucket for a stack's traces, for tests and measurements."""
 
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from lab.cluster.network import HOST_ADDRESS
 from tools.running import started
 
 ACCESS, SECRET = "canary-access", "canary-secret"
-KEYS: Mapping[str, str] = {"tempoStorageAccessKey": ACCESS, "tempoStorageSecretKey": SECRET}
+KEYS = {"tempoStorageAccessKey": ACCESS, "tempoStorageSecretKey": SECRET}
 """The stack's secret keys for the server. Tests look for these texts where no secret may be."""
 
 BUCKET, PREFIX = "traces", "tracing/prod"

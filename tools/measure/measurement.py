@@ -65,7 +65,7 @@ class Measurement:
     """Whether it needs the running cluster. The others run their programs on loopback, without NGINX."""
 
     builds: Sequence[Target] = ()
-    """What it needs besides the sender, a Collector and Tempo. It is built before."""
+    """Built before, besides the sender, a Collector and Tempo."""
 
     @property
     def group(self) -> str:

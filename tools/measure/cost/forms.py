@@ -33,7 +33,7 @@ def forms(scratch: Path, show: Callable[[str], None]) -> list[Result]:
     with bucket.served():
         for number, (form, keys) in enumerate(configured.items()):
             parts = [TEMPO, *(part_labels(part) for part in PART_KEYS if form == PARTS)]
-            secrets = {} if form == ONE else KEYS
+            secrets = None if form == ONE else KEYS
             with ephemeral(scratch / f"form-{number}", NAMESPACE, SHORT_BLOCKS | keys, secrets) as stack:
                 stack.up()
                 costs[form] = measured(

@@ -22,7 +22,7 @@ from tools.measure.traffic import PARENT_ID, Sent, Traffic
 from tools.probe.names import COLLECTOR_METRICS_PORT
 from tools.probe.result import ExpectedTrace
 from tools.probe.trace import spans_of, why_not_whole
-from tools.tempo import Tempo
+from tools.tempo import LookUpError, Tempo
 
 RATE = 30.0
 """Requests a second through the demo's three NGINX, which send three spans of each. Our choice."""
@@ -129,17 +129,24 @@ def _run(stack: Stack, name: str, change: Callable[[BegunTraces], None], most_sp
 
 
 async def _not_whole(tempo_url: str, trace_ids: Sequence[str], demo: Mapping[str, Any]) -> dict[str, str]:
-    """Returns why traces are not whole, by their IDs. Whole ones are left out."""
+    """Returns why traces are not whole, by their IDs. Whole ones are left out.
+
+    Raises:
+        LabError: Tempo does not answer.
+    """
     expected = ExpectedTrace.model_validate(demo)
-    async with Tempo(tempo_url, timeout_seconds=30) as tempo:
-        looked_up = {trace_id: spans_of(await tempo.trace(trace_id)) for trace_id in trace_ids}
+    try:
+        async with Tempo(tempo_url, timeout_seconds=30) as tempo:
+            looked_up = {trace_id: spans_of(await tempo.trace(trace_id)) for trace_id in trace_ids}
+    except LookUpError as error:
+        raise LabError(f"Traces could not be looked up: {error}") from error
     reasons = {trace_id: why_not_whole(spans, expected, PARENT_ID) for trace_id, spans in looked_up.items()}
     return {trace_id: reason for trace_id, reason in reasons.items() if reason}
 
 
 def as_meant(sent: Sent) -> Sent:
     """Counts the requests as answered that the demo fails on purpose."""
-    meant = [trace_id for trace_id, reason in sent.failed.items() if reason.startswith(f"{FAILED_STATUS} ")]
+    meant = {trace_id for trace_id, reason in sent.failed.items() if reason.startswith(f"{FAILED_STATUS} ")}
     failed = {trace_id: reason for trace_id, reason in sent.failed.items() if trace_id not in meant}
     return replace(sent, answered=[*sent.answered, *meant], failed=failed)
 
