@@ -15,7 +15,7 @@ from tools.measure.results import Result
 RATE = 1000.0
 """Requests a second, each with one span. Our choice."""
 
-ONE, STORED, PARTS = "one process", "one process with a bucket", "in parts with a bucket"
+_FORMS = ONE, STORED, PARTS = "one process", "one process with a bucket", "in parts with a bucket"
 _IDLE_CORES = 0.4
 """Eleven processes of Tempo watch each other and look for blocks. Our choice."""
 
@@ -26,20 +26,19 @@ def forms(scratch: Path, show: Callable[[str], None]) -> list[Result]:
     Raises:
         LabError: a form could not be deployed or measured.
     """
+    return compared({form: _cost(scratch / f"form-{number}", form, show) for number, form in enumerate(_FORMS)})
+
+
+def _cost(scratch: Path, form: str, show: Callable[[str], None]) -> SpanCost:
+    scratch.mkdir()
     bucket = Bucket(scratch / "s3")
-    local = {"tempo.persistence.size": "1Gi"}
-    configured = {ONE: local, STORED: bucket.configuration, PARTS: bucket.configuration | DISTRIBUTED}
-    costs: dict[str, SpanCost] = {}
-    with bucket.served():
-        for number, (form, keys) in enumerate(configured.items()):
-            parts = [TEMPO, *(part_labels(part) for part in PART_KEYS if form == PARTS)]
-            secrets = None if form == ONE else KEYS
-            with ephemeral(scratch / f"form-{number}", NAMESPACE, SHORT_BLOCKS | keys, secrets) as stack:
-                stack.up()
-                costs[form] = measured(
-                    form, stack.outputs(), NAMESPACE, show, rate=RATE, parts=parts, idle_cores=_IDLE_CORES
-                )
-    return compared(costs)
+    configuration = {"tempo.persistence.size": "1Gi"} if form == ONE else bucket.configuration
+    configuration |= SHORT_BLOCKS | (DISTRIBUTED if form == PARTS else {})
+    parts = [TEMPO, *(part_labels(part) for part in PART_KEYS if form == PARTS)]
+    secrets = None if form == ONE else KEYS
+    with bucket.served(), ephemeral(scratch / "program", NAMESPACE, configuration, secrets) as stack:
+        stack.up()
+        return measured(form, stack.outputs(), NAMESPACE, show, rate=RATE, parts=parts, idle_cores=_IDLE_CORES)
 
 
 def compared(costs: Mapping[str, SpanCost]) -> list[Result]:
