@@ -3,13 +3,14 @@
 `make up` does not use it: it deploys the checkout itself, on whatever cluster it takes.
 """
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,31 @@ class Stack:
         named = {"::".join(step["urn"].split("::")[-2:]).split("$")[-1]: step["op"] for step in steps}
         return {name: operation for name, operation in named.items() if operation != "same"}
 
-    def configure(self, values: Mapping[str, str]) -> None:
-        """Sets configuration values by their paths."""
-        self.must("config", "set-all", "--path", *(f"--plaintext={key}={value}" for key, value in values.items()))
+    def configure(self, values: Mapping[str, str], secrets: Mapping[str, str] | None = None) -> None:
+        """Sets configuration values, and secret ones, by their paths."""
+        plain = (f"--plaintext={key}={value}" for key, value in values.items())
+        secret = (f"--secret={key}={value}" for key, value in (secrets or {}).items())
+        self.must("config", "set-all", "--path", *plain, *secret)
+
+
+@contextlib.contextmanager
+def ephemeral(
+    folder: Path,
+    namespace: str,
+    configuration: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
+    *,
+    name: str = "bench",
+) -> Generator[Stack]:
+    """Lays out a stack without deploying it, and removes all that it has deployed at the end."""
+    stack = Stack.lay_out(folder, name, namespace)
+    if configuration:
+        stack.configure(configuration, secrets)
+    try:
+        yield stack
+    finally:
+        stack.pulumi("cancel", "--yes")
+        stack.pulumi("destroy", "--yes", "--skip-preview")
 
 
 def lay_out(folder: Path, name: str, namespace: str) -> dict[str, str]:

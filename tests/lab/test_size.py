@@ -20,7 +20,7 @@ from tests.lab.conftest import deploy, laid_out
 from tests.waiting import wait_for
 from tools.lab_stack import Stack
 from tools.measure.cost.processes import processes, usage, wait_until_idle
-from tools.measure.faults.full_disk import counter_of
+from tools.measure.faults.counted import counter_of
 from tools.measure.traffic import Traffic
 from tools.probe.names import TEMPO_METRICS_PORT
 from tools.size.arguments import read

@@ -3,12 +3,10 @@
 The tests of this module share one stack and run in the order that they are written in.
 """
 
-import contextlib
 import json
 import secrets
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -19,8 +17,10 @@ from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
 from tests.lab.conftest import Stack, answers, deploy, laid_out, provide
 from tests.lab.marks import Marked, Search
-from tests.readers.storage import ACCESS, SECRET, Bucket
+from tests.readers.storage import Bucket
 from tests.waiting import wait_for
+from tools.lab_bucket import KEYS, SECRET
+from tools.measure.faults.buckets import SHORT_BLOCKS
 from tools.measure.traces import missing
 from tools.measure.traffic import Traffic
 
@@ -32,49 +32,26 @@ RATE = 200
 WRONG = f"canary-{secrets.token_hex(8)}"
 
 
-@dataclass
-class Server:
-    """The S3 server, which tests stop and start."""
-
-    bucket: Bucket
-    _runs: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-
-    def start(self) -> None:
-        """Starts it."""
-        self._runs.enter_context(self.bucket.served())
-
-    def stop(self) -> None:
-        """Stops it at once."""
-        self._runs.close()
-
-
 @pytest.fixture(scope="module")
-def server(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+def bucket(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Bucket]:
     """Runs an S3 server on the address by which pods reach this machine."""
     provide(request, targets=[S3_SERVER, VEGETA])
-    made = Server(Bucket(tmp_path_factory.mktemp("s3"), address=HOST_ADDRESS))
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
-def stack(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """Lays the stack out, without its keys."""
-    folder: Path = tmp_path_factory.mktemp("stack") / "program"
-    with laid_out(folder, "bucket", NAMESPACE) as made:
-        named = {f"tempo.storage.{key}": str(value) for key, value in server.bucket.storage.items()}
-        made.configure(named | {"tempo.persistence.size": "1Gi", "tempo.flush.maxBlockDuration": "10s"})
+    made = Bucket(tmp_path_factory.mktemp("s3"), address=HOST_ADDRESS)
+    with made.served():
         yield made
 
 
-def set_keys(stack: Stack, secret: str) -> None:
-    keys = {"tempoStorageAccessKey": ACCESS, "tempoStorageSecretKey": secret}
-    stack.must("config", "set-all", *(f"--secret={name}={key}" for name, key in keys.items()))
+@pytest.fixture(scope="module")
+def stack(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Lays the stack out, without its keys."""
+    folder: Path = tmp_path_factory.mktemp("stack") / "program"
+    with laid_out(folder, "bucket", NAMESPACE) as made:
+        made.configure(bucket.configuration | SHORT_BLOCKS)
+        yield made
 
 
 def test_up_says_that_the_key_is_wrong_and_no_secret_is_shown(stack: Stack) -> None:
-    set_keys(stack, WRONG)
+    stack.configure({}, {**KEYS, "tempoStorageSecretKey": WRONG})
     preview = stack.must("preview", "--diff")
     done = stack.pulumi("up", "--yes", "--skip-preview")
     assert done.returncode != 0
@@ -96,27 +73,27 @@ def test_up_says_that_the_key_is_wrong_and_no_secret_is_shown(stack: Stack) -> N
     assert search.found == [], search.report()
 
 
-def test_traces_are_found_after_the_volume_is_gone(stack: Stack, server: Server) -> None:
-    set_keys(stack, SECRET)
+def test_traces_are_found_after_the_volume_is_gone(stack: Stack, bucket: Bucket) -> None:
+    stack.configure({}, KEYS)
     outputs = deploy(stack)
     with Traffic(outputs["nginxUrl"], 20) as traffic:
         time.sleep(3)
     assert not traffic.sent.failed
     # After a start that failed, the Collectors' gRPC dials again within two minutes and a half.
     assert missing(outputs["tempoUrl"], traffic.sent, patience_seconds=150) == []
-    wait_for("a block in the bucket", server.bucket.blocks, seconds=60)
+    wait_for("a block in the bucket", bucket.blocks, seconds=60)
     lose_the_volume(outputs["tempoUrl"])
     assert missing(outputs["tempoUrl"], traffic.sent, patience_seconds=60) == []
 
 
 @pytest.mark.parametrize("seconds", [20, pytest.param(300, marks=pytest.mark.deep)])
-def test_nothing_is_lost_while_the_bucket_is_away(seconds: int, stack: Stack, server: Server) -> None:
+def test_nothing_is_lost_while_the_bucket_is_away(seconds: int, stack: Stack, bucket: Bucket) -> None:
     outputs = stack.outputs()
     with Traffic(outputs["nginxUrl"], RATE) as traffic:
         time.sleep(2)
-        server.stop()
+        bucket.stop()
         time.sleep(seconds)
-        server.start()
+        bucket.start()
         time.sleep(2)
     assert not traffic.sent.failed
     assert missing(outputs["tempoUrl"], traffic.sent, patience_seconds=60) == []

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
+from components.plan.labels import part_labels
 from lab.build.targets import S3_SERVER, VEGETA
-from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
-from settings.tempo_parts import DISTRIBUTOR, INGESTER, METRICS_GENERATOR, PART_KEYS
-from tests.lab.conftest import LITTLE_CPU, Stack, deploy, laid_out, objects, probe, provide
-from tests.readers.storage import ACCESS, SECRET, Bucket
-from tests.waiting import wait_for
-from tools.measure.faults.inject import kill, roll
+from settings.tempo_parts import DISTRIBUTOR, PART_KEYS
+from tests.lab.conftest import LITTLE_CPU, Stack, deploy, laid_out, probe, provide
+from tests.readers.storage import Bucket
+from tools.lab_bucket import KEYS
+from tools.measure.faults.buckets import PARTS_RATE, workload
+from tools.measure.faults.inject import kill, pods, roll, scale
 from tools.measure.traces import missing
 from tools.measure.traffic import Sent, Traffic
 
@@ -27,10 +28,6 @@ from tools.measure.traffic import Sent, Traffic
 pytestmark = pytest.mark.deep
 
 NAMESPACE = "tracing-parts"
-STATEFUL = {INGESTER: "statefulset/tempo", METRICS_GENERATOR: "statefulset/tempo-metrics-generator"}
-WORKLOADS = {part: STATEFUL.get(part, f"deployment/tempo-{part}") for part in PART_KEYS}
-RATE = 500
-"""Requests a second, each with one span."""
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +37,7 @@ def stack(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     bucket = Bucket(tmp_path_factory.mktemp("s3"), address=HOST_ADDRESS)
     folder: Path = tmp_path_factory.mktemp("stack") / "program"
     with bucket.served(), laid_out(folder, "parts", NAMESPACE) as made:
-        named = {f"tempo.storage.{key}": str(value) for key, value in bucket.storage.items()}
-        made.configure(named | {"tempo.persistence.size": "1Gi", "collector.replicas": "2"})
-        keys = {"tempoStorageAccessKey": ACCESS, "tempoStorageSecretKey": SECRET}
-        made.must("config", "set-all", *(f"--secret={name}={key}" for name, key in keys.items()))
+        made.configure(bucket.configuration | {"collector.replicas": "2"}, KEYS)
         deploy(made)
         yield made
 
@@ -84,7 +78,7 @@ def found(stack: Stack, sent: Sent) -> None:
 
 def pods_of(part: str) -> list[dict[str, Any]]:
     """Returns the pods of a part."""
-    return objects("pods", f"--namespace={NAMESPACE}", f"--selector=app.kubernetes.io/component={part}")
+    return pods(NAMESPACE, part_labels(part))
 
 
 def test_one_process_becomes_parts_in_one_update_without_a_trace_lost(stack: Stack) -> None:
@@ -102,7 +96,7 @@ def test_one_process_becomes_parts_in_one_update_without_a_trace_lost(stack: Sta
 
 @pytest.mark.parametrize("part", PART_KEYS)
 def test_nothing_is_lost_when_a_process_of_a_part_is_killed(part: str, in_parts: Stack) -> None:
-    with Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
+    with Traffic(in_parts.outputs()["nginxUrl"], PARTS_RATE) as traffic:
         time.sleep(2)
         kill(pods_of(part)[0])
         time.sleep(2)
@@ -111,9 +105,9 @@ def test_nothing_is_lost_when_a_process_of_a_part_is_killed(part: str, in_parts:
 
 @pytest.mark.parametrize("part", PART_KEYS)
 def test_nothing_is_lost_in_a_rollout_of_a_part(part: str, in_parts: Stack) -> None:
-    with Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
+    with Traffic(in_parts.outputs()["nginxUrl"], PARTS_RATE) as traffic:
         time.sleep(2)
-        roll(NAMESPACE, WORKLOADS[part])
+        roll(NAMESPACE, workload(part))
         time.sleep(2)
     found(in_parts, traffic.sent)
 
@@ -121,10 +115,10 @@ def test_nothing_is_lost_in_a_rollout_of_a_part(part: str, in_parts: Stack) -> N
 @pytest.mark.parametrize("part", PART_KEYS)
 def test_nothing_is_lost_when_a_part_gets_fewer_pods(part: str, in_parts: Stack) -> None:
     before = len(pods_of(part))
-    scale(part, before + 1)
-    with Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
+    scale(NAMESPACE, workload(part), before + 1, part_labels(part))
+    with Traffic(in_parts.outputs()["nginxUrl"], PARTS_RATE) as traffic:
         time.sleep(2)
-        scale(part, before)
+        scale(NAMESPACE, workload(part), before, part_labels(part))
         time.sleep(2)
     found(in_parts, traffic.sent)
 
@@ -136,15 +130,3 @@ def test_parts_become_one_process_without_a_trace_lost(in_parts: Stack) -> None:
         in_parts.up()
         time.sleep(2)
     found(in_parts, traffic.sent)
-
-
-def scale(part: str, replicas: int) -> None:
-    """Sets the number of a part's pods, and waits until they are Ready and no other is left."""
-    command = ("scale", WORKLOADS[part], f"--namespace={NAMESPACE}", f"--replicas={replicas}")
-    assert kubectl(*command).returncode == 0
-    wait_for(f"{replicas} pods of {part}", lambda: _are_ready(part, replicas), seconds=180)
-
-
-def _are_ready(part: str, replicas: int) -> bool:
-    statuses = [pod["status"].get("containerStatuses", []) for pod in pods_of(part)]
-    return len(statuses) == replicas and all(each and all(one["ready"] for one in each) for each in statuses)

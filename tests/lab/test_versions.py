@@ -25,7 +25,7 @@ from tests.lab.conftest import deploy, laid_out, provide
 from tests.processes import Shared
 from tools.lab_stack import Stack
 from tools.measure.configurations.documents import NEXT_IMAGE
-from tools.measure.faults.full_disk import counter_of
+from tools.measure.faults.counted import counter_of
 from tools.measure.faults.inject import cut_off, pods
 from tools.measure.faults.outcome import AROUND_SECONDS, RATE
 from tools.measure.faults.scenarios import CONFIGURATION, RECONNECTED_SECONDS

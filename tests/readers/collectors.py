@@ -30,11 +30,11 @@ from components.documents.collector_proxy import not_proxied, proxy_url
 from settings import CollectorSettings
 from settings.limits import Exports
 from tests.otlp import free_port
-from tests.readers.loopback import started
 from tests.readers.spans import export
 from tools.measure.configurations.documents import COLLECTOR_BUILDS
 from tools.probe.exporter_errors import told_by
 from tools.probe.metrics import parse_metrics, total
+from tools.running import started
 
 
 def version_of(image: str) -> str:

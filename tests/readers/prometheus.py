@@ -20,7 +20,8 @@ from components.documents.prometheus import (
 from lab.build.targets import PROMETHEUS
 from settings import PrometheusSettings
 from tests.otlp import free_port
-from tests.readers.loopback import ask, started
+from tests.readers.loopback import ask
+from tools.running import started
 
 
 @dataclass(frozen=True)

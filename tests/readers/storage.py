@@ -7,95 +7,62 @@ from pathlib import Path
 from typing import Any
 
 from components.documents.tempo_storage import storage_access
-from lab.build.targets import GCS_SERVER, S3_SERVER
+from lab.build.targets import GCS_SERVER
 from settings import Settings
 from tests.otlp import free_port
 from tests.readers.authority import Authority
-from tests.readers.loopback import started
 from tests.readers.tempo import RunningTempo, running_tempo
+from tools import lab_bucket
+from tools.lab_bucket import BUCKET, KEYS, PREFIX
 
-ACCESS, SECRET = "canary-access", "canary-secret"
-BUCKET, PREFIX = "traces", "tracing/prod"
 SERVER_NAME = "s3.internal.example"
 
 
 @dataclass
-class Bucket:
-    """A bucket of an S3 server, which may be away."""
+class Bucket(lab_bucket.Bucket):
+    """A bucket of a server at a port that no other test has."""
 
-    folder: Path
-    """The folder that the server keeps its buckets in."""
-
+    address: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     authority: Authority | None = None
     """Signs the server's certificate; none without TLS."""
 
-    address: str = "127.0.0.1"
     other: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Keys of `tempo.storage` that are others than the server's."""
 
     def __post_init__(self) -> None:
-        (self.folder / "buckets" / BUCKET).mkdir(parents=True, exist_ok=True)
-
-    @contextlib.contextmanager
-    def served(self) -> Generator[None]:
-        """Runs the server."""
-        tls = self._certificate()
-        command = [
-            S3_SERVER.folder / "versitygw",
-            *("--port", f"{self.address}:{self.port}", "--access", ACCESS, "--secret", SECRET, "--health", "/health"),
-            *tls,
-            *("posix", "--sidecar", self.folder / "sidecar", self.folder / "buckets"),
-        ]
-        (self.folder / "sidecar").mkdir(exist_ok=True)
-        with started(command, self.folder / "log", f"http{'s' if tls else ''}://{self.address}:{self.port}/health"):
-            yield
-
-    def _certificate(self) -> list[Path | str]:
-        if self.authority is None:
-            return []
-        certificate, key = self.authority.certificate(SERVER_NAME)
-        for name, text in {"crt": certificate, "key": key}.items():
-            (self.folder / name).write_text(text)
-        return ["--cert", self.folder / "crt", "--key", self.folder / "key"]
+        super().__post_init__()
+        if self.authority:
+            for name, text in zip(("crt", "key"), self.authority.certificate(SERVER_NAME), strict=True):
+                (self.folder / name).write_text(text)
+            self.tls = ("--cert", self.folder / "crt", "--key", self.folder / "key")
 
     @property
     def storage(self) -> dict[str, Any]:
         """Returns the keys of `tempo.storage` for it."""
-        named = {"type": "s3", "bucket": BUCKET, "prefix": PREFIX, "region": "us-east-1"}
-        if self.authority is None:
-            return named | {"endpoint": f"http://{self.address}:{self.port}", **self.other}
-        tls = {"caBundle": self.authority.bundle, "serverName": SERVER_NAME}
-        return named | {"endpoint": f"https://{self.address}:{self.port}", "tls": tls, **self.other}
-
-    def blocks(self) -> list[Path]:
-        """Returns the folders of the blocks that are whole, which have a `meta.json`."""
-        return [file.parent for file in (self.folder / "buckets" / BUCKET / PREFIX).glob("*/*/meta.json")]
+        tls = {"tls": {"caBundle": self.authority.bundle, "serverName": SERVER_NAME}} if self.authority else {}
+        return super().storage | tls | dict(self.other)
 
 
+@dataclass
 class GoogleBucket(Bucket):
     """A bucket of an emulator of Google Cloud Storage, to which Tempo does not log in."""
 
-    @contextlib.contextmanager
-    def served(self) -> Generator[None]:
-        """Runs the emulator."""
-        url = f"http://{self.address}:{self.port}"
-        command = [
+    health: str = f"/storage/v1/b/{BUCKET}"
+
+    @property
+    def command(self) -> list[Path | str]:
+        """Returns the emulator and its arguments."""
+        return [
             GCS_SERVER.folder / "fake-gcs-server",
-            *("-scheme", "http", "-host", self.address, "-port", str(self.port), "-external-url", url),
+            *("-scheme", "http", "-host", self.address, "-port", str(self.port), "-external-url", self.url),
             *("-public-host", f"{self.address}:{self.port}", "-filesystem-root", self.folder / "buckets"),
         ]
-        with started(command, self.folder / "log", f"{url}/storage/v1/b/{BUCKET}"):
-            yield
 
     @property
     def storage(self) -> dict[str, Any]:
         """Returns the keys of `tempo.storage` for it."""
-        endpoint = f"http://{self.address}:{self.port}"
-        return {"type": "gcs", "bucket": BUCKET, "prefix": PREFIX, "endpoint": endpoint}
-
-
-KEYS = {"tempoStorageAccessKey": ACCESS, "tempoStorageSecretKey": SECRET}
+        return {"type": "gcs", "bucket": BUCKET, "prefix": PREFIX, "endpoint": self.url}
 
 
 @contextlib.contextmanager

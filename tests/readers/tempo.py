@@ -20,12 +20,13 @@ from components.documents.tempo_metrics import CONFIG_FOLDER, SECRETS_FOLDER
 from lab.build.targets import TEMPO
 from settings import TempoSettings
 from tests.otlp import free_port
-from tests.readers.loopback import ask, started
+from tests.readers.loopback import ask
 from tests.readers.spans import Sent, export, message
 from tools.measure.configurations.documents import LAB_TEMPO
 from tools.probe.metrics import parse_metrics, total
 from tools.probe.result import Span
 from tools.probe.trace import spans_of
+from tools.running import started
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,13 @@ from lab.build.targets import TEMPO
 from settings import Settings, TempoSettings
 from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, INGESTER, METRICS_GENERATOR, QUERIER, QUERY_FRONTEND
 from tests.otlp import free_port
-from tests.readers.loopback import answers
 from tests.readers.spans import message, requests
-from tests.readers.storage import KEYS, Bucket
+from tests.readers.storage import Bucket
 from tests.waiting import wait_for
+from tools.lab_bucket import KEYS
 from tools.measure.configurations.documents import LAB_TEMPO
 from tools.measure.traffic import Sent
+from tools.running import answers
 
 INGESTERS = tuple(f"{INGESTER}-{number}" for number in range(3))
 PARTS = (*INGESTERS, DISTRIBUTOR, QUERY_FRONTEND, QUERIER, COMPACTOR, METRICS_GENERATOR)

@@ -1,9 +1,10 @@
 """Lists every measurement."""
 
+from lab.build.targets import COLLECTORS, NGINX_PLUS, S3_SERVER
 from tools.measure import ladders
 from tools.measure.configurations import check
-from tools.measure.cost import commands, features, growth, spans, stored, tracing, upstreams
-from tools.measure.faults import edited, full_disk, scenarios
+from tools.measure.cost import commands, features, forms, growth, spans, stored, tracing, upstreams
+from tools.measure.faults import buckets, deciders, edited, full_disk, scenarios
 from tools.measure.measurement import (
     FAULTS,
     GROUPS,
@@ -39,6 +40,7 @@ MEASUREMENTS = (
         1,
         lambda _: [check.result(CONFIGURATIONS)],
         stack=None,
+        builds=(NGINX_PLUS, *COLLECTORS.values()),
     ),
     Measurement(
         "foreign",
@@ -165,6 +167,32 @@ MEASUREMENTS = (
         stack=SharedStack("full-tempo", full_disk.TEMPO_CONFIGURATION),
     ),
     Measurement(
+        "bucket-away",
+        FAULTS,
+        "the bucket of Tempo's blocks is away for five minutes",
+        9,
+        lambda place: [buckets.bucket_away(place.scratch, DOWN_SECONDS)],
+        stack=None,
+        builds=(S3_SERVER,),
+    ),
+    Measurement(
+        "tempo-parts",
+        FAULTS,
+        "each part of a distributed Tempo is killed, replaced and scaled down",
+        30,
+        lambda place: buckets.tempo_parts(place.scratch, place.show),
+        stack=None,
+        builds=(S3_SERVER,),
+    ),
+    Measurement(
+        "deciders",
+        FAULTS,
+        "three Collectors decide about whole traces, become two, and three again",
+        10,
+        lambda place: deciders.deciders(place.stack),
+        stack=SharedStack("deciders", deciders.CONFIGURATION),
+    ),
+    Measurement(
         "commands",
         PROGRAM_COST,
         "`pulumi up` beside `kubectl apply` and `diff` of the same objects",
@@ -179,6 +207,15 @@ MEASUREMENTS = (
         2,
         lambda place: commands.previews(place.scratch, place.show),
         stack=None,
+    ),
+    Measurement(
+        "every-part",
+        PROGRAM_COST,
+        "first preview and `pulumi up` with Tempo in parts and two tiers of Collectors",
+        8,
+        lambda place: commands.every_part(place.scratch, place.show),
+        stack=None,
+        builds=(S3_SERVER,),
     ),
     Measurement(
         "growth", PROGRAM_COST, "first previews by the number of routes and components", 1, _growth, stack=None
@@ -224,6 +261,15 @@ MEASUREMENTS = (
         8,
         lambda place: features.features(place.scratch, place.show),
         stack=None,
+    ),
+    Measurement(
+        "tempo-forms",
+        TRACING_COST,
+        "CPU time and memory of Tempo as one process, with a bucket, and in parts",
+        10,
+        lambda place: forms.forms(place.scratch, place.show),
+        stack=None,
+        builds=(S3_SERVER,),
     ),
 )
 

@@ -13,16 +13,16 @@ from pathlib import Path
 from rich.console import Console
 
 from lab.build.builder import build
-from lab.build.targets import COLLECTORS, NGINX_PLUS, TEMPO, VEGETA
+from lab.build.targets import COLLECTORS, TEMPO, VEGETA
 from lab.cluster import lifecycle
 from lab.errors import LabError
 from lab.progress import Progress
 from lab.stack import chosen_versions, provide_images
 from settings.versions.sets import DEFAULT
-from tools.lab_stack import Stack, take_interrupts
+from tools.lab_stack import Stack, ephemeral, take_interrupts
 from tools.measure import page, results
 from tools.measure.catalogue import MEASUREMENTS, selected
-from tools.measure.faults.scenarios import CONFIGURATION
+from tools.measure.faults.scenarios import CONFIGURATION, NAMESPACE
 from tools.measure.measurement import GROUPS, Measurement, Place, SharedStack
 from tools.measure.results import MODULE, NO_NGINX, NOTHING_MEASURED, Entry, Result
 from tools.paths import REPOSITORY
@@ -115,9 +115,7 @@ def _on_the_lab(wanted: Sequence[Measurement], versions: str, progress: Progress
     needs_lab = any(each.needs_lab for each in wanted)
     if needs_lab and not lifecycle.is_running():
         raise LabError("No lab is running: `make lab-up`.")
-    # The measurement of configurations has NGINX Plus's stand-in read documents.
-    read = [NGINX_PLUS, *COLLECTORS.values()] if any(each.name == "configurations" for each in wanted) else []
-    build([VEGETA, COLLECTORS[versions], TEMPO, *read], progress)
+    build([VEGETA, COLLECTORS[versions], TEMPO, *(target for each in wanted for target in each.builds)], progress)
     if needs_lab:
         provide_images(progress, versions)
     with tempfile.TemporaryDirectory() as scratch:
@@ -159,13 +157,9 @@ def _laid_out(shared: SharedStack | None, scratch: Path) -> Generator[Stack | No
     if shared is None:
         yield None
         return
-    stack = Stack.lay_out(scratch / f"stack-{shared.name}", "reliability", "tracing-reliability")
-    stack.configure(CONFIGURATION | dict(shared.changed))
-    try:
+    configuration = CONFIGURATION | dict(shared.changed)
+    with ephemeral(scratch / f"stack-{shared.name}", NAMESPACE, configuration, name="reliability") as stack:
         yield stack
-    finally:
-        stack.pulumi("cancel", "--yes")
-        stack.pulumi("destroy", "--yes", "--skip-preview")
 
 
 def _current(file: Path) -> list[Entry]:

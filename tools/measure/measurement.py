@@ -1,9 +1,10 @@
 """Describes a measurement: its section of the page, the stack that it needs, and how long it takes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.build.target import Target
 from tools.lab_stack import Stack
 from tools.measure.results import Result
 
@@ -62,6 +63,9 @@ class Measurement:
 
     needs_lab: bool = True
     """Whether it needs the running cluster. The others run their programs on loopback, without NGINX."""
+
+    builds: Sequence[Target] = ()
+    """Built before, besides the sender, a Collector and Tempo."""
 
     @property
     def group(self) -> str:

@@ -20,6 +20,9 @@ from lab.build.targets import VEGETA
 from lab.errors import LabError
 from tools.probe.result import percentile
 
+PARENT_ID = "b7ad6b7169203331"
+"""The parent span that each request names."""
+
 _CHUNK = 64
 _TIMEOUT = "10s"
 _STARTED_WITHIN_SECONDS = 10
@@ -139,7 +142,7 @@ class Traffic:
         """
         query = "?q=TEXT" if self._text else ""
         target = json.dumps(
-            {"method": "GET", "url": f"{self._url}{query}#ID", "header": {"traceparent": ["00-ID-b7ad6b7169203331-01"]}}
+            {"method": "GET", "url": f"{self._url}{query}#ID", "header": {"traceparent": [f"00-ID-{PARENT_ID}-01"]}}
         )
         pipe = cast("IO[bytes]", self._process.stdin)
         with contextlib.suppress(BrokenPipeError, ValueError):

@@ -26,8 +26,8 @@ def names(*arguments: str, only: list[str] | None = None) -> list[str]:
 
 def test_a_name_selects_a_measurement_or_a_group_and_no_name_all() -> None:
     assert names("growth", "killed") == ["killed", "growth"]
-    cost = ["tracing", "spans", "upstream-spans", "stored-spans", "features"]
-    assert names("bench") == ["commands", "previews", "growth", *cost]
+    cost = ["tracing", "spans", "upstream-spans", "stored-spans", "features", "tempo-forms"]
+    assert names("bench") == ["commands", "previews", "every-part", "growth", *cost]
     assert names("bench", "killed")[0] == "killed"
     assert names() == [each.name for each in MEASUREMENTS] == names("reliability", "bench")
 
@@ -75,8 +75,9 @@ class FakeStack:
     def __init__(self, folder: Path) -> None:
         self.name = folder.name
 
-    def configure(self, values: Mapping[str, str]) -> None:
-        """Notes one of the values."""
+    def configure(self, values: Mapping[str, str], secrets: Mapping[str, str] | None) -> None:
+        """Notes one of the values, and no secret."""
+        assert not secrets
         self.log.append(f"{self.name}: {values['collector.replicas']} Collectors")
 
     def up(self) -> str:

@@ -2,19 +2,23 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tools.lab_stack import Stack
+from tools.lab_bucket import KEYS, Bucket
+from tools.lab_stack import Stack, ephemeral
 from tools.measure.cost.programs import EMPTY, ONE_NAMESPACE, another
 from tools.measure.cost.timings import Timings, seconds
+from tools.measure.faults.buckets import DISTRIBUTED
 from tools.measure.faults.inject import must
 from tools.measure.results import Result
 
 ROUNDS = 5
 PREVIEW_ROUNDS = 10
+PART_ROUNDS = 3
 """Our choice."""
 
 PREVIEW_RATIO = 1.3
@@ -24,6 +28,11 @@ _NEW, _UNCHANGED = "the whole program, everything new", "the whole program, noth
 _ALL = "with Prometheus, Grafana and the demo, everything new"
 _ONE = "a program with one Namespace"
 NAMESPACE = "tracing-bench"
+BEYOND_ONE_NODE = DISTRIBUTED | {
+    "collector.sampling.tail.replicas": "3",
+    **{f"{part}.autoscaling.maxReplicas": "4" for part in ("nginx", "collector", "tempo.distributor", "tempo.querier")},
+}
+"""Tempo in parts, Collectors in two tiers, and all autoscalers, none of which acts: the lab has no metrics-server."""
 
 
 def commands(scratch: Path, show: Callable[[str], None]) -> list[Result]:
@@ -55,8 +64,8 @@ def previews(scratch: Path, show: Callable[[str], None]) -> list[Result]:
     new = Stack.lay_out(scratch / "new", "bench", f"{NAMESPACE}-new")
     stack = Stack.lay_out(scratch / "deployed", "bench", NAMESPACE)
     every = Stack.lay_out(scratch / "every", "bench", f"{NAMESPACE}-every")
-    every.configure({f"{part}.enabled": "true" for part in ("prometheus", "grafana", "demo")})
-    every.must("config", "set", "--secret", "grafanaPassword", "a-password-of-a-preview")
+    enabled = {f"{part}.enabled": "true" for part in ("prometheus", "grafana", "demo")}
+    every.configure(enabled, {"grafanaPassword": "a-password-of-a-preview"})
     one = another(scratch / "one", ONE_NAMESPACE)
     empty = another(scratch / "nothing", EMPTY)
     timings = Timings(_ONE)
@@ -72,6 +81,25 @@ def previews(scratch: Path, show: Callable[[str], None]) -> list[Result]:
     finally:
         stack.pulumi("destroy", "--yes", "--skip-preview")
     return timings.results({_NEW: PREVIEW_RATIO, _UNCHANGED: PREVIEW_RATIO})
+
+
+def every_part(scratch: Path, show: Callable[[str], None]) -> list[Result]:
+    """Times the first preview and the first `pulumi up` of the default stack, and of one that is beyond one node."""
+    bucket = Bucket(scratch / "s3")
+    first, *_ = names = ("the default stack", "the stack in parts")
+    previewed, deployed = Timings(f"preview, {first}"), Timings(f"pulumi up, {first}")
+    with (
+        bucket.served(),
+        ephemeral(scratch / "default", NAMESPACE) as default,
+        ephemeral(scratch / "parts", f"{NAMESPACE}-parts", bucket.configuration | BEYOND_ONE_NODE, KEYS) as parts,
+    ):
+        for number in range(PART_ROUNDS):
+            show(f"round {number + 1} of {PART_ROUNDS}")
+            for name, stack in zip(names, (default, parts), strict=True):
+                previewed.add(f"preview, {name}", seconds(partial(stack.must, "preview")))
+                deployed.add(f"pulumi up, {name}", seconds(stack.up))
+                stack.must("destroy", "--yes", "--skip-preview")
+    return previewed.results() + deployed.results()
 
 
 def rendered(export: dict[str, Any]) -> list[dict[str, Any]]:

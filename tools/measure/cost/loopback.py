@@ -2,15 +2,12 @@
 
 import contextlib
 import json
-import os
-import socket
 import subprocess
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import yaml
 
 from components.documents import dump
@@ -24,11 +21,11 @@ from components.documents.collector import (
 )
 from components.documents.tempo import DATA, tempo_document
 from lab.build.targets import CURRENT_COLLECTOR, TEMPO
-from lab.waiting import wait_until
 from settings import CollectorSettings, TempoSettings
 from settings.limits import Exports
 from tools.measure.configurations.documents import LAB_TEMPO
 from tools.measure.cost.processes import usage_of
+from tools.running import free_port, started
 
 BLOCK_SECONDS = 10
 """Time after which this Tempo closes a block, so that a short run has some; 30 min and 1 min by default."""
@@ -74,7 +71,7 @@ def collector(folder: Path, backend: int, settings: CollectorSettings, exports: 
     (folder / "config.yaml").write_text(text)
     command = [str(CURRENT_COLLECTOR.folder / CURRENT_COLLECTOR.name), f"--config={folder}/config.yaml"]
     variables = {"GOGC": "200", "GOMAXPROCS": "1", "GOMEMLIMIT": "400MiB"}
-    with _started(command, folder / "log", f"http://127.0.0.1:{ports[HEALTH_PORT]}/", variables) as running:
+    with started(command, folder / "log", f"http://127.0.0.1:{ports[HEALTH_PORT]}/", variables) as running:
         yield Process(running, ports[OTLP_PORT], ports[METRICS_PORT])
 
 
@@ -92,7 +89,7 @@ def tempo(folder: Path) -> Generator[Process]:
     command = [str(TEMPO.folder / TEMPO.name), f"-config.file={folder}/tempo.yaml"]
     # 80 % of the limit, as the pod has it.
     variables = {"GOMEMLIMIT": "1600MiB"}
-    with _started(command, folder / "log", f"http://127.0.0.1:{http}/ready", variables) as running:
+    with started(command, folder / "log", f"http://127.0.0.1:{http}/ready", variables) as running:
         yield Process(running, otlp, http)
 
 
@@ -105,29 +102,3 @@ def set_attributes(span: Any, attributes: Mapping[str, str | int]) -> None:
             pair.value.int_value = value
         else:
             pair.value.string_value = value
-
-
-def free_port() -> int:
-    """Returns a port on loopback that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-@contextlib.contextmanager
-def _started(
-    command: Sequence[str], log: Path, ready: str, variables: Mapping[str, str]
-) -> Generator[subprocess.Popen[bytes]]:
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        wait_until(lambda: _answers(ready), f"{command[0]} did not start; see {log}.", seconds=30)
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx2.HTTPError):
-        return httpx2.get(url, trust_env=False).is_success
-    return False

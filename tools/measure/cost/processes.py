@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.plan.labels import PART_LABEL
 from lab.waiting import wait_until
 from tools.measure.faults.inject import must
 
 COMPONENTS = ("nginx", "otel-collector", "tempo")
 """The names of the containers."""
 
+IDLE_CORES = 0.1
 _IDLE_SECONDS = 2.0
 _IDLE_LIMIT_SECONDS = 180
-_IDLE_CORES = 0.1
 """All pods of a namespace together use less when they are idle. The three numbers are our choice."""
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -35,12 +36,12 @@ class Usage:
 
 
 def processes(namespace: str, component: str) -> Iterator[Path]:
-    """Yields the folders in /proc of the processes of all containers of a component."""
+    """Yields the folders in /proc of the processes of all containers of a component, or of a part of Tempo."""
     containers = [
         status["containerID"].split("//")[1]
         for pod in _pods(namespace)
         for status in pod["status"]["containerStatuses"]
-        if status["name"] == component
+        if component in {status["name"], f"{status['name']}-{pod['metadata']['labels'].get(PART_LABEL)}"}
     ]
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -75,8 +76,12 @@ def usage_of(process: Path) -> Usage:
     return Usage((int(fields[11]) + int(fields[12])) / _TICKS, int(found[1]) * 1024 if found else 0)
 
 
-def wait_until_idle(namespace: str) -> None:
-    """Waits until no pod of a namespace is terminating, and all of them together use less than a tenth of a core.
+def wait_until_idle(namespace: str, cores: float = IDLE_CORES) -> None:
+    """Waits until no pod of a namespace is terminating, and all of them together use little.
+
+    Args:
+        namespace: the pods'.
+        cores: they use less than that.
 
     Raises:
         LabError: the pods were still busy after the time limit.
@@ -87,10 +92,7 @@ def wait_until_idle(namespace: str) -> None:
             return False
         before = sum(usage(namespace, component).cpu_seconds for component in COMPONENTS)
         time.sleep(_IDLE_SECONDS)
-        return (
-            sum(usage(namespace, component).cpu_seconds for component in COMPONENTS) - before
-            < _IDLE_CORES * _IDLE_SECONDS
-        )
+        return sum(usage(namespace, component).cpu_seconds for component in COMPONENTS) - before < cores * _IDLE_SECONDS
 
     wait_until(
         is_idle, f"The pods of {namespace} were still busy after {_IDLE_LIMIT_SECONDS} s.", seconds=_IDLE_LIMIT_SECONDS

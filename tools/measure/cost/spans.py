@@ -1,15 +1,14 @@
 """Measures what spans cost: CPU time and memory of each component and the time until a trace is found."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.stack import chosen_versions
 from settings.versions.sets import DEFAULT
-from tools.lab_stack import Stack
+from tools.lab_stack import ephemeral
 from tools.measure.baseline import deploy
-from tools.measure.cost.processes import COMPONENTS, usage, wait_until_idle
+from tools.measure.cost.processes import COMPONENTS, IDLE_CORES, usage, wait_until_idle
 from tools.measure.load_steps import BASELINE, PROGRAM, RATES, freshness
 from tools.measure.results import Number, Result
 from tools.measure.traces import missing
@@ -22,10 +21,13 @@ STEADY_RATE = float(RATES[0])
 STEADY_SECONDS = 60
 """Our choice."""
 
+WARM_SECONDS = 5
+"""Seconds of traffic before the measured one. Our choice."""
+
 
 @dataclass(frozen=True)
 class SpanCost:
-    """Holds what a million spans cost on one stack, and how soon a trace is found."""
+    """Holds what a million requests cost on one stack, and how soon a trace is found."""
 
     cpu_per_million: dict[str, float]
     """CPU seconds by component."""
@@ -42,63 +44,100 @@ def spans(scratch: Path, show: Callable[[str], None]) -> list[Result]:
     Raises:
         LabError: one of them could not be deployed or measured.
     """
-    stack = Stack.lay_out(scratch / "spans", "bench", NAMESPACE)
-    with ExitStack() as ends:
-        ends.callback(stack.pulumi, "destroy", "--yes", "--skip-preview")
+    with ephemeral(scratch / "spans", NAMESPACE) as stack:
         stack.up()
-        program = _span_cost(PROGRAM, NAMESPACE, stack.outputs(), show)
+        program = measured(PROGRAM, stack.outputs(), NAMESPACE, show)
     if chosen_versions() != DEFAULT:
         return compared(program, None)
     with deploy.deployed() as urls:
-        baseline = _span_cost(BASELINE, deploy.NAMESPACE, urls, show)
+        baseline = measured(BASELINE, urls, deploy.NAMESPACE, show)
     return compared(program, baseline)
 
 
-def compared(program: SpanCost, baseline: SpanCost | None) -> list[Result]:
-    """Returns the results of this program, each beside the baseline's if that was measured."""
-    results: list[Result] = []
-    for component in COMPONENTS:
-        used, theirs = (cost and cost.cpu_per_million[component] for cost in (program, baseline))
-        results.append(_ratio(f"{component}: CPU time of a million spans", "s", used or 0, theirs))
-    for component in COMPONENTS:
-        used, theirs = (cost and cost.peak_bytes[component] / 2**20 for cost in (program, baseline))
-        results.append(_ratio(f"{component}: highest memory", "MiB", used or 0, theirs))
-    details: dict[str, Number] = {"traces lost": program.lost}
-    lost, fresh = f"{program.lost} of {program.sent}", program.fresh
-    if baseline:
-        lost += f"; the baseline {baseline.lost} of {baseline.sent}"
-        fresh += f"; the baseline {baseline.fresh}"
-        details["baseline: traces lost"] = baseline.lost
-    return [
-        *results,
-        Result(f"traces lost at {STEADY_RATE:.0f}/s for {STEADY_SECONDS} s", "0", lost, not program.lost, details),
-        Result("request to searchable", None, fresh),
-    ]
+def measured(
+    name: str,
+    urls: Mapping[str, str],
+    namespace: str,
+    show: Callable[[str], None],
+    *,
+    path: str = "/",
+    rate: float = STEADY_RATE,
+    parts: Sequence[str] = COMPONENTS,
+    idle_cores: float = IDLE_CORES,
+) -> SpanCost:
+    """Sends to a stack at a constant rate, and reads what its components used until they were idle again.
 
+    Args:
+        name: the stack, for the lines of progress.
+        urls: its `nginxUrl` and `tempoUrl`.
+        namespace: the stack's.
+        show: is given lines of progress.
+        path: is requested.
+        rate: requests a second.
+        parts: the components, or parts of Tempo.
+        idle_cores: an idle stack uses less than that.
 
-def _ratio(name: str, unit: str, used: float, theirs: float | None) -> Result:
-    if theirs is None:
-        return Result(name, None, f"{used:.0f} {unit}", details={unit: round(used, 1)})
-    ratio = used / theirs
-    value = f"{used:.0f} {unit}, {ratio:.2f} times the baseline's {theirs:.0f} {unit}"
-    return Result(
-        name, None, value, details={unit: round(used, 1), "baseline": round(theirs, 1), "ratio": round(ratio, 2)}
-    )
-
-
-def _span_cost(name: str, namespace: str, urls: dict[str, str], show: Callable[[str], None]) -> SpanCost:
-    show(f"spans: {name}")
-    send_for(5, urls["nginxUrl"], STEADY_RATE)
-    wait_until_idle(namespace)
-    before = {component: usage(namespace, component).cpu_seconds for component in COMPONENTS}
-    sent = send_for(STEADY_SECONDS, urls["nginxUrl"], STEADY_RATE)
+    Raises:
+        LabError: the pods did not become idle, or the traces could not be looked up.
+    """
+    show(f"{name}: {rate:.0f} requests a second")
+    send_for(WARM_SECONDS, urls["nginxUrl"] + path, rate)
+    wait_until_idle(namespace, idle_cores)
+    before = {part: usage(namespace, part).cpu_seconds for part in parts}
+    sent = send_for(STEADY_SECONDS, urls["nginxUrl"] + path, rate)
+    wait_until_idle(namespace, idle_cores)
     # Read before the look-ups, which take Tempo's time as well.
-    after = {component: usage(namespace, component) for component in COMPONENTS}
+    after = {part: usage(namespace, part) for part in parts}
     lost = len(missing(urls["tempoUrl"], sent))
     return SpanCost(
-        {component: (after[component].cpu_seconds - before[component]) / sent.count * 1e6 for component in COMPONENTS},
-        {component: after[component].peak_bytes for component in COMPONENTS},
+        {part: (after[part].cpu_seconds - before[part]) / sent.count * 1e6 for part in parts},
+        {part: after[part].peak_bytes for part in parts},
         sent.count,
         lost,
         freshness(name, urls).value,
     )
+
+
+def compared(
+    cost: SpanCost,
+    other: SpanCost | None,
+    base: str = "the baseline",
+    *,
+    work: str = "a million spans",
+    load: str = f"at {STEADY_RATE:.0f}/s for {STEADY_SECONDS} s",
+) -> list[Result]:
+    """Returns the results of a stack, each beside those of another one if that was measured.
+
+    Args:
+        cost: the stack's.
+        other: those of the other one.
+        base: what the other one is called.
+        work: a million of what the CPU time is for.
+        load: the requests that were sent.
+    """
+    results: list[Result] = []
+    for part, used in cost.cpu_per_million.items():
+        results.append(beside(f"{part}: CPU time of {work}", "s", used, base, other and other.cpu_per_million[part]))
+    for part, peak in cost.peak_bytes.items():
+        others = other and other.peak_bytes[part] / 2**20
+        results.append(beside(f"{part}: highest memory", "MiB", peak / 2**20, base, others))
+    details: dict[str, Number] = {"traces lost": cost.lost}
+    lost, fresh = f"{cost.lost} of {cost.sent}", cost.fresh
+    if other:
+        lost += f"; {base} {other.lost} of {other.sent}"
+        fresh += f"; {base} {other.fresh}"
+        details[f"{base}: traces lost"] = other.lost
+    return [
+        *results,
+        Result(f"traces lost {load}", "0", lost, not cost.lost, details),
+        Result("request to searchable", None, fresh),
+    ]
+
+
+def beside(name: str, unit: str, used: float, base: str, other: float | None) -> Result:
+    """Returns a result as a ratio to that of something else, if that was measured and uses any."""
+    details: dict[str, Number] = {unit: round(used, 1)}
+    if not other:
+        return Result(name, None, f"{used:.0f} {unit}", details=details)
+    value = f"{used:.0f} {unit}, {used / other:.2f} times the {other:.0f} {unit} of {base}"
+    return Result(name, None, value, details=details | {base: round(other, 1), "ratio": round(used / other, 2)})

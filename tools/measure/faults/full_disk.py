@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from lab.cluster.volumes import SMALL_STORAGE_CLASS
 from tools.lab_stack import Stack
+from tools.measure.faults.counted import counter_of
 from tools.measure.faults.inject import enlarge, must, pods, scale
 from tools.measure.faults.scenarios import RECONNECTED_SECONDS, TEMPO
 from tools.measure.log_errors import LogErrors
 from tools.measure.results import Number, Result
 from tools.measure.traces import missing
 from tools.measure.traffic import Sent, send_for
-from tools.probe.metrics import parse_metrics, total
 from tools.probe.names import COLLECTOR_METRICS_PORT, DISCARDED, FULL_TEXT, REFUSED, TEMPO_METRICS_PORT
 
 RATE = 2000.0
@@ -119,12 +119,3 @@ def afterwards(name: str, sent: Sent, lost: int, log_errors: Mapping[str, int], 
     details: dict[str, Number] = {"traces lost": lost, "log errors": json.dumps(log_errors)}
     gap = known_gap if not sent.failed and lost <= AFTERWARDS_RATE else None
     return Result(f"{name}: afterwards", "all found", value, not lost and not sent.failed, details, gap)
-
-
-def counter_of(stack: Stack, component: str, port: int, metric: str) -> int:
-    """Returns the sum of a counter over a component's pods."""
-    counted = 0.0
-    for pod in pods(stack.namespace, component):
-        path = f"/api/v1/namespaces/{stack.namespace}/pods/{pod['metadata']['name']}:{port}/proxy/metrics"
-        counted += total(parse_metrics(must("get", f"--raw={path}"), [metric]), metric)
-    return int(counted)

@@ -6,11 +6,12 @@ import subprocess
 from collections.abc import Generator
 from typing import Any
 
+from components.plan.labels import own_labels, selector
 from lab.cluster.lifecycle import CONTAINERD, in_node, in_pod, kubectl
 from lab.errors import LabError
 from lab.waiting import wait_until
 
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 180
 """A rollout, a scaling or a container's restart has that long. Our choice."""
 
 
@@ -28,9 +29,13 @@ def must(*arguments: str, text: str | None = None) -> str:
 
 def pods(namespace: str, component: str) -> list[dict[str, Any]]:
     """Lists a component's pods, without those that are terminating."""
-    selector = f"--selector=app.kubernetes.io/name={component}"
-    items = json.loads(must("get", "pods", f"--namespace={namespace}", selector, "--output=json"))["items"]
-    return [item for item in items if "deletionTimestamp" not in item["metadata"]]
+    return [item for item in all_pods(namespace, component) if "deletionTimestamp" not in item["metadata"]]
+
+
+def all_pods(namespace: str, component: str) -> list[dict[str, Any]]:
+    """Lists a component's pods, or those of a part of Tempo (`tempo-querier`), with those that are terminating."""
+    chosen = f"--selector={selector(own_labels(component))}"
+    return json.loads(must("get", "pods", f"--namespace={namespace}", chosen, "--output=json"))["items"]
 
 
 def wait_ready(namespace: str, workload: str) -> None:
@@ -44,13 +49,19 @@ def roll(namespace: str, workload: str) -> None:
     wait_ready(namespace, workload)
 
 
-def scale(namespace: str, workload: str, replicas: int) -> None:
-    """Sets the number of pods, and waits until surplus pods are gone and new ones are Ready."""
+def scale(namespace: str, workload: str, replicas: int, component: str | None = None) -> None:
+    """Sets the number of pods, and waits until surplus pods are gone and new ones are Ready.
+
+    Args:
+        namespace: the workload's.
+        workload: for example `deployment/nginx`.
+        replicas: the number.
+        component: whose pods these are, if it has another name than the workload.
+    """
     must("scale", workload, f"--namespace={namespace}", f"--replicas={replicas}")
-    component = workload.rsplit("/", maxsplit=1)[-1]
-    listing = ("get", "pods", f"--namespace={namespace}", f"--selector=app.kubernetes.io/name={component}")
+    component = component or workload.rsplit("/", maxsplit=1)[-1]
     late = f"{workload} still had more than {replicas} pods after {LIMIT_SECONDS} s."
-    wait_until(lambda: len(must(*listing, "--output=name").split()) <= replicas, late, seconds=LIMIT_SECONDS, pause=0.5)
+    wait_until(lambda: len(all_pods(namespace, component)) <= replicas, late, seconds=LIMIT_SECONDS, pause=0.5)
     if replicas:
         wait_ready(namespace, workload)
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from tools.lab_stack import Stack
@@ -14,6 +14,9 @@ from tools.measure.traffic import Sent, Traffic
 
 RATE = 200.0
 """Requests a second. Our choice."""
+
+LOSSLESS = "0 failed; 100 % found"
+"""The target of a fault that must fail no request and lose no span."""
 
 AROUND_SECONDS = 3.0
 """Traffic runs that long before a fault and after its end. Our choice."""
@@ -46,13 +49,19 @@ class Outcome:
 
 
 def during(
-    stack: Stack, fault: Callable[[], object], *, keepalive: bool = True, patience_seconds: float = 15
+    stack: Stack,
+    fault: Callable[[], object],
+    *,
+    rate: float = RATE,
+    keepalive: bool = True,
+    patience_seconds: float = 15,
 ) -> Outcome:
     """Causes a fault under constant traffic, and looks every trace up afterwards.
 
     Args:
         stack: a deployed stack.
         fault: causes the fault and returns at its end.
+        rate: requests a second.
         keepalive: whether the sender reuses its connections.
         patience_seconds: for how long missing traces are looked up again.
 
@@ -61,7 +70,7 @@ def during(
     """
     outputs = stack.outputs()
     with SpanAccounting(stack.namespace) as accounting, LogErrors(stack.namespace) as log_errors:
-        with Traffic(outputs["nginxUrl"], RATE, keepalive=keepalive) as traffic:
+        with Traffic(outputs["nginxUrl"], rate, keepalive=keepalive) as traffic:
             time.sleep(AROUND_SECONDS)
             fault()
             time.sleep(AROUND_SECONDS)
@@ -72,11 +81,35 @@ def during(
 
 def lossless(name: str, outcome: Outcome) -> Result:
     """Returns the result of a fault that must fail no request and lose no span."""
-    count, failed, lost = outcome.sent.count, len(outcome.sent.failed), len(outcome.lost)
+    value = _value([outcome])
+    met = not outcome.sent.failed and not outcome.lost and outcome.agreement.holds
+    return Result(f"{name}, {outcome.sent.rate:.0f}/s", LOSSLESS, value, met, outcome.details())
+
+
+def each_lossless(name: str, outcomes: Mapping[str, Outcome]) -> Result:
+    """Returns the result of the same fault in several parts, none of which may fail a request or lose a span.
+
+    Args:
+        name: the fault.
+        outcomes: what became of the requests, by the part. Details name each part, and all about one that lost some.
+    """
+    results = {part: lossless(name, outcome) for part, outcome in outcomes.items()}
+    details: dict[str, Number] = {part: result.value for part, result in results.items()}
+    for part, result in results.items():
+        if not result.met:
+            details |= {f"{part}: {key}": value for key, value in result.details.items()}
+    first, *_ = results.values()
+    return Result(
+        first.name, LOSSLESS, _value(outcomes.values()), all(result.met for result in results.values()), details
+    )
+
+
+def _value(outcomes: Collection[Outcome]) -> str:
+    count = sum(outcome.sent.count for outcome in outcomes)
+    failed = sum(len(outcome.sent.failed) for outcome in outcomes)
+    lost = sum(len(outcome.lost) for outcome in outcomes)
     found = (count - failed - lost) / (count - failed) if count > failed else 0.0
-    value = f"{failed} of {count} failed; {found:.2%} found"
-    met = not failed and not lost and outcome.agreement.holds
-    return Result(f"{name}, {RATE:.0f}/s", "0 failed; 100 % found", value, met, outcome.details())
+    return f"{failed} of {count} failed; {found:.2%} found"
 
 
 def bounded(name: str, outcome: Outcome, most: int, reason: str) -> Result:

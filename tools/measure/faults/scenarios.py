@@ -2,17 +2,20 @@
 
 import json
 import time
+from dataclasses import replace
 
 from lab.cluster import lifecycle
 from lab.progress import Progress
+from lab.waiting import wait_until
 from tools.lab_stack import Stack
 from tools.measure.faults.backoff import longest_after
-from tools.measure.faults.inject import kill, must, pods, roll, scale, unreachable, wait_ready
+from tools.measure.faults.counted import counter
+from tools.measure.faults.inject import LIMIT_SECONDS, kill, must, pods, roll, scale, unreachable, wait_ready
 from tools.measure.faults.outcome import AROUND_SECONDS, RATE, bounded, during, lossless
 from tools.measure.results import Number, Result
 from tools.measure.traces import missing
 from tools.measure.traffic import Sent, send_for
-from tools.probe.names import FAILURE_TEXT
+from tools.probe.names import COLLECTOR_METRICS_PORT, FAILURE_TEXT, QUEUE_SIZE
 from tools.probe.result import percentile
 
 EXPORT_SECONDS = 0.5
@@ -44,6 +47,7 @@ CONFIGURATION = {
 }
 """Configures a stack that loses nothing. Of contrib's parts the lab's Collector has those that this program uses."""
 
+NAMESPACE = "tracing-reliability"
 NGINX, COLLECTOR, TEMPO = "deployment/nginx", "statefulset/otel-collector", "statefulset/tempo"
 
 
@@ -70,17 +74,30 @@ def collector_rollout(stack: Stack) -> Result:
 
 
 def collector_scale_down(stack: Stack, seconds: float) -> Result:
-    """Scales Collectors with full queues from three to two, looks every trace up, and scales back."""
+    """Scales Collectors with spans in their queues from three to two, and looks every trace up.
+
+    The last pod sends what its volume holds before it ends: no other pod takes the volume.
+    """
+    scale(stack.namespace, COLLECTOR, 3)
+    (last,) = (pod for pod in pods(stack.namespace, "otel-collector") if pod["metadata"]["name"].endswith("-2"))
+    queued = 0
+
+    def waiting() -> int:
+        return counter(last, COLLECTOR_METRICS_PORT, QUEUE_SIZE)
 
     def fewer() -> None:
-        scale(stack.namespace, COLLECTOR, 3)
+        nonlocal queued
         scale(stack.namespace, TEMPO, 0)
+        # NGINX connects to the third Collector once the others have ended a connection.
+        wait_until(lambda: bool(waiting()), "The third Collector got no spans.", seconds=LIMIT_SECONDS, pause=1)
         time.sleep(seconds)
+        queued = waiting()
         scale(stack.namespace, TEMPO, 1)
         scale(stack.namespace, COLLECTOR, 2)
 
-    # Before another pod takes the volume of the one that ended.
-    return lossless(f"Collectors 3 → 2, {seconds:.0f} s of spans in their queues", during(stack, fewer))
+    outcome = during(stack, fewer, patience_seconds=RECONNECTED_SECONDS)
+    result = lossless(f"Collectors 3 → 2, {seconds:.0f} s of spans in their queues", outcome)
+    return replace(result, details=result.details | {"bytes in the queue of the Collector that ends": queued})
 
 
 def collector_kill(stack: Stack) -> Result:
