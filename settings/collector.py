@@ -128,10 +128,10 @@ class CollectorSettings(Versioned):
     )
     replicas: Count | None = Field(
         default=None,
-        description=f"Number of pods. Unset: {DEFAULT_REPLICAS}, or 1 with tail sampling. With one, NGINX's spans are "
-        "lost while it is away: after it was killed or evicted, or is replaced with a persistent queue, until it is "
-        "back and NGINX has connected again. With two or more, tail sampling has pods of its own behind them: "
-        "`sampling.tail.replicas`.",
+        description=f"Number of pods. Unset: {DEFAULT_REPLICAS}, or 1 with tail sampling and no `autoscaling`. With "
+        "one, NGINX's spans are lost while it is away: after it was killed or evicted, or is replaced with a persistent "
+        "queue, until it is back and NGINX has connected again. With two or more, tail sampling has pods of its own "
+        "behind them: `sampling.tail.replicas`.",
         examples=[2],
     )
     traffic_distribution: TrafficDistribution | None = Field(
@@ -184,11 +184,11 @@ class CollectorSettings(Versioned):
     def replica_count(self) -> int:
         """The number of pods: `replicas`, or the default, which depends on the sampling.
 
-        With tail sampling it is 1: two tiers need twice the pods, which a person has to ask for.
+        With tail sampling it is 1: two tiers need twice the pods, which a person has to ask for. `autoscaling` asks.
         """
         if self.replicas is not None:
             return self.replicas
-        return DEFAULT_REPLICAS if self.sampling.tail is None else 1
+        return 1 if self.sampling.tail and not self.autoscaling else DEFAULT_REPLICAS
 
     @property
     def has_tiers(self) -> bool:

@@ -79,12 +79,15 @@ def test_there_are_as_many_deciders_as_replicas_unless_it_says_otherwise() -> No
         {"sampling": {"tail": {}}},
         {"replicas": 4, "sampling": {"tail": {}}},
         {"replicas": 2, "sampling": {"tail": {"replicas": 1}}},
+        {"autoscaling": {"maxReplicas": 4}, "sampling": {"tail": {}}},
+        {"replicas": 3, "autoscaling": {"maxReplicas": 4}, "sampling": {"tail": {}}},
     ]
     made = [
         {pod.component: pod.replicas for pod in pods_of(Settings.model_validate({"collector": collector}))}
         for collector in configured
     ]
-    assert [(one["otel-collector"], one.get("otel-collector-decider")) for one in made] == [(1, None), (4, 4), (2, 1)]
+    expected = [(1, None), (4, 4), (2, 1), (2, 2), (3, 3)]
+    assert [(one["otel-collector"], one.get("otel-collector-decider")) for one in made] == expected
 
 
 @pytest.fixture
