@@ -144,7 +144,8 @@ class CollectorSettings(Versioned):
     )
     autoscaling: CollectorAutoscaling | None = Field(
         default=None,
-        description="More pods under load. Unset: always `collector.replicas`. If there was an autoscaler before, "
+        description="More pods under load; with two tiers: of the first tier, which receives spans. Unset: always "
+        "`collector.replicas`. If there was an autoscaler before, "
         "`PULUMI_K8S_ENABLE_PATCH_FORCE=true pulumi up` takes the number of pods back from it.",
     )
     proxy: ExporterProxy | None = Field(

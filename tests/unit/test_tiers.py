@@ -90,6 +90,18 @@ def test_there_are_as_many_deciders_as_replicas_unless_it_says_otherwise() -> No
     assert [(one["otel-collector"], one.get("otel-collector-decider")) for one in made] == expected
 
 
+def test_an_autoscaler_scales_the_first_tier_alone(run_program: Run) -> None:
+    configured = TIERS | {"autoscaling": {"maxReplicas": 5}, "queue": {"storage": "persistent"}}
+    made = run_program(golden.as_pulumi_passes_it({"collector": configured}))
+    scalers = {name: one["spec"] for name, one in made.inputs("HorizontalPodAutoscaler").items()}
+    assert list(scalers) == ["otel-collector"]
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "otel-collector"}
+    assert scalers["otel-collector"]["scaleTargetRef"] == target
+    assert (scalers["otel-collector"]["minReplicas"], scalers["otel-collector"]["maxReplicas"]) == (2, 5)
+    assert made.inputs("Deployment")["otel-collector"]["spec"]["replicas"] == 2
+    assert made.inputs("StatefulSet")["otel-collector-decider"]["spec"]["replicas"] == 3
+
+
 @pytest.fixture
 def program(run_program: Run) -> Program:
     """Runs the program with two tiers."""
