@@ -17,6 +17,7 @@ from lab.cluster.lifecycle import kubectl
 from lab.cluster.network import HOST_ADDRESS
 from settings.tempo_parts import DISTRIBUTOR, INGESTER, METRICS_GENERATOR, PART_KEYS
 from tests.lab.conftest import LITTLE_CPU, Stack, deploy, laid_out, objects, probe, provide
+from tests.lab.test_storage import Server
 from tests.readers.storage import ACCESS, SECRET, Bucket
 from tests.waiting import wait_for
 from tools.measure.faults.inject import kill, roll
@@ -34,17 +35,27 @@ RATE = 500
 
 
 @pytest.fixture(scope="module")
-def stack(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """Deploys a stack with a monolithic Tempo, whose blocks are in a bucket of an S3 server."""
+def server(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+    """Runs an S3 server, which a test stops and starts."""
     provide(request, targets=[S3_SERVER, VEGETA])
-    bucket = Bucket(tmp_path_factory.mktemp("s3"), address=HOST_ADDRESS)
+    made = Server(Bucket(tmp_path_factory.mktemp("s3"), address=HOST_ADDRESS))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Deploys a stack with a monolithic Tempo, whose blocks are in the bucket."""
     folder: Path = tmp_path_factory.mktemp("stack") / "program"
-    with bucket.served(), laid_out(folder, "parts", NAMESPACE) as made:
-        named = {f"tempo.storage.{key}": str(value) for key, value in bucket.storage.items()}
+    with laid_out(folder, "parts", NAMESPACE) as made:
+        named = {f"tempo.storage.{key}": str(value) for key, value in server.bucket.storage.items()}
         made.configure(named | {"tempo.persistence.size": "1Gi", "collector.replicas": "2"})
         keys = {"tempoStorageAccessKey": ACCESS, "tempoStorageSecretKey": SECRET}
         made.must("config", "set-all", *(f"--secret={name}={key}" for name, key in keys.items()))
         deploy(made)
+        # Tests scale by kubectl, too, and Pulumi takes the field back.
+        made.environment["PULUMI_K8S_ENABLE_PATCH_FORCE"] = "true"
         yield made
 
 
@@ -125,6 +136,24 @@ def test_nothing_is_lost_when_a_part_gets_fewer_pods(part: str, in_parts: Stack)
     with Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
         time.sleep(2)
         scale(part, before)
+        time.sleep(2)
+    found(in_parts, traffic.sent)
+
+
+def test_up_waits_for_no_ingester_that_ends_while_the_bucket_is_away(in_parts: Stack, server: Server) -> None:
+    own = parts()["ingester"]
+    change(in_parts, ingester=own | {"replicas": 4})
+    in_parts.up()
+    with Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
+        time.sleep(2)
+        server.stop()
+        change(in_parts, ingester=own)
+        # The provider alone would wait for the fourth pod, and give up after five minutes.
+        in_parts.up()
+        assert len(pods_of(INGESTER)) == 4
+        server.start()
+        # Tempo tries a block again after two minutes at most.
+        wait_for("the end of the ingester", lambda: len(pods_of(INGESTER)) == 3, seconds=300)
         time.sleep(2)
     found(in_parts, traffic.sent)
 
