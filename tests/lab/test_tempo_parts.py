@@ -144,7 +144,7 @@ def test_up_waits_for_no_ingester_that_ends_while_the_bucket_is_away(in_parts: S
     own = parts()["ingester"]
     change(in_parts, ingester=own | {"replicas": 4})
     in_parts.up()
-    with Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
+    with Traffic(in_parts.outputs()["nginxUrl"], 50) as traffic:
         time.sleep(2)
         server.stop()
         change(in_parts, ingester=own)
