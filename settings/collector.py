@@ -34,8 +34,7 @@ SemanticConventions = Literal["old", "stable", "both"]
 TrafficDistribution = Literal["PreferClose", "PreferSameZone", "PreferSameNode"]
 """Kubernetes' values of a Service's `trafficDistribution` (its documentation, "Virtual IPs and Service Proxies").
 
-The first is on by default since 1.31, and an older API server refuses the field in the preview. The other two are
-stable since 1.35.
+`settings.versions.kubernetes.TRAFFIC_DISTRIBUTION` says from which version on each is on by default.
 """
 
 DEFAULT_REPLICAS = 2
@@ -128,23 +127,24 @@ class CollectorSettings(Versioned):
     )
     replicas: Count | None = Field(
         default=None,
-        description=f"Number of pods. Unset: {DEFAULT_REPLICAS}, or 1 with tail sampling. With one, NGINX's spans are "
-        "lost while it is away: after it was killed or evicted, or is replaced with a persistent queue, until it is "
-        "back and NGINX has connected again. With two or more, tail sampling has pods of its own behind them: "
-        "`sampling.tail.replicas`.",
+        description=f"Number of pods. Unset: {DEFAULT_REPLICAS}, or 1 with tail sampling and no `autoscaling`. With "
+        "one, NGINX's spans are lost while it is away: after it was killed or evicted, or is replaced with a "
+        "persistent queue, until it is back and NGINX has connected again. With two or more, tail sampling has "
+        "pods of its own behind them: `sampling.tail.replicas`.",
         examples=[2],
     )
     traffic_distribution: TrafficDistribution | None = Field(
         default=None,
         description="Which Ready replica a connection of NGINX or of an application goes to: one in its own zone with "
-        "`PreferClose`, which Kubernetes knows from 1.31 on, or with `PreferSameZone`; one on its own node with "
-        "`PreferSameNode`. It knows these two from 1.35 on. A zone with more NGINX gives its Collectors more work. "
-        "Unset: any replica.",
+        "`PreferClose`, which is on by default from Kubernetes 1.31 on, or with `PreferSameZone`; one on its own node "
+        "with `PreferSameNode`. These two are on by default from 1.34 on. A zone with more NGINX gives its Collectors "
+        "more work. Unset: any replica.",
         examples=["PreferClose"],
     )
     autoscaling: CollectorAutoscaling | None = Field(
         default=None,
-        description="More pods under load. Unset: always `collector.replicas`. If there was an autoscaler before, "
+        description="More pods under load; with two tiers: of the first tier, which receives spans. Unset: always "
+        "`collector.replicas`. If there was an autoscaler before, "
         "`PULUMI_K8S_ENABLE_PATCH_FORCE=true pulumi up` takes the number of pods back from it.",
     )
     proxy: ExporterProxy | None = Field(
@@ -184,11 +184,11 @@ class CollectorSettings(Versioned):
     def replica_count(self) -> int:
         """The number of pods: `replicas`, or the default, which depends on the sampling.
 
-        With tail sampling it is 1: two tiers need twice the pods, which a person has to ask for.
+        With tail sampling it is 1: two tiers need twice the pods, which a person has to ask for. `autoscaling` asks.
         """
         if self.replicas is not None:
             return self.replicas
-        return DEFAULT_REPLICAS if self.sampling.tail is None else 1
+        return 1 if self.sampling.tail and not self.autoscaling else DEFAULT_REPLICAS
 
     @property
     def has_tiers(self) -> bool:

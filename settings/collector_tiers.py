@@ -36,9 +36,16 @@ def first_tier(collector: CollectorSettings) -> CollectorSettings:
     """Returns the settings of the pods that receive spans: the Collector's own, if there is one tier."""
     if not collector.has_tiers:
         return collector
-    # Nothing outlives a pod: NGINX is answered once the spans are in its memory. The deciders have the volumes.
     return collector.model_copy(
-        update={"queue": Queue(), "sampling": CollectorSampling(), "exporters": {}, "proxy": None}
+        update={
+            # The default depends on the sampling, which is the deciders'.
+            "replicas": collector.replica_count,
+            # Nothing outlives a pod: NGINX is answered once the spans are in its memory. The deciders have the volumes.
+            "queue": Queue(),
+            "sampling": CollectorSampling(),
+            "exporters": {},
+            "proxy": None,
+        }
     )
 
 

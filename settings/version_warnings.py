@@ -81,6 +81,25 @@ def kubernetes_warning(version: Version, today: datetime.date) -> str | None:
     return f"{title} has had no security fixes since {support.until}, unless its vendor goes on with them. {way_on}"
 
 
+def traffic_distribution_warning(settings: Settings, version: Version) -> str | None:
+    """Returns the line about a cluster that does not send traffic to near Collectors, although it should.
+
+    Args:
+        settings: the configuration.
+        version: the API server's, of two numbers.
+    """
+    place, value = "collector.trafficDistribution", settings.collector.traffic_distribution
+    since = kubernetes.TRAFFIC_DISTRIBUTION[value] if value else version
+    if version >= since:
+        return None
+    title = f"{place}: the cluster runs Kubernetes {dotted(version)}, which"
+    reason = f"it is on by default from {dotted(since)} on"
+    if version < kubernetes.KEEPS_TRAFFIC_DISTRIBUTION:
+        what = f"drops {value} without an error, so that connections go to any Collector"
+        return f"{title} {what}: {reason}. To leave it out: {remove_command(place)}"
+    return f"{title} refuses {value}: {reason}. For the same zone: {set_command(place, 'PreferClose')}"
+
+
 def _nginx(settings: Settings) -> Iterator[_Running]:
     own, gateway = settings.nginx.image, settings.tempo.gateway.image
     images: dict[Place, str] = {}

@@ -49,7 +49,7 @@ async def ask_cluster(settings: Settings, *, kubeconfig: str | None, context: st
             preflight(settings, api),
             outside_pods(settings, api),
             check_way_back(settings, api, context=context),
-            warn_of_kubernetes(api),
+            warn_of_kubernetes(settings, api),
             return_exceptions=True,
         )
     # A cluster that does not answer fails them all, for one reason.

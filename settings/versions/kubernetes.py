@@ -1,4 +1,7 @@
-"""Holds until when each version of Kubernetes is maintained. No rule of the stack depends on it."""
+"""Holds until when each version of Kubernetes is maintained, and what an older one does not do.
+
+No rule of the stack depends on it: vendors maintain versions for longer, and may turn a feature on earlier.
+"""
 
 from collections.abc import Mapping
 from datetime import date
@@ -22,3 +25,14 @@ TABLE: Mapping[Version, Support] = {
     (1, 37): Support(date(2027, 10, 28), _PAGE),
 }
 """By version of Kubernetes."""
+
+KEEPS_TRAFFIC_DISTRIBUTION: Version = (1, 31)
+"""From here on an API server keeps a Service's `trafficDistribution` by default. 1.30 drops it without an error."""
+
+TRAFFIC_DISTRIBUTION: Mapping[str, Version] = {
+    "PreferClose": KEEPS_TRAFFIC_DISTRIBUTION,
+    "PreferSameZone": (1, 34),
+    "PreferSameNode": (1, 34),
+}
+"""From which version on each value is on by default. Source: the gates `ServiceTrafficDistribution` and
+`PreferSameTrafficDistribution` in `pkg/features/kube_features.go`, and `dropServiceDisabledFields` of Services."""

@@ -11,15 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
-from lab.build.builder import build
 from lab.build.targets import VEGETA
 from lab.cluster.lifecycle import kubectl, kubectl_command
-from lab.progress import Progress
-from tests.lab.conftest import deploy, forwarded, laid_out, objects
+from tests.lab.conftest import deploy, forwarded, laid_out, objects, provide
 from tests.lab.test_previews import drift
 from tests.readers.spans import export, message, requests
 from tests.waiting import wait_for
 from tools.lab_stack import Stack
+from tools.measure.faults import full_queues
 from tools.measure.faults.inject import must, scale
 from tools.measure.faults.scenarios import COLLECTOR, TEMPO
 from tools.measure.traces import missing
@@ -29,6 +28,10 @@ from tools.measure.traffic import Traffic
 pytestmark = pytest.mark.deep
 
 NAMESPACE = "tracing-draining"
+NAME = "otel-collector"
+RATE, RATE_OF_UPDATES = 200, 100
+"""Requests a second: the node's two cores also run `pulumi up`."""
+
 BOUND_SECONDS = 10
 LAST, CLAIM = "otel-collector-2", "queue-otel-collector-2"
 
@@ -41,6 +44,7 @@ def draining(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[S
             {
                 "collector.replicas": "3",
                 "collector.queue.storage": "persistent",
+                "collector.queue.size": full_queues.CONFIGURATION["collector.queue.size"],
                 "collector.queue.drain.timeout": f"{BOUND_SECONDS}s",
                 "tempo.persistence.size": "1Gi",
             }
@@ -131,24 +135,76 @@ def addresses() -> list[str]:
     return [one["targetRef"]["name"] for endpoints in listed for one in endpoints if one["conditions"]["ready"]]
 
 
-def test_fewer_and_more_collectors_with_full_queues_lose_nothing_under_traffic(
-    draining: Stack, request: pytest.FixtureRequest
-) -> None:
-    capture: Any = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        build([VEGETA], Progress())
+@pytest.fixture(scope="module")
+def sender(lab: None, request: pytest.FixtureRequest) -> None:
+    """Builds the program that sends requests."""
+    provide(request, targets=[VEGETA])
+
+
+@pytest.mark.usefixtures("sender")
+def test_fewer_and_more_collectors_with_full_queues_lose_nothing_under_traffic(draining: Stack) -> None:
+    draining.configure({"collector.replicas": "3", "collector.queue.drain.timeout": "3m"})
+    draining.up()
     outputs = draining.outputs()
-    scale(NAMESPACE, COLLECTOR, 3)
-    with Traffic(outputs["nginxUrl"], 200) as traffic:
-        scale(NAMESPACE, TEMPO, 0)
-        time.sleep(10)
+    scale(NAMESPACE, TEMPO, 0)
+    filled = full_queues.fill(NAMESPACE)
+    with Traffic(outputs["nginxUrl"], RATE) as traffic:
+        time.sleep(2)
+        shares = [full_queues.share(NAMESPACE, f"otel-collector-{number}") for number in range(3)]
+        must("scale", COLLECTOR, f"--namespace={NAMESPACE}", "--replicas=2")
         scale(NAMESPACE, TEMPO, 1)
-        scale(NAMESPACE, COLLECTOR, 2)
+        wait_for("the end of the pod", lambda: not exists(LAST), seconds=240)
         time.sleep(3)
+    assert min(shares) > full_queues.FULL
     # Before another pod takes the volume.
-    lost = missing(outputs["tempoUrl"], traffic.sent, patience_seconds=30)
-    with Traffic(outputs["nginxUrl"], 200) as later:
+    lost = [missing(outputs["tempoUrl"], sent, patience_seconds=60) for sent in (filled, traffic.sent)]
+    with Traffic(outputs["nginxUrl"], RATE) as later:
         scale(NAMESPACE, COLLECTOR, 3)
         time.sleep(3)
-    lost += missing(outputs["tempoUrl"], later.sent, patience_seconds=30)
-    assert (traffic.sent.failed, later.sent.failed, lost) == ({}, {}, [])
+    lost.append(missing(outputs["tempoUrl"], later.sent, patience_seconds=30))
+    assert (traffic.sent.failed, later.sent.failed, lost) == ({}, {}, [[], [], []])
+
+
+@pytest.mark.usefixtures("sender")
+@pytest.mark.parametrize("queue", ["persistent", "memory"])
+def test_an_autoscaler_makes_more_and_fewer_collectors_and_nothing_is_lost(queue: str, draining: Stack) -> None:
+    if queue == "memory":
+        draining.must("config", "rm", "--path", "collector.queue")
+    limit(draining, 2)
+    kind = "StatefulSet" if queue == "persistent" else "Deployment"
+    (scaler,) = objects("horizontalpodautoscalers", f"--namespace={NAMESPACE}")
+    assert (scaler["spec"]["scaleTargetRef"]["kind"], scaler["spec"]["scaleTargetRef"]["name"]) == (kind, NAME)
+    with Traffic(draining.outputs()["nginxUrl"], RATE_OF_UPDATES) as traffic:
+        time.sleep(2)
+        limit(draining, 3)
+        # NGINX may not have found the third one yet.
+        sent = [send_to(pod["metadata"]["name"]) for pod in collectors()]
+        limit(draining, 2)
+        time.sleep(3)
+    tempo_url = draining.outputs()["tempoUrl"]
+    assert (traffic.sent.failed, missing(tempo_url, traffic.sent, patience_seconds=30)) == ({}, [])
+    assert [has(tempo_url, trace_id) for trace_id in sent] == [True] * 3
+    assert draining.planned() == {}
+
+
+def limit(stack: Stack, replicas: int) -> None:
+    """Has the autoscaler make a number of Collectors, and waits until they are Ready and no other is left.
+
+    The lab has no metrics. Without any, an autoscaler keeps to its smallest and its largest number all the same.
+    """
+    count = str(replicas)
+    stack.configure({"collector.replicas": count, "collector.autoscaling.maxReplicas": count})
+    stack.up()
+    # It looks every 15 s. A pod with a volume goes on until its clients have left.
+    wait_for(f"{count} Collectors", lambda: are_ready(replicas), seconds=180)
+
+
+def collectors() -> list[dict[str, Any]]:
+    """Returns the Collectors' pods, with those that are to end."""
+    return objects("pods", f"--namespace={NAMESPACE}", f"--selector=app.kubernetes.io/name={NAME}")
+
+
+def are_ready(count: int) -> bool:
+    """Returns whether there are as many Collectors, and all are Ready."""
+    statuses = [pod["status"].get("containerStatuses", []) for pod in collectors()]
+    return len(statuses) == count and all(each and all(one["ready"] for one in each) for each in statuses)

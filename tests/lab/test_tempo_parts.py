@@ -16,7 +16,7 @@ from components.plan.labels import part_labels
 from lab.build.targets import S3_SERVER, VEGETA
 from lab.cluster.network import HOST_ADDRESS
 from settings.tempo_parts import DISTRIBUTOR, PART_KEYS
-from tests.lab.conftest import LITTLE_CPU, Stack, deploy, laid_out, probe, provide
+from tests.lab.conftest import LITTLE_CPU, Stack, deploy, laid_out, probe, provide, remove_namespaces
 from tests.readers.storage import Bucket
 from tools.lab_bucket import KEYS
 from tools.measure.faults.buckets import PARTS_RATE, workload
@@ -31,15 +31,26 @@ NAMESPACE = "tracing-parts"
 
 
 @pytest.fixture(scope="module")
-def stack(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
-    """Deploys a stack with a monolithic Tempo, whose blocks are in a bucket of an S3 server."""
+def bucket(lab: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Bucket]:
+    """Runs an S3 server on the address by which pods reach this machine."""
     provide(request, targets=[S3_SERVER, VEGETA])
-    bucket = Bucket(tmp_path_factory.mktemp("s3"), address=HOST_ADDRESS)
+    made = Bucket(tmp_path_factory.mktemp("s3"), address=HOST_ADDRESS)
+    with made.served():
+        yield made
+
+
+@pytest.fixture(scope="module")
+def stack(bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
+    """Deploys a stack with a monolithic Tempo, whose blocks are in the bucket."""
     folder: Path = tmp_path_factory.mktemp("stack") / "program"
-    with bucket.served(), laid_out(folder, "parts", NAMESPACE) as made:
+    with laid_out(folder, "parts", NAMESPACE) as made:
+        # Tests scale by kubectl, too, and Pulumi takes the field back.
+        made.environment["PULUMI_K8S_ENABLE_PATCH_FORCE"] = "true"
         made.configure(bucket.configuration | {"collector.replicas": "2"}, KEYS)
         deploy(made)
         yield made
+        # Ingesters write what they hold before they end, and the bucket ends with the tests.
+        remove_namespaces(NAMESPACE, wait=True)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Tests how a Collector that ends sends what its volume holds: the script, beside each of the lab's Collectors."""
 
+import re
 import shutil
 import subprocess
 import threading
@@ -142,6 +143,20 @@ def test_a_backend_that_is_away_is_waited_for_until_the_bound_and_the_volume_kee
     tempo.start()
     with running(image, tmp_path, backend=address(tempo), **PERSISTENT):
         tempo.many(EXPORTS * SPANS)
+
+
+def test_a_pod_with_its_queue_in_memory_that_ends_while_its_backend_is_away_loses_it_and_logs_how_much(
+    image: str, tmp_path: Path, tempo: Receiver
+) -> None:
+    tempo.stop()
+    with running(image, tmp_path, backend=address(tempo), distribution="k8s") as collector:
+        for _ in range(EXPORTS):
+            collector.send(SPANS)
+        collector.end(SIGTERM)
+        log = collector.log.read_text()
+    assert "Exporting failed. Dropping data" in log
+    # docs/explanation/where-spans-can-be-lost.md names the line and the number.
+    assert sum(map(int, re.findall(r'"dropped_items": (\d+)', log))) == EXPORTS * SPANS
 
 
 @pytest.mark.deep

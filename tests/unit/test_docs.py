@@ -233,12 +233,15 @@ def type_of(path: list[str | int]) -> Any:
     return annotation
 
 
-def objections(words: list[str]) -> Iterator[str]:
-    """Yields why a `pulumi config set` would not do what its page says."""
+def objections(verb: str, words: list[str]) -> Iterator[str]:
+    """Yields why a `pulumi config set`, or `rm`, would not do what its page says."""
     key, *given = [word for word in words if not word.startswith("--")]
     value, path = " ".join(given), path_of(key)
-    if unknown := flags(words) - {"--path", "--secret", "--stack"}:
-        yield f"`pulumi config set` is never given {', '.join(unknown)}"
+    secret = {"--secret"} if verb == "set" else set[str]()
+    if unknown := flags(words) - {"--path", "--stack"} - secret:
+        yield f"`pulumi config {verb}` is never given {', '.join(unknown)}"
+    if verb == "rm" and given:
+        yield f"`pulumi config rm` takes one key, and no {value}"
     if key.startswith("kubernetes:"):
         if key.removeprefix("kubernetes:") not in PROVIDER_KEYS:
             yield f"the program reads no {key}"
@@ -256,9 +259,10 @@ def objections(words: list[str]) -> Iterator[str]:
         yield f"{key} does not take {value}: {error.errors()[0]['msg']}"
 
 
-def test_every_key_that_is_set_exists_and_takes_the_value() -> None:
-    found = every_command("pulumi", "config", "set")
-    problems = [f"{where}: {why}" for where, words in found if words for why in objections(words)]
+@pytest.mark.parametrize("verb", ["set", "rm"])
+def test_every_key_that_is_set_or_removed_exists_and_takes_the_value(verb: str) -> None:
+    found = every_command("pulumi", "config", verb)
+    problems = [f"{where}: {why}" for where, words in found if words for why in objections(verb, words)]
     assert not problems, "\n".join(problems)
 
 

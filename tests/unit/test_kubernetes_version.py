@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+from typing import Any
 
 import pulumi
 import pytest
@@ -21,9 +22,9 @@ END = (
 )
 
 
-async def asked(api: FakeApi) -> None:
+async def asked(api: FakeApi, settings: Settings | None = None) -> None:
     async with cluster_api.Api(api.kubeconfig, None) as client:
-        await warn_of_kubernetes(client)
+        await warn_of_kubernetes(settings or Settings(), client)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +81,45 @@ def test_the_line_names_the_versions_that_are_maintained_and_the_next_one(
     version: tuple[int, int], day: datetime.date, said: str | None
 ) -> None:
     assert kubernetes_warning(version, day) == said
+
+
+PLACE = "collector.trafficDistribution"
+CLOSE, NODE = ({"collector": {"trafficDistribution": value}} for value in ("PreferClose", "PreferSameNode"))
+
+
+@pytest.mark.parametrize(
+    ("minor", "configured", "said"),
+    [
+        (30, {}, None),
+        (
+            30,
+            CLOSE,
+            f"{PLACE}: the cluster runs Kubernetes 1.30, which drops PreferClose without an error, so that connections "
+            f"go to any Collector: it is on by default from 1.31 on. To leave it out: pulumi config rm --path {PLACE}",
+        ),
+        (31, CLOSE, None),
+        (
+            30,
+            NODE,
+            f"{PLACE}: the cluster runs Kubernetes 1.30, which drops PreferSameNode without an error, so that "
+            "connections go to any Collector: it is on by default from 1.34 on. To leave it out: pulumi config rm "
+            f"--path {PLACE}",
+        ),
+        (
+            33,
+            NODE,
+            f"{PLACE}: the cluster runs Kubernetes 1.33, which refuses PreferSameNode: it is on by default from 1.34 "
+            f"on. For the same zone: pulumi config set --path {PLACE} PreferClose",
+        ),
+        (34, NODE, None),
+    ],
+)
+def test_a_cluster_that_cannot_send_to_near_collectors_is_told_of(
+    minor: int, configured: dict[str, Any], said: str | None, serve: Serve, warnings: list[str]
+) -> None:
+    api = serve(FakeApi({"GET /version": (200, {"major": "1", "minor": str(minor)})}))
+    asyncio.run(asked(api, Settings.model_validate(configured)))
+    assert [line for line in warnings if "trafficDistribution" in line] == ([said] if said else [])
 
 
 def test_the_checks_of_a_cluster_ask_for_its_version(serve: Serve) -> None:

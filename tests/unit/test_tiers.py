@@ -79,12 +79,27 @@ def test_there_are_as_many_deciders_as_replicas_unless_it_says_otherwise() -> No
         {"sampling": {"tail": {}}},
         {"replicas": 4, "sampling": {"tail": {}}},
         {"replicas": 2, "sampling": {"tail": {"replicas": 1}}},
+        {"autoscaling": {"maxReplicas": 4}, "sampling": {"tail": {}}},
+        {"replicas": 3, "autoscaling": {"maxReplicas": 4}, "sampling": {"tail": {}}},
     ]
     made = [
         {pod.component: pod.replicas for pod in pods_of(Settings.model_validate({"collector": collector}))}
         for collector in configured
     ]
-    assert [(one["otel-collector"], one.get("otel-collector-decider")) for one in made] == [(1, None), (4, 4), (2, 1)]
+    expected = [(1, None), (4, 4), (2, 1), (2, 2), (3, 3)]
+    assert [(one["otel-collector"], one.get("otel-collector-decider")) for one in made] == expected
+
+
+def test_an_autoscaler_scales_the_first_tier_alone(run_program: Run) -> None:
+    configured = TIERS | {"autoscaling": {"maxReplicas": 5}, "queue": {"storage": "persistent"}}
+    made = run_program(golden.as_pulumi_passes_it({"collector": configured}))
+    scalers = {name: one["spec"] for name, one in made.inputs("HorizontalPodAutoscaler").items()}
+    assert list(scalers) == ["otel-collector"]
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "otel-collector"}
+    assert scalers["otel-collector"]["scaleTargetRef"] == target
+    assert (scalers["otel-collector"]["minReplicas"], scalers["otel-collector"]["maxReplicas"]) == (2, 5)
+    assert made.inputs("Deployment")["otel-collector"]["spec"]["replicas"] == 2
+    assert made.inputs("StatefulSet")["otel-collector-decider"]["spec"]["replicas"] == 3
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from lab.build.targets import COLLECTORS, NGINX_PLUS, S3_SERVER
 from tools.measure import ladders
 from tools.measure.configurations import check
 from tools.measure.cost import commands, features, forms, growth, spans, stored, tracing, upstreams
-from tools.measure.faults import buckets, deciders, edited, full_disk, scenarios
+from tools.measure.faults import buckets, deciders, edited, full_disk, full_queues, scenarios
 from tools.measure.measurement import (
     FAULTS,
     GROUPS,
@@ -92,13 +92,6 @@ MEASUREMENTS = (
         lambda place: [scenarios.collector_rollout(place.stack)],
     ),
     Measurement(
-        "collector-scale-down",
-        FAULTS,
-        "there are fewer Collectors, with full queues",
-        2,
-        lambda place: [scenarios.collector_scale_down(place.stack, 10)],
-    ),
-    Measurement(
         "collector-kill", FAULTS, "a Collector is killed", 1, lambda place: [scenarios.collector_kill(place.stack)]
     ),
     Measurement(
@@ -150,6 +143,14 @@ MEASUREMENTS = (
         lambda place: ladders.through_upstream(place.stack, place.show),
     ),
     Measurement("destroy", UPDATES, "objects left by `pulumi destroy`", 1, lambda place: [steady.removed(place.stack)]),
+    Measurement(
+        "collector-scale-down",
+        FAULTS,
+        "there are fewer Collectors, with full queues",
+        4,
+        lambda place: [scenarios.collector_scale_down(place.stack)],
+        stack=SharedStack("scale-down", full_queues.CONFIGURATION),
+    ),
     Measurement(
         "full-queue",
         FAULTS,

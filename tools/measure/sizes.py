@@ -29,20 +29,20 @@ MESSAGE_BYTES = 10_000_000
 FOUND_SECONDS = 30.0
 """Our choice."""
 
-_EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
 def sizes(stack: Stack) -> list[Result]:
     """Sends spans of 1 kB to 1 MB to the Collector's receiver, and looks each up with all of its text."""
     outputs = stack.outputs()
     results: list[Result] = []
-    with _collector(stack) as target, grpc.insecure_channel(target) as channel:
+    with receiver(stack.namespace, "service/otel-collector") as target, grpc.insecure_channel(target) as channel:
         for size in SIZES:
             # Tempo's memory holds no more than that of the largest spans.
             count = min(SPANS, 100_000_000 // size)
             sent = {os.urandom(16): os.urandom(size // 2).hex() for _ in range(count)}
             for message in messages(sent, size):
-                channel.unary_unary(_EXPORT, ExportTraceServiceRequest.SerializeToString)(message, timeout=60)
+                channel.unary_unary(EXPORT, ExportTraceServiceRequest.SerializeToString)(message, timeout=60)
             whole = asyncio.run(found_whole(outputs["tempoUrl"], sent))
             details: dict[str, Number] = {"spans": count, "found whole": whole}
             results.append(
@@ -101,13 +101,17 @@ async def _texts(tempo: Tempo, trace_id: bytes) -> set[str]:
 
 
 @contextlib.contextmanager
-def _collector(stack: Stack) -> Generator[str]:
+def receiver(namespace: str, target: str) -> Generator[str]:
     """Forwards a port of this machine to a Collector's receiver, and yields its address.
+
+    Args:
+        namespace: the stack's.
+        target: a pod or the Service, as kubectl names it.
 
     Raises:
         LabError: kubectl ended before it listened.
     """
-    command = kubectl_command(f"--namespace={stack.namespace}", "port-forward", "service/otel-collector", ":4317")
+    command = kubectl_command(f"--namespace={namespace}", "port-forward", target, ":4317")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             # Forwarding from 127.0.0.1:40123 -> 4317
