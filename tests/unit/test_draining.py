@@ -5,7 +5,6 @@ from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime import mocks
 
 from components.collector_pods import tell_of_volumes
 from components.documents.collector import collector_document
@@ -112,21 +111,6 @@ def test_an_autoscaler_makes_more_collectors_and_fewer(run_program: Run, queue: 
     assert spec["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": kind, "name": "otel-collector"}
     assert spec["metrics"][0]["resource"]["target"] == {"type": "Utilization", "averageUtilization": 50}
     assert program.inputs(kind)["otel-collector"]["spec"]["replicas"] == 2
-
-
-@pytest.fixture
-def requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Collects what the program asks of the engine for the namespace and the Collector's objects, by kind."""
-    asked: dict[str, Any] = {}
-    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
-
-    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
-        if request.name in {"otel-collector", "namespace"}:
-            asked[request.type.rpartition(":")[2]] = request
-        return register(monitor, request)
-
-    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
-    return asked
 
 
 @pytest.mark.parametrize("queue", ["memory", "persistent"])
