@@ -115,9 +115,9 @@ class TempoPods:
             autoscaled: whether an autoscaler sets it later.
             depends_on: the network policies.
         """
-        drains = self.settings.drain_seconds if part == INGESTER else 0
-        made = self._workload(part, own, drains or PART_SECONDS, depends_on=depends_on)
-        return replace(made, drain_seconds=drains, replicas=replicas, autoscaled=autoscaled, over_zones=True)
+        drain = self.settings.drain_seconds if part == INGESTER else 0
+        made = self._workload(part, own, drain or PART_SECONDS, depends_on=depends_on)
+        return replace(made, replicas=replicas, autoscaled=autoscaled, over_zones=True, drain_seconds=drain)
 
     def _workload(
         self,

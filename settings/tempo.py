@@ -256,7 +256,7 @@ class TempoSettings(Versioned):
 
     @property
     def drain_seconds(self) -> int:
-        """How long a pod may take to write what its volume holds to the bucket; 0 if it leaves that to the next one."""
+        """How long an ingester may take to write what it holds to the bucket, before the next one starts; 0 without."""
         return INGESTER_SECONDS if self.is_distributed else 0
 
     def parts(self, *, makes_metrics: bool) -> dict[str, ScaledPart | TempoPart]:

@@ -49,8 +49,6 @@ class Program:
     outputs: dict[str, Any] = field(default_factory=dict[str, Any])
     order: list[str] = field(default_factory=list[str])
     """The resources' names as they were registered."""
-    drain_seconds: dict[str, int] = field(default_factory=dict[str, int])
-    """How much longer the program waits for the pods of each StatefulSet, for what their volumes hold."""
     state: dict[str, Any] | str | None = None
     """The resources of the state by URN, or the reason why it cannot be read. None: the program must not ask."""
 
@@ -163,21 +161,6 @@ def _stack() -> None:  # pyright: ignore[reportUnusedFunction]
 
 
 @pytest.fixture
-def requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Collects what the program asks of the engine for the namespace and the Collector's objects, by kind."""
-    asked: dict[str, Any] = {}
-    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
-
-    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
-        if request.name in {"otel-collector", "namespace"}:
-            asked[request.type.rpartition(":")[2]] = request
-        return register(monitor, request)
-
-    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
-    return asked
-
-
-@pytest.fixture
 def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `__main__.py`, or another program, with a configuration, on the cluster that the configuration names.
 
@@ -198,19 +181,14 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         found: Collection[tuple[str, int]] = (),
         main: Path = REPOSITORY / "__main__.py",
     ) -> Program:
-        program = program or Program()
-
         async def address(*_: object) -> str:
             return node() if node else "192.0.2.7"
 
         def start_nothing(_: Rollouts) -> None:
             """Does nothing: a thread would outlive the test."""
 
-        async def replaced(
-            _: Rollouts, name: str, made: pulumi.Resource, selects: str, drain_seconds: int
-        ) -> pulumi.Resource:
-            program.drain_seconds[name] = drain_seconds
-            return made
+        async def replaced(_: Rollouts, __: str, stateful_set: pulumi.Resource, *___: object) -> pulumi.Resource:
+            return stateful_set
 
         async def found_nothing(*_: object, **__: object) -> Findings:
             return Findings()
@@ -225,6 +203,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
             return {service: list(found) for service in services}
 
         given = configuration or {}
+        program = program or Program()
         mains: list[Callable[[], Awaitable[pulumi.Inputs]]] = []
         monkeypatch.setattr(nodes, "read_node_address", address)
         monkeypatch.setattr(identity, "read_server", server)
