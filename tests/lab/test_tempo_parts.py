@@ -24,8 +24,8 @@ from lab.cluster.network import HOST_ADDRESS
 from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, INGESTER, METRICS_GENERATOR, PART_KEYS, QUERIER, QUERY_FRONTEND
 from tests.lab.conftest import LITTLE_CPU, Stack, connects, deploy, laid_out, objects, probe, provide
 from tests.lab.test_previews import drift
-from tests.lab.test_storage import Server
-from tests.readers.storage import ACCESS, SECRET, Bucket
+from tests.lab.test_storage import Server, set_keys
+from tests.readers.storage import SECRET, Bucket
 from tests.waiting import wait_for
 from tools.measure.faults.inject import kill, roll
 from tools.measure.traces import missing
@@ -66,8 +66,7 @@ def stack(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Generator
         made.environment["PULUMI_K8S_ENABLE_PATCH_FORCE"] = "true"
         named = {f"tempo.storage.{key}": str(value) for key, value in server.bucket.storage.items()}
         made.configure(named | {"tempo.persistence.size": "1Gi", "collector.replicas": "2"})
-        keys = {"tempoStorageAccessKey": ACCESS, "tempoStorageSecretKey": SECRET}
-        made.must("config", "set-all", *(f"--secret={name}={key}" for name, key in keys.items()))
+        set_keys(made, SECRET)
         deploy(made)
         yield made
 
@@ -274,6 +273,18 @@ def test_nothing_is_lost_or_refused_when_a_part_gets_fewer_pods(part: str, in_pa
     scale(part, before + 1)
     with under_load(in_parts) as refused:
         scale(part, before)
+    assert refused == []
+
+
+def test_a_wrong_key_of_running_parts_refuses_and_loses_nothing(in_parts: Stack) -> None:
+    with under_load(in_parts) as refused:
+        set_keys(in_parts, "wrong")
+        done = in_parts.pulumi("up", "--yes", "--skip-preview")
+        assert done.returncode != 0
+        assert "The request signature we calculated does not match" in done.stdout
+        # One pod of each part has ended at most, and was not replaced.
+        set_keys(in_parts, SECRET)
+        in_parts.up()
     assert refused == []
 
 
