@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import pulumi
 import yaml
@@ -112,4 +112,4 @@ def _document(config_map: Object) -> Object:
         read: Any = yaml.safe_load(str(section(config_map, "data").get("tempo.yaml", "")))
     except yaml.YAMLError:
         return {}
-    return read if isinstance(read, dict) else {}
+    return cast("Object", read) if isinstance(read, dict) else {}
