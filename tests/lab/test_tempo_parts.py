@@ -194,7 +194,7 @@ def test_an_update_goes_on_while_ingesters_cannot_write_what_they_hold(in_parts:
         in_parts.up()
         assert "tempo-3" in ending(INGESTER)
         server.start()
-        wait_for("the end of tempo-3", lambda: _are_ready(INGESTER, 3), seconds=180)
+        wait_for("the end of tempo-3", lambda: _are_ready(INGESTER, 3), seconds=240)
         # Each of the three is replaced; the first one cannot write for a minute.
         server.stop()
         change(in_parts, ingester={"replicas": 3, "resources": resources | {"memory": "129Mi"}})
