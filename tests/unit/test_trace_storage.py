@@ -3,9 +3,11 @@
 import asyncio
 from typing import Any
 
+import pulumi
 import pytest
 
 from components.cluster.api import Api
+from components.cluster.checks import ask_cluster
 from components.cluster.trace_storage import warn_of_hidden_traces
 from settings import Settings
 from tests import golden
@@ -25,8 +27,8 @@ def cluster(case: str) -> FakeApi:
 
     def answer(kind: str) -> Any:
         def said(query: dict[str, list[str]], _: object) -> Any:
-            assert query == {"labelSelector": ["app.kubernetes.io/name=tempo,app.kubernetes.io/part-of=nginx-tracing"]}
-            return listed(*of_kind[kind])
+            of_tempo = ["app.kubernetes.io/name=tempo,app.kubernetes.io/part-of=nginx-tracing"]
+            return listed(*(of_kind[kind] if query.get("labelSelector") == of_tempo else ()))
 
         return said
 
@@ -106,3 +108,12 @@ def test_a_cluster_that_does_not_tell_is_the_business_of_other_checks(serve: Ser
     unread.answers |= {name: refused(403, "forbidden") for name in unread.answers if "configmaps" in name}
     check(serve(unread).kubeconfig, S3)
     assert warnings == []
+
+
+def test_the_checks_of_a_cluster_ask_for_tempo_s_storage(serve: Serve, warnings: list[str]) -> None:
+    server = serve(cluster("prod"))
+    settings = Settings.model_validate({"tempo": {"storage": S3}})
+    # This server has no nodes.
+    with pytest.raises(pulumi.RunError):
+        asyncio.run(ask_cluster(settings, kubeconfig=server.kubeconfig, context=None))
+    assert [line for line in warnings if line.startswith("tempo.storage")] != []
