@@ -16,8 +16,8 @@ from settings.tempo_parts import (
     METRICS_GENERATOR,
     QUERIER,
     QUERY_FRONTEND,
+    Compactors,
     Ingesters,
-    QueryFrontends,
     ScaledPart,
     TempoPart,
 )
@@ -199,11 +199,11 @@ class TempoSettings(Versioned):
     querier: ScaledPart = Field(
         default_factory=ScaledPart, description="The part that reads traces from the ingesters and from the bucket."
     )
-    query_frontend: QueryFrontends = Field(
-        default_factory=QueryFrontends, description="The part that takes queries and divides them among the queriers."
+    query_frontend: ScaledPart = Field(
+        default_factory=ScaledPart, description="The part that takes queries and divides them among the queriers."
     )
-    compactor: TempoPart = Field(
-        default_factory=TempoPart, description="The part that joins blocks in the bucket, and deletes old ones."
+    compactor: Compactors = Field(
+        default_factory=Compactors, description="The part that joins blocks in the bucket, and deletes old ones."
     )
     metrics_generator: TempoPart = Field(
         default_factory=TempoPart,

@@ -79,7 +79,7 @@ class TempoPart(Model):
         **_IN_COMMON,
         **dict.fromkeys(
             ("autoscaling", "maxreplicas", "minreplicas", "hpa"),
-            "`tempo.distributor` and `tempo.querier` have it: their pods hold nothing that others miss when one ends",
+            "the other parts have it; the pods of this one each hold what no other part has, on a volume",
         ),
     }
 
@@ -88,13 +88,17 @@ class TempoPart(Model):
 
 
 class ScaledPart(Model):
-    """A part that has nothing of its own, so that an autoscaler may end any of its pods."""
+    """A part that has nothing of its own, so that an autoscaler may end any of its pods.
+
+    Grafana's chart tempo-distributed autoscales the same parts, and ingesters, with a warning that data may be lost.
+    """
 
     elsewhere: ClassVar[Mapping[str, str]] = {
         **_IN_COMMON,
         **dict.fromkeys(("maxreplicas", "minreplicas", "hpa"), "see `autoscaling`"),
     }
 
+    # Grafana's "Size the cluster": two for high availability.
     replicas: Count = Field(default=2, description="Number of pods, or the smallest number with `autoscaling`.")
     autoscaling: PartAutoscaling | None = Field(
         default=None,
@@ -132,8 +136,7 @@ class Ingesters(TempoPart):
     )
 
 
-class QueryFrontends(TempoPart):
-    """The part that takes queries, divides them and gives the pieces to queriers."""
+class Compactors(ScaledPart):
+    """The part that joins blocks in the bucket, and deletes old ones. A pod that ends leaves its work to the others."""
 
-    # Grafana's "Size the cluster": two for high availability.
-    replicas: Count = Field(default=2, description="Number of pods.")
+    replicas: Count = Field(default=1, description="Number of pods, or the smallest number with `autoscaling`.")

@@ -105,6 +105,13 @@ def busybox_image() -> Image:
     return Image("lab/busybox:debian", ("/bin/busybox",), {"/bin/busybox": Path("/bin/busybox")})
 
 
+def rclone_image() -> Image:
+    """Returns the image with which tests copy blocks as the how-to does: Debian's rclone, of this machine's release."""
+    program = Path("/usr/bin/rclone")
+    files = {"/usr/bin/rclone": program, **_shared_libraries(program)}
+    return Image("lab/rclone:debian", ("/usr/bin/rclone",), files, folders=("/tmp",))
+
+
 def oss_stack_images(versions: str = "current") -> list[Image]:
     """Returns the images of a set of versions, which its stack file deploys: see `lab.stack`."""
     certificates = {str(CERTIFICATES): CERTIFICATES}

@@ -1,11 +1,12 @@
 """Runs an S3 server on loopback, and the lab's Tempo with its blocks in a bucket of it."""
 
 import contextlib
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components.documents import Document
 from components.documents.tempo_storage import storage_access
 from lab.build.targets import GCS_SERVER
 from settings import Settings
@@ -62,12 +63,16 @@ class GoogleBucket(Bucket):
     @property
     def storage(self) -> dict[str, Any]:
         """Returns the keys of `tempo.storage` for it."""
-        return {"type": "gcs", "bucket": BUCKET, "prefix": PREFIX, "endpoint": self.url}
+        return {"type": "gcs", "bucket": BUCKET, "prefix": PREFIX, "endpoint": self.url, **self.other}
 
 
 @contextlib.contextmanager
 def tempo_with(
-    bucket: Bucket, folder: Path, keys: Mapping[str, str] = KEYS, **configured: Any
+    bucket: Bucket,
+    folder: Path,
+    keys: Mapping[str, str] = KEYS,
+    edit: Callable[[Document], None] = lambda _: None,
+    **configured: Any,
 ) -> Generator[RunningTempo]:
     """Runs the lab's Tempo with the document, the variables and the files that its pod gets.
 
@@ -75,10 +80,11 @@ def tempo_with(
         bucket: where its blocks go.
         folder: a folder for its files, among them its disk.
         keys: the secret keys of the configuration.
+        edit: changes the document where a test cannot wait for what is in it.
         configured: the keys of `tempo` besides `storage`.
     """
     tempo = {"storage": bucket.storage, **configured}
     access = storage_access(Settings.model_validate({"tempo": tempo, **keys}))
     variables = {**access.variables, **access.plain_variables}
-    with running_tempo(folder, (), {**access.certificates, **access.files}, variables, **tempo) as running:
+    with running_tempo(folder, (), {**access.certificates, **access.files}, variables, edit, **tempo) as running:
         yield running

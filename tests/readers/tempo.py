@@ -5,7 +5,7 @@ import dataclasses
 import json
 import subprocess
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,7 @@ def running_tempo(
     receivers: Sequence[Document] = (),
     files: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
+    edit: Callable[[Document], None] = lambda _: None,
     **configured: Any,
 ) -> Generator[RunningTempo]:
     """Runs the lab's Tempo with the document of a configuration. It hurries where it waits for the clock.
@@ -101,6 +102,7 @@ def running_tempo(
         receivers: where it writes metrics.
         files: the files of secrets, and of authorities.
         variables: its environment variables.
+        edit: changes the document where a test cannot wait for what is in it.
         configured: the keys of `tempo`.
     """
     settings = TempoSettings.model_validate({"image": LAB_TEMPO} | configured)
@@ -116,6 +118,7 @@ def running_tempo(
         # By default it writes each 15 s, and waits 10 s for the second span of an edge.
         document["metrics_generator"]["registry"] = {"collection_interval": "1s"}
         document["metrics_generator"]["processor"].setdefault("service_graphs", {})["wait"] = "1s"
+    edit(document)
     for name, content in ({"tempo.yaml": yaml.safe_dump(document)} | dict(files or {})).items():
         (folder / name).write_text(content)
     command = [TEMPO.folder / "tempo", f"-config.file={folder}/tempo.yaml"]

@@ -124,6 +124,11 @@ def members(state: str) -> str:
     return f'tempo_ring_members{{{NAMESPACE},name="ingester",state="{state}",pod="tempo-distributor-1a2b"}}'
 
 
+def part(pod: str) -> str:
+    """Returns the series by which Prometheus says whether it reads one of Tempo's pods."""
+    return f'up{{{NAMESPACE},pod="tempo-{pod}"}}'
+
+
 STORIES = {
     **{name: story for alert in LOSSES for name, story in of_losses(alert).items()},
     **{f"the volume {claim} is nearly full": of_a_volume(claim) for claim in sorted(CLAIMS)},
@@ -224,6 +229,25 @@ STORIES = {
     ),
     "Tempo is one process with one ingester": Story(
         {members("ACTIVE").replace("distributor-1a2b", "0"): "1x40"}, {}, range(40)
+    ),
+    "a querier of a distributed Tempo is down, and another one is up": Story(
+        {part("querier-1a2b-x"): "1x10 0x40", part("querier-1a2b-y"): "1x60", part("query-frontend-1a2b-x"): "1x60"},
+        dict.fromkeys((16, 40), f'{{alertname="TempoPartDown",{OWN},{NAMESPACE},pod="tempo-querier-1a2b-x"}}'),
+        range(15),
+    ),
+    "the one compactor of a distributed Tempo is gone": Story(
+        {part("compactor-1a2b-x"): "1x10 stale", part("distributor-1a2b-x"): "1x1500"},
+        dict.fromkeys((17, 600, 1440), f'{{alertname="TempoLacksPart",{NAMESPACE},part="compactor"}}'),
+        (*range(15), 1460),
+    ),
+    "the one metrics generator of a distributed Tempo is replaced": Story(
+        {part("metrics-generator-0"): "1x10 0x2 1x40", part("distributor-1a2b-x"): "1x60"}, {}, range(50)
+    ),
+    "a distributed Tempo becomes one process": Story(
+        {part(f"{name}-1a2b-x"): "1x10 stale" for name in ("distributor", "querier", "query-frontend", "compactor")}
+        | {part("0"): "1x60"},
+        {},
+        range(60),
     ),
     "a Collector is down": Story(
         NGINX_RUNS | {UP: "1x10 0x40", UP.replace("-0", "-1"): "1x50"},

@@ -2,8 +2,10 @@
 
 import pytest
 
+from settings.tempo_parts import PART_KEYS
+from tests import golden
 from tools.measure.configurations.check import check
-from tools.measure.configurations.documents import LAB_COLLECTORS, Document
+from tools.measure.configurations.documents import LAB_COLLECTORS, Document, documents
 
 pytestmark = pytest.mark.usefixtures("programs")
 
@@ -19,6 +21,11 @@ def test_every_document_of_an_accepted_configuration_is_read_by_its_program() ->
     assert min(outcome.read[program] for program in ("nginx", "collector", "tempo")) >= 5
     # Off by default, and it has few keys.
     assert outcome.read["prometheus"] >= 1
+
+
+def test_each_part_of_a_distributed_tempo_reads_the_document() -> None:
+    parts = {document.part for document in documents(golden.settings_of("distributed")) if document.program == "tempo"}
+    assert parts == set(PART_KEYS)
 
 
 @pytest.mark.parametrize(

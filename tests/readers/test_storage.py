@@ -13,6 +13,7 @@ import httpx
 import pytest
 import yaml
 
+from components.documents import Document
 from lab.build.builder import build
 from lab.build.targets import GCS_SERVER, S3_SERVER
 from lab.errors import LabError
@@ -116,14 +117,27 @@ def searched_recently(tempo: RunningTempo) -> set[str]:
 @pytest.mark.deep
 def test_traces_leave_the_bucket_after_the_retention(tmp_path: Path) -> None:
     bucket, poll = Bucket(tmp_path / "s3"), {"blocklistPoll": "1s"}
-    with bucket.served(), tempo_with(bucket, tmp_path / "tempo", retention="3s", flush=poll) as tempo:
+
+    def delete_soon(document: Document) -> None:
+        # The default is an hour, in which queriers that list the bucket later may still read the block.
+        document["compactor"]["compaction"]["compacted_block_retention"] = "1s"
+
+    with bucket.served(), tempo_with(bucket, tmp_path / "tempo", edit=delete_soon, retention="3s", flush=poll) as tempo:
         traces = send(tempo, 10)
         wait_for("the spans on the disk", lambda: traces <= searched_recently(tempo))
         close_block(tempo)
         wait_for("a block in the bucket", lambda: tempo.counted("tempo_ingester_blocks_flushed_total"), 60)
+        assert objects_of_blocks(bucket)
         wait_for("a block that is marked for deletion", lambda: not bucket.blocks(), 30)
         assert tempo.counted("tempodb_retention_marked_for_deletion_total")
+        wait_for("a bucket without the block's objects", lambda: not objects_of_blocks(bucket), 30)
+        assert tempo.counted("tempodb_retention_deleted_total")
         assert not tempo.counted("tempodb_retention_errors_total")
+
+
+def objects_of_blocks(bucket: Bucket) -> list[Path]:
+    """Returns the objects of all blocks: their data, their indexes and their marks."""
+    return [file for file in (bucket.folder / "buckets" / BUCKET / PREFIX).glob("*/*/*") if file.is_file()]
 
 
 @pytest.mark.deep
@@ -175,6 +189,16 @@ def test_a_tempo_with_a_wrong_key_or_bucket_ends_and_says_why(what: str, tmp_pat
     assert says in line
     assert f"unexpected error from ListObjects on {other.get('bucket', BUCKET)}" in line
     assert SECRET not in log
+
+
+@pytest.mark.deep
+def test_with_google_s_protocol_too_a_tempo_with_a_wrong_bucket_ends_and_says_why(tmp_path: Path) -> None:
+    build([GCS_SERVER], Progress())
+    bucket = GoogleBucket(tmp_path / "gcs", other={"bucket": "elsewhere"})
+    with bucket.served(), pytest.raises(AssertionError) as ended, tempo_with(bucket, tmp_path / "tempo", {}):
+        pass
+    (line,) = (line for line in str(ended.value).splitlines() if "error running Tempo" in line)
+    assert "storage: bucket doesn't exist" in line
 
 
 def how_to() -> str:

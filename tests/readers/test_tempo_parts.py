@@ -3,16 +3,18 @@
 from collections.abc import Generator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from lab.build.builder import build
 from lab.build.targets import S3_SERVER
 from lab.progress import Progress
-from settings.tempo_parts import COMPACTOR, METRICS_GENERATOR
+from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, METRICS_GENERATOR
 from tests.readers.storage import Bucket
 from tests.readers.tempo_parts import INGESTERS, PARTS, One, RunningParts, Traffic, monolith, running_parts, traffic
 from tests.waiting import wait_for
 from tools.measure.traces import missing
+from tools.probe.metrics import parse_metrics, total
 
 LAST = INGESTERS[-1]
 SOON = {"blocklistPoll": "1s", "completeBlockTimeout": "2s"}
@@ -81,6 +83,22 @@ def test_with_two_ingesters_away_spans_are_refused_with_a_code_that_the_collecto
     assert set(sent.codes) == {"UNAVAILABLE"}
     tempo.start(*away)
     found(tempo, send(tempo, 200))
+
+
+def test_spans_that_a_killed_generator_did_not_get_are_counted_and_their_traces_found(tempo: RunningParts) -> None:
+    lost = "tempo_distributor_metrics_generator_pushes_failures_total"
+
+    def counted() -> float:
+        page = httpx.get(f"{tempo.parts[DISTRIBUTOR].url}/metrics", trust_env=False).text
+        return total(parse_metrics(page, {lost}), lost)
+
+    before = counted()
+    with traffic(tempo) as sent:
+        wait_for("spans before", lambda: sent.accepted > 400)
+        tempo.parts[METRICS_GENERATOR].kill()
+        wait_for("a span that was not counted", lambda: counted() > before, 60)
+    found(tempo, sent)
+    tempo.start(METRICS_GENERATOR)
 
 
 def test_an_ingester_that_ends_first_writes_what_it_holds_to_the_bucket(tempo: RunningParts) -> None:

@@ -211,6 +211,7 @@ def run_program(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(checks, "preflight", found_nothing)
         monkeypatch.setattr(checks, "check_way_back", way_back or surveyed_nothing)
         monkeypatch.setattr(checks, "warn_of_kubernetes", surveyed_nothing)
+        monkeypatch.setattr(checks, "warn_of_hidden_traces", surveyed_nothing)
         monkeypatch.setattr(Rollouts, "start", start_nothing)
         monkeypatch.setattr(Rollouts, "replaced", replaced)
         monkeypatch.setattr(backends, "read_backends", read_backends)

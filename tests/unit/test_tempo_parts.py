@@ -255,6 +255,21 @@ def test_budgets_and_autoscalers_are_those_of_the_parts(run_program: Run) -> Non
     assert (autoscaler["spec"]["minReplicas"], autoscaler["spec"]["maxReplicas"]) == (2, 5)
 
 
+def test_each_part_whose_pods_have_no_volume_can_have_an_autoscaler(run_program: Run) -> None:
+    keys = ("distributor", "querier", "queryFrontend", "compactor")
+    scaled: dict[str, Any] = {key: {"autoscaling": {"maxReplicas": 5}} for key in keys}
+    program = run(run_program, **scaled)
+    autoscalers = [each["spec"] for each in program.inputs("HorizontalPodAutoscaler").values()]
+    assert {spec["scaleTargetRef"]["name"]: (spec["minReplicas"], spec["maxReplicas"]) for spec in autoscalers} == {
+        "tempo-distributor": (2, 5),
+        "tempo-querier": (2, 5),
+        "tempo-query-frontend": (2, 5),
+        "tempo-compactor": (1, 5),
+    }
+    # An eviction waits for another pod that the autoscaler made.
+    assert "tempo-compactor" in program.inputs("PodDisruptionBudget")
+
+
 def test_one_process_is_as_it_was_with_all_keys_of_parts_at_their_defaults() -> None:
     assert TempoSettings().parts(makes_metrics=True) == {}
 

@@ -1,16 +1,11 @@
 """Makes the dashboard of the pipeline: each hop's counters on a span's way, and what the alerts look at."""
 
-from collections.abc import Sequence
-
 from components.documents.collector_spans import PROXIED
 from settings.versions.collector import KNOWN, CollectorRelease
+from tools.dashboards.counters import OWN, RATE, SELECTED, rate
 from tools.dashboards.panels import Json, choice, dashboard, graph, promql, table
+from tools.dashboards.tempo import blocks, metrics, tempo
 
-OWN = 'app_kubernetes_io_part_of="nginx-tracing"'
-"""The label of the stack's pods, as in monitoring/alerts.yaml."""
-
-SELECTED = f'{OWN}, namespace=~"$namespace"'
-_RATE = "[$__rate_interval]"
 _VOLUMES = (
     'persistentvolumeclaim=~"data-(tempo|tempo-metrics-generator|prometheus|grafana)-[0-9]+|'
     'queue-otel-collector(-decider)?-[0-9]+", '
@@ -38,8 +33,9 @@ def pipeline() -> Json:
         ("Collector → Tempo", 8, _out_of_collector()),
         ("The Collector's queues", 8, _queues()),
         ("Decisions about whole traces", 8, _decisions()),
-        ("Tempo", 8, _tempo()),
-        ("Metrics that Tempo makes of spans", 8, _metrics()),
+        ("Tempo", 8, tempo()),
+        ("Tempo's blocks and queries", 8, blocks()),
+        ("Metrics that Tempo makes of spans", 8, metrics()),
         ("Volumes", 7, _volumes()),
     ]
     about = (
@@ -62,20 +58,6 @@ def _namespaces() -> Json:
         "multi": True,
         "current": {"selected": True, "text": "All", "value": "$__all"},
     }
-
-
-def _rate(counter: str, by: Sequence[str] = ("pod",), name: str = "", only: str = "") -> Json:
-    """Returns the rate of a counter by labels.
-
-    Args:
-        counter: the counter.
-        by: the labels, which the legend shows.
-        name: what the legend shows before them.
-        only: matchers besides those of the stack's pods.
-    """
-    selected = f"{SELECTED}, {only}" if only else SELECTED
-    legend = " ".join([*([f"{name}:"] if name else []), *(f"{{{{{label}}}}}" for label in by)])
-    return promql(f"sum by ({', '.join(by)}) (rate({counter}{{{selected}}}{_RATE}))", legend)
 
 
 def _state() -> list[Json]:
@@ -115,11 +97,11 @@ def _into_collector() -> list[Json]:
             unit="short",
             about="Only clients' connections: NGINX's module counts neither spans nor lost exports.",
         ),
-        graph("Spans in", _rate("otelcol_receiver_accepted_spans"), unit="cps"),
+        graph("Spans in", rate("otelcol_receiver_accepted_spans"), unit="cps"),
         graph(
             "Spans made of upstreams' time",
             promql(
-                f'sum by (pod) (rate(otelcol_processor_outgoing_items{{processor="{PROXIED}", {SELECTED}}}{_RATE}))',
+                f'sum by (pod) (rate(otelcol_processor_outgoing_items{{processor="{PROXIED}", {SELECTED}}}{RATE}))',
                 "{{pod}}",
             ),
             unit="cps",
@@ -127,9 +109,9 @@ def _into_collector() -> list[Json]:
         ),
         graph(
             "Spans refused",
-            _rate("otelcol_receiver_refused_spans"),
+            rate("otelcol_receiver_refused_spans"),
             promql(
-                f'sum by (pod) (rate({{__name__=~"{_LIMITED}", {SELECTED}}}{_RATE}))', "by the memory limiter: {{pod}}"
+                f'sum by (pod) (rate({{__name__=~"{_LIMITED}", {SELECTED}}}{RATE}))', "by the memory limiter: {{pod}}"
             ),
             unit="cps",
             about="NGINX never sends them again. Those that the memory limiter refuses are among the others. What "
@@ -141,11 +123,11 @@ def _into_collector() -> list[Json]:
 def _out_of_collector() -> list[Json]:
     sent, received = "otelcol_exporter_sent_spans", "tempo_distributor_spans_received_total"
     return [
-        graph("Spans out", _rate(sent, ("exporter", "pod"), only=_ONCE), unit="cps"),
+        graph("Spans out", rate(sent, ("exporter", "pod"), only=_ONCE), unit="cps"),
         graph(
             "Spans lost",
-            _rate("otelcol_exporter_send_failed_spans", ("exporter", "pod"), "refused for good", _ONCE),
-            _rate("otelcol_exporter_enqueue_failed_spans", ("exporter", "pod"), "queue full"),
+            rate("otelcol_exporter_send_failed_spans", ("exporter", "pod"), "refused for good", _ONCE),
+            rate("otelcol_exporter_enqueue_failed_spans", ("exporter", "pod"), "queue full"),
             unit="cps",
         ),
         graph(
@@ -178,8 +160,8 @@ def _queues() -> list[Json]:
 
 def _decisions() -> list[Json]:
     tail, balancer = "otelcol_processor_tail_sampling", "otelcol_loadbalancer"
-    begun = f"sum by (namespace) (rate({tail}_new_trace_id_received{{{SELECTED}}}{_RATE}))"
-    changes = f"max by (namespace) (increase({balancer}_num_backend_updates{{{SELECTED}}}{_RATE}))"
+    begun = f"sum by (namespace) (rate({tail}_new_trace_id_received{{{SELECTED}}}{RATE}))"
+    changes = f"max by (namespace) (increase({balancer}_num_backend_updates{{{SELECTED}}}{RATE}))"
     return [
         graph(
             "Deciders that a pod knows",
@@ -196,71 +178,15 @@ def _decisions() -> list[Json]:
         ),
         graph(
             "Traces dropped undecided",
-            _rate(f"{tail}_sampling_trace_dropped_too_early"),
+            rate(f"{tail}_sampling_trace_dropped_too_early"),
             unit="cps",
             about="More wait than `collector.sampling.tail.traces`.",
         ),
         graph(
             "Spans after the decision",
-            _rate(f"{tail}_sampling_late_span_age_count"),
+            rate(f"{tail}_sampling_late_span_age_count"),
             unit="cps",
             about="They came later than `decisionWait`, and went the way of their trace.",
-        ),
-    ]
-
-
-def _tempo() -> list[Json]:
-    return [
-        graph("Spans received", _rate("tempo_distributor_spans_received_total"), unit="cps"),
-        graph("Bytes received", _rate("tempo_distributor_bytes_received_total"), unit="Bps"),
-        graph(
-            "Spans discarded",
-            _rate("tempo_discarded_spans_total", ("reason",)),
-            unit="cps",
-            about="Tempo reports success to the sender, except for `rate_limited`, which the sender retries.",
-        ),
-        graph(
-            "Live traces",
-            promql(f"sum by (pod) (tempo_ingester_live_traces{{{SELECTED}}})", "{{pod}}"),
-            unit="short",
-            about="Traces that Tempo 2 holds in memory..",
-        ),
-        graph(
-            "Ingesters",
-            promql(f'max by (state) (tempo_ring_members{{{SELECTED}, name="ingester"}})', "{{state}}"),
-            unit="short",
-            about="As Tempo's distributors and queriers know them. One process has one.",
-        ),
-        graph(
-            "Failures of the storage",
-            _rate("tempo_ingester_failed_flushes_total", name="to write a block"),
-            _rate("tempodb_blocklist_poll_errors_total", name="to list the blocks"),
-            _rate("tempodb_retention_errors_total", name="to delete a block"),
-            unit="cps",
-            about="Tempo repeats each of them.",
-        ),
-    ]
-
-
-def _metrics() -> list[Json]:
-    generator, pushes = "tempo_metrics_generator", "pushes_failures_total"
-    return [
-        graph("Spans counted", _rate(f"{generator}_spans_received_total"), unit="cps"),
-        graph(
-            "Spans left out",
-            _rate(f"{generator}_spans_discarded_total", ("reason",), "out of time"),
-            _rate(f"tempo_distributor_queue_{pushes}", name="generator too slow"),
-            _rate(f"tempo_distributor_metrics_generator_{pushes}", name="generator fails"),
-            _rate(f"{generator}_processor_service_graphs_dropped_spans", name="too many edges wait"),
-            _rate(f"{generator}_registry_series_limited_total", name="too many series"),
-            unit="cps",
-            about="The traces have them; rates, errors, durations and the service graph do not.",
-        ),
-        graph(
-            "Samples that the Prometheus does not take",
-            _rate("prometheus_remote_storage_samples_failed_total", ("url",), "refused for good"),
-            _rate("prometheus_remote_storage_samples_retried_total", ("url",), "repeated"),
-            unit="cps",
         ),
     ]
 

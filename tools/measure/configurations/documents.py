@@ -42,7 +42,7 @@ from components.documents.nginx_upstreams import (
 from components.documents.prometheus import ALERTS_FILE, CONFIG_FILE, alerts, prometheus_document
 from components.documents.prometheus import FOLDER as PROMETHEUS_FOLDER
 from components.documents.tempo import tempo_document
-from components.documents.tempo_metrics import receiver, writes
+from components.documents.tempo_metrics import has_generator, receiver, writes
 from components.documents.tempo_parts import POD_ADDRESS, arguments, parts_document
 from lab.build.images import REGISTRY_ADDRESS, collector_name
 from lab.build.targets import COLLECTORS, NEXT_COLLECTOR, NGINX, NGINX_PLUS, PROMTOOL, TEMPO
@@ -54,7 +54,6 @@ from settings.limits import exports
 from settings.nginx_directives import directives
 from settings.sampling import kept
 from settings.snippets.reader import reader_of
-from settings.tempo_parts import INGESTER
 
 _STACKS = {name: yaml.safe_load((REPOSITORY / file).read_text())["config"] for name, file in STACK_FILES.items()}
 LAB_TEMPO = _STACKS["current"]["nginx-tracing:tempo"]["image"]
@@ -122,7 +121,8 @@ def documents(settings: Settings) -> Iterator[Document]:
         receivers = [*written.receivers, *([receiver(OWN_PROMETHEUS)] if settings.prometheus.enabled else [])]
         if tempo.is_distributed:
             document = parts_document(tempo, receivers, ring="tempo-ring:7946", query_frontend="queries:9095")
-            yield Document("tempo", (("tempo.yaml", dump(document)),), part=INGESTER)
+            for part in tempo.parts(makes_metrics=has_generator(tempo, receivers)):
+                yield Document("tempo", (("tempo.yaml", dump(document)),), part=part)
         else:
             yield Document("tempo", (("tempo.yaml", dump(tempo_document(tempo, receivers))),))
     if settings.prometheus.enabled:
