@@ -58,11 +58,10 @@ def fill(namespace: str) -> Sent:
     for pod in pods(namespace, "otel-collector"):
         name = pod["metadata"]["name"]
         with receiver(namespace, f"pod/{name}") as target, grpc.insecure_channel(target) as channel:
-            export = channel.unary_unary(EXPORT, ExportTraceServiceRequest.SerializeToString)
             while share(namespace, name) <= FULL:
                 spans = {os.urandom(16): "x" * SPAN_BYTES for _ in range(SPANS)}
                 for message in messages(spans, SPAN_BYTES):
-                    export(message, timeout=60)
+                    channel.unary_unary(EXPORT, ExportTraceServiceRequest.SerializeToString)(message, timeout=60)
                 sent.answered += [trace_id.hex() for trace_id in spans]
                 sent.started.append(time.time())
     return sent
