@@ -256,8 +256,8 @@ class TempoSettings(Versioned):
 
     @property
     def drain_seconds(self) -> int:
-        """How long an ingester may take to write what it holds to the bucket, before the next one starts; 0 without."""
-        return INGESTER_SECONDS if self.is_distributed else 0
+        """The longest time that a pod takes to write what it holds to the bucket; 0 if Tempo is one process."""
+        return INGESTER_SECONDS if self.enabled and self.is_distributed else 0
 
     def parts(self, *, makes_metrics: bool) -> dict[str, ScaledPart | TempoPart]:
         """Returns the parts that run, by the names that `-target` has for them; none if Tempo is one process.

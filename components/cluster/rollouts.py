@@ -18,7 +18,7 @@ from components.cluster.api import Answer, Api
 from components.cluster.api_objects import section
 from components.cluster.kubeconfig import ApiUnavailableError
 from components.cluster.pod_reasons import PodReasons, Reason
-from components.plan.labels import PART_OF, own_labels
+from components.plan.labels import PART_OF, own_labels, selector
 
 FIRST_LOOK_SECONDS = 8.0
 """By then the pods of a successful update are Ready or pull their images, and most programs have ended."""
@@ -118,13 +118,13 @@ class Rollouts:
             component: the component, whose name the StatefulSet has.
             stateful_set: the resource, which the provider has created or updated.
             selects: the name whose labels select its pods; none for the component's.
-            drain_seconds: how long a pod may take to send what it holds, before the next one starts.
+            drain_seconds: how long a pod that ends may take to send what it holds, before the next one starts.
 
         Raises:
-            pulumi.RunError: no pod became Ready for five minutes after such a time, or for the time of one attempt if
-                waiting changes nothing. The message has the pods' reasons.
+            pulumi.RunError: no pod became Ready for five minutes, and such a time while one ends, or for the time of
+                one attempt if waiting changes nothing. The message has the pods' reasons.
         """
-        most, since, is_told = -1, time.monotonic(), False
+        most, since, is_told, drained = -1, time.monotonic(), False, False
         while True:
             rollout = await self._rollout(component)
             if rollout.is_complete:
@@ -132,15 +132,21 @@ class Rollouts:
             if rollout.ready > most:
                 most, since = rollout.ready, time.monotonic()
             waited = time.monotonic() - since
-            if drain_seconds and waited >= DRAIN_SECONDS and not is_told:
+            drains = bool(drain_seconds) and waited >= DRAIN_SECONDS and await self._has_ending(selects or component)
+            if drained and not drains:
+                # It has ended, and the next one starts.
+                since, waited = time.monotonic(), 0.0
+            drained = drains
+            if drains and not is_told:
                 is_told = True
                 pulumi.log.info(
-                    f"{component}: a pod that is replaced sends what it holds first, for at most "
-                    f"{drain_seconds} s. {rollout.state}"
+                    f"{component}: a pod that is replaced sends what it holds first, for at most {drain_seconds} s. "
+                    f"{rollout.state}"
                 )
             if waited >= ATTEMPT_SECONDS:
                 reasons = await self._found(selects or component, logs_of_running=True)
-                if _is_final(reasons) or waited >= ATTEMPT_SECONDS * ATTEMPTS + drain_seconds:
+                longest = ATTEMPT_SECONDS * ATTEMPTS + (drain_seconds if drains else 0)
+                if _is_final(reasons) or waited >= longest:
                     raise pulumi.RunError(_explained(component, reasons) if reasons else rollout.state)
             await asyncio.sleep(REPLACED_INTERVAL_SECONDS)
 
@@ -151,6 +157,16 @@ class Rollouts:
                 return _Rollout.of(component, await api.get(path))
         except ApiUnavailableError as error:
             return _Rollout(state=f"{component} is not known to be Ready: {error}")
+
+    async def _has_ending(self, component: str) -> bool:
+        """Tells whether a pod of a component was told to end, and has not ended yet."""
+        path = f"/api/v1/namespaces/{self._namespace}/pods"
+        try:
+            async with Api(self._kubeconfig, self._context) as api:
+                pods = await api.list_metadata(path, labelSelector=selector(own_labels(component)))
+        except ApiUnavailableError:
+            return False
+        return any("deletionTimestamp" in pod["metadata"] for pod in pods.items)
 
     @property
     def timeout(self) -> str:

@@ -231,7 +231,7 @@ class Replaced:
         monkeypatch.setattr(rollouts, "ATTEMPT_SECONDS", 0.2)
         self.looks = 0
 
-    def __call__(self, *states: Said, drain_seconds: int = 0, **answers: Said) -> object:  # noqa: D102
+    def __call__(self, *states: Said, drain_seconds: int = 0, **answers: Any) -> object:  # noqa: D102
         def state(*_: object) -> Said:
             self.looks += 1
             return states[min(self.looks, len(states)) - 1]
@@ -289,7 +289,10 @@ def test_a_stateful_set_without_progress_is_given_up_three_attempts_after_the_la
     assert time.monotonic() - begin > 3 * 0.2
 
 
-def test_pods_that_send_what_their_volumes_hold_are_waited_for_longer_and_that_is_said(
+ENDS = {"metadata": {"name": "nginx-2", "labels": labels("nginx"), "deletionTimestamp": "2026-11-26T04:00:00Z"}}
+
+
+def test_pods_that_send_what_they_hold_are_waited_for_longer_and_that_is_said(
     replaced: Replaced, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
@@ -297,9 +300,38 @@ def test_pods_that_send_what_their_volumes_hold_are_waited_for_longer_and_that_i
     monkeypatch.setattr(rollouts, "DRAIN_SECONDS", 0.1)
     begin = time.monotonic()
     with pytest.raises(pulumi.RunError):
-        replaced(stateful_set(1, 2), drain_seconds=1)
+        replaced(stateful_set(1, 2), drain_seconds=1, pods=listed(ENDS))
     assert time.monotonic() - begin > 3 * 0.2 + 1
     assert said == [
         "nginx: a pod that is replaced sends what it holds first, for at most 1 s. "
         "nginx does not become Ready: 1 of 3 pods are replaced, and 2 are Ready"
     ]
+
+
+def test_pods_that_do_not_start_are_waited_for_no_longer_where_none_ends(
+    replaced: Replaced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "info", said.append)
+    monkeypatch.setattr(rollouts, "DRAIN_SECONDS", 0.1)
+    with pytest.raises(pulumi.RunError):
+        replaced(stateful_set(1, 2), drain_seconds=10)
+    # With a pause of 0.01 s after each, 0.6 s have room for no more than these.
+    assert replaced.looks <= 61
+    assert said == []
+
+
+def test_the_pod_after_one_that_took_long_to_end_has_its_own_time_to_start(
+    replaced: Replaced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollouts, "DRAIN_SECONDS", 0.1)
+    looks: list[float] = []
+
+    def pods(*_: object) -> Said:
+        looks.append(time.monotonic())
+        return listed(ENDS) if looks[-1] - looks[0] < 1 else listed()
+
+    with pytest.raises(pulumi.RunError):
+        replaced(stateful_set(1, 2), drain_seconds=60, pods=pods)
+    ended = next(look for look in looks if look - looks[0] >= 1)
+    assert time.monotonic() - ended > 3 * 0.2

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pulumi.runtime import mocks
 
 from components.plan.labels import own_labels
 from settings import TempoSettings
@@ -23,6 +24,20 @@ def run(run_program: Run, others: dict[str, str] | None = None, **tempo: Any) ->
     """Runs the program with a distributed Tempo."""
     secrets = [*KEYS, "tempoPassword", "metricsHeaders"]
     return run_program({"tempo": json.dumps(TEMPO | tempo), **KEYS, **(others or {})}, secrets=secrets)
+
+
+@pytest.fixture
+def deletions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Collects how long the engine waits for the deletion of each resource, by its name."""
+    asked: dict[str, str] = {}
+    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
+
+    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
+        asked[request.name] = request.customTimeouts.delete
+        return register(monitor, request)
+
+    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
+    return asked
 
 
 def tempo_pods(program: Program) -> dict[str, dict[str, Any]]:
@@ -103,12 +118,25 @@ def test_a_change_of_the_mode_keeps_the_stateful_set_and_its_first_volume(run_pr
     one = run(run_program, mode="monolithic").inputs("StatefulSet")["tempo"]
     parts = run(run_program).inputs("StatefulSet")["tempo"]
     assert parts["spec"]["replicas"] == 3
-    assert one["metadata"]["name"] == parts["metadata"]["name"]
+    assert one["metadata"] | {"annotations": {}} == parts["metadata"] | {"annotations": {}}
     # Kubernetes refuses a change of these.
     for part in ("selector", "serviceName", "volumeClaimTemplates", "podManagementPolicy"):
         assert one["spec"][part] == parts["spec"][part]
     selector = one["spec"]["selector"]["matchLabels"].items()
     assert selector <= parts["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_the_engine_waits_for_no_ingester_that_writes_to_the_bucket_but_before_the_namespace_is_gone(
+    run_program: Run, deletions: dict[str, str]
+) -> None:
+    sets = run(run_program).inputs("StatefulSet")
+    awaited = {name: "pulumi.com/skipAwait" not in one["metadata"]["annotations"] for name, one in sets.items()}
+    assert awaited == {"tempo": False, "tempo-metrics-generator": True}
+    assert sets["tempo"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 1200
+    assert deletions["namespace"] == "1800s"
+    one = run(run_program, mode="monolithic").inputs("StatefulSet")["tempo"]
+    assert "pulumi.com/skipAwait" not in one["metadata"]["annotations"]
+    assert deletions["namespace"] == "600s"
 
 
 def test_only_what_a_part_needs_reaches_it(run_program: Run) -> None:
