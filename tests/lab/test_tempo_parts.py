@@ -40,6 +40,9 @@ WORKLOADS = {part: STATEFUL.get(part, f"deployment/tempo-{part}") for part in PA
 RATE = 500
 """Requests a second, each with one span."""
 
+UPDATE_RATE = 50
+"""Requests a second beside `pulumi up`, which needs the two cores too."""
+
 ASKED_SECONDS = 0.2
 """The time between two questions. Each is a look-up by ID and a search."""
 
@@ -158,12 +161,12 @@ def asking(tempo_url: str, trace_id: str) -> Generator[list[Refusal]]:
 
 
 @contextlib.contextmanager
-def under_load(stack: Stack) -> Generator[list[Refusal]]:
+def under_load(stack: Stack, rate: float = RATE) -> Generator[list[Refusal]]:
     """Sends requests and asks for traces while a test ends pods, and then finds each trace; yields what was refused."""
     outputs = stack.outputs()
     before = send_for(1, outputs["nginxUrl"], 20)
     found(stack, before)
-    with Traffic(outputs["nginxUrl"], RATE) as traffic, asking(outputs["tempoUrl"], before.answered[0]) as refused:
+    with Traffic(outputs["nginxUrl"], rate) as traffic, asking(outputs["tempoUrl"], before.answered[0]) as refused:
         time.sleep(2)
         yield refused
         time.sleep(2)
@@ -187,7 +190,7 @@ def test_an_update_goes_on_while_ingesters_cannot_write_what_they_hold(in_parts:
     resources: dict[str, Any] = {"cpu": LITTLE_CPU}
     change(in_parts, ingester={"replicas": 4, "resources": resources})
     in_parts.up()
-    with patient_for_a_minute(in_parts), Traffic(in_parts.outputs()["nginxUrl"], RATE) as traffic:
+    with patient_for_a_minute(in_parts), Traffic(in_parts.outputs()["nginxUrl"], UPDATE_RATE) as traffic:
         time.sleep(2)
         server.stop()
         change(in_parts, ingester={"replicas": 3, "resources": resources})
@@ -277,7 +280,7 @@ def test_nothing_is_lost_or_refused_when_a_part_gets_fewer_pods(part: str, in_pa
 
 
 def test_a_wrong_key_of_running_parts_refuses_and_loses_nothing(in_parts: Stack) -> None:
-    with under_load(in_parts) as refused:
+    with under_load(in_parts, UPDATE_RATE) as refused:
         set_keys(in_parts, "wrong")
         done = in_parts.pulumi("up", "--yes", "--skip-preview")
         assert done.returncode != 0
