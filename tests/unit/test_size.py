@@ -204,6 +204,8 @@ LOADS = [
     {"requests": "20000", "sampling": "0.05", "average": "0.3"},
     {"requests": "1000000", "span_bytes": "900"},
     {"requests": "100000000"},
+    {"requests": "100000000", "spans_per_request": "1.0001", "span_bytes": "9900", "headroom": "0.01"},
+    {"requests": "20000", "sampling": "0.0001"},
     {"requests": "5", "span_bytes": "16777216"},
     {"requests": "1", "sampling": "0.01", "spans_per_request": "10000", "span_bytes": "9000"},
     {"requests": "100", "storage": "local", "retention": "87600h"},
@@ -306,7 +308,7 @@ def test_all_wrong_arguments_are_said_at_once(capsys: pytest.CaptureFixture[str]
         "error: --requests 0: must be a number from 1 to 100000000.",
         "error: --spans-per-request 0.5: must be a number from 1 to 10000.",
         "error: --span-bytes 1.5: must be a whole number from 100 to 16777216.",
-        "error: --sampling 10%: must be a number from 0.000001 to 1.",
+        "error: --sampling 10%: must be a number from 0.0001 to 1.",
         "error: --average 0: must be a number from 0.001 to 1.",
         "error: --headroom -1: must be a number from 0 to 10.",
         "error: --retention 14d: must have the unit ms, s, m or h, which Go and NGINX both know: 336h.",
@@ -333,6 +335,15 @@ def test_all_wrong_arguments_are_said_at_once(capsys: pytest.CaptureFixture[str]
         (
             "--requests 9 --spans-per-request 10000 --span-bytes 9500",
             "error: --spans-per-request, --span-bytes: make traces of 95 MB; at most 90 MB was measured.",
+        ),
+        (
+            "--requests 9 --sampling 0.00015",
+            "error: --sampling 0.00015: must be in steps of 0.0001, as `nginx.sampling.ratio`.",
+        ),
+        (
+            "--requests 100000000 --spans-per-request 4000 --span-bytes 10000",
+            "error: --requests, --spans-per-request, --span-bytes: make 5200.0 TB/s with the headroom; at most 1 TB/s "
+            "is planned.",
         ),
         (
             "--requests 20000 --storage local",
