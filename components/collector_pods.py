@@ -12,11 +12,10 @@ from pulumi_kubernetes.core.v1 import (
 )
 
 from components.cluster.api_objects import section
-from components.documents.collector_drain import BUSYBOX, TOOLS_FOLDER, drain_command
+from components.documents.collector_drain import TOOLS_FOLDER, copying_busybox, drain_command
 from components.kubernetes.containers import container_security, resources, stop_after
-from components.plan.labels import COLLECTOR, DECIDER
 from components.plan.objects import CLAIM, claim_name
-from components.plan.pods import DRAIN
+from components.plan.pods import DRAIN, REPLICAS
 from settings import CollectorSettings
 
 DELAY_SECONDS = 5
@@ -24,9 +23,6 @@ DELAY_SECONDS = 5
 
 QUEUE = "queue"
 """The name of the volume of each pod with a persistent queue."""
-
-_REPLICAS = {COLLECTOR: "collector.replicas", DECIDER: "collector.sampling.tail.replicas"}
-"""The keys of the numbers of pods."""
 
 TOOLS = "tools"
 """The name of the empty volume with busybox."""
@@ -55,7 +51,7 @@ def bringing_busybox(settings: CollectorSettings, image: str) -> ContainerArgs:
     return ContainerArgs(
         name=DRAIN,
         image=image,
-        command=["/bin/busybox", "cp", "/bin/busybox", BUSYBOX],
+        command=["/bin/busybox", "sh", "-c", copying_busybox()],
         resources=resources(settings.resources),
         security_context=container_security(),
         volume_mounts=[VolumeMountArgs(name=TOOLS, mount_path=TOOLS_FOLDER)],
@@ -107,7 +103,7 @@ def fewer_pods(component: str, settings: CollectorSettings, ending: range) -> st
         said = f"{pods} will end, and `collector.queue.drain.enabled` is false: what waits stays"
     return (
         f"{said} in the {CLAIM.name} {claims}, which `python -m tools drift` names, and is sent when "
-        f"`{_REPLICAS[component]}` is {ending.stop} again"
+        f"`{REPLICAS[component]}` is {ending.stop} again"
     )
 
 

@@ -34,8 +34,9 @@ SemanticConventions = Literal["old", "stable", "both"]
 TrafficDistribution = Literal["PreferClose", "PreferSameZone", "PreferSameNode"]
 """Kubernetes' values of a Service's `trafficDistribution` (its documentation, "Virtual IPs and Service Proxies").
 
-The first is on by default since 1.31, and an older API server refuses the field in the preview. The other two are
-stable since 1.35.
+The first is on by default since 1.31, and 1.30 leaves the field out without a word. The other two are on by default
+since 1.34 (`PreferSameTrafficDistribution` in its `kube_features.go`), and an older API server refuses them in the
+preview.
 """
 
 DEFAULT_REPLICAS = 2
@@ -107,7 +108,8 @@ class CollectorSettings(Versioned):
             ("deciders", "tiers", "loadbalancing", "gateway"),
             "`collector.sampling.tail` makes two tiers of two replicas or more",
         ),
-        "terminationgraceperiodseconds": "a pod has 45 s to end, and `queue.drain.timeout` before with a volume",
+        "terminationgraceperiodseconds": "a pod has 45 s to end, one that decides 75 s and its "
+        "`decisionWait`, and `queue.drain.timeout` before with a volume",
     }
 
     enabled: bool = Field(
@@ -138,7 +140,7 @@ class CollectorSettings(Versioned):
         default=None,
         description="Which Ready replica a connection of NGINX or of an application goes to: one in its own zone with "
         "`PreferClose`, which Kubernetes knows from 1.31 on, or with `PreferSameZone`; one on its own node with "
-        "`PreferSameNode`. It knows these two from 1.35 on. A zone with more NGINX gives its Collectors more work. "
+        "`PreferSameNode`. It knows these two from 1.34 on. A zone with more NGINX gives its Collectors more work. "
         "Unset: any replica.",
         examples=["PreferClose"],
     )

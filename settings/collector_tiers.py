@@ -38,7 +38,14 @@ def first_tier(collector: CollectorSettings) -> CollectorSettings:
         return collector
     # Nothing outlives a pod: NGINX is answered once the spans are in its memory. The deciders have the volumes.
     return collector.model_copy(
-        update={"queue": Queue(), "sampling": CollectorSampling(), "exporters": {}, "proxy": None}
+        update={
+            # Without sampling of its own, its default would be that of a Collector that stands alone.
+            "replicas": collector.replica_count,
+            "queue": Queue(),
+            "sampling": CollectorSampling(),
+            "exporters": {},
+            "proxy": None,
+        }
     )
 
 

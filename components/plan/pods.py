@@ -32,6 +32,9 @@ KEYS = {
 }
 """The components' keys in the configuration."""
 
+REPLICAS = {COLLECTOR: "collector.replicas", DECIDER: "collector.sampling.tail.replicas"}
+"""The keys of the numbers of Collectors."""
+
 GATEWAY = "gateway"
 """The name of the second container of Tempo's pod."""
 

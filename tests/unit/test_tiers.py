@@ -79,12 +79,37 @@ def test_there_are_as_many_deciders_as_replicas_unless_it_says_otherwise() -> No
         {"sampling": {"tail": {}}},
         {"replicas": 4, "sampling": {"tail": {}}},
         {"replicas": 2, "sampling": {"tail": {"replicas": 1}}},
+        {"autoscaling": {"maxReplicas": 3}, "sampling": {"tail": {}}},
     ]
     made = [
         {pod.component: pod.replicas for pod in pods_of(Settings.model_validate({"collector": collector}))}
         for collector in configured
     ]
-    assert [(one["otel-collector"], one.get("otel-collector-decider")) for one in made] == [(1, None), (4, 4), (2, 1)]
+    assert [(one["otel-collector"], one.get("otel-collector-decider")) for one in made] == [
+        (1, None),
+        (4, 4),
+        (2, 1),
+        (1, 1),
+    ]
+
+
+def test_the_proxy_and_the_autoscaler_are_each_one_tier_s(run_program: Run) -> None:
+    more = {
+        "proxy": {"url": "http://proxy.example.com:3128"},
+        "exporters": {"vendor": {"endpoint": "otlp.example.com:4317"}},
+        "autoscaling": {"maxReplicas": 3},
+    }
+    made = run_program(golden.as_pulumi_passes_it({"collector": TIERS | more}))
+    proxied = {
+        name
+        for name, pod in made.pods().items()
+        for variable in pod["spec"]["containers"][0].get("env", [])
+        if variable["name"] == "HTTPS_PROXY"
+    }
+    # The first tier reaches no backend, and a change of the number of deciders splits traces.
+    assert proxied == {"otel-collector-decider"}
+    (scaler,) = made.inputs("HorizontalPodAutoscaler").values()
+    assert scaler["spec"]["scaleTargetRef"]["name"] == "otel-collector"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from components.plan.pods import REPLICAS
 from tools.cluster import Access
 from tools.drift.drift import Drift
 from tools.drift.orphans import Orphan
@@ -82,7 +83,7 @@ def _sending(queues: Sequence[QueueVolume], option: str) -> list[str]:
     return [
         f"To send what the volumes of {of.name} hold, make {needed} replicas until `otelcol_exporter_queue_size` is 0:",
         *(
-            f"pulumi config set --path collector.replicas {count}{option} && pulumi up{option}"
+            f"pulumi config set --path {REPLICAS[of.name]} {count}{option} && pulumi up{option}"
             for count in (needed, of.count)
         ),
     ]

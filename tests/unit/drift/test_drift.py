@@ -331,6 +331,17 @@ def test_claims_that_no_replica_uses_are_named_with_what_they_may_hold(
     ]
 
 
+def test_the_volumes_of_deciders_are_sent_by_as_many_deciders(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    decider = "otel-collector-decider"
+    stack.pulumi(json.dumps(preview(NAMESPACE, stateful_set(decider, "queue", 2))))
+    stack.items = claims(f"queue-{decider}-2")
+    assert lines(capsys)[-3:] == [
+        f"To send what the volumes of {decider} hold, make 3 replicas until `otelcol_exporter_queue_size` is 0:",
+        "pulumi config set --path collector.sampling.tail.replicas 3 && pulumi up",
+        "pulumi config set --path collector.sampling.tail.replicas 2 && pulumi up",
+    ]
+
+
 def test_the_claim_of_a_collector_that_still_sends_what_its_volume_holds_is_no_drift(stack: Stack) -> None:
     stack.pulumi(json.dumps(preview(NAMESPACE, stateful_set("otel-collector", "queue", 2))))
     stack.items = [
