@@ -192,8 +192,9 @@ def test_a_backend_that_takes_spans_does_not_hide_that_another_one_is_away(
     vendor.stop()
     exporters = {"vendor": {"endpoint": address(vendor), "tls": {"enabled": False}}}
     with running(image, tmp_path, backend=address(tempo), exporters=exporters, **ALONE) as collector:
-        collector.send()
-        tempo.many(1)
+        for _ in range(EXPORTS):
+            collector.send()
+        tempo.many(EXPORTS)
         traffic = Traffic(collector)
         drain = Drain(collector, tmp_path, bound=10)
         code, said = drain.wait()

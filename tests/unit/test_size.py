@@ -283,6 +283,28 @@ def test_every_figure_says_whether_it_was_measured_or_is_quoted(capsys: pytest.C
     assert len(re.findall(r"https://", listed)) == 4
 
 
+@pytest.mark.parametrize(
+    ("spans", "reason"),
+    [("2400", "measured"), ("12000", "measured up to 8000 spans/s and 5.2 MB/s, a straight line beyond")],
+)
+def test_what_goes_beyond_the_measured_rates_is_not_called_measured(spans: str, reason: str) -> None:
+    made = answer(requests=spans, spans_per_request="1", span_bytes="650", headroom="0")
+    reasons = {key.place: key.reason for key in made.keys}
+    for component in ("collector", "tempo"):
+        assert reasons[component, "resources", "memory"].endswith(f"({reason})")
+    assert reasons["tempo", "resources", "cpu"].endswith(f"({reason})")
+
+
+@pytest.mark.parametrize(
+    ("headroom", "duration"), [("10", "60 s"), ("1", "10 min"), ("0.02", "8 h"), ("0.000001", "6944 days")]
+)
+def test_the_time_to_catch_up_is_said_as_people_count_it(
+    headroom: str, duration: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = printed(capsys, "--requests", "100", "--headroom", headroom)
+    assert f"Tempo was away for 10m: what waited is sent within {duration} at the busiest time" in text
+
+
 def test_the_limits_that_follow_are_those_of_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "--requests", "100", "--spans-per-request", "3000", "--span-bytes", "2000")
     _, _, limits = text.partition("# Limits that follow\n")

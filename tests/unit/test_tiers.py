@@ -98,6 +98,8 @@ def test_the_proxy_and_the_autoscaler_are_each_one_tier_s(run_program: Run) -> N
         "proxy": {"url": "http://proxy.example.com:3128"},
         "exporters": {"vendor": {"endpoint": "otlp.example.com:4317"}},
         "autoscaling": {"maxReplicas": 3},
+        # No autoscaler ends the pods with the volumes.
+        "queue": {"storage": "persistent", "drain": {"enabled": False}},
     }
     made = run_program(golden.as_pulumi_passes_it({"collector": TIERS | more}))
     proxied = {
