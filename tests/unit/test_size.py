@@ -1,6 +1,8 @@
 """`python -m tools size`: what it answers, and what it says of wrong arguments."""
 
 import itertools
+import math
+import random
 import re
 from collections.abc import Callable
 from functools import partial
@@ -19,10 +21,11 @@ from tests import golden
 from tools.__main__ import main
 from tools.measure import results
 from tools.size import command
-from tools.size.arguments import WrongArgumentsError, read
+from tools.size.arguments import STORAGES, WrongArgumentsError, read
 from tools.size.figures import PLAIN, PROXIED, STORED, Figures, Point, figures
 from tools.size.parts import fullest_share, whole_gibibytes
 from tools.size.plan import Plan, plan
+from tools.size.report import report
 
 FIGURES = Figures(
     [
@@ -227,6 +230,34 @@ def test_the_program_takes_every_answer(given: dict[str, str]) -> None:
         assert amount(part.resources.cpu) <= amount(part.resources.cpu_limit or part.resources.cpu)
     assert amount(taken.collector.queue.size) >= made.collectors.volume
     assert amount(taken.tempo.persistence.size or "0") >= (made.storage.volume if not made.tempo.is_distributed else 0)
+
+
+def test_any_load_is_refused_as_wrong_or_answered_with_what_the_program_takes() -> None:
+    chance = random.Random(21)  # noqa: S311 - no secret
+
+    def between(least: float, most: float) -> float:
+        return math.exp(chance.uniform(math.log(least), math.log(most)))
+
+    answered = 0
+    for _ in range(150):
+        given: dict[str, str | None] = {
+            "requests": f"{between(1, 1e8):.3f}",
+            "spans_per_request": chance.choice(["1", "2", f"{between(1, 10_000):.3f}"]),
+            "span_bytes": f"{between(100, 2**24):.0f}",
+            "sampling": chance.choice([None, f"{between(0.0001, 1):.4f}", f"{between(1e-6, 1):.7f}"]),
+            "headroom": chance.choice([None, "0", f"{chance.uniform(0, 10):.2f}"]),
+            "retention": chance.choice([None, "5m", f"{between(1, 87_600):.0f}h"]),
+            "outage": chance.choice([None, "1s", f"{between(1, 1440):.0f}m"]),
+            "storage": chance.choice([None, *STORAGES]),
+        }
+        try:
+            made = plan(read(given), figures())
+        except WrongArgumentsError:
+            continue
+        loaded(made)
+        assert report(made)
+        answered += 1
+    assert answered > 50
 
 
 def test_the_models_have_every_key_of_an_answer() -> None:

@@ -67,6 +67,13 @@ def test_nothing_is_given_up_on_the_way_to_a_decider() -> None:
         assert repeats["multiplier"] > 1
 
 
+def test_the_first_tier_joins_no_messages() -> None:
+    # 0.171 is announced to join them unless it is told otherwise, and two may be larger than a decider takes.
+    for image, told in (("otelcol-k8s:0.160.0", None), ("otelcol-k8s:0.171.0", {"enabled": False})):
+        (exporter,) = documents(image=image)[0]["exporters"].values()
+        assert exporter["sending_queue"].get("batch") == told
+
+
 @pytest.mark.parametrize(("wait", "delay"), [("5s", 40), ("1500ms", 37), ("2m", 155)])
 def test_a_decider_goes_on_until_the_first_tier_has_left_it_and_each_trace_has_had_its_wait(
     wait: str, delay: int
