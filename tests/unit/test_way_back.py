@@ -131,7 +131,7 @@ def ends(component: str) -> str:
         pytest.param(TIERS, "otel-collector", id="the first of two tiers has no volumes"),
         pytest.param({"queue": {"storage": "persistent"}}, "otel-collector-decider", id="one tier again"),
         pytest.param({}, "otel-collector", id="in memory"),
-        pytest.param(TIERS | {"queue": {}}, "otel-collector-decider", id="deciders in memory"),
+        pytest.param(TIERS | {"queue": {"storage": "memory"}}, "otel-collector-decider", id="deciders in memory"),
         pytest.param({"enabled": False}, "otel-collector", id="another Collector"),
     ],
 )
