@@ -12,7 +12,7 @@ from pulumi_kubernetes.core.v1 import (
 )
 
 from components.cluster.api_objects import section
-from components.documents.collector_drain import BUSYBOX, TOOLS_FOLDER, drain_command
+from components.documents.collector_drain import TOOLS_FOLDER, copying_busybox, drain_command
 from components.kubernetes.containers import container_security, resources, stop_after
 from components.plan.objects import CLAIM, claim_name
 from components.plan.pods import DRAIN, REPLICAS_KEYS
@@ -51,7 +51,7 @@ def bringing_busybox(settings: CollectorSettings, image: str) -> ContainerArgs:
     return ContainerArgs(
         name=DRAIN,
         image=image,
-        command=["/bin/busybox", "cp", "/bin/busybox", BUSYBOX],
+        command=["/bin/busybox", "sh", "-c", copying_busybox()],
         resources=resources(settings.resources),
         security_context=container_security(),
         volume_mounts=[VolumeMountArgs(name=TOOLS, mount_path=TOOLS_FOLDER)],

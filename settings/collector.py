@@ -106,7 +106,8 @@ class CollectorSettings(Versioned):
             ("deciders", "tiers", "loadbalancing", "gateway"),
             "`collector.sampling.tail` makes two tiers of two replicas or more",
         ),
-        "terminationgraceperiodseconds": "a pod has 45 s to end, and `queue.drain.timeout` before with a volume",
+        "terminationgraceperiodseconds": "a pod has 45 s to end, one that decides 75 s and its "
+        "`decisionWait`, and `queue.drain.timeout` before with a volume",
     }
 
     enabled: bool = Field(

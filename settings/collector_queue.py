@@ -30,7 +30,7 @@ class Drain(Model):
     timeout: Annotated[WholeSeconds, at_most("1h")] = Field(
         default="9m",
         description="Longest time that a pod takes for it. What it could not send by then stays on its volume. "
-        "Kubernetes gives the pod 45 s more.",
+        "Kubernetes gives the pod 45 s more, and one that decides behind others 75 s and its `decisionWait`.",
     )
     image: Image = Field(
         default="busybox:1.37.0-musl",

@@ -5,11 +5,12 @@ import asyncio
 import pulumi
 
 from components.cluster.api import Api
-from components.cluster.api_objects import listed
+from components.cluster.api_objects import listed, section
 from components.cluster.kubeconfig import ApiUnavailableError
 from components.cluster.refusal import kubectl_options
-from components.plan.labels import COLLECTOR, DECIDER, TEMPO
+from components.plan.labels import COLLECTOR, DECIDER, TEMPO, is_part_of
 from components.plan.objects import CLAIM, STATEFUL_SET, claim_name
+from components.plan.pods import pods_of
 from settings import Settings
 from settings.errors import remove_command, set_command
 from settings.versions import collector_release, tempo_release
@@ -26,7 +27,7 @@ async def check_way_back(settings: Settings, api: Api, *, context: str | None) -
     Raises:
         pulumi.RunError: Tempo 3 runs on the volume.
     """
-    await asyncio.gather(_check_tempo(settings, api, context=context), _check_queue(settings, api))
+    await asyncio.gather(_check_tempo(settings, api, context=context), _check_queues(settings, api))
 
 
 async def _check_tempo(settings: Settings, api: Api, *, context: str | None) -> None:
@@ -47,40 +48,37 @@ async def _check_tempo(settings: Settings, api: Api, *, context: str | None) -> 
     )
 
 
-async def _check_queue(settings: Settings, api: Api) -> None:
-    """Warns if a Collector would get a persistent queue that it does not read, full or not."""
-    collector = settings.collector
-    if not collector.enabled or not collector.queue.is_persistent:
+async def _check_queues(settings: Settings, api: Api) -> None:
+    """Warns if a persistent queue would be left behind: its pods get no volume, or one that they do not read."""
+    collector, components = settings.collector, (COLLECTOR, DECIDER)
+    found = await asyncio.gather(*(_running(component, settings, api) for component in components))
+    running = dict(zip(components, found, strict=True))
+    kept = {pod.component for pod in pods_of(settings) if pod.volume}
+    for component, image in running.items():
+        if image is not None and component not in kept:
+            pulumi.log.warn(
+                f"collector: the StatefulSet {component} ends, because this configuration has none. What its "
+                "pods cannot send before they end stays on their volumes, and no other pod sends it. Make this change "
+                "while `otelcol_exporter_queue_size` is 0; `python -m tools drift` names the volumes that are left"
+            )
+    image = running[DECIDER if collector.has_tiers else COLLECTOR]
+    if image is None or not kept.intersection(components):
         return
-    running = await _running(DECIDER if collector.has_tiers else COLLECTOR, settings, api)
-    if collector.has_tiers and running is None:
-        await _check_first_tier(settings, api)
-    if running is None:
-        return
-    before = collector_release(running, collector.version_set.collector)
+    before = collector_release(image, collector.version_set.collector)
     if before.has_queue_record and not collector.release.has_queue_record:
         pulumi.log.warn(
-            f"collector.image: {collector.pulled_image} will not send what {running} leaves in its persistent queue. "
+            f"collector.image: {collector.pulled_image} will not send what {image} leaves in its persistent queue. "
             "Change this image alone, so that Tempo takes spans meanwhile, while `otelcol_exporter_queue_size` is 0. "
             "The next way up needs the same"
         )
 
 
-async def _check_first_tier(settings: Settings, api: Api) -> None:
-    """Warns if a Collector with a volume becomes the first tier, whose pods have none, and leaves a queue behind."""
-    if await _running(COLLECTOR, settings, api) is not None:
-        pulumi.log.warn(
-            f"collector.sampling.tail: the StatefulSet {COLLECTOR} becomes a Deployment, and the volumes of "
-            f"{DECIDER} begin empty. Spans that wait in the old volumes are not sent. Make this change while "
-            "`otelcol_exporter_queue_size` is 0; `python -m tools drift` names the volumes that are left"
-        )
-
-
 async def _running(component: str, settings: Settings, api: Api) -> str | None:
-    """Returns the image of the StatefulSet that a component has in the cluster; None if there is none, or no answer."""
+    """Returns the image of the StatefulSet that a component of a stack has; None if there is none, or no answer."""
     try:
         answer = await api.get(f"{STATEFUL_SET.path(settings.namespace)}/{component}")
     except ApiUnavailableError:
         return None
-    containers = listed(answer.body, "spec", "template", "spec", "containers") if answer.is_ok else []
+    is_own = answer.is_ok and is_part_of(section(answer.body, "metadata", "labels"))
+    containers = listed(answer.body, "spec", "template", "spec", "containers") if is_own else []
     return next((str(item.get("image")) for item in containers if item.get("name") in {component, COLLECTOR}), None)

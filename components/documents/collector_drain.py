@@ -19,6 +19,21 @@ def drain_script() -> str:
     return (Path(__file__).parent / DRAIN_FILE).read_text()
 
 
+def copying_busybox() -> str:
+    """Returns the script that copies busybox to where the Collector's container finds it.
+
+    One that needs a loader, as Alpine's, would not run there, and nobody would know until a pod ends without draining.
+    A program that needs one names it behind the table of its parts, within the first page.
+    """
+    own = "/bin/busybox"
+    needs = f"{own} head -c 4096 {own} | {own} tr '\\000' '\\n' | {own} grep -q '^/.*/ld[-.6]'"
+    told = (
+        "/bin/busybox of this image needs libraries that the Collector's image does not have. "
+        "Set collector.queue.drain.image to one with a static busybox, such as busybox:1.37.0-musl"
+    )
+    return f'if {needs}; then echo "{told}"; exit 1; fi; {own} cp {own} {BUSYBOX}'
+
+
 def drain_command(settings: CollectorSettings, delay: int) -> list[str]:
     """Returns the command of the preStop hook.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from components.documents.collector_drain import drain_command, drain_script
+from components.documents.collector_drain import BUSYBOX, copying_busybox, drain_command, drain_script
 from settings import CollectorSettings
 from tests.otlp import Receiver
 from tests.readers.collectors import Running, running
@@ -199,6 +199,38 @@ def test_a_client_that_never_leaves_does_not_hide_that_a_backend_is_away(
         assert (code, "still hold" in said) == (1, True)
 
 
+@pytest.mark.deep
+def test_a_backend_that_takes_spans_does_not_hide_that_another_one_is_away(
+    image: str, tmp_path: Path, tempo: Receiver
+) -> None:
+    vendor = Receiver()
+    vendor.stop()
+    exporters = {"vendor": {"endpoint": address(vendor), "tls": {"enabled": False}}}
+    with running(image, tmp_path, backend=address(tempo), exporters=exporters, **ALONE) as collector:
+        for _ in range(EXPORTS):
+            collector.send()
+        tempo.many(EXPORTS)
+        traffic = Traffic(collector)
+        drain = Drain(collector, tmp_path, bound=10)
+        code, said = drain.wait()
+        traffic.stop()
+        assert (code, "still hold" in said) == (1, True)
+
+
+@pytest.mark.deep
+def test_a_collector_that_keeps_no_trace_of_a_client_that_never_leaves_ends(
+    image: str, tmp_path: Path, tempo: Receiver
+) -> None:
+    tail = {"decisionWait": "1s", "errors": True}
+    with running(image, tmp_path, backend=address(tempo), sampling={"tail": tail}, **ALONE) as collector:
+        traffic = Traffic(collector)
+        drain = Drain(collector, tmp_path)
+        code, _ = drain.wait()
+        traffic.stop()
+        assert (code, drain.seconds < 30) == (0, True)
+        assert not tempo.spans
+
+
 def test_a_collector_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
     settings = CollectorSettings.model_validate(PERSISTENT)
     away = Running(subprocess.Popen(["true"]), settings, 1, 1, 1, tmp_path / "log")
@@ -206,6 +238,19 @@ def test_a_collector_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> N
     code, said = drain.wait()
     assert (code, drain.seconds < 30) == (1, True)
     assert said == "drain: the Collector does not answer; what its volume holds is not sent"
+
+
+def test_a_busybox_that_would_not_run_beside_the_collector_ends_its_pod_with_the_key(tmp_path: Path) -> None:
+    busybox, copy = shutil.which("busybox") or "", tmp_path / "busybox"
+    script = copying_busybox().replace("/bin/busybox ", f"{busybox} ").replace(BUSYBOX, str(copy))
+    needs_libraries = script.replace(f"4096 {busybox}", "4096 /bin/sh")
+    failed, copied = (
+        subprocess.run([busybox, "sh", "-c", text], check=False, capture_output=True, text=True)
+        for text in (needs_libraries, script)
+    )
+    assert (failed.returncode, copied.returncode, copied.stdout) == (1, 0, "")
+    assert "Set collector.queue.drain.image to one with a static busybox" in failed.stdout
+    assert copy.read_bytes() == Path(busybox).read_bytes()
 
 
 @pytest.mark.deep

@@ -81,6 +81,27 @@ def test_each_trace_with_an_error_is_found_whole_with_one_decider_and_no_other_t
 
 
 @pytest.mark.deep
+def test_a_late_span_shares_the_decision_until_more_traces_have_come(image: str, tmp_path: Path) -> None:
+    def late(trace_id: str, name: str, *, error: bool = False) -> Sent:
+        return Sent("shop", name, trace_id, time.time_ns(), 0.01, error=error)
+
+    tail = {"decisionWait": "1s", "traces": 20}
+    with two_tiers(image, tmp_path, 1, A, tail=tail) as tiers:
+        (sender,), tempo = tiers.senders, tiers.tempos[A]
+        kept, left_out = trace(error=True), trace()
+        send(tiers, [*kept, *left_out])
+        tempo.many(len(SPANS))
+        sender.export(message([late(kept[0].trace_id, "late"), late(left_out[0].trace_id, "late", error=True)]))
+        tempo.many(len(SPANS) + 1)
+        # More than `traces` others: the decider has forgotten both.
+        sender.export(message([late(new_id(), "other") for _ in range(25)]))
+        sender.export(message([late(kept[0].trace_id, "later"), late(left_out[0].trace_id, "later", error=True)]))
+        tempo.many(len(SPANS) + 2)
+        found = [(span.trace_id == kept[0].trace_id, span.name) for span in tempo.spans]
+    assert sorted(found) == sorted([*((True, name) for name in SPANS), (True, "late"), (False, "later")])
+
+
+@pytest.mark.deep
 def test_spans_wait_in_the_first_tier_until_there_is_a_decider(image: str, tmp_path: Path) -> None:
     with two_tiers(image, tmp_path, 2, tail=EVERYTHING) as tiers:
         traces = [trace() for _ in range(10)]

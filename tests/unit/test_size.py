@@ -1,6 +1,8 @@
 """`python -m tools size`: what it answers, and what it says of wrong arguments."""
 
 import itertools
+import math
+import random
 import re
 from collections.abc import Callable
 from functools import partial
@@ -19,10 +21,11 @@ from tests import golden
 from tools.__main__ import main
 from tools.measure import results
 from tools.size import command
-from tools.size.arguments import WrongArgumentsError, read
+from tools.size.arguments import STORAGES, WrongArgumentsError, read
 from tools.size.figures import PLAIN, PROXIED, STORED, Figures, Point, figures
 from tools.size.parts import fullest_share, whole_gibibytes
 from tools.size.plan import Plan, plan
+from tools.size.report import report
 
 FIGURES = Figures(
     [
@@ -204,6 +207,8 @@ LOADS = [
     {"requests": "20000", "sampling": "0.05", "average": "0.3"},
     {"requests": "1000000", "span_bytes": "900"},
     {"requests": "100000000"},
+    {"requests": "100000000", "spans_per_request": "1.0001", "span_bytes": "9900", "headroom": "0.01"},
+    {"requests": "20000", "sampling": "0.0001"},
     {"requests": "5", "span_bytes": "16777216"},
     {"requests": "1", "sampling": "0.01", "spans_per_request": "10000", "span_bytes": "9000"},
     {"requests": "100", "storage": "local", "retention": "87600h"},
@@ -225,6 +230,34 @@ def test_the_program_takes_every_answer(given: dict[str, str]) -> None:
         assert amount(part.resources.cpu) <= amount(part.resources.cpu_limit or part.resources.cpu)
     assert amount(taken.collector.queue.size) >= made.collectors.volume
     assert amount(taken.tempo.persistence.size or "0") >= (made.storage.volume if not made.tempo.is_distributed else 0)
+
+
+def test_any_load_is_refused_as_wrong_or_answered_with_what_the_program_takes() -> None:
+    chance = random.Random(21)  # noqa: S311 - no secret
+
+    def between(least: float, most: float) -> float:
+        return math.exp(chance.uniform(math.log(least), math.log(most)))
+
+    answered = 0
+    for _ in range(150):
+        given: dict[str, str | None] = {
+            "requests": f"{between(1, 1e8):.3f}",
+            "spans_per_request": chance.choice(["1", "2", f"{between(1, 10_000):.3f}"]),
+            "span_bytes": f"{between(100, 2**24):.0f}",
+            "sampling": chance.choice([None, f"{between(0.0001, 1):.4f}", f"{between(1e-6, 1):.7f}"]),
+            "headroom": chance.choice([None, "0", f"{chance.uniform(0, 10):.2f}"]),
+            "retention": chance.choice([None, "5m", f"{between(1, 87_600):.0f}h"]),
+            "outage": chance.choice([None, "1s", f"{between(1, 1440):.0f}m"]),
+            "storage": chance.choice([None, *STORAGES]),
+        }
+        try:
+            made = plan(read(given), figures())
+        except WrongArgumentsError:
+            continue
+        loaded(made)
+        assert report(made)
+        answered += 1
+    assert answered > 50
 
 
 def test_the_models_have_every_key_of_an_answer() -> None:
@@ -281,6 +314,28 @@ def test_every_figure_says_whether_it_was_measured_or_is_quoted(capsys: pytest.C
     assert len(re.findall(r"https://", listed)) == 4
 
 
+@pytest.mark.parametrize(
+    ("spans", "reason"),
+    [("2400", "measured"), ("12000", "measured up to 8000 spans/s and 5.2 MB/s, a straight line beyond")],
+)
+def test_what_goes_beyond_the_measured_rates_is_not_called_measured(spans: str, reason: str) -> None:
+    made = answer(requests=spans, spans_per_request="1", span_bytes="650", headroom="0")
+    reasons = {key.place: key.reason for key in made.keys}
+    for component in ("collector", "tempo"):
+        assert reasons[component, "resources", "memory"].endswith(f"({reason})")
+    assert reasons["tempo", "resources", "cpu"].endswith(f"({reason})")
+
+
+@pytest.mark.parametrize(
+    ("headroom", "duration"), [("10", "60 s"), ("1", "10 min"), ("0.02", "8 h"), ("0.000001", "6944 days")]
+)
+def test_the_time_to_catch_up_is_said_as_people_count_it(
+    headroom: str, duration: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = printed(capsys, "--requests", "100", "--headroom", headroom)
+    assert f"Tempo was away for 10m: what waited is sent within {duration} at the busiest time" in text
+
+
 def test_the_limits_that_follow_are_those_of_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "--requests", "100", "--spans-per-request", "3000", "--span-bytes", "2000")
     _, _, limits = text.partition("# Limits that follow\n")
@@ -306,7 +361,7 @@ def test_all_wrong_arguments_are_said_at_once(capsys: pytest.CaptureFixture[str]
         "error: --requests 0: must be a number from 1 to 100000000.",
         "error: --spans-per-request 0.5: must be a number from 1 to 10000.",
         "error: --span-bytes 1.5: must be a whole number from 100 to 16777216.",
-        "error: --sampling 10%: must be a number from 0.000001 to 1.",
+        "error: --sampling 10%: must be a number from 0.0001 to 1.",
         "error: --average 0: must be a number from 0.001 to 1.",
         "error: --headroom -1: must be a number from 0 to 10.",
         "error: --retention 14d: must have the unit ms, s, m or h, which Go and NGINX both know: 336h.",
@@ -333,6 +388,15 @@ def test_all_wrong_arguments_are_said_at_once(capsys: pytest.CaptureFixture[str]
         (
             "--requests 9 --spans-per-request 10000 --span-bytes 9500",
             "error: --spans-per-request, --span-bytes: make traces of 95 MB; at most 90 MB was measured.",
+        ),
+        (
+            "--requests 9 --sampling 0.00015",
+            "error: --sampling 0.00015: must be in steps of 0.0001, as `nginx.sampling.ratio`.",
+        ),
+        (
+            "--requests 100000000 --spans-per-request 4000 --span-bytes 10000",
+            "error: --requests, --spans-per-request, --span-bytes: make 5200.0 TB/s with the headroom; at most 1 TB/s "
+            "is planned.",
         ),
         (
             "--requests 20000 --storage local",

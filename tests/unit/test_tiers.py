@@ -67,6 +67,13 @@ def test_nothing_is_given_up_on_the_way_to_a_decider() -> None:
         assert repeats["multiplier"] > 1
 
 
+def test_the_first_tier_joins_no_messages() -> None:
+    # 0.171 is announced to join them unless it is told otherwise, and two may be larger than a decider takes.
+    for image, told in (("otelcol-k8s:0.160.0", None), ("otelcol-k8s:0.171.0", {"enabled": False})):
+        (exporter,) = documents(image=image)[0]["exporters"].values()
+        assert exporter["sending_queue"].get("batch") == told
+
+
 @pytest.mark.parametrize(("wait", "delay"), [("5s", 40), ("1500ms", 37), ("2m", 155)])
 def test_a_decider_goes_on_until_the_first_tier_has_left_it_and_each_trace_has_had_its_wait(
     wait: str, delay: int
@@ -100,6 +107,27 @@ def test_an_autoscaler_scales_the_first_tier_alone(run_program: Run) -> None:
     assert (scalers["otel-collector"]["minReplicas"], scalers["otel-collector"]["maxReplicas"]) == (2, 5)
     assert made.inputs("Deployment")["otel-collector"]["spec"]["replicas"] == 2
     assert made.inputs("StatefulSet")["otel-collector-decider"]["spec"]["replicas"] == 3
+
+
+def test_the_proxy_and_the_autoscaler_are_each_one_tier_s(run_program: Run) -> None:
+    more = {
+        "proxy": {"url": "http://proxy.example.com:3128"},
+        "exporters": {"vendor": {"endpoint": "otlp.example.com:4317"}},
+        "autoscaling": {"maxReplicas": 3},
+        # No autoscaler ends the pods with the volumes.
+        "queue": {"storage": "persistent", "drain": {"enabled": False}},
+    }
+    made = run_program(golden.as_pulumi_passes_it({"collector": TIERS | more}))
+    proxied = {
+        name
+        for name, pod in made.pods().items()
+        for variable in pod["spec"]["containers"][0].get("env", [])
+        if variable["name"] == "HTTPS_PROXY"
+    }
+    # The first tier reaches no backend, and a change of the number of deciders splits traces.
+    assert proxied == {"otel-collector-decider"}
+    (scaler,) = made.inputs("HorizontalPodAutoscaler").values()
+    assert scaler["spec"]["scaleTargetRef"]["name"] == "otel-collector"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Tests of the refusal of Tempo 2 on the volume of a Tempo 3, and of the warning of a queue that is not read."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -15,9 +16,11 @@ from tests.unit.fake_api import NOWHERE, FakeApi, kubeconfig, refused
 PATH = "/apis/apps/v1/namespaces/tracing/statefulsets/tempo"
 
 
-def running(*images: str) -> dict[str, Any]:
-    containers = [{"name": name, "image": image} for name, image in zip(("gateway", "tempo"), images, strict=True)]
-    return {"kind": "StatefulSet", "spec": {"template": {"spec": {"containers": containers}}}}
+def running(*images: str, names: Sequence[str] = ("gateway", "tempo")) -> dict[str, Any]:
+    containers = [{"name": name, "image": image} for name, image in zip(names, images, strict=True)]
+    labels = {"app.kubernetes.io/part-of": "nginx-tracing"}
+    spec = {"template": {"spec": {"containers": containers}}}
+    return {"kind": "StatefulSet", "metadata": {"labels": labels}, "spec": spec}
 
 
 def check(server: str, **tempo: Any) -> None:
@@ -80,21 +83,18 @@ NEWER, OLDER = (f"otel/opentelemetry-collector-k8s:{version}" for version in ("0
 
 
 @pytest.mark.parametrize(
-    ("storage", "before", "after", "warned"),
+    ("before", "after", "warned"),
     [
-        ("persistent", NEWER, OLDER, True),
-        ("persistent", OLDER, NEWER, False),
-        ("persistent", NEWER, NEWER, False),
-        ("memory", NEWER, OLDER, False),
+        (NEWER, OLDER, True),
+        (OLDER, NEWER, False),
+        (NEWER, NEWER, False),
     ],
 )
-def test_the_way_back_of_a_collector_with_a_persistent_queue_is_warned_of(  # noqa: PLR0917 - fixtures
-    storage: str, before: str, after: str, warned: bool, serve: Serve, warnings: list[str]
+def test_the_way_back_of_a_collector_with_a_persistent_queue_is_warned_of(
+    before: str, after: str, warned: bool, serve: Serve, warnings: list[str]
 ) -> None:
-    containers = [{"name": "otel-collector", "image": before}]
-    found = {"kind": "StatefulSet", "spec": {"template": {"spec": {"containers": containers}}}}
-    server = serve(FakeApi({f"GET {COLLECTORS}": (200, found)})).kubeconfig
-    check_settings(server, collector={"image": after, "distribution": "k8s", "queue": {"storage": storage}})
+    server = serve(FakeApi({f"GET {COLLECTORS}": stateful_set_of(before)})).kubeconfig
+    check_settings(server, collector={"image": after, "distribution": "k8s", "queue": {"storage": "persistent"}})
     assert warnings == warned * [
         f"collector.image: {OLDER} will not send what {NEWER} leaves in its persistent queue. Change this "
         "image alone, so that Tempo takes spans meanwhile, while `otelcol_exporter_queue_size` is 0. The next way up "
@@ -113,18 +113,41 @@ TIERS: dict[str, Any] = {
 
 def stateful_set_of(image: str) -> tuple[int, Any]:
     """Returns the API server's answer about a StatefulSet of Collectors."""
-    containers = [{"name": "otel-collector", "image": image}]
-    return 200, {"kind": "StatefulSet", "spec": {"template": {"spec": {"containers": containers}}}}
+    return 200, running(image, names=["otel-collector"])
 
 
-def test_a_collector_whose_volume_is_left_behind_by_two_tiers_is_warned_of(serve: Serve, warnings: list[str]) -> None:
-    found: dict[str, Any] = {f"GET {COLLECTORS}": stateful_set_of(NEWER), f"GET {DECIDERS}": refused(404, "not found")}
-    check_settings(serve(FakeApi(found)).kubeconfig, collector=TIERS | {"image": NEWER})
-    assert warnings == [
-        "collector.sampling.tail: the StatefulSet otel-collector becomes a Deployment, and the volumes of "
-        "otel-collector-decider begin empty. Spans that wait in the old volumes are not sent. Make this change while "
+def ends(component: str) -> str:
+    """Returns the warning of volumes that are left behind."""
+    return (
+        f"collector: the StatefulSet {component} ends, because this configuration has none. What its pods cannot send "
+        "before they end stays on their volumes, and no other pod sends it. Make this change while "
         "`otelcol_exporter_queue_size` is 0; `python -m tools drift` names the volumes that are left"
-    ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("collector", "left"),
+    [
+        pytest.param(TIERS, "otel-collector", id="the first of two tiers has no volumes"),
+        pytest.param({"queue": {"storage": "persistent"}}, "otel-collector-decider", id="one tier again"),
+        pytest.param({}, "otel-collector", id="in memory"),
+        pytest.param(TIERS | {"queue": {"storage": "memory"}}, "otel-collector-decider", id="deciders in memory"),
+        pytest.param({"enabled": False}, "otel-collector", id="another Collector"),
+    ],
+)
+def test_volumes_that_are_left_behind_are_warned_of(
+    collector: dict[str, Any], left: str, serve: Serve, warnings: list[str]
+) -> None:
+    path = f"GET {COLLECTORS.removesuffix('otel-collector')}{left}"
+    check_settings(serve(FakeApi({path: stateful_set_of(NEWER)})).kubeconfig, collector=collector)
+    assert warnings == [ends(left)]
+
+
+def test_a_stateful_set_that_is_no_stack_s_is_not_warned_of(serve: Serve, warnings: list[str]) -> None:
+    code, foreign = stateful_set_of(NEWER)
+    foreign["metadata"]["labels"] = {"app": "otel-collector"}
+    check_settings(serve(FakeApi({f"GET {COLLECTORS}": (code, foreign)})).kubeconfig, collector={"enabled": False})
+    assert warnings == []
 
 
 @pytest.mark.parametrize(("before", "after", "warned"), [(NEWER, OLDER, 1), (NEWER, NEWER, 0)])

@@ -19,6 +19,10 @@ STORAGES = ("local", "s3", "gcs", "azure")
 LARGEST_TRACE = 90_000_000
 """Bytes: the largest trace that was measured (`large-traces` in docs/explanation/measurements.json)."""
 
+LARGEST_LOAD = 10**12
+"""Bytes a second with the headroom. Our choice: four hundred times what a-million-requests-a-second.md plans. Beyond
+10^15 the numbers of pods are larger than Kubernetes takes."""
+
 _POLL = Flush().blocklist_poll
 _DURATION: TypeAdapter[str] = TypeAdapter(Duration)
 
@@ -98,6 +102,13 @@ def _number(least: str, most: str) -> Callable[[str], float]:
     return read
 
 
+def _ratio(text: str) -> float:
+    share = _number("0.0001", "1")(text)
+    if Decimal(text) % Decimal("0.0001"):
+        raise ValueError("must be in steps of 0.0001, as `nginx.sampling.ratio`")
+    return share
+
+
 def _whole(least: int, most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not re.fullmatch(r"\d{1,12}", text, re.ASCII) or not least <= int(text) <= most:
@@ -155,7 +166,7 @@ _OPTIONS: Mapping[str, _Option] = {
         str(SENT_BYTES),
         "size of a span as Tempo gets it; the default is NGINX's with old and stable names",
     ),
-    "sampling": _Option("SHARE", _number("0.000001", "1"), "1", "share of the requests that is traced"),
+    "sampling": _Option("SHARE", _ratio, "1", "share of the requests that is traced, in steps of 0.0001"),
     "average": _Option(
         "SHARE", _number("0.001", "1"), "1", "average load as a share of the busiest time's; the storage follows it"
     ),
@@ -212,7 +223,11 @@ def read(given: Mapping[str, str | None], unknown: Sequence[str] = ()) -> Load:
             messages.append(f"--spans-per-request, --span-bytes: make traces of {trace / 1e6:.0f} MB; {most}")
     if messages:
         raise WrongArgumentsError(messages)
-    return Load(**values)
+    load = Load(**values)
+    if load.grown().megabytes * 1e6 > LARGEST_LOAD:
+        written = f"{load.grown().megabytes / 1e6:.1f} TB/s with the headroom; at most {LARGEST_LOAD / 1e12:.0f} TB/s"
+        raise WrongArgumentsError([f"--requests, --spans-per-request, --span-bytes: make {written} is planned"])
+    return load
 
 
 def _flag(name: str) -> str:

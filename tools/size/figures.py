@@ -110,6 +110,13 @@ class Figures:
         """The spans with the most MB a second."""
         return max(self.points, key=lambda point: point.megabytes)
 
+    def basis(self, spans: float, megabytes: float) -> str:
+        """Returns how a table calls what is computed for so much a second: beyond what was measured it is a line."""
+        most = max(point.spans for point in self.points), self.largest_rate.megabytes
+        if spans <= most[0] and megabytes <= most[1]:
+            return "measured"
+        return f"measured up to {most[0]:.0f} spans/s and {most[1]:.1f} MB/s, a straight line beyond"
+
     def stored(self, span_bytes: float) -> float:
         """Returns the bytes that a span of a size takes in Tempo's blocks."""
         return _rising([(point.span_bytes, point.stored) for point in self.points])(span_bytes)

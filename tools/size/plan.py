@@ -80,8 +80,8 @@ def plan(load: Load, figures: Figures) -> Plan:
         kept,
         (
             *_nginx(load, nginx, figures),
-            *_collector(load, collectors),
-            *_tempo(load, tempo, kept),
+            *_collector(load, collectors, figures),
+            *_tempo(load, tempo, kept, figures),
             *_bucket(load, tempo, kept),
         ),
     )
@@ -127,7 +127,7 @@ def _nginx(load: Load, nginx: parts.Nginx, figures: Figures) -> Iterator[Key]:
     )
 
 
-def _collector(load: Load, collectors: parts.Collectors) -> Iterator[Key]:
+def _collector(load: Load, collectors: parts.Collectors, figures: Figures) -> Iterator[Key]:
     grown, place = load.grown(), ("collector", "resources")
     basis = "measured" if collectors.is_measured else "quoted"
     fullest = f"{100 * collectors.fullest:.0f} % of the spans"
@@ -148,11 +148,13 @@ def _collector(load: Load, collectors: parts.Collectors) -> Iterator[Key]:
             f"the fullest Collector gets up to {fullest}: each worker of NGINX has one connection, whose Collector is "
             "picked at random",
         )
-    yield Key((*place, "memory"), whole_mebibytes(collectors.memory), "measured at the fullest Collector's MB/s")
+    basis = figures.basis(*(collectors.fullest * rate for rate in (grown.spans, grown.megabytes)))
+    yield Key((*place, "memory"), whole_mebibytes(collectors.memory), f"at the fullest Collector's MB/s ({basis})")
     yield Key(
         (*place, "memoryLimit"),
         whole_mebibytes(collectors.memory_limit),
-        f"2 GB for each core (quoted), of which the fullest Collector needs {collectors.core_limit}",
+        f"2 GB for each core (quoted), of which the fullest Collector needs {collectors.core_limit}, or a quarter more "
+        "than the memory above",
     )
     yield Key(
         ("collector", "queue", "storage"), "persistent", "spans outlive a killed Collector, and an outage of Tempo"
@@ -165,7 +167,7 @@ def _collector(load: Load, collectors: parts.Collectors) -> Iterator[Key]:
     )
 
 
-def _tempo(load: Load, tempo: parts.Tempo, kept: Storage) -> Iterator[Key]:
+def _tempo(load: Load, tempo: parts.Tempo, kept: Storage, figures: Figures) -> Iterator[Key]:
     grown = load.grown()
     ends = f"a monolithic one ends at {tempo.ends:.0f} spans/s of this size (quoted)"
     yield Key(("tempo", "mode"), "distributed" if tempo.is_distributed else "monolithic", ends)
@@ -174,13 +176,14 @@ def _tempo(load: Load, tempo: parts.Tempo, kept: Storage) -> Iterator[Key]:
             yield from _part(part)
     else:
         place = ("tempo", "resources")
-        rate = f"{grown.spans:.0f} spans/s and {grown.megabytes:.1f} MB/s with the headroom"
-        yield Key((*place, "cpu"), whole_cores(tempo.cores), f"{rate} (measured)")
-        yield Key((*place, "memory"), whole_mebibytes(tempo.memory), f"{rate} (measured)")
+        basis = figures.basis(grown.spans, grown.megabytes)
+        rate = f"{grown.spans:.0f} spans/s and {grown.megabytes:.1f} MB/s with the headroom ({basis})"
+        yield Key((*place, "cpu"), whole_cores(tempo.cores), rate)
+        yield Key((*place, "memory"), whole_mebibytes(tempo.memory), rate)
         yield Key(
             (*place, "memoryLimit"),
             whole_mebibytes(tempo.memory_limit),
-            "the largest of the default, of what reading the largest trace takes, and of a quarter more than measured",
+            "the largest of the default, of what reading the largest trace takes, and of a quarter more than the above",
         )
     yield Key(("tempo", "retention"), load.retention, "as asked for")
     if _trace_bytes(load) > TempoSettings().ingestion.bytes_per_trace:

@@ -80,7 +80,7 @@ def _ends(plan: Plan) -> list[Sequence[str]]:
             "Collector",
             f"{_number(collectors.ends)} spans/s a core",
             f"{_number(grown.spans)} spans/s",
-            f"{collectors.replicas}, each up to {collectors.core_limit} cores",
+            f"{collectors.replicas}, each up to {_cores(collectors.core_limit)}",
             collector,
         ),
         (
@@ -179,7 +179,7 @@ def _limits(plan: Plan) -> Iterator[str]:
     )
     if load.headroom:
         caught_up = float(seconds(load.outage)) / load.headroom
-        yield f"Tempo was away for {load.outage}: what waited is sent within {_minutes(caught_up)} at the busiest time"
+        yield f"Tempo was away for {load.outage}: what waited is sent within {_time(caught_up)} at the busiest time"
     else:
         yield f"Tempo was away for {load.outage}: without a headroom, what waited is sent once the load is lower"
 
@@ -229,5 +229,12 @@ def _bytes(size: float) -> str:
     return f"{size / 1e6:.0f} MB"
 
 
-def _minutes(duration: float) -> str:
-    return f"{duration / 60:.0f} min" if duration >= 60 else f"{duration:.0f} s"
+def _cores(number: int) -> str:
+    return "1 core" if number == 1 else f"{number} cores"
+
+
+def _time(duration: float) -> str:
+    for unit, factor in (("days", DAY), ("h", 3600), ("min", 60)):
+        if duration >= 3 * factor:
+            return f"{duration / factor:.0f} {unit}"
+    return f"{duration:.0f} s"
