@@ -53,10 +53,6 @@ FLUSH_SECONDS = 120
 """The grace period with a bucket and no volume: the disk ends with the pod, so Tempo uploads before what is on it.
 Our choice: a block of 500 MB, the largest, takes 100 s at 5 MB/s."""
 
-INGESTER_SECONDS = 1200
-"""The grace period of an ingester, which first writes what it holds to the bucket (`flush_all_on_shutdown`), because
-nothing tells it whether it will start again. Grafana's own manifests have the same (operations/jsonnet of Tempo)."""
-
 DELAY_SECONDS = 5
 """Senders and clients learn of the other pods before this one stops listening. As for the Collector."""
 
@@ -119,9 +115,9 @@ class TempoPods:
             autoscaled: whether an autoscaler sets it later.
             depends_on: the network policies.
         """
-        grace = INGESTER_SECONDS if part == INGESTER else PART_SECONDS
-        made = self._workload(part, own, grace, depends_on=depends_on)
-        return replace(made, replicas=replicas, autoscaled=autoscaled, over_zones=True)
+        drain = self.settings.drain_seconds if part == INGESTER else 0
+        made = self._workload(part, own, drain or PART_SECONDS, depends_on=depends_on)
+        return replace(made, replicas=replicas, autoscaled=autoscaled, over_zones=True, drain_seconds=drain)
 
     def _workload(
         self,

@@ -12,6 +12,7 @@ from settings.tempo_parts import (
     COMPACTOR,
     DISTRIBUTOR,
     INGESTER,
+    INGESTER_SECONDS,
     METRICS_GENERATOR,
     QUERIER,
     QUERY_FRONTEND,
@@ -252,6 +253,11 @@ class TempoSettings(Versioned):
     def is_distributed(self) -> bool:
         """Whether Tempo runs in parts."""
         return self.mode == "distributed"
+
+    @property
+    def drain_seconds(self) -> int:
+        """How long an ingester may take to write what it holds to the bucket, before the next one starts; 0 without."""
+        return INGESTER_SECONDS if self.is_distributed else 0
 
     def parts(self, *, makes_metrics: bool) -> dict[str, ScaledPart | TempoPart]:
         """Returns the parts that run, by the names that `-target` has for them; none if Tempo is one process.

@@ -14,6 +14,10 @@ COPIES = 3
 Tempo then writes and reads while any one of them is away. With one copy every look-up fails meanwhile.
 """
 
+INGESTER_SECONDS = 1200
+"""The grace period of an ingester, which first writes what it holds to the bucket (`flush_all_on_shutdown`), because
+nothing tells it whether it will start again. Grafana's own manifests have the same (operations/jsonnet of Tempo)."""
+
 DISTRIBUTOR = "distributor"
 INGESTER = "ingester"
 QUERIER = "querier"

@@ -118,7 +118,7 @@ class Rollouts:
             component: the component, whose name the StatefulSet has.
             stateful_set: the resource, which the provider has created or updated.
             selects: the name whose labels select its pods; none for the component's.
-            drain_seconds: how long a pod may take to send what its volume holds, before the next one starts.
+            drain_seconds: how long a pod may take to send what it holds, before the next one starts.
 
         Raises:
             pulumi.RunError: no pod became Ready for five minutes after such a time, or for the time of one attempt if
@@ -135,7 +135,7 @@ class Rollouts:
             if drain_seconds and waited >= DRAIN_SECONDS and not is_told:
                 is_told = True
                 pulumi.log.info(
-                    f"{component}: a pod that is replaced sends what its volume holds first, for at most "
+                    f"{component}: a pod that is replaced sends what it holds first, for at most "
                     f"{drain_seconds} s. {rollout.state}"
                 )
             if waited >= ATTEMPT_SECONDS:

@@ -48,7 +48,7 @@ class Workload:
     """Time from the decision to end a pod until the kubelet kills its processes."""
 
     drain_seconds: int = 0
-    """How much of that a pod may take to send what its volume holds; 0 if it sends nothing."""
+    """How much of that a pod may take to send what it holds; 0 if it sends nothing."""
 
     replicas: int = 1
 

@@ -174,7 +174,7 @@ def _restricted_namespace(settings: Settings, mark: str, prefix: str) -> Namespa
         for suffix, value in (("", "restricted"), ("-version", "v1.32"))
     }
     # The provider waits ten minutes for the end of the pods by default, which is too short for those that drain.
-    end = f"{600 + settings.collector.queue.drain_seconds}s"
+    end = f"{600 + max(settings.collector.queue.drain_seconds, settings.tempo.drain_seconds)}s"
     return Namespace(
         f"{prefix}namespace",
         metadata=ObjectMetaArgs(

@@ -300,6 +300,6 @@ def test_pods_that_send_what_their_volumes_hold_are_waited_for_longer_and_that_i
         replaced(stateful_set(1, 2), drain_seconds=1)
     assert time.monotonic() - begin > 3 * 0.2 + 1
     assert said == [
-        "nginx: a pod that is replaced sends what its volume holds first, for at most 1 s. "
+        "nginx: a pod that is replaced sends what it holds first, for at most 1 s. "
         "nginx does not become Ready: 1 of 3 pods are replaced, and 2 are Ready"
     ]
