@@ -1,6 +1,6 @@
 """Builds tempo.yaml for a monolithic Tempo, 2.7 to 3.0, with its blocks on its own disk or in a bucket.
 
-It sets only what differs from Tempo's defaults. The microservices mode is not supported.
+It sets only what differs from Tempo's defaults. `parts_document` adds what Tempo in parts needs.
 """
 
 import math
