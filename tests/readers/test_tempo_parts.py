@@ -121,6 +121,27 @@ def move_to_the_bucket(tempo: RunningParts) -> Traffic:
     return sent
 
 
+def test_a_tempo_of_another_stack_that_gets_an_address_does_not_join(
+    tempo: RunningParts, bucket: Bucket, tmp_path: Path
+) -> None:
+    def knows_the_first(other: RunningParts) -> None:
+        for part in other.parts.values():
+            part.document["memberlist"]["join_members"] += tempo.parts[LAST].document["memberlist"]["join_members"]
+
+    names = (f"{INGESTER}-7", QUERIER, QUERY_FRONTEND)
+    with running_parts(tmp_path, bucket, names=names, before=knows_the_first, traceqlMetrics=False) as other:
+        assert ingesters_of(other.parts[QUERIER]) == 1
+        assert ingesters_of(tempo.parts[DISTRIBUTOR]) == len(INGESTERS)
+
+
+def ingesters_of(part: Part) -> int:
+    """Returns how many ingesters a part knows."""
+    counters = httpx.get(f"{part.url}/metrics", trust_env=False).text
+    found = re.search(r'^tempo_ring_members\{name="ingester",state="ACTIVE"\} (\d+)$', counters, re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
 def test_an_ingester_that_does_not_come_back_is_forgotten_by_the_command_of_the_how_to(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
