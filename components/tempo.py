@@ -191,7 +191,8 @@ class TempoBackend(Component):
             str(Endpoint(TEMPO, self.stack.namespace_name, port, f"{TEMPO}{suffix}"))
             for suffix, port in ((RING, GOSSIP_PORT), (f"-{QUERY_FRONTEND}", GRPC_PORT))
         )
-        return parts_document(self._settings, self._receivers, ring=ring, query_frontend=queries)
+        cluster = f"{self.stack.mark}/{self.stack.namespace}"
+        return parts_document(self._settings, self._receivers, cluster=cluster, ring=ring, query_frontend=queries)
 
     def publish(self, *, after: Sequence[pulumi.Input[pulumi.Resource]]) -> None:
         """Makes the Service that clients read traces by, and registers the outputs.

@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, cast, get_origin
+from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic_core import ErrorDetails
@@ -26,11 +26,23 @@ def explain(problem: ErrorDetails, model: type[BaseModel]) -> ConfigError:
     visible = _visible(problem["input"], _annotation_at(model, place))
     value = SECRET if visible == SECRET else _without_logins(json.dumps(visible, ensure_ascii=False))
     error = problem.get("ctx", {}).get("error")
-    if isinstance(error, NearMissError):
+    if near := _nearest(problem, _annotation_at(model, place)):
+        fix = set_command(place, near)
+    elif isinstance(error, NearMissError):
         fix = set_command(place, error.instead) if error.instead else ""
     else:
         fix = _fix(place, model, empty=problem["type"] == "too_short")
     return ConfigError(place, _message(problem), fix, value)
+
+
+def _nearest(problem: ErrorDetails, annotation: Any) -> str | None:
+    """Returns the allowed word that is most like the one that is written, such as `s3` for `S3`."""
+    if problem["type"] != "literal_error" or not isinstance(problem["input"], str):
+        return None
+    allowed = [word for word in get_args(bare_type(annotation)) if isinstance(word, str)]
+    by_lower_case = {word.lower(): word for word in allowed}
+    near = difflib.get_close_matches(problem["input"].lower(), by_lower_case, n=1)
+    return by_lower_case[near[0]] if near else None
 
 
 def _without_logins(text: str) -> str:

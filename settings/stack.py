@@ -18,7 +18,7 @@ from settings.plus import PlusSettings
 from settings.prometheus import PrometheusSettings
 from settings.registries import DOCKER_HUB, F5_REGISTRY, Login, name_in_pull_secret, registry_host
 from settings.tempo import TempoSettings
-from settings.tempo_storage import AccessKey, ServiceAccountKey
+from settings.tempo_storage import AccessKey, AccountKey, ServiceAccountKey
 from settings.types import (
     DOCKER_HUB_HOSTS,
     IMAGE_REFERENCE,
@@ -152,7 +152,7 @@ class Settings(Model):
     tempo_storage_service_account_key: ServiceAccountKey | None = Field(
         default=None, description="Key for `tempo.storage` of the type gcs: the JSON of a Google service account."
     )
-    tempo_storage_account_key: AccessKey | None = Field(
+    tempo_storage_account_key: AccountKey | None = Field(
         default=None, description="Key of the storage account for `tempo.storage` of the type azure."
     )
     grafana_password: ApiPassword | None = Field(

@@ -1,5 +1,6 @@
 """Where Tempo keeps its blocks: on its own disk, or in a bucket of S3, Google Cloud Storage or Azure Blob Storage."""
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -83,7 +84,11 @@ BucketName = Annotated[
 ]
 """The form of names that any maker allows. The rules know which of them each refuses."""
 
-Region = Annotated[str, matching(r"[a-z0-9]+(-[a-z0-9]+)*", "a region, such as eu-central-1"), TypeName("region")]
+Region = Annotated[
+    str, matching(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*", "a region, such as eu-central-1"), TypeName("region")
+]
+"""Any server's, such as Ceph's `RegionOne`. A rule knows the form of those of AWS."""
+
 AccountName = Annotated[
     Text,
     # Microsoft's documentation, "Storage account overview: Storage account name".
@@ -115,6 +120,17 @@ def _one_word(value: SecretStr) -> SecretStr:
 
 
 AccessKey = Annotated[Password, AfterValidator(_one_word), TypeName("secret")]
+
+
+def _base64(value: SecretStr) -> SecretStr:
+    try:
+        base64.b64decode(value.get_secret_value(), validate=True)
+    except ValueError as error:
+        raise ValueError("must be base64: in a connection string it is what follows `AccountKey=`") from error
+    return value
+
+
+AccountKey = Annotated[AccessKey, AfterValidator(_base64), TypeName("secret")]
 
 
 class StorageTls(Model):

@@ -9,7 +9,7 @@ from settings.errors import Place, RuleViolation, needs, remove_command, set_com
 from settings.schema import aliased
 from settings.stack import Settings
 from settings.tempo_storage import AS_SERVICE_ACCOUNT, KEYS_OF, MAKERS, TempoStorage
-from settings.types import is_address, is_private
+from settings.types import is_private
 
 _STORAGE: Place = ("tempo", "storage")
 _TYPE, _ENDPOINT = (*_STORAGE, "type"), (*_STORAGE, "endpoint")
@@ -53,7 +53,11 @@ def _field(alias: str) -> str:
 
 
 def _keys_of_others(settings: Settings) -> Iterator[RuleViolation]:
-    kind = settings.tempo.storage.type
+    storage = settings.tempo.storage
+    kind = storage.type
+    if not storage.is_remote and storage.model_fields_set - {"type"}:
+        # It is the type that is missing: another rule says so.
+        return
     for key in storage_keys(settings):
         if key not in KEYS_OF[kind]:
             owner = next(name for name, keys in KEYS_OF.items() if key in keys)
@@ -106,9 +110,10 @@ def _identity(settings: Settings) -> Iterator[RuleViolation]:
 
 
 _BUCKET_WORDS = {
+    # An alias of an access point (-s3alias) stands for its bucket: Amazon's "Access point aliases".
     # minio-go, which Tempo uses, refuses a dot beside a hyphen too: CheckValidBucketNameStrict in pkg/s3utils/utils.go.
     "s3": "3 to 63 lower-case letters, digits, `-` and `.`, no `.` beside another or a `-`, no IP address, and none of "
-    "the beginnings and ends that AWS keeps for itself (xn--, sthree-, amzn-s3-demo-, -s3alias, --ol-s3, .mrap, "
+    "the beginnings and ends that AWS keeps for itself (xn--, sthree-, amzn-s3-demo-, --ol-s3, .mrap, "
     "--x-s3, --table-s3)",
     "gcs": "3 to 63 lower-case letters, digits, `-`, `_` and, between parts, `.`; no IP address, not beginning with "
     "goog and without google",
@@ -121,12 +126,12 @@ names", Microsoft's "Naming and referencing containers"."""
 def _is_bucket_of(kind: str, name: str) -> bool:
     if kind == "azure":
         return re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) is not None and len(name) <= 63
-    if is_address(name) or (re.fullmatch(r"[\d.]+", name) and name.count(".") == 3):
+    if re.fullmatch(r"\d+(\.\d+){3}", name):
         return False
     if kind == "gcs":
         parts = name.split(".")
         return all(0 < len(part) <= 63 for part in parts) and not name.startswith("goog") and "google" not in name
-    kept = re.compile(r"(xn--|sthree-|amzn-s3-demo-).*|.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)")
+    kept = re.compile(r"(xn--|sthree-|amzn-s3-demo-).*|.*(--ol-s3|\.mrap|--x-s3|--table-s3)")
     return len(name) <= 63 and not re.search(r"_|\.\.|\.-|-\.", name) and not kept.fullmatch(name)
 
 
@@ -166,10 +171,21 @@ def _of_s3(settings: Settings) -> Iterator[RuleViolation]:
             yield violation((*_STORAGE, *place), message, depends_on=[_TYPE])
 
 
+_AWS_REGION = r"[a-z]{2}(-gov)?-[a-z]+-\d+"
+"""Regions whose servers are below amazonaws.com. A zone such as eu-central-1a is none. Source: botocore's
+endpoints.json; its isolated and sovereign partitions have other domains."""
+
+
 def _server(storage: TempoStorage) -> Iterator[RuleViolation]:
     region, style = (*_STORAGE, "region"), (*_STORAGE, "pathStyle")
     if storage.endpoint is None and storage.region is None:
         yield violation(region, "is required without `tempo.storage.endpoint`", set_to="eu-central-1")
+    elif storage.endpoint is None and not re.fullmatch(_AWS_REGION, str(storage.region)):
+        message = (
+            "must be a region of AWS, such as eu-central-1, without `tempo.storage.endpoint`, which names other servers"
+        )
+        near = re.match(_AWS_REGION, str(storage.region).lower())
+        yield violation(region, message, set_to=near[0] if near else "eu-central-1", depends_on=[_ENDPOINT])
     if storage.path_style and storage.endpoint is None:
         message = "needs an `endpoint`: the servers of AWS have the bucket in their names"
         yield needs(style, message, _ENDPOINT, "https://s3.example")
@@ -191,7 +207,7 @@ def _server(storage: TempoStorage) -> Iterator[RuleViolation]:
 def _endpoint(settings: Settings) -> Iterator[RuleViolation]:
     """Rejects endpoints that Google's and Azure's clients do not take."""
     storage = settings.tempo.storage
-    if storage.endpoint is None or storage.type not in {"gcs", "azure"}:
+    if storage.endpoint is None:
         return
     others: Sequence[Place] = [_TYPE, _IDENTITY, *((key,) for key in KEYS_OF["gcs"])]
     with_tls = storage.endpoint.replace("http://", "https://", 1)

@@ -42,13 +42,14 @@ distributors get their share."""
 
 
 def parts_document(
-    settings: TempoSettings, receivers: Sequence[Document], *, ring: str, query_frontend: str
+    settings: TempoSettings, receivers: Sequence[Document], *, cluster: str, ring: str, query_frontend: str
 ) -> Document:
     """Returns the configuration of all parts.
 
     Args:
         settings: what can be configured.
         receivers: where the metrics generator writes metrics of spans: entries of `remote_write`.
+        cluster: the name of this Tempo among all that its pods' network reaches.
         ring: host and port of the ingesters, by which all parts join memberlist.
         query_frontend: host and port of all query-frontends, for the queriers.
     """
@@ -79,6 +80,9 @@ def parts_document(
     stale = f"{int(2 * seconds(settings.flush.blocklist_poll) * 1000)}ms"
     document["storage"]["trace"]["blocklist_poll_stale_tenant_index"] = stale
     document["memberlist"] = {
+        # Without it, a pod of another Tempo, or of a Loki, that gets the address of one that is gone joins the rings.
+        # Spans then go to it (grafana/tempo#2766, #4273).
+        "cluster_label": cluster,
         "advertise_addr": _ADDRESS,
         # Each address behind the name. A part that finds none at its start goes on, and joins the others later.
         "join_members": [f"dns+{ring}"],

@@ -23,9 +23,9 @@ _METADATA = "169.254.169.254"
 """Where AWS and Google answer pods that ask who they are, over HTTP at the port 80."""
 
 _IDENTITY_HOSTS: Mapping[str, tuple[tuple[str, int], ...]] = {
-    # EKS Pod Identity's agent on the node: Amazon's documentation, "EKS Pod Identity: considerations". The other is the
-    # metadata of the node, which answers with the node's role.
-    "s3": (("169.254.170.23", 80), (_METADATA, 80)),
+    # EKS Pod Identity's agent on the node, with its address in clusters of IPv6: Amazon's documentation, "Set up the
+    # Amazon EKS Pod Identity Agent". The third is the metadata of the node, which answers with the node's role.
+    "s3": (("169.254.170.23", 80), ("fd00:ec2::23", 80), (_METADATA, 80)),
     # Google's documentation, "Workload Identity Federation for GKE: Network policies": the first one with Dataplane V2.
     "gcs": ((_METADATA, 80), ("169.254.169.252", 988)),
     "azure": (),

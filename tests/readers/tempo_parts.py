@@ -156,7 +156,11 @@ def running_parts(
     tempo = RunningParts({})
     for name, address in addresses.items():
         document = parts_document(
-            settings, (), ring="ring:7946", query_frontend=f"{addresses[QUERY_FRONTEND]}:{GRPC_PORT}"
+            settings,
+            (),
+            cluster=folder.name,
+            ring="ring:7946",
+            query_frontend=f"{addresses[QUERY_FRONTEND]}:{GRPC_PORT}",
         )
         own = folder / name
         tempo.parts[name] = Part(name, address, own, _at(document, address, own, ring), variables)

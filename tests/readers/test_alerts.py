@@ -119,9 +119,12 @@ CLAIMS = {
 """The claims that Kubernetes makes for what the program makes, by their names."""
 
 
-def members(state: str) -> str:
-    """Returns the counter of ingesters in a state, as a distributor knows them."""
-    return f'tempo_ring_members{{{NAMESPACE},name="ingester",state="{state}",pod="tempo-distributor-1a2b"}}'
+def members(state: str, part: str = "ingester") -> str:
+    """Returns the counter of a part's processes in a state, as a distributor knows them."""
+    return f'tempo_ring_members{{{NAMESPACE},name="{part}",state="{state}",pod="tempo-distributor-1a2b"}}'
+
+
+GENERATORS = members("ACTIVE", "metrics-generator")
 
 
 def part(pod: str) -> str:
@@ -226,6 +229,18 @@ STORIES = {
     ),
     "the ingesters of a distributed Tempo are replaced": Story(
         {members("ACTIVE"): "3x10 2x4 3x1 2x4 3x30", members("Unhealthy"): "0x60"}, {}, range(50)
+    ),
+    "the only metrics generator of a distributed Tempo is away": Story(
+        {GENERATORS: "0x5 1x10 0x2000"},
+        dict.fromkeys((17, 60, 1400), f'{{alertname="TempoLacksMetricsGenerator",{NAMESPACE}}}'),
+        (*range(17), 1500),
+    ),
+    "a distributor starts, and knows no metrics generator yet": Story(
+        {GENERATORS: "1x30", GENERATORS.replace("1a2b", "3c4d"): "1x10 0x2 1x20"}, {}, range(30)
+    ),
+    "a distributed Tempo makes no metrics": Story({GENERATORS: "0x30"}, {}, range(30)),
+    "the generator of a Tempo of one process starts": Story(
+        {GENERATORS.replace("distributor-1a2b", "0"): "1x10 0x1 1x20"}, {}, range(30)
     ),
     "Tempo is one process with one ingester": Story(
         {members("ACTIVE").replace("distributor-1a2b", "0"): "1x40"}, {}, range(40)

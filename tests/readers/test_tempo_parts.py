@@ -1,17 +1,34 @@
 """Tests Tempo in parts on loopback, with an S3 server: what is sent while a part ends is accepted, and found."""
 
+import re
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from components.documents import Document
+from components.documents.tempo import HTTP_PORT
+from components.documents.tempo_parts import parts_document
 from lab.build.builder import build
 from lab.build.targets import S3_SERVER
+from lab.paths import REPOSITORY
 from lab.progress import Progress
-from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, METRICS_GENERATOR
+from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, INGESTER, METRICS_GENERATOR, QUERIER, QUERY_FRONTEND
+from tests.readers import tempo_parts
 from tests.readers.storage import Bucket
-from tests.readers.tempo_parts import INGESTERS, PARTS, One, RunningParts, Traffic, monolith, running_parts, traffic
+from tests.readers.tempo_parts import (
+    INGESTERS,
+    PARTS,
+    One,
+    Part,
+    RunningParts,
+    Traffic,
+    monolith,
+    running_parts,
+    traffic,
+)
 from tests.waiting import wait_for
 from tools.measure.traces import missing
 from tools.probe.metrics import parse_metrics, total
@@ -119,6 +136,66 @@ def move_to_the_bucket(tempo: RunningParts) -> Traffic:
     tempo.end_and_forget(*INGESTERS)
     tempo.start(*INGESTERS)
     return sent
+
+
+def test_a_tempo_of_another_stack_that_gets_an_address_does_not_join(
+    tempo: RunningParts, bucket: Bucket, tmp_path: Path
+) -> None:
+    def knows_the_first(other: RunningParts) -> None:
+        for part in other.parts.values():
+            part.document["memberlist"]["join_members"] += tempo.parts[LAST].document["memberlist"]["join_members"]
+
+    names = (f"{INGESTER}-7", QUERIER, QUERY_FRONTEND)
+    with running_parts(tmp_path, bucket, names=names, before=knows_the_first, traceqlMetrics=False) as other:
+        assert ingesters_of(other.parts[QUERIER]) == 1
+        assert ingesters_of(tempo.parts[DISTRIBUTOR]) == len(INGESTERS)
+
+
+def ingesters_of(part: Part) -> int:
+    """Returns how many ingesters a part knows."""
+    counters = httpx.get(f"{part.url}/metrics", trust_env=False).text
+    found = re.search(r'^tempo_ring_members\{name="ingester",state="ACTIVE"\} (\d+)$', counters, re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+def test_an_ingester_that_does_not_come_back_is_forgotten_by_the_command_of_the_how_to(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (REPOSITORY / "docs/how-to/run-tempo-in-parts.md").read_text()
+    command = re.search(rf"curl --data (forget=)tempo-3 http://127.0.0.1:{HTTP_PORT}(/\S+)", page)
+    assert command
+    monkeypatch.setattr(tempo_parts, "parts_document", lose_ingesters_soon)
+    gone = f"{INGESTER}-3"
+    with running_parts(tmp_path, bucket, names=(*INGESTERS, gone, *QUERIES), traceqlMetrics=False) as tempo:
+        tempo.parts[gone].kill()
+        last, distributor = tempo.parts[LAST], tempo.parts[DISTRIBUTOR]
+        last.end()
+        last.start()
+        wait_for("a word of the lost one", lambda: "past heartbeat timeout" in ready(last), 60)
+        form = f"{command[1]}{gone}"
+        httpx.post(f"{distributor.url}{command[2]}", content=form, headers=FORM, trust_env=False)
+        wait_for("the started one", last.is_ready, 60)
+
+
+QUERIES = (DISTRIBUTOR, QUERY_FRONTEND, QUERIER)
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def lose_ingesters_soon(*arguments: Any, **named: Any) -> Document:
+    """Returns the document of the program with an ingester that counts as lost after 10 s instead of five minutes."""
+    document = parts_document(*arguments, **named)
+    document["ingester"]["lifecycler"]["ring"]["heartbeat_timeout"] = "10s"
+    document["ingester"]["lifecycler"]["heartbeat_period"] = "2s"
+    return document
+
+
+def ready(part: Part) -> str:
+    """Returns what a part says of its readiness; nothing if it does not answer."""
+    try:
+        return httpx.get(f"{part.url}/ready", trust_env=False).text
+    except httpx.TransportError:
+        return ""
 
 
 def test_a_killed_monolithic_tempo_leaves_its_volume_to_the_first_ingester(programs: None, tmp_path: Path) -> None:

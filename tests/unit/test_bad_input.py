@@ -25,6 +25,7 @@ FILES: dict[str, str] = {key: _PLUS[key] for key in _SECRETS} | {
     "clientCertificate": _PLUS["nginxRepoCrt"],
     "clientKey": _PLUS["nginxRepoKey"],
     "authorization": "Bearer token",
+    "tempoStorageAccountKey": golden.configuration("bucket-azure")["tempoStorageAccountKey"],
     "tempoStorageServiceAccountKey": golden.configuration("bucket-gcs")["tempoStorageServiceAccountKey"],
 }
 """The file that a command reads, by the key that the command sets."""

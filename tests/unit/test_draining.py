@@ -12,6 +12,7 @@ from components.documents.collector import collector_document
 from components.documents.collector_drain import drain_script
 from settings import CollectorSettings
 from settings.limits import Exports
+from tests.unit import test_tempo_parts
 from tests.unit.conftest import Program, Run
 
 PERSISTENT: dict[str, Any] = {"queue": {"storage": "persistent"}}
@@ -149,6 +150,16 @@ def test_the_engine_waits_for_no_pod_that_drains_but_before_the_namespace_is_gon
     assert requests["Namespace"].customTimeouts.delete == end
     annotations = program.inputs("StatefulSet")["otel-collector"]["metadata"]["annotations"]
     assert ("pulumi.com/skipAwait" in annotations) is enabled
+
+
+def test_the_engine_waits_for_no_ingester_that_ends_but_before_the_namespace_is_gone(
+    run_program: Run, requests: dict[str, Any]
+) -> None:
+    program = test_tempo_parts.run(run_program)
+    assert requests["Namespace"].customTimeouts.delete == "1800s"
+    sets = program.inputs("StatefulSet")
+    awaited = {name for name, each in sets.items() if "pulumi.com/skipAwait" not in each["metadata"]["annotations"]}
+    assert awaited == {"tempo-metrics-generator"}
 
 
 def test_the_volumes_of_pods_that_end_are_told_of_and_the_number_of_pods_is_pulumi_s(

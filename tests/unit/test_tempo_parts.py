@@ -88,6 +88,7 @@ def test_every_ring_has_three_copies_of_spans_or_members_by_memberlist(run_progr
     assert [ring["kvstore"]["store"] for ring in rings] == ["memberlist"] * 4
     assert made["ingester"]["lifecycler"]["ring"]["replication_factor"] == 3
     assert made["memberlist"]["join_members"] == ["dns+tempo-ring.tracing.svc:7946"]
+    assert made["memberlist"]["cluster_label"] == "nginx-tracing/test/tracing"
     assert made["querier"]["frontend_worker"]["frontend_address"] == "tempo-query-frontend.tracing.svc:9095"
 
 

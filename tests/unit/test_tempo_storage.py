@@ -12,6 +12,7 @@ from settings import Settings
 from settings.tempo_storage_rules import storage_warnings
 from tests import golden
 from tests.unit.conftest import SECRET_MARK, Program, Run
+from tests.unit.test_bad_input import refusal
 
 S3 = {"type": "s3", "bucket": "traces", "region": "eu-central-1"}
 S3_KEYS = {"tempoStorageAccessKey": "canary-access", "tempoStorageSecretKey": "canary-secret"}
@@ -78,7 +79,7 @@ def test_a_search_asks_the_bucket_for_the_newest_time_too() -> None:
     ("storage", "keys", "variables"),
     [
         (S3, S3_KEYS, {"AWS_ACCESS_KEY_ID": "canary-access", "AWS_SECRET_ACCESS_KEY": "canary-secret"}),
-        (AZURE, {"tempoStorageAccountKey": "canary-account"}, {"AZURE_STORAGE_KEY": "canary-account"}),
+        (AZURE, {"tempoStorageAccountKey": "canaryaccountkey"}, {"AZURE_STORAGE_KEY": "canaryaccountkey"}),
     ],
 )
 def test_keys_are_in_a_secret_alone_and_tempo_reads_them_from_its_environment(
@@ -161,6 +162,7 @@ def test_an_identity_of_the_cloud_is_the_pod_s_account_without_a_token_of_the_cl
                 ("s3.eu-central-1.amazonaws.com", 443),
                 ("sts.amazonaws.com", 443),
                 ("169.254.170.23", 80),
+                ("fd00:ec2::23", 80),
                 ("169.254.169.254", 80),
             ),
         ),
@@ -185,6 +187,25 @@ def test_tempo_may_reach_the_bucket_and_what_lets_it_in(
     storage: dict[str, Any], keys: dict[str, str], hosts: tuple[tuple[str, int], ...]
 ) -> None:
     assert storage_access(Settings.model_validate({"tempo": {"storage": storage}, **keys})).hosts == hosts
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        {"region": "us-gov-west-1"},
+        {"region": "ap-southeast-7"},
+        {"region": "cn-north-1"},
+        # Of OpenStack, of Ceph's zone groups, of Cloudflare.
+        *({"region": region, "endpoint": "https://s3.example"} for region in ("RegionOne", "us_east", "auto")),
+    ],
+)
+def test_a_region_is_one_of_aws_or_of_another_server(storage: dict[str, str]) -> None:
+    assert refusal({"tempo": {"storage": S3 | {"identity": ROLE} | storage}}, []) == ""
+
+
+def test_an_alias_of_an_access_point_is_a_bucket() -> None:
+    alias = "traces-1a2b3c4d5e6f-s3alias"
+    assert refusal({"tempo": {"storage": S3 | {"identity": ROLE, "bucket": alias}}}, []) == ""
 
 
 def test_the_policy_opens_the_bucket_s_address_and_no_other(run_program: Run) -> None:

@@ -120,7 +120,9 @@ def documents(settings: Settings) -> Iterator[Document]:
         written = writes(settings.metrics, settings.metrics_headers)
         receivers = [*written.receivers, *([receiver(OWN_PROMETHEUS)] if settings.prometheus.enabled else [])]
         if tempo.is_distributed:
-            document = parts_document(tempo, receivers, ring="tempo-ring:7946", query_frontend="queries:9095")
+            document = parts_document(
+                tempo, receivers, cluster="bench", ring="tempo-ring:7946", query_frontend="queries:9095"
+            )
             for part in tempo.parts(makes_metrics=has_generator(tempo, receivers)):
                 yield Document("tempo", (("tempo.yaml", dump(document)),), part=part)
         else:
