@@ -14,7 +14,12 @@ from tests.waiting import wait_for
 
 @contextlib.contextmanager
 def started(
-    command: Sequence[Path | str], log: Path, ready: str, variables: Mapping[str, str] | None = None
+    command: Sequence[Path | str],
+    log: Path,
+    ready: str,
+    variables: Mapping[str, str] | None = None,
+    *,
+    status: int = 200,
 ) -> Generator[subprocess.Popen[bytes]]:
     """Runs a program, which is ready when a URL of it answers.
 
@@ -23,6 +28,7 @@ def started(
         log: the file for its output.
         ready: the URL.
         variables: environment variables besides those of the tests.
+        status: the status of the answer.
     """
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -32,7 +38,7 @@ def started(
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_for(f"{command[0]}; its log is {log}", lambda: process.poll() is not None or answers(ready), 60)
+        wait_for(f"{command[0]}; its log is {log}", lambda: process.poll() is not None or answers(ready, status), 60)
         assert process.poll() is None, log.read_text()[-3000:]
         yield process
     finally:
@@ -48,9 +54,9 @@ def ask(url: str, **parameters: Any) -> Any:
     return answer.json()
 
 
-def answers(url: str) -> bool:
-    """Tells whether a program answers a URL with 200."""
+def answers(url: str, status: int = 200) -> bool:
+    """Tells whether a program answers a URL with a status."""
     with contextlib.suppress(httpx.HTTPError):
         # A program with TLS shows a certificate of a test.
-        return httpx.get(url, trust_env=False, verify=False).status_code == 200  # noqa: S501
+        return httpx.get(url, trust_env=False, verify=False).status_code == status  # noqa: S501
     return False

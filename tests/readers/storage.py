@@ -1,5 +1,6 @@
-"""Runs an S3 server on loopback, and the lab's Tempo with its blocks in a bucket of it."""
+"""Runs servers of buckets on loopback, and the lab's Tempo with its blocks in a bucket of theirs."""
 
+import base64
 import contextlib
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
@@ -7,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from components.documents.tempo_storage import storage_access
-from lab.build.targets import GCS_SERVER, S3_SERVER
+from lab.build.targets import AZURE_SERVER, GCS_SERVER, S3_SERVER
 from settings import Settings
 from tests.otlp import free_port
 from tests.readers.authority import Authority
 from tests.readers.loopback import started
+from tests.readers.signed import make_azure_container
 from tests.readers.tempo import RunningTempo, running_tempo
 
 ACCESS, SECRET = "canary-access", "canary-secret"
@@ -93,6 +95,34 @@ class GoogleBucket(Bucket):
         """Returns the keys of `tempo.storage` for it."""
         endpoint = f"http://{self.address}:{self.port}"
         return {"type": "gcs", "bucket": BUCKET, "prefix": PREFIX, "endpoint": endpoint}
+
+
+ACCOUNT, ACCOUNT_KEY = "canaryaccount", base64.b64encode(b"canary-account-key").decode()
+
+
+class AzureBucket(Bucket):
+    """A container of an emulator of Azure Blob Storage."""
+
+    @contextlib.contextmanager
+    def served(self) -> Generator[None]:
+        """Runs the emulator, which keeps what it has in files of its own."""
+        url = f"http://{self.address}:{self.port}"
+        command = [
+            *("node", AZURE_SERVER.folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"),
+            *("--blobHost", self.address, "--blobPort", str(self.port), "--location", self.folder / "azurite"),
+            *("--silent", "--disableTelemetry"),
+        ]
+        accounts = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"}
+        # It answers everybody whom it does not know with 400.
+        with started(command, self.folder / "log", url, accounts, status=400):
+            make_azure_container(url, ACCOUNT, BUCKET, ACCOUNT_KEY)
+            yield
+
+    @property
+    def storage(self) -> dict[str, Any]:
+        """Returns the keys of `tempo.storage` for it."""
+        endpoint = f"http://{self.address}:{self.port}"
+        return {"type": "azure", "account": ACCOUNT, "bucket": BUCKET, "prefix": PREFIX, "endpoint": endpoint}
 
 
 KEYS = {"tempoStorageAccessKey": ACCESS, "tempoStorageSecretKey": SECRET}

@@ -14,14 +14,25 @@ import pytest
 import yaml
 
 from lab.build.builder import build
-from lab.build.targets import GCS_SERVER, S3_SERVER
+from lab.build.targets import AZURE_SERVER, GCS_SERVER, S3_SERVER
 from lab.paths import REPOSITORY
 from lab.progress import Progress
 from tests.processes import Shared
 from tests.readers.authority import Authority
 from tests.readers.loopback import ask
 from tests.readers.spans import requests
-from tests.readers.storage import ACCESS, BUCKET, KEYS, PREFIX, SECRET, Bucket, GoogleBucket, tempo_with
+from tests.readers.storage import (
+    ACCESS,
+    ACCOUNT_KEY,
+    BUCKET,
+    KEYS,
+    PREFIX,
+    SECRET,
+    AzureBucket,
+    Bucket,
+    GoogleBucket,
+    tempo_with,
+)
 from tests.readers.tempo import RunningTempo, running_tempo
 from tests.waiting import wait_for
 
@@ -82,6 +93,21 @@ def test_google_s_protocol_keeps_traces_too(tmp_path: Path) -> None:
             tempo.end()
         shutil.rmtree(disk)
         with tempo_with(bucket, disk, {}) as tempo:
+            assert has(tempo, traces)
+
+
+@pytest.mark.deep
+def test_azure_s_protocol_keeps_traces_too(tmp_path: Path) -> None:
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("azurite, the emulator of Azure Blob Storage, needs Node.js 20 or later and npm on PATH")
+    build([AZURE_SERVER], Progress())
+    bucket, disk, keys = AzureBucket(tmp_path / "azure"), tmp_path / "tempo", {"tempoStorageAccountKey": ACCOUNT_KEY}
+    with bucket.served():
+        with tempo_with(bucket, disk, keys) as tempo:
+            traces = send(tempo, 100)
+            tempo.end()
+        shutil.rmtree(disk)
+        with tempo_with(bucket, disk, keys) as tempo:
             assert has(tempo, traces)
 
 
