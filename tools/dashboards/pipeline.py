@@ -235,6 +235,8 @@ def _tempo() -> list[Json]:
             "Failures of the storage",
             _rate("tempo_ingester_failed_flushes_total", name="to write a block"),
             _rate("tempodb_blocklist_poll_errors_total", name="to list the blocks"),
+            _rate("tempodb_blocklist_tenant_index_errors_total", name="to read the blocks or write their index"),
+            _rate("tempodb_compaction_errors_total", name="to join blocks"),
             _rate("tempodb_retention_errors_total", name="to delete a block"),
             unit="cps",
             about="Tempo repeats each of them.",
