@@ -1,7 +1,7 @@
 """Sends servers of buckets the signed requests that Tempo does not send: they make a bucket and say who may do what.
 
-Sources of the signatures: Amazon's documentation, "Create a signed AWS API request"; Microsoft's, "Authorize with Shared
-Key".
+Sources of the signatures: Amazon's documentation, "Create a signed AWS API request"; Microsoft's, "Authorize with
+Shared Key".
 """
 
 import base64
