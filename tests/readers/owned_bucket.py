@@ -84,10 +84,9 @@ class OwnedBucket(Bucket):
     def full(self) -> Generator[None]:
         """Fills the disk of the server, and frees it."""
         ballast = self.folder / "ballast"
-        with ballast.open("wb") as file, contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(4096))
-                file.flush()
+        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
         yield
         ballast.unlink()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from components.documents.tempo_storage import storage_access
 from lab.build.targets import AZURE_SERVER, GCS_SERVER, S3_SERVER
+from lab.paths import REPOSITORY
 from settings import Settings
 from tests.otlp import free_port
 from tests.readers.authority import Authority
@@ -145,3 +146,8 @@ def tempo_with(
     variables = {**access.variables, **access.plain_variables}
     with running_tempo(folder, (), {**access.certificates, **access.files}, variables, **tempo) as running:
         yield running
+
+
+def how_to() -> str:
+    """Returns the page about buckets."""
+    return (REPOSITORY / "docs" / "how-to" / "store-traces-in-a-bucket.md").read_text()

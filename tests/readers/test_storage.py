@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,12 +14,9 @@ import yaml
 
 from lab.build.builder import build
 from lab.build.targets import AZURE_SERVER, GCS_SERVER, S3_SERVER
-from lab.paths import REPOSITORY
 from lab.progress import Progress
 from tests.processes import Shared
 from tests.readers.authority import Authority
-from tests.readers.loopback import ask
-from tests.readers.spans import requests
 from tests.readers.storage import (
     ACCESS,
     ACCOUNT_KEY,
@@ -31,9 +27,11 @@ from tests.readers.storage import (
     AzureBucket,
     Bucket,
     GoogleBucket,
+    how_to,
     tempo_with,
 )
-from tests.readers.tempo import RunningTempo, running_tempo
+from tests.readers.stored import close_block, has, searched, searched_recently, send
+from tests.readers.tempo import running_tempo
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -43,30 +41,6 @@ pytestmark = pytest.mark.usefixtures("programs")
 def s3_server(programs: None) -> None:
     """Builds the S3 server, which only these tests and those of the lab use."""
     build([S3_SERVER], Progress())
-
-
-def send(tempo: RunningTempo, count: int) -> set[str]:
-    """Sends traces of a span each. Returns their IDs."""
-    spans = requests(count)
-    tempo.send(spans)
-    return {span.trace_id for span in spans}
-
-
-def searched(tempo: RunningTempo) -> set[str]:
-    """Returns the traces of the last hour that a search finds. Tempo leaves the zeros at an ID's beginning out."""
-    now = int(time.time())
-    found = ask(f"{tempo.url}/api/search", q="{}", limit=2000, start=now - 3600, end=now + 60)
-    return {str(trace["traceID"]).zfill(32) for trace in found.get("traces", [])}
-
-
-def has(tempo: RunningTempo, traces: set[str]) -> bool:
-    """Tells whether a search finds all traces, and a look-up by ID some of them: each reads the bucket many times."""
-    return traces <= searched(tempo) and all(tempo.spans(trace) for trace in sorted(traces)[:10])
-
-
-def close_block(tempo: RunningTempo) -> None:
-    """Has Tempo close its block now, which it does after `max_block_duration` otherwise."""
-    assert httpx.get(f"{tempo.url}/flush", trust_env=False).status_code == 204
 
 
 @pytest.mark.parametrize(
@@ -131,12 +105,6 @@ def test_what_tempo_took_while_the_bucket_was_away_is_in_the_bucket_afterwards(t
             assert has(tempo, traces)
 
 
-def searched_recently(tempo: RunningTempo) -> set[str]:
-    """Returns the traces that a search without a time finds, which asks Tempo's own memory and disk alone."""
-    found = ask(f"{tempo.url}/api/search", q="{}", limit=2000)
-    return {str(trace["traceID"]).zfill(32) for trace in found.get("traces", [])}
-
-
 @pytest.mark.deep
 def test_traces_leave_the_bucket_after_the_retention(tmp_path: Path) -> None:
     bucket, poll = Bucket(tmp_path / "s3"), {"blocklistPoll": "1s"}
@@ -199,11 +167,6 @@ def test_a_tempo_with_a_wrong_key_or_bucket_ends_and_says_why(what: str, tmp_pat
     assert says in line
     assert f"unexpected error from ListObjects on {other.get('bucket', BUCKET)}" in line
     assert SECRET not in str(ended.value)
-
-
-def how_to() -> str:
-    """Returns the page about buckets."""
-    return (REPOSITORY / "docs" / "how-to" / "store-traces-in-a-bucket.md").read_text()
 
 
 def copier(bucket: Bucket, disk: Path) -> Callable[[str], None]:

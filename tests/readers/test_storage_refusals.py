@@ -17,9 +17,9 @@ from lab.build.targets import S3_SERVER
 from lab.paths import REPOSITORY
 from lab.progress import Progress
 from tests.readers.owned_bucket import OwnedBucket, small_disk
-from tests.readers.storage import tempo_with
+from tests.readers.storage import how_to, tempo_with
+from tests.readers.stored import close_block, has, searched, searched_recently, send
 from tests.readers.tempo import RunningTempo
-from tests.readers.test_storage import close_block, has, how_to, searched_recently, send
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.usefixtures("programs"), pytest.mark.deep]
@@ -129,11 +129,20 @@ def test_nothing_is_lost_while_the_bucket_refuses_and_an_alert_names_it(what: st
             traces |= take(tempo)
             left = 1 + ("TempoCannotStoreBlocks" in named)
             wait_for("all blocks", lambda: tempo.counted("tempo_ingester_blocks_flushed_total") == left, PATIENCE)
-            tempo.end()
         shutil.rmtree(disk)
         with tempo_with(bucket, disk) as tempo:
             assert has(tempo, traces)
             assert firing(tempo) == set()
+
+
+def test_a_tempo_that_may_not_read_does_not_say_that_it_finds_too_little(tmp_path: Path) -> None:
+    with without("s3:GetObject", tmp_path / "s3") as (bucket, refusing):
+        with tempo_with(bucket, tmp_path / "tempo", flush=OFTEN) as tempo:
+            traces = store(tempo, 1)
+        with refusing, tempo_with(bucket, tmp_path / "other disk", flush=OFTEN) as tempo:
+            wait_for("the alert", lambda: "TempoCannotReadStorage" in firing(tempo), 60)
+            assert searched(tempo) == set()
+            assert tempo.spans(min(traces)) == []
 
 
 def test_a_bucket_that_grew_by_copies_shrinks_once_the_key_may_delete(tmp_path: Path) -> None:
@@ -169,7 +178,6 @@ def test_a_bucket_whose_objects_are_locked_loses_nothing_and_grows(tmp_path: Pat
             traces = store(tempo, 2)
             wait_for("the alerts", lambda: {"TempoCannotReadStorage", "TempoCannotDeleteBlocks"} <= firing(tempo), 90)
             wait_for("copies of the same blocks", lambda: len(bucket.blocks()) > 3, 90)
-            tempo.end()
         shutil.rmtree(disk)
         with tempo_with(bucket, disk) as tempo:
             assert has(tempo, traces)
