@@ -18,7 +18,12 @@ _READY_SECONDS = 120
 
 @contextlib.contextmanager
 def started(
-    command: Sequence[Path | str], log: Path, ready: str, variables: Mapping[str, str] | None = None
+    command: Sequence[Path | str],
+    log: Path,
+    ready: str,
+    variables: Mapping[str, str] | None = None,
+    *,
+    status: int = 200,
 ) -> Generator[subprocess.Popen[bytes]]:
     """Runs a program, which is ready when a URL of it answers.
 
@@ -27,6 +32,7 @@ def started(
         log: the file for its output.
         ready: the URL.
         variables: environment variables besides those of this process.
+        status: the status of the answer.
 
     Raises:
         LabError: it ended, or did not answer in time.
@@ -45,7 +51,7 @@ def started(
 
     late = f"{command[0]} did not answer {ready} within {_READY_SECONDS} s; its log is {log}."
     try:
-        wait_until(lambda: answers(ready), late, seconds=_READY_SECONDS, pause=0.02, alive=is_alive)
+        wait_until(lambda: answers(ready, status), late, seconds=_READY_SECONDS, pause=0.02, alive=is_alive)
         yield process
     finally:
         # A Tempo that has answered a query may take its whole grace period.
@@ -53,11 +59,11 @@ def started(
         process.wait()
 
 
-def answers(url: str) -> bool:
-    """Tells whether a program answers a URL with success."""
+def answers(url: str, status: int = 200) -> bool:
+    """Tells whether a program answers a URL with a status."""
     with contextlib.suppress(httpx2.HTTPError):
         # A program with TLS shows a certificate that this machine does not know.
-        return httpx2.get(url, trust_env=False, verify=False).is_success
+        return httpx2.get(url, trust_env=False, verify=False).status_code == status
     return False
 
 

@@ -22,6 +22,8 @@ Run = Callable[..., None]
 _COMPILERS = {
     "go": (["go", "env", "GOVERSION"], (1, 26, 7), "The lab builds Kubernetes and Pulumi with Go 1.26.7 or later"),
     "cargo": (["cargo", "--version"], (1, 85, 0), "The lab builds NGINX and its module with Rust 1.85 or later"),
+    # Azurite asks for 22 or later. It ran with 20.20.2.
+    "node": (["node", "--version"], (20, 0, 0), "The lab runs azurite, for one test, with Node.js 20 or later and npm"),
 }
 """By compiler: the command that prints its version, the least version, and what the lab needs it for."""
 
@@ -39,7 +41,7 @@ class Target:
 
     source: Path
     compiler: str
-    """`go` or `cargo`."""
+    """`go`, `cargo` or `node`."""
 
     recipe: str
     """Everything about the build that is not in `source`: a change of it builds the target again."""

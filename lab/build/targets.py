@@ -10,6 +10,7 @@ took 7 CPU seconds after Kubernetes, and the registry 32; promtool 152, and Prom
 
 from lab.build.go import go_target
 from lab.build.nginx import NGINX, NGINX_PLUS
+from lab.build.npm import npm_target
 
 KUBERNETES = go_target(
     "kubernetes",
@@ -113,6 +114,9 @@ GCS_SERVER = go_target(
 )
 """Deep tests alone build it."""
 
+AZURE_SERVER = npm_target("azurite", "the emulator of Azure Blob Storage azurite 3.37.0", 20)
+"""One deep test alone installs it, on machines that have Node.js and npm. It takes 360 MB."""
+
 VEGETA = go_target("vegeta", "the load generator vegeta 12.12.0", 17, package="github.com/tsenart/vegeta/v12")
 CROSSPLANE = go_target("crossplane", "F5's checker of nginx.conf", 5)
 ACTIONLINT = go_target(
@@ -140,6 +144,7 @@ TEST_TARGETS = (
     PROMETHEUS,
     S3_SERVER,
     GCS_SERVER,
+    AZURE_SERVER,
     VEGETA,
     CROSSPLANE,
     ACTIONLINT,

@@ -1,5 +1,6 @@
-"""Runs an S3 server on loopback, and the lab's Tempo with its blocks in a bucket of it."""
+"""Runs servers of buckets on loopback, and the lab's Tempo with its blocks in a bucket of theirs."""
 
+import base64
 import contextlib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -8,13 +9,16 @@ from typing import Any
 
 from components.documents import Document
 from components.documents.tempo_storage import storage_access
-from lab.build.targets import GCS_SERVER
+from lab.build.targets import AZURE_SERVER, GCS_SERVER
+from lab.paths import REPOSITORY
 from settings import Settings
 from tests.otlp import free_port
 from tests.readers.authority import Authority
+from tests.readers.signed import make_azure_container
 from tests.readers.tempo import RunningTempo, running_tempo
 from tools import lab_bucket
 from tools.lab_bucket import BUCKET, KEYS, PREFIX
+from tools.running import started
 
 SERVER_NAME = "s3.internal.example"
 
@@ -66,6 +70,32 @@ class GoogleBucket(Bucket):
         return {"type": "gcs", "bucket": BUCKET, "prefix": PREFIX, "endpoint": self.url, **self.other}
 
 
+ACCOUNT, ACCOUNT_KEY = "canaryaccount", base64.b64encode(b"canary-account-key").decode()
+
+
+class AzureBucket(Bucket):
+    """A container of an emulator of Azure Blob Storage."""
+
+    @contextlib.contextmanager
+    def served(self) -> Generator[None]:
+        """Runs the emulator, which keeps what it has in files of its own."""
+        command = [
+            *("node", AZURE_SERVER.folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"),
+            *("--blobHost", self.address, "--blobPort", str(self.port), "--location", self.folder / "azurite"),
+            *("--silent", "--disableTelemetry"),
+        ]
+        accounts = {"AZURITE_ACCOUNTS": f"{ACCOUNT}:{ACCOUNT_KEY}"}
+        # It answers everybody whom it does not know with 400.
+        with started(command, self.folder / "log", self.url, accounts, status=400):
+            make_azure_container(self.url, ACCOUNT, BUCKET, ACCOUNT_KEY)
+            yield
+
+    @property
+    def storage(self) -> dict[str, Any]:
+        """Returns the keys of `tempo.storage` for it."""
+        return {"type": "azure", "account": ACCOUNT, "bucket": BUCKET, "prefix": PREFIX, "endpoint": self.url}
+
+
 @contextlib.contextmanager
 def tempo_with(
     bucket: Bucket,
@@ -88,3 +118,8 @@ def tempo_with(
     variables = {**access.variables, **access.plain_variables}
     with running_tempo(folder, (), {**access.certificates, **access.files}, variables, edit, **tempo) as running:
         yield running
+
+
+def how_to() -> str:
+    """Returns the page about buckets."""
+    return (REPOSITORY / "docs" / "how-to" / "store-traces-in-a-bucket.md").read_text()

@@ -27,6 +27,7 @@ TO_ONE_DECIDER = f'exporter="otlp/loadbalancing/deciders_10.0.0.2:4317",{POD}'
 EXPORTER = f'exporter="otlp/tempo",{POD}'
 REASON = f'{NAMESPACE},reason="trace_too_large"'
 TEMPO_POD = f'{NAMESPACE},pod="tempo-0"'
+INDEX_ERRORS = f'tempodb_blocklist_tenant_index_errors_total{{{TEMPO_POD},tenant="single-tenant"}}'
 WRITE_URL = "http://prometheus.tracing.svc:9090/api/v1/write"
 NGINX_RUNS = {'nginx_connections{namespace="tracing",pod="nginx-0",state="active"}': "3x2000"}
 SENT = f"otelcol_exporter_sent_spans{{{EXPORTER}}}"
@@ -216,6 +217,17 @@ STORIES = {
     ),
     "spans are sent to the stack's Tempo and to another backend": Story(
         {SENT: "0+100x60", SENT.replace("otlp/tempo", "otlp/vendor"): "0+100x60", RECEIVED: "0+100x60"}, {}, range(60)
+    ),
+    "Tempo cannot write the index of its blocks, which it does every five minutes": Story(
+        {INDEX_ERRORS: "_x5 1x5 2x5 3x5 4x40"},
+        dict.fromkeys((11, 20, 29), f'{{alertname="TempoCannotReadStorage",{TEMPO_POD}}}'),
+        (*range(10), 35, 60),
+    ),
+    "a querier looks for the index before the first one is written": Story({INDEX_ERRORS: "_x5 1x60"}, {}, range(60)),
+    "Tempo cannot delete the blocks that it has joined": Story(
+        {f"tempodb_compaction_errors_total{{{TEMPO_POD}}}": "0x5 2x5 4x30"},
+        dict.fromkeys((6, 20), f'{{alertname="TempoCannotDeleteBlocks",{TEMPO_POD}}}'),
+        (*range(5), 30),
     ),
     "an ingester of a distributed Tempo is lost": Story(
         {members("ACTIVE"): "4x10 3x30", members("Unhealthy"): "0x10 1x30"},

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,16 +14,14 @@ import yaml
 
 from components.documents import Document
 from lab.build.builder import build
-from lab.build.targets import GCS_SERVER, S3_SERVER
+from lab.build.targets import AZURE_SERVER, GCS_SERVER, S3_SERVER
 from lab.errors import LabError
-from lab.paths import REPOSITORY
 from lab.progress import Progress
 from tests.processes import Shared
 from tests.readers.authority import Authority
-from tests.readers.loopback import ask
-from tests.readers.spans import requests
-from tests.readers.storage import Bucket, GoogleBucket, tempo_with
-from tests.readers.tempo import RunningTempo, running_tempo
+from tests.readers.storage import ACCOUNT_KEY, AzureBucket, Bucket, GoogleBucket, how_to, tempo_with
+from tests.readers.stored import close_block, has, searched, searched_recently, send
+from tests.readers.tempo import running_tempo
 from tests.waiting import wait_for
 from tools.lab_bucket import ACCESS, BUCKET, KEYS, PREFIX, SECRET
 
@@ -35,30 +32,6 @@ pytestmark = pytest.mark.usefixtures("programs")
 def s3_server(programs: None) -> None:
     """Builds the S3 server, which only these tests and those of the lab use."""
     build([S3_SERVER], Progress())
-
-
-def send(tempo: RunningTempo, count: int) -> set[str]:
-    """Sends traces of a span each. Returns their IDs."""
-    spans = requests(count)
-    tempo.send(spans)
-    return {span.trace_id for span in spans}
-
-
-def searched(tempo: RunningTempo) -> set[str]:
-    """Returns the traces of the last hour that a search finds. Tempo leaves the zeros at an ID's beginning out."""
-    now = int(time.time())
-    found = ask(f"{tempo.url}/api/search", q="{}", limit=2000, start=now - 3600, end=now + 60)
-    return {str(trace["traceID"]).zfill(32) for trace in found.get("traces", [])}
-
-
-def has(tempo: RunningTempo, traces: set[str]) -> bool:
-    """Tells whether a search finds all traces, and a look-up by ID some of them: each reads the bucket many times."""
-    return traces <= searched(tempo) and all(tempo.spans(trace) for trace in sorted(traces)[:10])
-
-
-def close_block(tempo: RunningTempo) -> None:
-    """Has Tempo close its block now, which it does after `max_block_duration` otherwise."""
-    assert httpx.get(f"{tempo.url}/flush", trust_env=False).status_code == 204
 
 
 @pytest.mark.parametrize(
@@ -89,6 +62,21 @@ def test_google_s_protocol_keeps_traces_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.deep
+def test_azure_s_protocol_keeps_traces_too(tmp_path: Path) -> None:
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("azurite, the emulator of Azure Blob Storage, needs Node.js 20 or later and npm on PATH")
+    build([AZURE_SERVER], Progress())
+    bucket, disk, keys = AzureBucket(tmp_path / "azure"), tmp_path / "tempo", {"tempoStorageAccountKey": ACCOUNT_KEY}
+    with bucket.served():
+        with tempo_with(bucket, disk, keys) as tempo:
+            traces = send(tempo, 100)
+            tempo.end()
+        shutil.rmtree(disk)
+        with tempo_with(bucket, disk, keys) as tempo:
+            assert has(tempo, traces)
+
+
+@pytest.mark.deep
 def test_what_tempo_took_while_the_bucket_was_away_is_in_the_bucket_afterwards(tmp_path: Path) -> None:
     bucket, disk = Bucket(tmp_path / "s3"), tmp_path / "tempo"
     with contextlib.ExitStack() as before:
@@ -106,12 +94,6 @@ def test_what_tempo_took_while_the_bucket_was_away_is_in_the_bucket_afterwards(t
         shutil.rmtree(disk)
         with tempo_with(bucket, disk) as tempo:
             assert has(tempo, traces)
-
-
-def searched_recently(tempo: RunningTempo) -> set[str]:
-    """Returns the traces that a search without a time finds, which asks Tempo's own memory and disk alone."""
-    found = ask(f"{tempo.url}/api/search", q="{}", limit=2000)
-    return {str(trace["traceID"]).zfill(32) for trace in found.get("traces", [])}
 
 
 @pytest.mark.deep
@@ -199,11 +181,6 @@ def test_with_google_s_protocol_too_a_tempo_with_a_wrong_bucket_ends_and_says_wh
         pass
     (line,) = (line for line in str(ended.value).splitlines() if "error running Tempo" in line)
     assert "storage: bucket doesn't exist" in line
-
-
-def how_to() -> str:
-    """Returns the page about buckets."""
-    return (REPOSITORY / "docs" / "how-to" / "store-traces-in-a-bucket.md").read_text()
 
 
 def copier(bucket: Bucket, disk: Path) -> Callable[[str], None]:

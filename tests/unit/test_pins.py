@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.paths import REPOSITORY
+from lab.paths import MODULES, REPOSITORY
 from settings.versions import SETS
 from settings.versions.sets import Set
 
@@ -27,6 +27,14 @@ def test_every_library_has_a_version_and_a_hash(file: Path) -> None:
     listed = requirements(file)
     assert len(listed) > 30
     assert [line for line in listed if not re.match(r"\S+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)] == []
+
+
+def test_every_package_of_npm_has_a_version_and_a_hash_and_names_no_registry() -> None:
+    lock = json.loads((MODULES / "azurite" / "package-lock.json").read_text())
+    listed = {name: package for name, package in lock["packages"].items() if name}
+    assert len(listed) > 30
+    assert [name for name, package in listed.items() if not package["integrity"].startswith("sha512-")] == []
+    assert [name for name, package in listed.items() if not package["version"] or "resolved" in package] == []
 
 
 def test_every_action_is_pinned_by_its_commit_and_says_its_version() -> None:

@@ -31,6 +31,8 @@ def tempo() -> list[Json]:
             "Failures of the storage",
             rate("tempo_ingester_failed_flushes_total", name="to write a block"),
             rate("tempodb_blocklist_poll_errors_total", name="to list the blocks"),
+            rate("tempodb_blocklist_tenant_index_errors_total", name="to read the blocks or write their index"),
+            rate("tempodb_compaction_errors_total", name="to join blocks"),
             rate("tempodb_retention_errors_total", name="to delete a block"),
             unit="cps",
             about="Tempo repeats each of them.",
