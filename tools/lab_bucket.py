@@ -92,3 +92,16 @@ class Bucket:
     def stop(self) -> None:
         """Kills the server. What it answered for stays."""
         self._runs.close()
+
+    @contextlib.contextmanager
+    def away(self) -> Generator[None]:
+        """Kills the server, and starts it again at the end.
+
+        Raises:
+            LabError: it does not start.
+        """
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()

@@ -145,6 +145,8 @@ def sender(lab: None, request: pytest.FixtureRequest) -> None:
 def test_fewer_and_more_collectors_with_full_queues_lose_nothing_under_traffic(draining: Stack) -> None:
     draining.configure({"collector.replicas": "3", "collector.queue.drain.timeout": "3m"})
     draining.up()
+    # The state has three already: the test before took one away with kubectl.
+    scale(NAMESPACE, COLLECTOR, 3)
     outputs = draining.outputs()
     scale(NAMESPACE, TEMPO, 0)
     filled = full_queues.fill(NAMESPACE)

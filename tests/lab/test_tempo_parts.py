@@ -188,11 +188,10 @@ def test_an_update_goes_on_while_ingesters_cannot_write_what_they_hold(in_parts:
     in_parts.up()
     with patient_for_a_minute(in_parts), Traffic(in_parts.outputs()["nginxUrl"], UPDATE_RATE) as traffic:
         time.sleep(2)
-        bucket.stop()
-        change(in_parts, ingester={"replicas": 3, "resources": resources})
-        in_parts.up()
-        assert "tempo-3" in ending(INGESTER)
-        bucket.start()
+        with bucket.away():
+            change(in_parts, ingester={"replicas": 3, "resources": resources})
+            in_parts.up()
+            wait_for("the first word to tempo-3", lambda: "tempo-3" in ending(INGESTER))
         wait_for("the end of tempo-3", lambda: len(pods_of(INGESTER)) == 3, seconds=240)
         # Each of the three is replaced; the first one cannot write for longer than that.
         bucket.stop()

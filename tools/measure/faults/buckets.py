@@ -47,9 +47,8 @@ def bucket_away(scratch: Path, seconds: float) -> Result:
     bucket = Bucket(scratch / "s3")
 
     def away() -> None:
-        bucket.stop()
-        time.sleep(seconds)
-        bucket.start()
+        with bucket.away():
+            time.sleep(seconds)
 
     with _stored(scratch, bucket, SHORT_BLOCKS) as stack:
         outcome = during(stack, away, patience_seconds=STORED_SECONDS)
