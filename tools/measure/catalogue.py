@@ -189,7 +189,7 @@ MEASUREMENTS = (
         "deciders",
         FAULTS,
         "three Collectors decide about whole traces, become two, and three again",
-        10,
+        6,
         lambda place: deciders.deciders(place.stack),
         stack=SharedStack("deciders", deciders.CONFIGURATION),
     ),
