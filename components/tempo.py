@@ -186,7 +186,7 @@ class TempoBackend(Component):
             str(Endpoint(TEMPO, self.stack.namespace_name, port, f"{TEMPO}{suffix}"))
             for suffix, port in ((RING, GOSSIP_PORT), (f"-{QUERY_FRONTEND}", GRPC_PORT))
         )
-        cluster = f"{self.stack.mark}/{self.stack.namespace}"
+        cluster = f"{self.stack.mark}/{self.stack.namespace_name}"
         return parts_document(self._settings, self._receivers, cluster=cluster, ring=ring, query_frontend=queries)
 
     def publish(self, *, after: Sequence[pulumi.Input[pulumi.Resource]]) -> None:
