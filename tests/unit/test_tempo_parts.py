@@ -257,7 +257,8 @@ def test_budgets_and_autoscalers_are_those_of_the_parts(run_program: Run) -> Non
 
 def test_each_part_whose_pods_have_no_volume_can_have_an_autoscaler(run_program: Run) -> None:
     keys = ("distributor", "querier", "queryFrontend", "compactor")
-    program = run(run_program, **{key: {"autoscaling": {"maxReplicas": 5}} for key in keys})
+    scaled: dict[str, Any] = {key: {"autoscaling": {"maxReplicas": 5}} for key in keys}
+    program = run(run_program, **scaled)
     autoscalers = [each["spec"] for each in program.inputs("HorizontalPodAutoscaler").values()]
     assert {spec["scaleTargetRef"]["name"]: (spec["minReplicas"], spec["maxReplicas"]) for spec in autoscalers} == {
         "tempo-distributor": (2, 5),
