@@ -7,7 +7,6 @@ import contextlib
 import re
 import shutil
 from collections.abc import Generator, Mapping
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,43 +85,34 @@ def test_the_rights_that_the_how_to_names_suffice(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def without(right: str, folder: Path) -> Generator[tuple[OwnedBucket, contextlib.AbstractContextManager[None]]]:
-    """Runs a server, with a way to take a right from Tempo's key for a while."""
-    bucket = OwnedBucket(folder)
-    with bucket.served():
-        bucket.allow(rights())
-        yield bucket, bucket.without(right, rights())
-
-
-@contextlib.contextmanager
-def on_a_small_disk(folder: Path) -> Generator[tuple[OwnedBucket, contextlib.AbstractContextManager[None]]]:
-    """Runs a server, with a way to fill its disk for a while."""
-    with small_disk(folder, "8m"):
+def refusing(folder: Path, right: str | None) -> Generator[tuple[OwnedBucket, contextlib.AbstractContextManager[None]]]:
+    """Runs a server, with a way to have it refuse for a while: a right that Tempo's key has, or all that needs room."""
+    with contextlib.nullcontext() if right else small_disk(folder, "8m"):
         bucket = OwnedBucket(folder)
         with bucket.served():
             bucket.allow(rights())
-            yield bucket, bucket.full()
+            yield bucket, bucket.without(right, rights()) if right else bucket.full()
 
 
-REFUSED = {
-    "may not write": (partial(without, "s3:PutObject"), {"TempoCannotStoreBlocks"}),
-    "may not read": (partial(without, "s3:GetObject"), {"TempoCannotReadStorage"}),
-    "may not delete": (partial(without, "s3:DeleteObject"), {"TempoCannotDeleteBlocks"}),
-    "is full": (on_a_small_disk, {"TempoCannotStoreBlocks", "TempoCannotReadStorage", "TempoCannotDeleteBlocks"}),
+REFUSED: Mapping[str, tuple[str | None, set[str]]] = {
+    "may not write": ("s3:PutObject", {"TempoCannotStoreBlocks", "TempoCannotReadStorage"}),
+    "may not read": ("s3:GetObject", {"TempoCannotReadStorage"}),
+    "may not delete": ("s3:DeleteObject", {"TempoCannotDeleteBlocks"}),
+    "is full": (None, {"TempoCannotStoreBlocks", "TempoCannotReadStorage", "TempoCannotDeleteBlocks"}),
 }
-"""By what the bucket refuses: how, and the alerts that name it."""
+"""By what Tempo meets: the right that its key loses, none for a full disk, and the alerts that name it."""
 
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_nothing_is_lost_while_the_bucket_refuses_and_an_alert_names_it(what: str, tmp_path: Path) -> None:
-    served, named = REFUSED[what]
+    right, named = REFUSED[what]
     disk = tmp_path / "tempo"
-    with served(tmp_path / "s3") as (bucket, refusing):
+    with refusing(tmp_path / "s3", right) as (bucket, refused):
         with tempo_with(bucket, disk, flush=OFTEN) as tempo:
             traces = store(tempo, 2)
             assert firing(tempo) == set()
         # It starts: with the right to list, and nothing else, it is Ready. `up` does not see what is missing.
-        with refusing, tempo_with(bucket, disk, flush=OFTEN) as tempo:
+        with refused, tempo_with(bucket, disk, flush=OFTEN) as tempo:
             traces |= take(tempo)
             wait_for(f"{named}", lambda: named <= firing(tempo), PATIENCE)
             assert traces <= searched_recently(tempo)
@@ -137,10 +127,10 @@ def test_nothing_is_lost_while_the_bucket_refuses_and_an_alert_names_it(what: st
 
 
 def test_a_tempo_that_may_not_read_does_not_say_that_it_finds_too_little(tmp_path: Path) -> None:
-    with without("s3:GetObject", tmp_path / "s3") as (bucket, refusing):
+    with refusing(tmp_path / "s3", "s3:GetObject") as (bucket, refused):
         with tempo_with(bucket, tmp_path / "tempo", flush=OFTEN) as tempo:
             traces = store(tempo, 1)
-        with refusing, tempo_with(bucket, tmp_path / "other disk", flush=OFTEN) as tempo:
+        with refused, tempo_with(bucket, tmp_path / "other disk", flush=OFTEN) as tempo:
             wait_for("the alert", lambda: "TempoCannotReadStorage" in firing(tempo), 60)
             assert searched(tempo) == set()
             assert tempo.spans(min(traces)) == []
@@ -148,10 +138,10 @@ def test_a_tempo_that_may_not_read_does_not_say_that_it_finds_too_little(tmp_pat
 
 def test_a_bucket_that_grew_by_copies_shrinks_once_the_key_may_delete(tmp_path: Path) -> None:
     with (
-        without("s3:DeleteObject", tmp_path / "s3") as (bucket, refusing),
+        refusing(tmp_path / "s3", "s3:DeleteObject") as (bucket, refused),
         tempo_with(bucket, tmp_path / "tempo", flush=OFTEN) as tempo,
     ):
-        with refusing:
+        with refused:
             traces = store(tempo, 2)
             wait_for("copies of the same blocks", lambda: len(bucket.blocks()) > 4, PATIENCE)
         wait_for("fewer blocks", lambda: len(bucket.blocks()) < 3, PATIENCE)
