@@ -27,6 +27,9 @@ from components.kubernetes.services import NOT_AWAITED
 from components.plan.labels import own_labels
 from components.plan.objects import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, STATEFUL_SET
 
+END_SECONDS = 600
+"""How long the provider waits for the end of a workload's pods by default."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -208,6 +211,8 @@ def _options(
     name, stack = owner.resource_name, owner.stack
     hooks = pulumi.ResourceHookBinding(before_update=list(before_update))
     timeout = None
+    # A workload that is removed ends with all its pods. An ingester writes what it holds to the bucket meanwhile.
+    end = f"{workload.grace_seconds + 60}s" if workload.grace_seconds > END_SECONDS else None
     if stack.rollouts:
         timeout = stack.rollouts.timeout
         hooks.on_error = [stack.rollouts.error_hook(name, owner.selects)]
@@ -218,7 +223,7 @@ def _options(
         hooks.before_update = [*before_update, room]
     return pulumi.ResourceOptions(
         parent=owner,
-        custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
+        custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout, delete=end),
         depends_on=list(workload.depends_on),
         ignore_changes=ignore_changes,
         hooks=hooks if hooks.on_error or hooks.before_update else None,

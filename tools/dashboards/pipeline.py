@@ -12,7 +12,7 @@ OWN = 'app_kubernetes_io_part_of="nginx-tracing"'
 SELECTED = f'{OWN}, namespace=~"$namespace"'
 _RATE = "[$__rate_interval]"
 _VOLUMES = (
-    'persistentvolumeclaim=~"data-(tempo|tempo-metrics-generator|prometheus|grafana)-[0-9]+|'
+    'persistentvolumeclaim=~"data-(tempo|tempo-metrics-generator|tempo-ingester-.+|prometheus|grafana)-[0-9]+|'
     'queue-otel-collector(-decider)?-[0-9]+", '
     'namespace=~"$namespace"'
 )
