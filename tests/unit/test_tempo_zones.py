@@ -1,10 +1,13 @@
 """Tests of a Tempo whose ingesters are in zones: their objects, and what the cluster is asked about its zones."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
+import pulumi
 import pytest
+from pulumi_kubernetes.apps.v1 import StatefulSet
 
+from components.kubernetes import workload
 from tests.unit.conftest import Program, Run
 from tests.unit.fake_api import Object, Said, listed, refused
 from tests.unit.fake_cluster import checked, refusal, settings
@@ -73,11 +76,22 @@ def test_the_ring_of_every_part_knows_zones(run_program: Run) -> None:
     assert "zone_awareness_enabled" not in document(run(run_program))["ingester"]["lifecycler"]["ring"]
 
 
-def test_one_zone_is_updated_after_another(run_program: Run) -> None:
-    program = run(run_program, ingester=SIX)
-    made = [name for name in program.order if name in SETS]
-    # Each is twice there: the component, and its StatefulSet.
-    assert [name for number, name in enumerate(made) if name not in made[:number]] == SETS
+def test_one_zone_is_updated_after_another_and_has_time_to_end(
+    run_program: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, pulumi.ResourceOptions] = {}
+
+    def noted(name: str, *, opts: pulumi.ResourceOptions, **more: Any) -> StatefulSet:
+        options[name] = opts
+        return StatefulSet(name, opts=opts, **more)
+
+    monkeypatch.setattr(workload, "StatefulSet", noted)
+    run(run_program, ingester=SIX, traceqlMetrics=False)
+    waited = [cast("list[Any]", options[name].depends_on) for name in SETS]
+    assert [len(each) - len(waited[0]) for each in waited] == [0, 1, 2]
+    # Longer than the grace period: an ingester writes what it holds to the bucket, and Pulumi waits for that.
+    limits = [cast("pulumi.CustomTimeouts", options[name].custom_timeouts).delete for name in SETS]
+    assert limits == ["1260s"] * 3
 
 
 def test_other_parts_go_on_preferring_zones(run_program: Run) -> None:
@@ -103,7 +117,10 @@ def test_a_cluster_with_all_zones_takes_the_stack(warnings: list[str]) -> None:
     assert "labelSelector=app.kubernetes.io%2Fname%3Dtempo" in asked
 
 
-@pytest.mark.parametrize("tempo", [{}, TEMPO | {"ingester": {}}, TEMPO | {"enabled": False}])
+OTHER_TEMPOS: list[Object] = [{}, TEMPO | {"ingester": {}}, TEMPO | {"enabled": False}]
+
+
+@pytest.mark.parametrize("tempo", OTHER_TEMPOS)
 def test_without_zones_nothing_is_asked(tempo: Object) -> None:
     exporters = {"elsewhere": {"endpoint": "traces.example:4317"}}
     _, api = checked(settings(tempo=tempo, collector={"exporters": exporters}))
