@@ -1,13 +1,10 @@
 """Tests of a Tempo whose ingesters are in zones: their objects, and what the cluster is asked about its zones."""
 
 import json
-from typing import Any, cast
+from typing import Any
 
-import pulumi
 import pytest
-from pulumi_kubernetes.apps.v1 import StatefulSet
 
-from components.kubernetes import workload
 from tests.unit.conftest import Program, Run
 from tests.unit.fake_api import Object, Said, listed, refused
 from tests.unit.fake_cluster import checked, refusal, settings
@@ -74,24 +71,6 @@ def test_the_ring_of_every_part_knows_zones(run_program: Run) -> None:
     ring = document(run(run_program, ingester=SIX))["ingester"]["lifecycler"]["ring"]
     assert (ring["replication_factor"], ring["zone_awareness_enabled"]) == (3, True)
     assert "zone_awareness_enabled" not in document(run(run_program))["ingester"]["lifecycler"]["ring"]
-
-
-def test_one_zone_is_updated_after_another_and_has_time_to_end(
-    run_program: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options: dict[str, pulumi.ResourceOptions] = {}
-
-    def noted(name: str, *, opts: pulumi.ResourceOptions, **more: Any) -> StatefulSet:
-        options[name] = opts
-        return StatefulSet(name, opts=opts, **more)
-
-    monkeypatch.setattr(workload, "StatefulSet", noted)
-    run(run_program, ingester=SIX, traceqlMetrics=False)
-    waited = [cast("list[Any]", options[name].depends_on) for name in SETS]
-    assert [len(each) - len(waited[0]) for each in waited] == [0, 1, 2]
-    # Longer than the grace period: an ingester writes what it holds to the bucket, and Pulumi waits for that.
-    limits = [cast("pulumi.CustomTimeouts", options[name].custom_timeouts).delete for name in SETS]
-    assert limits == ["1260s"] * 3
 
 
 def test_other_parts_go_on_preferring_zones(run_program: Run) -> None:
