@@ -28,11 +28,12 @@ from components.kubernetes.monitoring import pod_monitor
 from components.kubernetes.network import from_anywhere, from_component, network_policy, to_component, to_dns, to_hosts
 from components.kubernetes.services import Endpoint, service
 from components.kubernetes.stack import StackContext
-from components.kubernetes.workload import disruption_budget, pods_with
+from components.kubernetes.workload import pods_with
 from components.plan.labels import COLLECTOR, DECIDER, RECEIVER, RING, TEMPO, part_labels
 from components.tempo_parts import TempoPart, part_policy
 from components.tempo_pods import GRPC, METRICS, OTLP, TempoPods
 from components.tempo_storage import storage_parts
+from components.tempo_zones import ingesters_of
 from settings import TempoSettings
 from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, INGESTER, METRICS_GENERATOR, QUERIER, QUERY_FRONTEND
 
@@ -130,8 +131,8 @@ class TempoBackend(Component):
 
     def _make_parts(self, pods: TempoPods) -> None:
         parts = self._settings.parts(makes_metrics=has_generator(self._settings, self._receivers))
-        ingesters = parts.pop(INGESTER)
-        running, answers = [INGESTER, *parts], part_labels(QUERY_FRONTEND)
+        running, answers = list(parts), part_labels(QUERY_FRONTEND)
+        del parts[INGESTER]
         ring, queries = (ServicePortArgs(name=name, port=port) for name, port in _HEADLESS.items())
         # Before the pods: a resolver that knew no such name would say so for half a minute.
         names = [
@@ -140,14 +141,11 @@ class TempoBackend(Component):
         ]
         bucket = self._egress(reaches_bucket=True, writes_metrics=False)
         self.policies = part_policy(self, INGESTER, running=running, ingress=[], egress=bucket)
-        volume, after = self._settings.persistence, [*self.policies, *names]
-        workload = pods.part(INGESTER, ingesters.resources, replicas=ingesters.replicas, depends_on=after)
-        holders = pods_with(self, workload, "data", size=volume.size, storage_class=volume.storage_class)
-        disruption_budget(self, ingesters.replicas)
+        holders = ingesters_of(self, self._settings.ingester, pods, after=[*self.policies, *names])
         from_others = {DISTRIBUTOR: [from_component(self._sender, OTLP_PORT)], QUERY_FRONTEND: self._from_clients()}
         # A Tempo that ends writes what it holds to the bucket. Parts that start after that list it at their start, and
         # not minutes later (`blocklist_poll`): first a compactor, then those that read its list.
-        before_reading: list[pulumi.Input[pulumi.Resource]] = [holders]
+        before_reading: list[pulumi.Input[pulumi.Resource]] = [*holders]
         for part in sorted(parts, key=lambda part: part != COMPACTOR):
             made = TempoPart(
                 part,

@@ -104,6 +104,7 @@ class TempoPods:
         *,
         replicas: int,
         autoscaled: bool = False,
+        zone: str | None = None,
         depends_on: Sequence[pulumi.Input[pulumi.Resource]],
     ) -> Workload:
         """Returns the pods of a part.
@@ -113,17 +114,19 @@ class TempoPods:
             own: the resources of its container.
             replicas: the number of pods.
             autoscaled: whether an autoscaler sets it later.
+            zone: the zone of ingesters; none if copies do not depend on zones.
             depends_on: what must be there first: the network policies, and what its pods look for.
         """
         drain = self.settings.drain_seconds if part == INGESTER else 0
-        made = self._workload(part, own, drain or PART_SECONDS, depends_on=depends_on)
-        return replace(made, replicas=replicas, autoscaled=autoscaled, over_zones=True, drain_seconds=drain)
+        made = self._workload(part, own, drain or PART_SECONDS, zone, depends_on=depends_on)
+        return replace(made, replicas=replicas, autoscaled=autoscaled, over_zones=True, zone=zone, drain_seconds=drain)
 
     def _workload(
         self,
         part: str | None,
         own: Resources,
         grace_seconds: int,
+        zone: str | None = None,
         *,
         depends_on: Sequence[pulumi.Input[pulumi.Resource]],
     ) -> Workload:
@@ -141,7 +144,7 @@ class TempoPods:
         ]
         return Workload(
             [
-                self._tempo(part, own, storage, has_secrets=secrets is not None),
+                self._tempo(part, own, storage, zone, has_secrets=secrets is not None),
                 self._gateway(part, has_password=password is not None),
             ],
             volumes,
@@ -153,7 +156,9 @@ class TempoPods:
             depends_on=depends_on,
         )
 
-    def _tempo(self, part: str | None, own: Resources, storage: StorageParts, *, has_secrets: bool) -> ContainerArgs:
+    def _tempo(
+        self, part: str | None, own: Resources, storage: StorageParts, zone: str | None, *, has_secrets: bool
+    ) -> ContainerArgs:
         mounts = [
             VolumeMountArgs(name="config", mount_path=CONFIG_FOLDER, read_only=True),
             VolumeMountArgs(name="data", mount_path=DATA),
@@ -165,7 +170,7 @@ class TempoPods:
         return ContainerArgs(
             name=TEMPO,
             image=self.stack.images["tempo"],
-            args=[f"-config.file={CONFIG_FOLDER}/tempo.yaml", *(arguments(part) if part else [])],
+            args=[f"-config.file={CONFIG_FOLDER}/tempo.yaml", *(arguments(part, zone) if part else [])],
             env=[go_memory_limit(own), *storage.environment, *([_pod_address()] if part else [])],
             ports=[ContainerPortArgs(name=name, container_port=port) for name, port in _ports(part).items()],
             resources=resources(own),

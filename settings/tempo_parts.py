@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from settings.general import Resources
-from settings.types import Bytes, Count, MemoryLimit, Model
+from settings.types import Bytes, Count, MemoryLimit, Model, TypeName, matching
 
 COPIES = 3
 """Ingesters that get each span (`replication_factor`).
@@ -17,6 +17,21 @@ Tempo then writes and reads while any one of them is away. With one copy every l
 INGESTER_SECONDS = 1200
 """The grace period of an ingester, which first writes what it holds to the bucket (`flush_all_on_shutdown`), because
 nothing tells it whether it will start again. Grafana's own manifests have the same (operations/jsonnet of Tempo)."""
+
+ZONE_LABEL = "topology.kubernetes.io/zone"
+"""Kubernetes' label of the zone of a node."""
+
+# A StatefulSet's revisions are labels of its pods: its name, `-` and ten characters, 63 at most. The name is
+# `tempo-ingester-` and the zone.
+Zone = Annotated[
+    str,
+    matching(
+        r"[a-z0-9]([-a-z0-9]{0,35}[a-z0-9])?",
+        "lower-case letters, digits and `-`, 37 at most, with a letter or digit at both ends: a StatefulSet has it in "
+        "its name",
+    ),
+    TypeName("name"),
+]
 
 DISTRIBUTOR = "distributor"
 INGESTER = "ingester"
@@ -123,8 +138,8 @@ class Ingesters(TempoPart):
             f"each span is on {COPIES} ingesters; with one copy every look-up fails while any ingester is away",
         ),
         **dict.fromkeys(
-            ("zoneawarereplication", "zoneawareness", "zones"),
-            "pods prefer zones with fewer pods of their part; which ingesters get a span does not depend on zones",
+            ("zoneawarereplication", "zoneawareness", "zoneawarenessenabled", "availabilityzones", "availabilityzone"),
+            "did you mean `zones`?",
         ),
         **dict.fromkeys(("lifecycler", "maxblockduration", "traceidleperiod", "flush"), "see `tempo.flush`"),
     }
@@ -133,6 +148,13 @@ class Ingesters(TempoPart):
         default=COPIES,
         description=f"Number of pods, at least {COPIES}: each span is on {COPIES} of them. One that is scaled down "
         "first writes what it holds to the bucket.",
+    )
+    zones: list[Zone] = Field(
+        default_factory=list[str],
+        description=f"Zones of the nodes, at least {COPIES}, by the values of their label `{ZONE_LABEL}`: each of the "
+        f"{COPIES} copies of a span is in another zone, and Tempo goes on while all ingesters of one zone are away. "
+        "Each zone has a StatefulSet, with an equal part of `replicas`. Unset: pods prefer different zones, and copies "
+        "do not depend on them. docs/how-to/run-tempo-in-parts.md says how to change it.",
     )
 
 

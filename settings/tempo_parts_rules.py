@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterator
 
-from settings.errors import RuleViolation, needs, set_command, violation
+from settings.errors import RuleViolation, needs, repeated, set_command, violation
 from settings.limits import makes_metrics
 from settings.stack import Settings
-from settings.tempo_parts import COPIES, METRICS_GENERATOR, PART_KEYS, ScaledPart
+from settings.tempo_parts import COPIES, METRICS_GENERATOR, PART_KEYS, ZONE_LABEL, ScaledPart
 from settings.types import seconds
 
 _MODE = "tempo.mode"
+_ZONES = ("tempo", "ingester", "zones")
 
 
 def _parts_need_the_mode(settings: Settings) -> Iterator[RuleViolation]:
@@ -73,6 +74,27 @@ def _ingesters(settings: Settings) -> Iterator[RuleViolation]:
         yield violation("tempo.ingester.replicas", message, set_to=COPIES)
 
 
+def _zones(settings: Settings) -> Iterator[RuleViolation]:
+    """Rejects zones that cannot have a copy of each span in three of them, or not as many ingesters each."""
+    replicas, zones = settings.tempo.ingester.replicas, settings.tempo.ingester.zones
+    if not settings.tempo.is_distributed or not zones:
+        return
+    twice = list(repeated(zones))
+    for number, _ in twice:
+        yield violation((*_ZONES, number), "is there twice")
+    count = len(zones)
+    if not twice and count < COPIES:
+        message = f"must be at least {COPIES} zones: each of the {COPIES} copies of a span is in another one"
+        yield violation(_ZONES, message)
+    elif not twice and replicas >= COPIES and replicas % count:
+        message = f"must be a multiple of {count}, the number of `tempo.ingester.zones`, which have equal parts of it"
+        more = math.ceil(replicas / count) * count
+        yield violation("tempo.ingester.replicas", message, set_to=more, depends_on=[_ZONES])
+    if ZONE_LABEL in settings.scheduling.node_selector:
+        message = "lets pods run in one zone alone, and `tempo.ingester.zones` needs ingesters in each of its zones"
+        yield violation(("scheduling", "nodeSelector", ZONE_LABEL), message, depends_on=[_ZONES])
+
+
 def _autoscaling(settings: Settings) -> Iterator[RuleViolation]:
     for name, part in settings.tempo.parts(makes_metrics=True).items():
         if isinstance(part, ScaledPart) and part.most_replicas < part.replicas:
@@ -117,6 +139,7 @@ TEMPO_PARTS_RULES = (
     _parts_need_the_mode,
     _distributed_needs,
     _ingesters,
+    _zones,
     _autoscaling,
     _blocks_reach_the_bucket,
 )

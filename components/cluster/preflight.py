@@ -19,6 +19,7 @@ from components.cluster.kubeconfig import ApiUnavailableError
 from components.cluster.node_ports import node_port_problems
 from components.cluster.problem import Problem
 from components.cluster.quotas import shortages, without_room_to_roll
+from components.cluster.zones import zone_problems
 from components.plan.labels import PART_OF, is_part_of, selector
 from settings import Settings
 from settings.stack import PART_OF_LABEL
@@ -29,7 +30,7 @@ constraints"."""
 
 
 async def preflight(settings: Settings, api: Api) -> Findings:
-    """Checks the namespace, its quotas, its rules for pods, and the configured NodePorts.
+    """Checks the namespace, its quotas, its rules for pods, the configured NodePorts and zones.
 
     Args:
         settings: the configuration.
@@ -55,10 +56,11 @@ async def preflight(settings: Settings, api: Api) -> Findings:
 async def _asked(settings: Settings, api: Api) -> tuple[list[Problem], Findings]:
     name = settings.namespace
     path = f"/api/v1/namespaces/{name}"
-    namespace, quotas, ports, api_ports = await asyncio.gather(
+    namespace, quotas, ports, zones, api_ports = await asyncio.gather(
         api.get(path),
         api.get(f"{path}/resourcequotas"),
         node_port_problems(settings, api),
+        zone_problems(settings, api),
         _api_ports(settings, api),
     )
     problems = _of_namespace(settings, namespace)
@@ -72,7 +74,7 @@ async def _asked(settings: Settings, api: Api) -> tuple[list[Problem], Findings]
         )
         problems += of_quotas + of_pods
         findings = Findings(api_ports, lacking)
-    return problems + ports, findings
+    return problems + ports + zones, findings
 
 
 def _of_namespace(settings: Settings, namespace: Answer) -> list[Problem]:

@@ -60,8 +60,10 @@ def parts_document(
     receiver = document["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]
     receiver["keepalive"] = {"server_parameters": {"max_connection_age": _CONNECTION_AGE}}
     lifecycler = document["ingester"]["lifecycler"]
+    # Every part that reads or writes spans reads this ring's settings. Each ingester tells its zone by an argument.
+    aware: Document = {"zone_awareness_enabled": True} if settings.ingester.zones else {}
     lifecycler |= {
-        "ring": {**_RING, "replication_factor": COPIES},
+        "ring": {**_RING, "replication_factor": COPIES, **aware},
         "address": _ADDRESS,
         "min_ready_duration": _READY,
     }
@@ -92,9 +94,14 @@ def parts_document(
     return document
 
 
-def arguments(part: str) -> list[str]:
-    """Returns the arguments of Tempo's program that make it a part."""
-    return [f"-target={part}", "-config.expand-env=true"]
+def arguments(part: str, zone: str | None = None) -> list[str]:
+    """Returns the arguments of Tempo's program that make it a part.
+
+    Args:
+        part: its name.
+        zone: the zone of an ingester; none if copies do not depend on zones.
+    """
+    return [f"-target={part}", "-config.expand-env=true", *([f"-ingester.availability-zone={zone}"] if zone else [])]
 
 
 def _escaped(value: Any) -> Any:

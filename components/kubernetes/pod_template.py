@@ -8,6 +8,10 @@ from pulumi_kubernetes.core.v1 import (
     AffinityArgs,
     ContainerArgs,
     LocalObjectReferenceArgs,
+    NodeAffinityArgs,
+    NodeSelectorArgs,
+    NodeSelectorRequirementArgs,
+    NodeSelectorTermArgs,
     PodAffinityTermArgs,
     PodAntiAffinityArgs,
     PodSecurityContextArgs,
@@ -25,6 +29,7 @@ from components.kubernetes.component import Component
 from components.kubernetes.monitoring import Metrics
 from components.plan.labels import own_labels
 from settings.general import TopologySpread
+from settings.tempo_parts import ZONE_LABEL
 
 OVER_NODES = (TopologySpread.model_validate({"topologyKey": "kubernetes.io/hostname"}),)
 """The default spreads a component's pods over nodes, so that the end of one node does not end them all."""
@@ -57,6 +62,9 @@ class Workload:
 
     over_zones: bool = False
     """Whether the pods also prefer zones with few of them. Nodes without the label of a zone are as good as others."""
+
+    zone: str | None = None
+    """The only zone that the pods run in; none for any."""
 
     service_account: pulumi.Output[str] | None = None
     """The account with which the pods reach the API server. Without one they do not reach it."""
@@ -99,7 +107,7 @@ def pod_template(owner: Component, workload: Workload) -> PodTemplateSpecArgs:
                 for item in stack.scheduling.tolerations
             ]
             or None,
-            affinity=_over_zones(labels) if workload.over_zones and not stack.scheduling.topology_spread else None,
+            affinity=_affinity(owner, workload, labels),
             priority_class_name=stack.scheduling.priority_class,
             topology_spread_constraints=[
                 TopologySpreadConstraintArgs(
@@ -117,6 +125,20 @@ def pod_template(owner: Component, workload: Workload) -> PodTemplateSpecArgs:
     )
 
 
+def _affinity(owner: Component, workload: Workload, labels: Mapping[str, str]) -> AffinityArgs | None:
+    if workload.zone:
+        return _in_zone(workload.zone)
+    return _over_zones(labels) if workload.over_zones and not owner.stack.scheduling.topology_spread else None
+
+
+def _in_zone(zone: str) -> AffinityArgs:
+    """Returns the demand for a node of a zone."""
+    wanted = NodeSelectorRequirementArgs(key=ZONE_LABEL, operator="In", values=[zone])
+    term = NodeSelectorTermArgs(match_expressions=[wanted])
+    required = NodeSelectorArgs(node_selector_terms=[term])
+    return AffinityArgs(node_affinity=NodeAffinityArgs(required_during_scheduling_ignored_during_execution=required))
+
+
 def _over_zones(labels: Mapping[str, str]) -> AffinityArgs:
     """Returns the preference for zones with few pods of these labels.
 
@@ -124,9 +146,7 @@ def _over_zones(labels: Mapping[str, str]) -> AffinityArgs:
     same rank, and no longer spreads over the nodes of a cluster without zones. Source: `scoring.go` of its plugin
     podtopologyspread, Kubernetes 1.32.
     """
-    term = PodAffinityTermArgs(
-        topology_key="topology.kubernetes.io/zone", label_selector=LabelSelectorArgs(match_labels=labels)
-    )
+    term = PodAffinityTermArgs(topology_key=ZONE_LABEL, label_selector=LabelSelectorArgs(match_labels=labels))
     weighted = WeightedPodAffinityTermArgs(weight=100, pod_affinity_term=term)
     return AffinityArgs(
         pod_anti_affinity=PodAntiAffinityArgs(preferred_during_scheduling_ignored_during_execution=[weighted])

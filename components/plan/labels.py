@@ -1,10 +1,11 @@
 """The components' names, the labels that their objects are known by, and the host names of their Services."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from settings.demo import DEMO_SERVICES
 from settings.stack import NAME_LABEL, PART_OF_LABEL
 from settings.tempo_parts import INGESTER, PART_KEYS
+from settings.types import OWN_PREFIX
 
 NGINX = "nginx"
 COLLECTOR = "otel-collector"
@@ -27,6 +28,9 @@ RING = "-ring"
 PART_LABEL = "app.kubernetes.io/component"
 """The label that tells a distributed Tempo's parts from each other. All of them have Tempo's name."""
 
+_ZONE_OF_PODS = f"{OWN_PREFIX}zone"
+"""The label by which the StatefulSet of a zone knows its ingesters."""
+
 _TEMPO_PARTS = {f"{TEMPO}-{part}": part for part in PART_KEYS}
 
 PART_OF = {PART_OF_LABEL: "nginx-tracing"}
@@ -36,8 +40,12 @@ PART_OF = {PART_OF_LABEL: "nginx-tracing"}
 def own_labels(component: str) -> dict[str, str]:
     """Returns the labels of a component's objects that selectors are made of.
 
-    Those of Tempo select the pods of all its parts, and those of `tempo-querier` the queriers' alone.
+    Those of Tempo select the pods of all its parts, those of `tempo-querier` the queriers' alone, and those of
+    `tempo-ingester-eu-west-1a` the ingesters' of that zone.
     """
+    of_ingesters = zone_name("")
+    if component.startswith(of_ingesters):
+        return {**own_labels(part_labels(INGESTER)), _ZONE_OF_PODS: component.removeprefix(of_ingesters)}
     part = _TEMPO_PARTS.get(component)
     if part is None:
         return {NAME_LABEL: component, **PART_OF}
@@ -56,6 +64,16 @@ def part_name(part: str) -> str:
     what that one left on it.
     """
     return TEMPO if part == INGESTER else part_labels(part)
+
+
+def zone_name(zone: str) -> str:
+    """Returns the name of the StatefulSet of a zone's ingesters, whose labels select its pods."""
+    return f"{part_labels(INGESTER)}-{zone}"
+
+
+def ingester_names(zones: Sequence[str]) -> list[str]:
+    """Returns the names of the ingesters' StatefulSets: one for each zone, or one alone without zones."""
+    return [zone_name(zone) for zone in zones] or [part_name(INGESTER)]
 
 
 def is_part_of(labels: Mapping[str, str]) -> bool:

@@ -23,6 +23,7 @@ from components.plan.labels import (
     RECEIVER,
     RING,
     TEMPO,
+    ingester_names,
     part_labels,
     part_name,
 )
@@ -200,7 +201,9 @@ def _tempo_parts(settings: Settings) -> Iterator[Planned]:
     for part, configured in settings.tempo.parts(makes_metrics=makes_metrics(settings)).items():
         name, most = part_name(part), configured.replicas
         if part in (INGESTER, METRICS_GENERATOR):
-            yield from _stateful_set(name, "data", replicas=configured.replicas)
+            names = ingester_names(settings.tempo.ingester.zones) if part == INGESTER else [name]
+            for each in names:
+                yield from _stateful_set(each, "data", replicas=configured.replicas // len(names))
         else:
             yield Planned(DEPLOYMENT, name)
         if isinstance(configured, ScaledPart) and configured.autoscaling:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from components.documents.demo import demo_settings
-from components.plan.labels import COLLECTOR, DECIDER, GRAFANA, NGINX, PROMETHEUS, TEMPO, part_name
+from components.plan.labels import COLLECTOR, DECIDER, GRAFANA, NGINX, PROMETHEUS, TEMPO, ingester_names, part_name
 from settings import CollectorSettings, GrafanaSettings, NginxSettings, Settings, TempoSettings
 from settings.collector_tiers import tiers
 from settings.demo import DEMO_SERVICES
@@ -165,7 +165,9 @@ def _tempo_parts(settings: Settings) -> list[PodDemand]:
     for part, configured in tempo.parts(makes_metrics=makes_metrics(settings)).items():
         containers = _tempo_containers(tempo, f"tempo.{PART_KEYS[part]}", configured.resources)
         own = (volume.size, volume.storage_class) if part in (INGESTER, METRICS_GENERATOR) else (None, None)
-        demands.append(PodDemand(part_name(part), configured.replicas, containers, (), *own))
+        names = ingester_names(tempo.ingester.zones) if part == INGESTER else [part_name(part)]
+        replicas = configured.replicas // len(names)
+        demands += [PodDemand(name, replicas, containers, (), *own) for name in names]
     return demands
 
 

@@ -48,6 +48,7 @@ class Part:
     folder: Path
     document: Document
     variables: Mapping[str, str]
+    zone: str | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -70,7 +71,7 @@ class Part:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "tempo.yaml"
         file.write_text(yaml.safe_dump(self.document))
-        command = [str(TEMPO.folder / "tempo"), f"-config.file={file}", *arguments(self.target)]
+        command = [str(TEMPO.folder / "tempo"), f"-config.file={file}", *arguments(self.target, self.zone)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, env=self._environment(), stdout=log, stderr=subprocess.STDOUT)
 
@@ -136,6 +137,7 @@ def running_parts(
     bucket: Bucket,
     *,
     names: Sequence[str] = PARTS,
+    later: Sequence[str] = (),
     before: Callable[[RunningParts], None] | None = None,
     **configured: Any,
 ) -> Generator[RunningParts]:
@@ -145,6 +147,7 @@ def running_parts(
         folder: a folder for its files.
         bucket: where its blocks go.
         names: the parts: Tempo's name for each, with a number for each ingester.
+        later: those of them that the test itself starts.
         before: what is done before the parts start, such as to fill a folder.
         configured: the keys of `tempo` besides those that a distributed one needs.
     """
@@ -154,6 +157,7 @@ def running_parts(
     addresses = {name: str(network + number) for number, name in enumerate(names, 1)}
     ring = [f"{address}:{GOSSIP_PORT}" for address in addresses.values()]
     tempo = RunningParts({})
+    zones = settings.ingester.zones
     for name, address in addresses.items():
         document = parts_document(
             settings,
@@ -164,10 +168,12 @@ def running_parts(
         )
         own = folder / name
         tempo.parts[name] = Part(name, address, own, _at(document, address, own, ring), variables)
+        if zones and tempo.parts[name].target == INGESTER:
+            tempo.parts[name].zone = zones[int(name.rpartition("-")[2]) % len(zones)]
     if before:
         before(tempo)
     try:
-        tempo.start(*names)
+        tempo.start(*(name for name in names if name not in later))
         yield tempo
     finally:
         for part in tempo.parts.values():

@@ -40,7 +40,8 @@ def test_pods_wait_for_the_network_policies_of_their_component(
     workloads = {key: waits_for for key, waits_for in dependencies.items() if key[0] in WORKLOADS}
     assert workloads
     for (_, name), waits_for in workloads.items():
-        own = policies & {name}
+        # The ingesters of all zones have one policy.
+        own = policies & {"tempo" if name.startswith("tempo-ingester-") else name}
         assert own <= {policy for kind, policy in waits_for if kind == "NetworkPolicy"}, name
         assert own or not policies, f"{name} has no policy of its own"
 
@@ -67,6 +68,15 @@ def test_the_first_tier_of_collectors_starts_once_the_deciders_take_spans(
 ) -> None:
     run_case("sampling-tiers", run_program)
     assert ("StatefulSet", "otel-collector-decider") in dependencies["Deployment", "otel-collector"]
+
+
+def test_one_zone_of_ingesters_is_updated_after_another(
+    run_program: Run, dependencies: dict[tuple[str, str], set[tuple[str, str]]]
+) -> None:
+    run_case("distributed-zones", run_program)
+    zones = [("StatefulSet", f"tempo-ingester-eu-west-1{letter}") for letter in "abc"]
+    for number, zone in enumerate(zones):
+        assert {key for key in dependencies[zone] if key[0] == "StatefulSet"} == set(zones[:number])
 
 
 def test_an_edit_of_a_policy_makes_a_new_one_and_an_autoscaler_s_replicas_are_left_to_it(

@@ -7,7 +7,7 @@ from tools.dashboards.panels import Json, choice, dashboard, graph, promql, tabl
 from tools.dashboards.tempo import blocks, metrics, tempo
 
 _VOLUMES = (
-    'persistentvolumeclaim=~"data-(tempo|tempo-metrics-generator|prometheus|grafana)-[0-9]+|'
+    'persistentvolumeclaim=~"data-(tempo|tempo-metrics-generator|tempo-ingester-.+|prometheus|grafana)-[0-9]+|'
     'queue-otel-collector(-decider)?-[0-9]+", '
     'namespace=~"$namespace"'
 )
