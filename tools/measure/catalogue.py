@@ -2,7 +2,7 @@
 
 from tools.measure import ladders
 from tools.measure.configurations import check
-from tools.measure.cost import commands, features, growth, spans, stored, tracing, upstreams
+from tools.measure.cost import commands, features, growth, proxied, spans, stored, tracing, upstreams
 from tools.measure.faults import edited, full_disk, scenarios
 from tools.measure.measurement import (
     FAULTS,
@@ -189,6 +189,14 @@ MEASUREMENTS = (
         "requests a second and CPU time of NGINX: none, all and a tenth traced",
         4,
         lambda place: tracing.tracing(place.scratch, place.show),
+        stack=None,
+    ),
+    Measurement(
+        "proxied",
+        TRACING_COST,
+        "CPU time of NGINX by the rate of requests, all proxied and traced",
+        3,
+        lambda place: proxied.proxied(place.scratch, place.show),
         stack=None,
     ),
     Measurement(
