@@ -20,9 +20,10 @@ from tools.__main__ import main
 from tools.measure import results
 from tools.size import command
 from tools.size.arguments import WrongArgumentsError, read
-from tools.size.figures import PLAIN, PROXIED, STORED, Figures, Point, figures
-from tools.size.parts import fullest_share, whole_gibibytes
+from tools.size.figures import PLAIN, PROXIED, RATES, STORED, Figures, Point, figures
+from tools.size.parts import fullest_share
 from tools.size.plan import Plan, plan
+from tools.size.quantities import whole_gibibytes
 
 FIGURES = Figures(
     [
@@ -31,6 +32,7 @@ FIGURES = Figures(
         Point(2000, 1050, 700, 25, 120, 110, 500),
         Point(1000, 2650, 2200, 40, 200, 130, 450),
     ],
+    workers=[(100, 0.01), (1000, 0.06)],
     nginx_cpu=24.4,
     lab_cpu=22.3,
     sources=figures().sources,
@@ -274,7 +276,7 @@ def test_the_first_lines_say_where_one_of_each_ends(capsys: pytest.CaptureFixtur
 def test_every_figure_says_whether_it_was_measured_or_is_quoted(capsys: pytest.CaptureFixture[str]) -> None:
     _, _, sources = printed(capsys, "--requests", "100").partition("# Where the figures are from\n")
     listed = " ".join(re.sub(r"^# ?", "", line) for line in sources.splitlines())
-    for name in (STORED, PROXIED, PLAIN):
+    for name in (STORED, PROXIED, RATES, PLAIN):
         assert f"`{name}`: " in listed
     assert "the lab's stand-in for ngx_otel_module, not the official one" in listed
     assert "the official module 0.1.2" in listed

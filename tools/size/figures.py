@@ -1,14 +1,14 @@
 """Holds the figures that sizes are computed from, each with its source: measured by this project, or published."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 
 from tools.errors import ToolError
-from tools.measure.results import RESULTS, Entries, Entry, read
+from tools.measure.results import RESULTS, Entries, Entry, Number, read
 
-STORED, PROXIED, PLAIN = "stored-spans", "official-module-cost", "tracing"
+STORED, PROXIED, RATES, PLAIN = "stored-spans", "official-module-cost", "proxied", "tracing"
 """The measurements that are read, by their names in docs/explanation/measurements.json."""
 
 
@@ -90,8 +90,11 @@ class Figures:
     """Holds what was measured."""
 
     points: Sequence[Point]
+    workers: Sequence[tuple[float, float]]
+    """Proxied requests a second of one of NGINX's workers, all traced, and the cores that it uses for them."""
+
     nginx_cpu: float
-    """CPU seconds of NGINX with the official module of a million proxied requests, all traced."""
+    """CPU seconds of NGINX with the official module of a million proxied requests, all traced, with full cores."""
 
     lab_cpu: float
     """The same with the lab's stand-in for the module, of answers that NGINX makes itself."""
@@ -109,6 +112,14 @@ class Figures:
     def largest_rate(self) -> Point:
         """The spans with the most MB a second."""
         return max(self.points, key=lambda point: point.megabytes)
+
+    def nginx_cores(self, requests: float, workers: int) -> float:
+        """Returns the cores that NGINX's workers use for so many proxied requests a second, all traced.
+
+        A worker with little to do wakes up for each step of a request, and a busy one finds several at once. So a
+        request takes the less CPU time, the more come: from what was measured at low rates down to `nginx_cpu`.
+        """
+        return workers * _rising([(0.0, 0.0), *self.workers, (1e6 / self.nginx_cpu, 1.0)])(requests / workers)
 
     def stored(self, span_bytes: float) -> float:
         """Returns the bytes that a span of a size takes in Tempo's blocks."""
@@ -168,9 +179,10 @@ def figures(file: Path = RESULTS) -> Figures:
         )
     return Figures(
         points,
+        workers=[_worker(result.details) for result in _entry(entries, RATES).results if result.is_measured],
         nginx_cpu=_detail(_entry(entries, PROXIED), "proxied, all traced"),
         lab_cpu=_detail(_entry(entries, PLAIN), "100 % traced"),
-        sources={name: _measured(name, _entry(entries, name)) for name in (STORED, PROXIED, PLAIN)},
+        sources={name: _measured(name, _entry(entries, name)) for name in (STORED, PROXIED, RATES, PLAIN)},
     )
 
 
@@ -179,6 +191,12 @@ def _entry(entries: Entries, name: str) -> Entry:
         repeat = "" if name == PROXIED else f': `make bench ARGS="--only {name}"`'
         raise ToolError(f"docs/explanation/measurements.json lacks `{name}`, which sizes are computed from{repeat}")
     return entries[name]
+
+
+def _worker(details: Mapping[str, Number]) -> tuple[float, float]:
+    """Returns the requests a second of one of some workers of NGINX, and its cores."""
+    requests = float(details["requests/s"]) / float(details["workers"])
+    return requests, requests * float(details["CPU, s"]) / 1e6
 
 
 def _detail(entry: Entry, words: str) -> float:
