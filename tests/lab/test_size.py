@@ -26,7 +26,9 @@ from tests.lab.conftest import deploy, laid_out, provide
 from tests.readers.storage import KEYS, Bucket
 from tests.waiting import wait_for
 from tools.lab_stack import Stack
+from tools.measure.cost.loopback import BLOCK_SECONDS
 from tools.measure.cost.processes import COMPONENTS, Usage, processes, usage, wait_until_idle
+from tools.measure.cost.stored import SECONDS
 from tools.measure.faults.full_disk import counter_of
 from tools.measure.traffic import Traffic
 from tools.measure.upstream import answering
@@ -39,7 +41,6 @@ from tools.size.plan import Plan, plan
 pytestmark = [pytest.mark.alone, pytest.mark.deep]
 
 NAMESPACE = "tracing-size"
-SECONDS = 30
 WITHIN = 0.3
 COPIES, SPANS = 2, 2
 """Blocks have each trace twice, as in `tools/measure/cost/stored.py`, and a trace has two spans."""
@@ -114,7 +115,7 @@ def write(stack: Stack, answer: Plan, upstream: str, bucket: Bucket) -> None:
     document = yaml.safe_load(file.read_text())
     own = {
         "nginx": {"routes": [{"path": "/", "upstream": upstream}]},
-        "tempo": {"flush": {"maxBlockDuration": "10s"}},
+        "tempo": {"flush": {"maxBlockDuration": f"{BLOCK_SECONDS}s"}},
     }
     for component in ("nginx", "collector", "tempo"):
         key = f"nginx-tracing:{component}"
@@ -151,8 +152,7 @@ def run(stack: Stack, case: Case, bucket: Bucket) -> dict[str, float]:
     wait_for("the spans in Tempo", lambda: counters(stack)[0] - started[0] >= SPANS * sent.count, seconds=30)
     after = used(stack)
     received, size = (now - first for now, first in zip(counters(stack), started, strict=True))
-    # The metrics generator closes a block after a minute.
-    wait_for("the blocks", lambda: traces(blocks()) >= COPIES * sent.count, seconds=150)
+    wait_for("the blocks", lambda: traces(blocks()) >= COPIES * sent.count, seconds=3 * BLOCK_SECONDS)
     after["tempo"] = used(stack)["tempo"]
     cores = {name: (after[name].cpu_seconds - before[name].cpu_seconds) / lasted for name in COMPONENTS}
     written = blocks()

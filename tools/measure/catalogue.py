@@ -220,7 +220,7 @@ MEASUREMENTS = (
         "stored-spans",
         TRACING_COST,
         "bytes on the disk, CPU time and memory by the size and the rate of spans",
-        3,
+        7,
         lambda place: stored.stored(place.scratch, place.show),
         stack=None,
         needs_lab=False,
