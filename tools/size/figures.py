@@ -59,6 +59,9 @@ COLLECTOR_SPANS = 15_000.0
 GIGABYTES_PER_CORE = 2.0
 """Memory of a Collector, of `COLLECTOR_SIZE`."""
 
+TEMPO_IDLE = 87.0
+"""MiB of a Tempo that has no spans yet, measured on the lab."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -137,15 +140,21 @@ class Figures:
         """Returns the memory that a Collector uses for so many MB a second."""
         return 2**20 * _rising([(point.megabytes, point.collector_mebibytes) for point in self.points])(megabytes)
 
-    def tempo_bytes(self, megabytes: float) -> float:
-        """Returns the memory that Tempo uses for so many MB a second."""
-        return 2**20 * _rising([(point.megabytes, point.tempo_mebibytes) for point in self.points])(megabytes)
+    def tempo_bytes(self, spans: float, span_bytes: float) -> float:
+        """Returns the memory that Tempo uses for so many spans a second."""
+        return 2**20 * (TEMPO_IDLE + self._of_load(lambda point: point.tempo_mebibytes - TEMPO_IDLE, spans, span_bytes))
 
     def _cores(self, cpu: Callable[[Point], float], spans: float, span_bytes: float) -> float:
-        """Returns the cores for ordinary spans at that rate, times what larger spans cost beside these."""
-        cores = _rising([(0.0, 0.0), *((point.spans, point.spans * cpu(point) / 1e6) for point in self._ordinary)])
-        factors = [(point.span_bytes, point.spans * cpu(point) / 1e6 / cores(point.spans)) for point in self.points]
-        return cores(spans) * max(1.0, _rising(factors)(span_bytes))
+        return self._of_load(lambda point: point.spans * cpu(point) / 1e6, spans, span_bytes)
+
+    def _of_load(self, cost: Callable[[Point], float], spans: float, span_bytes: float) -> float:
+        """Returns what ordinary spans cost at that rate, times what larger spans cost beside these.
+
+        Bytes a second alone do not tell it: a text that no other span has takes more than one that many have.
+        """
+        ordinary = _rising([(0.0, 0.0), *((point.spans, cost(point)) for point in self._ordinary)])
+        factors = [(point.span_bytes, cost(point) / ordinary(point.spans)) for point in self.points]
+        return ordinary(spans) * max(1.0, _rising(factors)(span_bytes))
 
 
 def figures(file: Path = RESULTS) -> Figures:

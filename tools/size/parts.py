@@ -219,7 +219,7 @@ def tempo(load: Load, figures: Figures, *, reads: float) -> Tempo:
     ends = min(MONOLITHIC_SPANS, MONOLITHIC_MEGABYTES * 1e6 / load.span_bytes)
     is_distributed = load.spans > ends
     cores, least = figures.tempo_cores(load.spans, load.span_bytes), TempoSettings().resources
-    used = figures.tempo_bytes(load.megabytes)
+    used = figures.tempo_bytes(load.spans, load.span_bytes)
     return Tempo(
         replicas=1,
         use=None if is_distributed else Use(cores, used),
