@@ -146,7 +146,7 @@ def _pod(pods: Pods, load: Load, *, spans: float, requests: float = 0) -> Sequen
         _number(requests / pods.replicas) if requests else "",
         _number(spans / pods.replicas) if spans else "",
         f"{spans * load.span_bytes / 1e6 / pods.replicas:.2f}" if spans else "",
-        f"{pods.use.cores:.2f}" if pods.use else "",
+        f"{pods.use.cores:.{2 if pods.use.cores >= 0.1 else 3}f}" if pods.use else "",
         _bytes(pods.use.memory) if pods.use and pods.use.memory else "",
         f"{pods.cores:.2f}",
         _bytes(pods.memory),
