@@ -414,7 +414,7 @@ def test_an_answer_says_what_a_load_uses_beside_what_it_reserves(capsys: pytest.
     head, of_nginx = re.findall(r"^#   ((?:pod|NGINX) .+)$", table, re.MULTILINE)
     columns = re.split(r" {3,}", head)
     assert columns[5:] == ["uses cores", "and memory", "gets cores", "and memory"]
-    assert re.split(r" {2,}", of_nginx)[-3:] == ["0.008", "0.25", "234 MB"]
+    assert re.split(r" {2,}", of_nginx)[-3:] == ["0.011", "0.25", "234 MB"]
 
 
 PAGE = REPOSITORY / "docs" / "explanation" / "a-million-requests-a-second.md"
