@@ -1,11 +1,11 @@
 """Runs three answers of `python -m tools size` on the lab, and compares what they predict with what happens there.
 
-Compared, within the issue's bar of 30 %, is what an answer says that the load takes: cores of NGINX, of the Collectors
-and of Tempo, memory of a Collector and of Tempo, and the bytes that a span takes in blocks, on a volume and in a bucket.
+Compared, within the issue's bar of 30 %, is what an answer says that the pods use: cores of NGINX, of the Collectors and
+of Tempo, memory of a Collector and of Tempo, and the bytes that a span takes in blocks, on a volume and in a bucket.
 
-Not compared is what an answer reserves, which is more: the defaults' requests, room for the fullest Collector and for
-NGINX's full buffers, limits, and the volumes of retention and outage. Nor is a distributed Tempo, whose parts are as
-large as their makers say: an answer predicts no use of theirs, and begins with them where two cores end.
+Not compared is what an answer reserves beyond the use: the defaults' requests, room for the fullest Collector and for
+NGINX's full buffers, limits, and the volumes for a retention and an outage. Nor is a distributed Tempo: an answer has
+the sizes that its makers publish, predicts no use of its parts, and begins with them where two cores have long ended.
 
 This measures CPU time, so nothing else runs meanwhile.
 """

@@ -106,8 +106,8 @@ def _nginx(load: Load, nginx: parts.Nginx, figures: Figures) -> Iterator[Key]:
     yield Key(
         (*place, "cpu"),
         whole_cores(nginx.cores),
-        f"{grown.requests / nginx.replicas:.0f} requests/s with the headroom; a million take {figures.nginx_cpu} s with "
-        "full cores (quoted), and more with less to do (measured)",
+        f"{grown.requests / nginx.replicas:.0f} requests/s with the headroom; a million take {figures.nginx_cpu} s "
+        "with full cores (quoted), and more with less to do (measured)",
     )
     yield Key(
         (*place, "memory"),

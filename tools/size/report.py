@@ -136,7 +136,10 @@ def _pods(plan: Plan) -> list[Sequence[str]]:
     else:
         rows.append(("Tempo", *_pod(tempo, load, spans=load.spans)))
     cores, memory = (sum(each.replicas * getattr(each, what) for each in kinds) for what in ("cores", "memory"))
-    return [*rows, ("all", str(sum(each.replicas for each in kinds)), "", "", "", "", "", f"{cores:.1f}", _bytes(memory))]
+    return [
+        *rows,
+        ("all", str(sum(each.replicas for each in kinds)), "", "", "", "", "", f"{cores:.1f}", _bytes(memory)),
+    ]
 
 
 def _pod(pods: Pods, load: Load, *, spans: float, requests: float = 0) -> Sequence[str]:
