@@ -1,7 +1,7 @@
 """Runs three answers of `python -m tools size` on the lab, and compares what they predict with what happens there.
 
-Compared, within the issue's bar of 30 %, is what an answer says that the pods use: cores of NGINX, of the Collectors and
-of Tempo, memory of a Collector and of Tempo, and the bytes that a span takes in blocks, on a volume and in a bucket.
+Compared, within the issue's bar of 30 %, is what an answer says that the pods use: cores of NGINX, of the Collectors
+and of Tempo, memory of a Collector and of Tempo, and the bytes that a span takes in blocks, on a volume or in a bucket.
 
 Not compared is what an answer reserves beyond the use: the defaults' requests, room for the fullest Collector and for
 NGINX's full buffers, limits, and the volumes for a retention and an outage. Nor is a distributed Tempo: an answer has
