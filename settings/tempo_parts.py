@@ -56,7 +56,8 @@ class PartResources(Resources):
     """Resources of a part's container. Its heap stays within 80 % of the memory limit."""
 
     memory: Bytes = Field(default="128Mi", description="Memory request.")
-    # Measured at 2 000 spans a second: 0.85 GiB for an ingester and 1.1 GiB for a querier, without a limit.
+    # Measured at 2 000 spans a second: 0.85 GiB for an ingester and 1.1 GiB for a querier, without a limit
+    # (`tempo-parts-memory` in docs/explanation/measurements.json).
     memory_limit: MemoryLimit = Field(default="2000Mi", description="Memory above which the kernel ends the container.")
 
 

@@ -10,7 +10,7 @@ import pytest
 from tools.measure.cost.stored import Case, measured, result
 from tools.size.figures import figures
 
-# It measures time, for half a minute each; tests/unit/test_size.py has what the command computes from the figures.
+# It measures time, for more than a minute each; tests/unit/test_size.py has what the command computes from the figures.
 pytestmark = [pytest.mark.usefixtures("programs"), pytest.mark.alone, pytest.mark.deep]
 
 

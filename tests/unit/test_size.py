@@ -22,9 +22,10 @@ from tools.__main__ import main
 from tools.measure import results
 from tools.size import command
 from tools.size.arguments import STORAGES, WrongArgumentsError, read
-from tools.size.figures import PLAIN, PROXIED, STORED, Figures, Point, figures
-from tools.size.parts import fullest_share, whole_gibibytes
+from tools.size.figures import PLAIN, PROXIED, RATES, STORED, Figures, Point, figures
+from tools.size.parts import fullest_share
 from tools.size.plan import Plan, plan
+from tools.size.quantities import whole_gibibytes
 from tools.size.report import report
 
 FIGURES = Figures(
@@ -34,6 +35,7 @@ FIGURES = Figures(
         Point(2000, 1050, 700, 25, 120, 110, 500),
         Point(1000, 2650, 2200, 40, 200, 130, 450),
     ],
+    workers=[(100, 0.01), (1000, 0.06)],
     nginx_cpu=24.4,
     lab_cpu=22.3,
     sources=figures().sources,
@@ -307,7 +309,7 @@ def test_the_first_lines_say_where_one_of_each_ends(capsys: pytest.CaptureFixtur
 def test_every_figure_says_whether_it_was_measured_or_is_quoted(capsys: pytest.CaptureFixture[str]) -> None:
     _, _, sources = printed(capsys, "--requests", "100").partition("# Where the figures are from\n")
     listed = " ".join(re.sub(r"^# ?", "", line) for line in sources.splitlines())
-    for name in (STORED, PROXIED, PLAIN):
+    for name in (STORED, PROXIED, RATES, PLAIN):
         assert f"`{name}`: " in listed
     assert "the lab's stand-in for ngx_otel_module, not the official one" in listed
     assert "the official module 0.1.2" in listed
@@ -435,17 +437,48 @@ def test_larger_spans_cost_more_of_everything_and_small_ones_no_less_than_the_sm
         FIGURES.stored,
         partial(FIGURES.collector_cores, 1000),
         partial(FIGURES.tempo_cores, 1000),
+        partial(FIGURES.tempo_bytes, 1000),
     ]
     for cost in of_size:
         costs = [cost(size) for size in sizes]
         assert costs == sorted(costs)
         assert costs[0] == costs[1]
-    memory = [FIGURES.tempo_bytes(rate / 10) for rate in range(400)]
+    memory = [FIGURES.collector_bytes(rate / 10) for rate in range(400)]
     assert memory == sorted(memory), "a rate at which less was measured makes a larger one no cheaper"
     assert FIGURES.stored(1050) == 700
     # Beyond the last one it goes on as from the first to the last.
     assert FIGURES.stored(4650) == pytest.approx(2200 + 2000 * (2200 - 330) / 2000)
     assert FIGURES.tempo_cores(16_000, 650) == pytest.approx(16_000 * 90e-6)
+
+
+def test_a_request_takes_the_less_of_nginx_the_more_come() -> None:
+    # Two pods have four workers. What was measured is for 100 and 1000 requests a second of one.
+    assert FIGURES.nginx_cores(400, 4) == pytest.approx(4 * 0.01)
+    assert FIGURES.nginx_cores(4000, 4) == pytest.approx(4 * 0.06)
+    # With full cores it is what is quoted.
+    assert FIGURES.nginx_cores(2e6 / 24.4, 2) == pytest.approx(2)
+    each = [FIGURES.nginx_cores(rate, 4) / rate for rate in (100, 400, 4000, 40_000, 160_000)]
+    assert each == sorted(each, reverse=True)
+
+
+def test_an_answer_says_what_a_load_uses_beside_what_it_reserves(capsys: pytest.CaptureFixture[str]) -> None:
+    made = answer(requests="4000", span_bytes="650", headroom="0", storage="s3")
+    assert made.nginx.use
+    assert (made.nginx.replicas * made.nginx.use.cores, made.nginx.cores) == (pytest.approx(0.24), 0.25)
+    assert made.collectors.use
+    assert made.collectors.replicas * made.collectors.use.cores == pytest.approx(8000 * 16e-6)
+    assert made.collectors.fullest_use.cores == pytest.approx(8000 * 16e-6)
+    assert made.tempo.use
+    assert made.tempo.use.cores == pytest.approx(8000 * 90e-6)
+    assert made.tempo.use.memory == pytest.approx(600 * 2**20)
+    # Nobody measured or published what the parts of a distributed Tempo use.
+    parts = answer(requests="24000", span_bytes="1250").tempo
+    assert (parts.use, {part.use for part in parts.parts}) == (None, {None})
+    table = printed(capsys, "--requests", "100").partition("# What each pod sees")[2]
+    head, of_nginx = re.findall(r"^#   ((?:pod|NGINX) .+)$", table, re.MULTILINE)
+    columns = re.split(r" {3,}", head)
+    assert columns[5:] == ["uses cores", "and memory", "gets cores", "and memory"]
+    assert re.split(r" {2,}", of_nginx)[-3:] == ["0.011", "0.25", "234 MB"]
 
 
 PAGE = REPOSITORY / "docs" / "explanation" / "a-million-requests-a-second.md"

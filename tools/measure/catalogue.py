@@ -3,7 +3,7 @@
 from lab.build.targets import COLLECTORS, NGINX_PLUS, S3_SERVER
 from tools.measure import ladders
 from tools.measure.configurations import check
-from tools.measure.cost import commands, features, forms, growth, spans, stored, tracing, upstreams
+from tools.measure.cost import commands, features, forms, growth, proxied, spans, stored, tracing, upstreams
 from tools.measure.faults import buckets, deciders, edited, full_disk, full_queues, scenarios
 from tools.measure.measurement import (
     FAULTS,
@@ -230,6 +230,14 @@ MEASUREMENTS = (
         stack=None,
     ),
     Measurement(
+        "proxied",
+        TRACING_COST,
+        "CPU time of NGINX by the rate of requests, all proxied and traced",
+        3,
+        lambda place: proxied.proxied(place.scratch, place.show),
+        stack=None,
+    ),
+    Measurement(
         "spans",
         TRACING_COST,
         "CPU time, memory and time to a found trace, beside the baseline",
@@ -250,7 +258,7 @@ MEASUREMENTS = (
         "stored-spans",
         TRACING_COST,
         "bytes on the disk, CPU time and memory by the size and the rate of spans",
-        3,
+        7,
         lambda place: stored.stored(place.scratch, place.show),
         stack=None,
         needs_lab=False,

@@ -1,14 +1,14 @@
 """Holds the figures that sizes are computed from, each with its source: measured by this project, or published."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 
 from tools.errors import ToolError
-from tools.measure.results import RESULTS, Entries, Entry, read
+from tools.measure.results import RESULTS, Entries, Entry, Number, read
 
-STORED, PROXIED, PLAIN = "stored-spans", "official-module-cost", "tracing"
+STORED, PROXIED, RATES, PLAIN = "stored-spans", "official-module-cost", "proxied", "tracing"
 """The measurements that are read, by their names in docs/explanation/measurements.json."""
 
 
@@ -59,6 +59,9 @@ COLLECTOR_SPANS = 15_000.0
 GIGABYTES_PER_CORE = 2.0
 """Memory of a Collector, of `COLLECTOR_SIZE`."""
 
+TEMPO_IDLE = 87.0
+"""MiB of a Tempo that has no spans yet, measured on the lab."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -90,8 +93,11 @@ class Figures:
     """Holds what was measured."""
 
     points: Sequence[Point]
+    workers: Sequence[tuple[float, float]]
+    """Proxied requests a second of one of NGINX's workers, all traced, and the cores that it uses for them."""
+
     nginx_cpu: float
-    """CPU seconds of NGINX with the official module of a million proxied requests, all traced."""
+    """CPU seconds of NGINX with the official module of a million proxied requests, all traced, with full cores."""
 
     lab_cpu: float
     """The same with the lab's stand-in for the module, of answers that NGINX makes itself."""
@@ -117,6 +123,14 @@ class Figures:
             return "measured"
         return f"measured up to {most[0]:.0f} spans/s and {most[1]:.1f} MB/s, a straight line beyond"
 
+    def nginx_cores(self, requests: float, workers: int) -> float:
+        """Returns the cores that NGINX's workers use for so many proxied requests a second, all traced.
+
+        A worker with little to do wakes up for each step of a request, and a busy one finds several at once. So a
+        request takes the less CPU time, the more come: from what was measured at low rates down to `nginx_cpu`.
+        """
+        return workers * _rising([(0.0, 0.0), *self.workers, (1e6 / self.nginx_cpu, 1.0)])(requests / workers)
+
     def stored(self, span_bytes: float) -> float:
         """Returns the bytes that a span of a size takes in Tempo's blocks."""
         return _rising([(point.span_bytes, point.stored) for point in self.points])(span_bytes)
@@ -133,15 +147,21 @@ class Figures:
         """Returns the memory that a Collector uses for so many MB a second."""
         return 2**20 * _rising([(point.megabytes, point.collector_mebibytes) for point in self.points])(megabytes)
 
-    def tempo_bytes(self, megabytes: float) -> float:
-        """Returns the memory that Tempo uses for so many MB a second."""
-        return 2**20 * _rising([(point.megabytes, point.tempo_mebibytes) for point in self.points])(megabytes)
+    def tempo_bytes(self, spans: float, span_bytes: float) -> float:
+        """Returns the memory that Tempo uses for so many spans a second."""
+        return 2**20 * (TEMPO_IDLE + self._of_load(lambda point: point.tempo_mebibytes - TEMPO_IDLE, spans, span_bytes))
 
     def _cores(self, cpu: Callable[[Point], float], spans: float, span_bytes: float) -> float:
-        """Returns the cores for ordinary spans at that rate, times what larger spans cost beside these."""
-        cores = _rising([(0.0, 0.0), *((point.spans, point.spans * cpu(point) / 1e6) for point in self._ordinary)])
-        factors = [(point.span_bytes, point.spans * cpu(point) / 1e6 / cores(point.spans)) for point in self.points]
-        return cores(spans) * max(1.0, _rising(factors)(span_bytes))
+        return self._of_load(lambda point: point.spans * cpu(point) / 1e6, spans, span_bytes)
+
+    def _of_load(self, cost: Callable[[Point], float], spans: float, span_bytes: float) -> float:
+        """Returns what ordinary spans cost at that rate, times what larger spans cost beside these.
+
+        Bytes a second alone do not tell it: a text that no other span has takes more than one that many have.
+        """
+        ordinary = _rising([(0.0, 0.0), *((point.spans, cost(point)) for point in self._ordinary)])
+        factors = [(point.span_bytes, cost(point) / ordinary(point.spans)) for point in self.points]
+        return ordinary(spans) * max(1.0, _rising(factors)(span_bytes))
 
 
 def figures(file: Path = RESULTS) -> Figures:
@@ -175,9 +195,10 @@ def figures(file: Path = RESULTS) -> Figures:
         )
     return Figures(
         points,
+        workers=[_worker(result.details) for result in _entry(entries, RATES).results if result.is_measured],
         nginx_cpu=_detail(_entry(entries, PROXIED), "proxied, all traced"),
         lab_cpu=_detail(_entry(entries, PLAIN), "100 % traced"),
-        sources={name: _measured(name, _entry(entries, name)) for name in (STORED, PROXIED, PLAIN)},
+        sources={name: _measured(name, _entry(entries, name)) for name in (STORED, PROXIED, RATES, PLAIN)},
     )
 
 
@@ -186,6 +207,12 @@ def _entry(entries: Entries, name: str) -> Entry:
         repeat = "" if name == PROXIED else f': `make bench ARGS="--only {name}"`'
         raise ToolError(f"docs/explanation/measurements.json lacks `{name}`, which sizes are computed from{repeat}")
     return entries[name]
+
+
+def _worker(details: Mapping[str, Number]) -> tuple[float, float]:
+    """Returns the requests a second of one of some workers of NGINX, and its cores."""
+    requests = float(details["requests/s"]) / float(details["workers"])
+    return requests, requests * float(details["CPU, s"]) / 1e6
 
 
 def _detail(entry: Entry, words: str) -> float:

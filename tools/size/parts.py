@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from settings.collector import CollectorSettings
 from settings.limits import nginx_memory
 from settings.nginx import NginxSettings
-from settings.sizes import DEFAULT_BATCH, MIB, NGINX_BASE, SPAN_BYTES, STORED_SPAN, WORKERS, span_memory
+from settings.sizes import DEFAULT_BATCH, NGINX_BASE, SPAN_BYTES, STORED_SPAN, WORKERS, span_memory
 from settings.spans import largest_span
 from settings.tempo import TempoSettings
 from settings.types import amount, seconds
@@ -34,15 +34,27 @@ _ROOM = 1.25
 
 
 @dataclass(frozen=True)
+class Use:
+    """What the load takes of a pod, which is what a measurement finds. A pod may have more reserved."""
+
+    cores: float
+    memory: float | None
+    """Bytes; None if no use is predicted."""
+
+
+@dataclass(frozen=True)
 class Pods:
     """Pods of one kind."""
 
     replicas: int
+    use: Use | None
+    """The use of each; None for what is only quoted."""
+
     cores: float
-    """The use of each."""
+    """What is reserved for each: the use, the default or what is quoted, whichever is largest."""
 
     memory: float
-    """Bytes that each uses."""
+    """Bytes that are reserved for each."""
 
     memory_limit: float
 
@@ -65,7 +77,7 @@ class Nginx(Pods):
 
 @dataclass(frozen=True)
 class Collectors(Pods):
-    """The Collectors. `cores` and `memory` are those of an even share."""
+    """The Collectors. `use` and `cores` are those of an even share, and `memory` is the fullest one's."""
 
     ends: float
     """Spans a second that one core sends on."""
@@ -75,6 +87,8 @@ class Collectors(Pods):
 
     fullest: float
     """The share of all spans that the fullest one gets."""
+
+    fullest_use: Use
 
     core_limit: int
     """Cores that the fullest one needs."""
@@ -116,10 +130,12 @@ def nginx(load: Load, figures: Figures) -> Nginx:
     a_second = max(1 / float(seconds(settings.exporter.interval)), load.traced / replicas / WORKERS / DEFAULT_BATCH)
     # Larger ones are of applications: no client can make NGINX's as large.
     span = min(largest_span(settings), max(SPAN_BYTES, load.span_bytes))
-    resources = settings.resources
+    used, resources = figures.nginx_cores(load.requests, replicas * WORKERS) / replicas, settings.resources
     return Nginx(
         replicas=replicas,
-        cores=max(float(amount(resources.cpu)), load.requests / replicas * figures.nginx_cpu / 1e6),
+        # Of its memory, what full buffers take is computed, and an answer has room for that.
+        use=Use(used, None),
+        cores=max(float(amount(resources.cpu)), used),
         memory=NGINX_BASE + held * span_memory(span),
         memory_limit=max(float(amount(resources.memory_limit)), nginx_memory(settings, DEFAULT_BATCH)),
         ends=ends,
@@ -156,6 +172,8 @@ def collectors(load: Load, figures: Figures, connections: int, outage_seconds: f
     used = figures.collector_bytes(share * load.megabytes)
     return Collectors(
         replicas=replicas,
+        use=Use(cores / replicas, figures.collector_bytes(load.megabytes / replicas)),
+        fullest_use=Use(share * cores, used),
         cores=max(float(amount(least.cpu)), load.spans / ends / replicas),
         memory=max(float(amount(least.memory)), used),
         memory_limit=max(core_limit * GIGABYTES_PER_CORE * 1e9, _ROOM * used),
@@ -200,10 +218,12 @@ def tempo(load: Load, figures: Figures, *, reads: float) -> Tempo:
     """
     ends = min(MONOLITHIC_SPANS, MONOLITHIC_MEGABYTES * 1e6 / load.span_bytes)
     is_distributed = load.spans > ends
-    used, least = figures.tempo_bytes(load.megabytes), TempoSettings().resources
+    cores, least = figures.tempo_cores(load.spans, load.span_bytes), TempoSettings().resources
+    used = figures.tempo_bytes(load.spans, load.span_bytes)
     return Tempo(
         replicas=1,
-        cores=max(float(amount(least.cpu)), figures.tempo_cores(load.spans, load.span_bytes)),
+        use=None if is_distributed else Use(cores, used),
+        cores=max(float(amount(least.cpu)), cores),
         memory=max(float(amount(least.memory)), used),
         memory_limit=max(float(amount(least.memory_limit)), reads, _ROOM * used),
         is_distributed=is_distributed,
@@ -255,6 +275,7 @@ def distributed(load: Load, reads: float) -> tuple[DistributedPart, ...]:
     return tuple(
         DistributedPart(
             replicas=max(each.least, math.ceil(load.megabytes / each.megabytes) if each.megabytes else 0),
+            use=None,
             cores=each.cores,
             memory=each.gigabytes * 1e9,
             memory_limit=max(2 * each.gigabytes * 1e9, reads),
@@ -264,19 +285,3 @@ def distributed(load: Load, reads: float) -> tuple[DistributedPart, ...]:
         )
         for each in _PARTS
     )
-
-
-def whole_mebibytes(size: float) -> str:
-    """Returns a number of bytes as a quantity of Kubernetes, rounded up to 16 MiB, or from 1 GiB on to 64 MiB."""
-    step = 64 if size >= 2**30 else 16
-    return f"{math.ceil(size / MIB / step) * step}Mi"
-
-
-def whole_gibibytes(size: float) -> str:
-    """Returns a number of bytes as a quantity of Kubernetes, rounded up to GiB."""
-    return f"{max(1, math.ceil(size / 2**30))}Gi"
-
-
-def whole_cores(cores: float) -> str:
-    """Returns cores as a quantity of Kubernetes, rounded up to hundredths."""
-    return f"{max(1, math.ceil(round(cores * 100, 6))) * 10}m"

@@ -14,7 +14,7 @@ from settings.types import seconds
 from tools.size import parts
 from tools.size.arguments import Load, WrongArgumentsError
 from tools.size.figures import Figures
-from tools.size.parts import whole_cores, whole_gibibytes, whole_mebibytes
+from tools.size.quantities import whole_cores, whole_gibibytes, whole_mebibytes
 from tools.size.storage import Storage, storage
 
 
@@ -106,7 +106,8 @@ def _nginx(load: Load, nginx: parts.Nginx, figures: Figures) -> Iterator[Key]:
     yield Key(
         (*place, "cpu"),
         whole_cores(nginx.cores),
-        f"{grown.requests / nginx.replicas:.0f} requests/s with the headroom; {figures.nginx_cpu} s a million (quoted)",
+        f"{grown.requests / nginx.replicas:.0f} requests/s with the headroom; a million take {figures.nginx_cpu} s "
+        "with full cores (quoted), and more with less to do (measured)",
     )
     yield Key(
         (*place, "memory"),

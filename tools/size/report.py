@@ -20,6 +20,7 @@ from tools.size.figures import (
     NGINX_SIZE,
     PLAIN,
     PROXIED,
+    RATES,
     STORED,
     TEMPO_MODES,
     TEMPO_SIZE,
@@ -30,6 +31,8 @@ from tools.size.storage import DAY
 
 _WIDTH = 118
 """Columns of a comment. Our choice."""
+
+_PODS = "What each pod sees at the busiest time; what it uses, and what is reserved for it, both with the headroom"
 
 _HOPS = ("NGINX → Collector", "Collector → Tempo", "Tempo: a push at once", "Tempo: a trace")
 """The limits of size that are shown, by their names in docs/reference/limits.md."""
@@ -44,7 +47,7 @@ def report(plan: Plan) -> str:
         "config:",
         *_configuration(plan),
         "",
-        *_table("What each pod sees at the busiest time, and what is reserved for it with the headroom", _pods(plan)),
+        *_table(_PODS, _pods(plan)),
         *_table("Storage", _storage(plan)),
         *_section("Limits that follow", _limits(plan)),
         *_section("Where the figures are from", _sources(plan)),
@@ -88,7 +91,8 @@ def _ends(plan: Plan) -> list[Sequence[str]]:
             f"{_number(nginx.ends)} requests/s, {WORKERS} workers",
             f"{_number(grown.requests)} requests/s",
             str(nginx.replicas),
-            f"quoted: {plan.figures.nginx_cpu} CPU seconds a million proxied requests, the official module",
+            f"quoted: {plan.figures.nginx_cpu} CPU seconds a million proxied requests with full cores, the official "
+            "module",
         ),
     ]
 
@@ -116,9 +120,9 @@ def _keys(
 
 def _pods(plan: Plan) -> list[Sequence[str]]:
     load, nginx, collectors, tempo = plan.load, plan.nginx, plan.collectors, plan.tempo
-    fullest = replace(collectors, replicas=1, cores=collectors.core_limit)
+    fullest = replace(collectors, replicas=1, cores=collectors.core_limit, use=collectors.fullest_use)
     rows: list[Sequence[str]] = [
-        ("pod", "pods", "requests/s", "spans/s", "MB/s", "cores", "memory"),
+        ("pod", "pods", "requests/s", "spans/s", "MB/s", "uses cores", "and memory", "gets cores", "and memory"),
         ("NGINX", *_pod(nginx, load, spans=load.traced, requests=load.requests)),
         ("Collector, an even share", *_pod(collectors, load, spans=load.spans)),
         ("Collector, the fullest", *_pod(fullest, load, spans=collectors.fullest * load.spans)),
@@ -132,7 +136,10 @@ def _pods(plan: Plan) -> list[Sequence[str]]:
     else:
         rows.append(("Tempo", *_pod(tempo, load, spans=load.spans)))
     cores, memory = (sum(each.replicas * getattr(each, what) for each in kinds) for what in ("cores", "memory"))
-    return [*rows, ("all", str(sum(each.replicas for each in kinds)), "", "", "", f"{cores:.1f}", _bytes(memory))]
+    return [
+        *rows,
+        ("all", str(sum(each.replicas for each in kinds)), "", "", "", "", "", f"{cores:.1f}", _bytes(memory)),
+    ]
 
 
 def _pod(pods: Pods, load: Load, *, spans: float, requests: float = 0) -> Sequence[str]:
@@ -142,6 +149,8 @@ def _pod(pods: Pods, load: Load, *, spans: float, requests: float = 0) -> Sequen
         _number(requests / pods.replicas) if requests else "",
         _number(spans / pods.replicas) if spans else "",
         f"{spans * load.span_bytes / 1e6 / pods.replicas:.2f}" if spans else "",
+        f"{pods.use.cores:.{2 if pods.use.cores >= 0.1 else 3}f}" if pods.use else "",
+        _bytes(pods.use.memory) if pods.use and pods.use.memory else "",
         f"{pods.cores:.2f}",
         _bytes(pods.memory),
     )
@@ -191,6 +200,7 @@ def _sources(plan: Plan) -> Iterator[str]:
         f"quoted, {plan.figures.nginx_cpu} CPU seconds of NGINX for a million proxied requests, from the run of the "
         f"official module: {measured[PROXIED].text}"
     )
+    yield f"measured, what a request takes an NGINX that is not busy: {measured[RATES].text}"
     yield (
         f"beside it, measured: {plan.figures.lab_cpu} s for requests that NGINX answers itself: {measured[PLAIN].text}"
     )

@@ -26,7 +26,7 @@ def names(*arguments: str, only: list[str] | None = None) -> list[str]:
 
 def test_a_name_selects_a_measurement_or_a_group_and_no_name_all() -> None:
     assert names("growth", "killed") == ["killed", "growth"]
-    cost = ["tracing", "spans", "upstream-spans", "stored-spans", "features", "tempo-forms"]
+    cost = ["tracing", "proxied", "spans", "upstream-spans", "stored-spans", "features", "tempo-forms"]
     assert names("bench") == ["commands", "previews", "every-part", "growth", *cost]
     assert names("bench", "killed")[0] == "killed"
     assert names() == [each.name for each in MEASUREMENTS] == names("reliability", "bench")

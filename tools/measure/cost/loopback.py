@@ -27,8 +27,11 @@ from tools.measure.configurations.documents import LAB_TEMPO
 from tools.measure.cost.processes import usage_of
 from tools.running import free_port, started
 
-BLOCK_SECONDS = 10
-"""Time after which this Tempo closes a block, so that a short run has some; 30 min and 1 min by default."""
+BLOCK_SECONDS = 60
+"""Time after which this Tempo closes a block: the metrics generator's by default, so that a block is as large as there.
+
+The ingester's are closed after 30 min by default, or at 500 MB.
+"""
 
 
 @dataclass(frozen=True)
@@ -77,14 +80,13 @@ def collector(folder: Path, backend: int, settings: CollectorSettings, exports: 
 
 @contextlib.contextmanager
 def tempo(folder: Path) -> Generator[Process]:
-    """Runs the lab's Tempo with the program's document and the pod's limit of Go's memory; its blocks are short."""
+    """Runs the lab's Tempo with the program's document and the pod's limit of Go's memory; its blocks last a minute."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = TempoSettings.model_validate({"image": LAB_TEMPO, "flush": {"maxBlockDuration": f"{BLOCK_SECONDS}s"}})
     document = json.loads(json.dumps(tempo_document(settings)).replace(f'"{DATA}/', f'"{folder}/'))
     http, otlp = free_port(), free_port()
     document["server"] |= {"http_listen_port": http, "grpc_listen_port": free_port()}
     document["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = f"127.0.0.1:{otlp}"
-    document["metrics_generator"]["processor"]["local_blocks"]["max_block_duration"] = f"{BLOCK_SECONDS}s"
     (folder / "tempo.yaml").write_text(yaml.safe_dump(document))
     command = [str(TEMPO.folder / TEMPO.name), f"-config.file={folder}/tempo.yaml"]
     # 80 % of the limit, as the pod has it.
