@@ -28,7 +28,7 @@ from tests.readers.storage import Bucket
 from tests.waiting import wait_for
 from tools.lab_bucket import KEYS
 from tools.measure.faults.buckets import PARTS_RATE, workload
-from tools.measure.faults.inject import kill, pods, roll, scale
+from tools.measure.faults.inject import all_pods, kill, pods, roll, scale
 from tools.measure.traces import missing
 from tools.measure.traffic import Sent, Traffic, send_for
 
@@ -111,7 +111,8 @@ def pods_of(part: str) -> list[dict[str, Any]]:
 
 def ending(part: str) -> set[str]:
     """Returns the names of a part's pods that were told to end, and have not ended."""
-    return {pod["metadata"]["name"] for pod in pods_of(part) if "deletionTimestamp" in pod["metadata"]}
+    there = all_pods(NAMESPACE, part_labels(part))
+    return {pod["metadata"]["name"] for pod in there if "deletionTimestamp" in pod["metadata"]}
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def test_an_update_goes_on_while_ingesters_cannot_write_what_they_hold(in_parts:
             change(in_parts, ingester={"replicas": 3, "resources": resources})
             in_parts.up()
             wait_for("the first word to tempo-3", lambda: "tempo-3" in ending(INGESTER))
-        wait_for("the end of tempo-3", lambda: len(pods_of(INGESTER)) == 3, seconds=240)
+        wait_for("the end of tempo-3", lambda: not ending(INGESTER), seconds=240)
         # Each of the three is replaced; the first one cannot write for longer than that.
         bucket.stop()
         change(in_parts, ingester={"replicas": 3, "resources": resources | {"memory": "129Mi"}})
