@@ -46,6 +46,7 @@ def _unpinned(image: str) -> str | None:
 def services_select_pods(objects: Sequence[Object]) -> list[str]:
     """Requires each Service to select the pods of exactly one workload of the stack, and to name ports that they have.
 
+    A headless Service may select those of several: it divides no requests, and its clients learn each pod's address.
     Services of the type ExternalName are exempt: they have no pods. The pods' probes check whether a process listens.
     """
     services = [item for item in objects if kind_of(item) == "Service"]
@@ -67,8 +68,9 @@ def _wrong_selection(service: Object, objects: Sequence[Object]) -> Iterator[str
     namespace = read(service, "metadata", "namespace")
     neighbours = [item for item in objects if _may_equal(read(item, "metadata", "namespace"), namespace)]
     selected = [item for item in neighbours if _may_select(selector, item)]
-    if len(selected) == 1:
-        yield from _wrong_target_ports(service, selected[0])
+    if len(selected) == 1 or (selected and read(service, "spec", "clusterIP") == "None"):
+        for workload in selected:
+            yield from _wrong_target_ports(service, workload)
     elif not selected:
         matched = f'no workload in the namespace "{namespace}"' if isinstance(namespace, str) else "no workload"
         yield f"its selector {_written(selector)} matches the pods of {matched}; allowed: {ONE_WORKLOAD}"

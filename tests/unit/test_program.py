@@ -32,12 +32,15 @@ def test_it_registers_a_namespace_and_three_components_of_three_objects(run_prog
 
 
 @pytest.mark.parametrize("case", golden.cases())
-def test_every_service_selects_the_pods_of_exactly_one_workload(case: str, run_program: Run) -> None:
+def test_every_service_selects_the_pods_of_one_workload_and_a_headless_one_of_one_or_more(
+    case: str, run_program: Run
+) -> None:
     program = run_case(case, run_program)
     pods = [inputs["spec"]["template"]["metadata"]["labels"] for inputs in program.workloads().values()]
     for service in program.inputs("Service").values():
         selector = service["spec"]["selector"].items()
-        assert len([labels for labels in pods if selector <= labels.items()]) == 1
+        selected = len([labels for labels in pods if selector <= labels.items()])
+        assert selected == 1 or (selected and service["spec"].get("clusterIP") == "None")
     for workload in program.workloads().values():
         assert (
             workload["spec"]["selector"]["matchLabels"].items()

@@ -13,10 +13,8 @@ from tools.measure.measurement import (
     TRACING_COST,
     UPDATES,
     Measurement,
-    Place,
     SharedStack,
 )
-from tools.measure.results import Result
 from tools.measure.sizes import sizes
 from tools.measure.updates import foreign, interrupted, steady
 
@@ -26,10 +24,6 @@ AWAY_SECONDS = 5
 NO_OPS = 10
 CONFIGURATIONS = 10_000
 """The extent of a full run. Our choice; `python -m tools measure --help` adds up how long each group takes."""
-
-
-def _growth(place: Place) -> list[Result]:
-    return growth.routes(place.scratch, place.show) + growth.instances(place.scratch, place.show)
 
 
 MEASUREMENTS = (
@@ -219,7 +213,7 @@ MEASUREMENTS = (
         builds=(S3_SERVER,),
     ),
     Measurement(
-        "growth", PROGRAM_COST, "first previews by the number of routes and components", 1, _growth, stack=None
+        "growth", PROGRAM_COST, "first previews by the number of routes and components", 1, growth.growth, stack=None
     ),
     Measurement(
         "tracing",

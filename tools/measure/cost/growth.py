@@ -6,6 +6,7 @@ from pathlib import Path
 from tools.lab_stack import Stack
 from tools.measure.cost.programs import INSTANCES, another
 from tools.measure.cost.timings import Timings, seconds
+from tools.measure.measurement import Place
 from tools.measure.results import Result
 
 ROUNDS = 3
@@ -14,7 +15,12 @@ TIMES = (1, 3, 10)
 """Our choice."""
 
 
-def routes(scratch: Path, show: Callable[[str], None]) -> list[Result]:
+def growth(place: Place) -> list[Result]:
+    """Times first previews by the number of routes, and by that of components."""
+    return _by_routes(place.scratch, place.show) + _by_instances(place.scratch, place.show)
+
+
+def _by_routes(scratch: Path, show: Callable[[str], None]) -> list[Result]:
     """Times first previews with more and more routes of NGINX."""
     stack = Stack.lay_out(scratch / "routes", "bench", "tracing-bench")
     timings, written = Timings(_routes(ROUTES[0])), 0
@@ -29,7 +35,7 @@ def routes(scratch: Path, show: Callable[[str], None]) -> list[Result]:
     return timings.results()
 
 
-def instances(scratch: Path, show: Callable[[str], None]) -> list[Result]:
+def _by_instances(scratch: Path, show: Callable[[str], None]) -> list[Result]:
     """Times first previews of programs that have the three components several times."""
     stack = another(scratch / "instances", INSTANCES)
     timings = Timings(_instances(TIMES[0]))
