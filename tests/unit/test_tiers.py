@@ -160,6 +160,23 @@ def test_each_tier_reaches_the_next_one_alone(program: Program) -> None:
     assert "otel-collector-decider" in names["values"]
 
 
+def test_addresses_behind_a_backend_s_service_are_the_deciders_alone(run_program: Run) -> None:
+    exporters = {"vendor": {"endpoint": "otlp.partner.svc:4317", "tls": {"enabled": False}}}
+    configured = golden.as_pulumi_passes_it({"collector": TIERS | {"exporters": exporters}})
+    made = run_program(configured, found=[("192.0.2.1", 4444)]).inputs("NetworkPolicy")
+    reach = [
+        any(port["port"] == 4444 for rule in made[name]["spec"]["egress"] for port in rule.get("ports", []))
+        for name in ("otel-collector", "otel-collector-decider")
+    ]
+    assert reach == [False, True]
+
+
+def test_one_replica_that_an_autoscaler_adds_to_has_others_to_choose_among(run_program: Run) -> None:
+    collector = {"replicas": 1, "autoscaling": {"maxReplicas": 3}, "trafficDistribution": "PreferClose"}
+    made = run_program(golden.as_pulumi_passes_it({"collector": collector}))
+    assert made.inputs("Service")["otel-collector"]["spec"]["trafficDistribution"] == "PreferClose"
+
+
 def test_the_first_tier_comes_after_the_deciders_whose_name_is_that_of_each_ready_pod(program: Program) -> None:
     workloads = [name for name in program.order if name in program.workloads()]
     assert workloads.index("otel-collector-decider") < workloads.index("otel-collector") < workloads.index("nginx")
