@@ -1,6 +1,6 @@
 """Makes the lab's persistent volumes ahead, as folders of the node: a provisioner would need images with a shell.
 
-A volume that was claimed once is not claimed again: it keeps its data until `lab down`.
+A volume that was claimed once is not claimed again: it keeps its data until `lab down`, or until measurements begin.
 """
 
 from typing import Any

@@ -22,6 +22,7 @@ from settings.versions.sets import DEFAULT
 from tools.lab_stack import Stack, ephemeral, take_interrupts
 from tools.measure import page, results
 from tools.measure.catalogue import MEASUREMENTS, selected
+from tools.measure.faults.inject import free_volumes
 from tools.measure.faults.scenarios import CONFIGURATION, NAMESPACE
 from tools.measure.measurement import GROUPS, Measurement, Place, SharedStack
 from tools.measure.results import MODULE, NO_NGINX, NOTHING_MEASURED, Entry, Result
@@ -118,6 +119,7 @@ def _on_the_lab(wanted: Sequence[Measurement], versions: str, progress: Progress
     build([VEGETA, COLLECTORS[versions], TEMPO, *(target for each in wanted for target in each.builds)], progress)
     if needs_lab:
         provide_images(progress, versions)
+        free_volumes()
     with tempfile.TemporaryDirectory() as scratch:
         run(wanted, Path(scratch), progress, keep)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from components.plan.labels import own_labels, selector
 from lab.cluster.lifecycle import CONTAINERD, in_node, in_pod, kubectl
+from lab.cluster.volumes import STORAGE_CLASS
 from lab.errors import LabError
 from lab.waiting import wait_until
 
@@ -112,10 +113,20 @@ def enlarge(namespace: str, claim: str) -> None:
 
 
 def free_volumes() -> None:
-    """Makes volumes claimable again after their claims were deleted. Their contents stay."""
+    """Empties the volumes whose claims were deleted, and makes them claimable again: the lab has a fixed number.
+
+    Small ones stay as they are, because `enlarge` may have enlarged them.
+
+    Raises:
+        LabError: a volume could not be emptied.
+    """
     volumes = json.loads(must("get", "persistentvolumes", "--output=json"))["items"]
     for volume in volumes:
-        if volume["status"]["phase"] == "Released":
+        if volume["status"]["phase"] == "Released" and volume["spec"]["storageClassName"] == STORAGE_CLASS:
+            command = in_node("find", volume["spec"]["local"]["path"], "-mindepth", "1", "-delete")
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            if done.returncode != 0:
+                raise LabError(f"{volume['metadata']['name']} could not be emptied: {done.stderr}")
             patch = '[{"op": "remove", "path": "/spec/claimRef"}]'
             must("patch", "persistentvolume", volume["metadata"]["name"], "--type=json", f"--patch={patch}")
 
