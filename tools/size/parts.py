@@ -35,7 +35,7 @@ _ROOM = 1.25
 
 @dataclass(frozen=True)
 class Use:
-    """What the load takes of a pod, which is what a measurement finds. A pod may have more reserved."""
+    """Holds what the load takes of a pod, as a measurement finds it. A pod may have more reserved."""
 
     cores: float
     memory: float | None
@@ -51,7 +51,7 @@ class Pods:
     """The use of each; None for what is only quoted."""
 
     cores: float
-    """What is reserved for each: the use, the default or what is quoted, whichever is largest."""
+    """Reserved for each: the use, the default or what is quoted, whichever is largest."""
 
     memory: float
     """Bytes that are reserved for each."""
