@@ -271,6 +271,24 @@ def test_each_part_whose_pods_have_no_volume_can_have_an_autoscaler(run_program:
     assert "tempo-compactor" in program.inputs("PodDisruptionBudget")
 
 
+def test_the_number_of_pods_is_pulumi_s_unless_an_autoscaler_sets_it(
+    run_program: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ignored: dict[str, list[str]] = {}
+    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
+
+    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
+        if request.type.endswith((":Deployment", ":StatefulSet")) and request.name.startswith("tempo"):
+            ignored[request.name] = list(request.ignoreChanges)
+        return register(monitor, request)
+
+    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
+    run(run_program, distributor={"autoscaling": {"maxReplicas": 5}})
+    assert ignored.pop("tempo-distributor") == ["spec.replicas"]
+    assert set(ignored) == {"tempo", *(f"tempo-{part}" for part in PARTS - {"distributor", "ingester"})}
+    assert not any(ignored.values())
+
+
 def test_one_process_is_as_it_was_with_all_keys_of_parts_at_their_defaults() -> None:
     assert TempoSettings().parts(makes_metrics=True) == {}
 
