@@ -144,7 +144,9 @@ def test_a_bucket_that_grew_by_copies_shrinks_once_the_key_may_delete(tmp_path: 
         with refused:
             traces = store(tempo, 2)
             wait_for("copies of the same blocks", lambda: len(bucket.blocks()) > 4, PATIENCE)
-        wait_for("fewer blocks", lambda: len(bucket.blocks()) < 3, PATIENCE)
+            grown = len(bucket.blocks())
+        # Not down to one: Tempo joins blocks of the same level alone, and copies of copies have another one.
+        wait_for("fewer blocks", lambda: len(bucket.blocks()) < grown, PATIENCE)
         assert has(tempo, traces)
 
 
@@ -155,7 +157,7 @@ def test_a_bucket_that_keeps_what_is_deleted_refuses_nothing(tmp_path: Path) -> 
         with tempo_with(bucket, tmp_path / "tempo", flush=OFTEN, retention="1m") as tempo:
             store(tempo, 2)
             wait_for("joined blocks", lambda: tempo.counted("tempodb_compaction_blocks_total") == 2, 90)
-            wait_for("an end of the retention", lambda: not bucket.blocks(), 120)
+            wait_for("an end", lambda: tempo.counted("tempodb_retention_marked_for_deletion_total"), 120)
             assert firing(tempo) == set()
     # The old versions take room for ever, unless a rule of the bucket deletes them.
     assert len(list((bucket.folder / "versions").rglob("*"))) > 10
