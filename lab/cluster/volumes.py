@@ -18,7 +18,7 @@ SMALL_STORAGE_CLASS = "lab-small"
 """The class of volumes that are soon full, whatever size a claim asks for."""
 
 SMALL_MEBIBYTES = 48
-_VOLUMES = 48
+_VOLUMES = 96
 _SMALL_VOLUMES = 6
 
 
