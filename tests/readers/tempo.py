@@ -79,7 +79,7 @@ class RunningTempo:
 
     def counters(self) -> str:
         """Returns the page of its own counters."""
-        return httpx.get(f"{self.url}/metrics", trust_env=False).text
+        return httpx.get(f"{self.url}/metrics", timeout=30, trust_env=False).text
 
     def counted(self, counter: str) -> float:
         """Returns a counter, summed over its labels."""
