@@ -24,6 +24,7 @@ from lab.build.targets import PROMTOOL
 from lab.build.targets import TEMPO as TEMPO_BUILD
 from tests.otlp import free_port
 from tests.readers import collectors
+from tests.readers.loopback import ask
 from tests.readers.prometheus import RunningPrometheus, running_prometheus
 from tests.readers.spans import CLIENT, Sent, message, new_id
 from tests.readers.tempo import running_tempo
@@ -108,7 +109,8 @@ SERIES = {
     f'tempo_ring_members{{{TEMPO},name="compactor",state="ACTIVE"}}': "9x40",
     f"tempo_ingester_failed_flushes_total{{{TEMPO}}}": "0+60x40",
     f"tempodb_blocklist_poll_errors_total{{{TEMPO}}}": "0+120x40",
-    f"tempodb_retention_errors_total{{{TEMPO}}}": "0+180x40",
+    f"tempodb_blocklist_tenant_index_errors_total{{{TEMPO}}}": "0+240x40",
+    f"tempodb_retention_errors_total{{{TEMPO}}}": "0+300x40",
     f'tempodb_blocklist_length{{{TEMPO},tenant="single-tenant"}}': "40x40",
     f'tempodb_compaction_outstanding_blocks{{{TEMPO},tenant="single-tenant"}}': "6x40",
     f'tempodb_compaction_blocks_total{{{TEMPO},level="0"}}': "0+60x40",
@@ -199,12 +201,13 @@ EXPECTED: dict[Place, dict[str, float]] = {
     ("pipeline", "Ingesters", "A"): {'{state="ACTIVE"}': 3},
     ("pipeline", "Failures of the storage", "A"): {IN_TEMPO: 1},
     ("pipeline", "Failures of the storage", "B"): {IN_TEMPO: 2},
-    ("pipeline", "Failures of the storage", "C"): {IN_TEMPO: 3},
+    ("pipeline", "Failures of the storage", "C"): {IN_TEMPO: 4},
+    ("pipeline", "Failures of the storage", "D"): {IN_TEMPO: 3},
+    ("pipeline", "Failures of the storage", "E"): {IN_TEMPO: 5},
     ("pipeline", "Blocks in the storage", "A"): {IN_NAMESPACE: 40},
     ("pipeline", "Blocks in the storage", "B"): {IN_NAMESPACE: 6},
     ("pipeline", "Blocks joined and deleted", "A"): {IN_TEMPO: 1},
     ("pipeline", "Blocks joined and deleted", "B"): {IN_TEMPO: 2},
-    ("pipeline", "Blocks joined and deleted", "C"): {IN_TEMPO: 3},
     ("pipeline", "Queries", "A"): {'{op="search"}': 4},
     ("pipeline", "Queries", "B"): {IN_TEMPO: 5},
     ("pipeline", "Spans counted", "A"): {IN_TEMPO: 10},
@@ -339,10 +342,12 @@ def whole_pipeline(
         # Counters appear with the first spans, and a rate needs two values of each.
         collector.export(message(hops()))
         wait_for("the first spans", lambda: tempo.counted(RECEIVED) == 3 * CALLS)
+        ask(f"{tempo.url}/api/search", q="{}")
         read = tempo.counted(COLLECTIONS)
         # An edge waits for a second, and Tempo makes its metrics once a second.
         wait_for("their metrics", lambda: tempo.counted(COLLECTIONS) >= read + 4)
         collector.export(message(hops()))
+        ask(f"{tempo.url}/api/search", q="{}")
         # Tempo writes them within 15 s: so often it looks whether there is something new.
         wait_for("the counts", lambda: have_counted(prometheus, 2 * CALLS), 60)
         yield Pipeline(collector, prometheus)
@@ -375,7 +380,13 @@ DECISIONS = [place for place in QUERIES if "Deciders" in place[1] or "deciders" 
 """The queries of two tiers' counters, which a Collector that stands alone does not have: `test_tiers.py` has them."""
 
 
-@pytest.mark.parametrize("place", [place for place in QUERIES if place not in (*LOSSES, *DECISIONS)], ids=": ".join)
+BLOCKS = [place for place in QUERIES if "Blocks" in place[1]]
+"""The queries of counters that appear with a block, which Tempo writes after minutes: `test_storage.py` has blocks."""
+
+
+@pytest.mark.parametrize(
+    "place", [place for place in QUERIES if place not in (*LOSSES, *DECISIONS, *BLOCKS)], ids=": ".join
+)
 def test_a_query_finds_what_the_real_programs_count(place: Place, pipeline: RunningPrometheus) -> None:
     labels_of = set(re.findall(r"(\w+)=", " ".join(EXPECTED[place])))
     query = filled(QUERIES[place], LONG)
@@ -391,7 +402,8 @@ def test_nothing_is_lost_and_the_queries_of_losses_say_so(place: Place, pipeline
     assert set(pipeline.values(filled(QUERIES[place], LONG)).values()) <= {0}
 
 
-COUNTERS = sorted(set(re.findall(r"\b(?:otelcol|tempo|prometheus)_\w+", " ".join(QUERIES[place] for place in LOSSES))))
+LATE = " ".join(QUERIES[place] for place in (*LOSSES, *BLOCKS))
+COUNTERS = sorted(set(re.findall(r"\b(?:otelcol|tempo|tempodb|prometheus)_\w+", LATE)))
 
 
 def programs_with(counter: str, pipeline: Pipeline) -> list[Path]:
@@ -405,11 +417,11 @@ def programs_with(counter: str, pipeline: Pipeline) -> list[Path]:
 
 
 @pytest.mark.parametrize("counter", COUNTERS)
-def test_a_counter_of_losses_is_there_or_the_program_knows_its_name(counter: str, whole_pipeline: Pipeline) -> None:
+def test_a_counter_is_there_or_the_program_knows_its_name(counter: str, whole_pipeline: Pipeline) -> None:
     if whole_pipeline.prometheus.series(counter):
         return
-    # It appears with the first loss. Tempo puts `tempo_` before its own names when it registers them.
-    name = counter.removeprefix("tempo_").encode()
+    # It appears with the first loss or block. Tempo puts `tempo_` and `tempodb_` before names when it registers them.
+    name = re.sub("^tempo(db)?_", "", counter).encode()
     assert any(name in file.read_bytes() for file in programs_with(counter, whole_pipeline))
 
 

@@ -56,7 +56,6 @@ def blocks() -> list[Json]:
             "Blocks joined and deleted",
             rate("tempodb_compaction_blocks_total", name="joined"),
             rate("tempodb_retention_deleted_total", name="deleted"),
-            rate("tempodb_compaction_errors_total", name="errors"),
             unit="cps",
         ),
         graph(
