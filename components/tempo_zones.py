@@ -16,7 +16,7 @@ class TempoZone(Component):
     """The ingesters of one zone."""
 
     pods: pulumi.Input[pulumi.CustomResource]
-    """The StatefulSet, once its pods are replaced and those beyond its number have ended."""
+    """The StatefulSet, once its pods are replaced."""
 
     def __init__(
         self,

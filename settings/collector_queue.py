@@ -21,8 +21,8 @@ class Drain(Model):
 
     enabled: bool = Field(
         default=True,
-        description="Send what the volume holds before the pod ends. `false`: the pod ends at once, and its spans wait "
-        "on the volume until a pod uses it again.",
+        description="Send what the volume holds before the pod ends. `false`: its spans wait on the volume until a pod "
+        "uses it again.",
     )
     # A full queue of 10Gi takes Tempo some 7 minutes at the 25 MB/s of one Tempo. gRPC dials a Tempo that was away
     # again after at most 2.4 minutes. With the 45 s around it, the cluster autoscaler's 10 minutes for a pod are kept.

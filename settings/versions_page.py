@@ -7,7 +7,7 @@ from settings.versions.collector import CollectorRelease
 from settings.versions.nginx import Module
 from settings.versions.support import Version, dotted
 
-_CHANGES: Sequence[Version] = [(0, minor) for minor in (126, 129, 130, 138, 144, 146, 149, 155, 159, 171, 177)]
+_CHANGES: Sequence[Version] = [(0, minor) for minor in (126, 129, 130, 138, 141, 144, 146, 149, 155, 159, 171, 177)]
 """The versions of the Collector that change a feature of the table, and the first."""
 
 

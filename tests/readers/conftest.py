@@ -1,5 +1,6 @@
 """Builds the real programs that these tests run."""
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from lab.build.targets import (
     PROMETHEUS,
     PROMTOOL,
     PULUMI,
+    S3_SERVER,
     TEMPO,
 )
 from lab.progress import Progress
 from tests.processes import Shared
 from tests.readers.collectors import version_of
+from tests.readers.storage import Bucket
 from tools.measure.configurations.documents import LAB_COLLECTORS, NEXT_IMAGE
 
 
@@ -42,3 +45,17 @@ def programs(request: pytest.FixtureRequest, shared: Shared) -> None:
         build([*COLLECTORS.values(), *later, CROSSPLANE, NGINX, PROMTOOL, PROMETHEUS, PULUMI, TEMPO], progress)
         # It is compiled from the other NGINX.
         build([NGINX_PLUS], progress)
+
+
+@pytest.fixture(scope="session")
+def s3_server(programs: None) -> None:
+    """Builds the S3 server, which only tests of a bucket use."""
+    build([S3_SERVER], Progress())
+
+
+@pytest.fixture(scope="module")
+def bucket(s3_server: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Bucket]:
+    """Runs an S3 server with a bucket."""
+    made = Bucket(tmp_path_factory.mktemp("s3"))
+    with made.served():
+        yield made

@@ -32,11 +32,14 @@ from tests.readers.storage import Bucket
 from tests.waiting import wait_for
 from tools.lab_bucket import KEYS
 from tools.measure.configurations.documents import LAB_TEMPO
+from tools.measure.traces import missing
 from tools.measure.traffic import Sent
 from tools.running import answers
 
 INGESTERS = tuple(f"{INGESTER}-{number}" for number in range(3))
 PARTS = (*INGESTERS, DISTRIBUTOR, QUERY_FRONTEND, QUERIER, COMPACTOR, METRICS_GENERATOR)
+SOON = {"blocklistPoll": "1s", "completeBlockTimeout": "2s"}
+"""By then an ingester has forgotten a block that it wrote to the bucket, and a querier knows that it is there."""
 
 
 @dataclass
@@ -243,6 +246,13 @@ class Traffic:
                 except grpc.RpcError as error:
                     self.sent.failed |= dict.fromkeys(traces, str(error))
                     self.codes.append(error.code().name)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportAttributeAccessIssue]
+
+
+def found(tempo: RunningParts, sent: Traffic) -> None:
+    """Fails the test unless each trace that was accepted is found by search, and some by ID."""
+    assert missing(tempo.url, sent.sent, patience_seconds=30) == []
+    for trace_id in sent.sent.answered[::100]:
+        assert tempo.lookup(trace_id) == 200
 
 
 EXPORT_SPANS, EXPORT_SECONDS = 40, 0.1

@@ -14,7 +14,7 @@ import yaml
 
 from components.documents import Document
 from lab.build.builder import build
-from lab.build.targets import AZURE_SERVER, GCS_SERVER, S3_SERVER
+from lab.build.targets import AZURE_SERVER, GCS_SERVER
 from lab.errors import LabError
 from lab.progress import Progress
 from tests.processes import Shared
@@ -25,13 +25,7 @@ from tests.readers.tempo import running_tempo
 from tests.waiting import wait_for
 from tools.lab_bucket import ACCESS, BUCKET, KEYS, PREFIX, SECRET
 
-pytestmark = pytest.mark.usefixtures("programs")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def s3_server(programs: None) -> None:
-    """Builds the S3 server, which only these tests and those of the lab use."""
-    build([S3_SERVER], Progress())
+pytestmark = pytest.mark.usefixtures("s3_server")
 
 
 @pytest.mark.parametrize(

@@ -12,27 +12,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.build.builder import build
-from lab.build.targets import S3_SERVER
 from lab.paths import REPOSITORY
-from lab.progress import Progress
 from tests.readers.owned_bucket import OwnedBucket, small_disk
 from tests.readers.storage import how_to, tempo_with
 from tests.readers.stored import close_block, has, searched, searched_recently, send
 from tests.readers.tempo import RunningTempo
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.usefixtures("programs"), pytest.mark.deep]
+pytestmark = [pytest.mark.usefixtures("s3_server"), pytest.mark.deep]
 
 OFTEN = {"blocklistPoll": "5s", "completeBlockTimeout": "1h"}
 PATIENCE = 180
 """Seconds: Tempo repeats each request for up to a minute, and then the whole block after 30 s."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def s3_server(programs: None) -> None:
-    """Builds the S3 server."""
-    build([S3_SERVER], Progress())
 
 
 def rights() -> set[str]:

@@ -11,16 +11,14 @@ import pytest
 from components.documents import Document
 from components.documents.tempo import HTTP_PORT
 from components.documents.tempo_parts import parts_document
-from lab.build.builder import build
-from lab.build.targets import S3_SERVER
 from lab.paths import REPOSITORY
-from lab.progress import Progress
 from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, INGESTER, METRICS_GENERATOR, QUERIER, QUERY_FRONTEND
 from tests.readers import tempo_parts
 from tests.readers.storage import Bucket
 from tests.readers.tempo_parts import (
     INGESTERS,
     PARTS,
+    SOON,
     One,
     Part,
     RunningParts,
@@ -34,21 +32,10 @@ from tools.measure.traces import missing
 from tools.probe.metrics import parse_metrics, total
 
 LAST = INGESTERS[-1]
-SOON = {"blocklistPoll": "1s", "completeBlockTimeout": "2s"}
-"""By then an ingester has forgotten a block that it wrote to the bucket, and a querier knows that it is there."""
 
 
 # Eight Tempos on two cores take a minute. test_documents.py has Tempo verify the document of each part.
 pytestmark = pytest.mark.deep
-
-
-@pytest.fixture(scope="module")
-def bucket(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Bucket]:
-    """Runs an S3 server with a bucket."""
-    build([S3_SERVER], Progress())
-    made = Bucket(tmp_path_factory.mktemp("s3"))
-    with made.served():
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +55,7 @@ def send(tempo: RunningParts | One, count: int = 1000) -> Traffic:
 def found(tempo: RunningParts, sent: Traffic) -> None:
     """Fails the test unless each export was accepted, and each of its traces is found by search and by ID."""
     assert sent.sent.reasons() == {}
-    assert missing(tempo.url, sent.sent, patience_seconds=30) == []
-    for trace_id in sent.sent.answered[::100]:
-        assert tempo.lookup(trace_id) == 200
+    tempo_parts.found(tempo, sent)
 
 
 def test_spans_are_accepted_and_found_while_a_killed_ingester_is_away(tempo: RunningParts) -> None:
@@ -198,8 +183,7 @@ def ready(part: Part) -> str:
         return ""
 
 
-def test_a_killed_monolithic_tempo_leaves_its_volume_to_the_first_ingester(programs: None, tmp_path: Path) -> None:
-    build([S3_SERVER], Progress())
+def test_a_killed_monolithic_tempo_leaves_its_volume_to_the_first_ingester(s3_server: None, tmp_path: Path) -> None:
     bucket, made = Bucket(tmp_path / "s3"), list[Traffic]()
 
     def before(tempo: RunningParts) -> None:

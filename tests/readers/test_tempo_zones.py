@@ -1,44 +1,23 @@
 """Tests a Tempo whose ingesters are in zones, on loopback: a zone that is away, and a change to zones and back."""
 
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from lab.build.builder import build
-from lab.build.targets import S3_SERVER
-from lab.progress import Progress
 from settings.tempo_parts import COMPACTOR, DISTRIBUTOR, INGESTER, QUERIER, QUERY_FRONTEND
 from tests.readers.storage import Bucket
-from tests.readers.tempo_parts import RunningParts, Traffic, running_parts, traffic
+from tests.readers.tempo_parts import SOON, RunningParts, found, running_parts, traffic
 from tests.waiting import wait_for
-from tools.measure.traces import missing
 
 ZONES = ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
 OTHERS = (DISTRIBUTOR, QUERY_FRONTEND, QUERIER, COMPACTOR)
 SIX = tuple(f"{INGESTER}-{number}" for number in range(6))
 IN_ONE_ZONE = (SIX[0], SIX[3])
-SOON = {"blocklistPoll": "1s", "completeBlockTimeout": "2s"}
 
 # Ten Tempos on two cores take a minute. test_documents.py has Tempo verify the document.
 pytestmark = pytest.mark.deep
-
-
-@pytest.fixture(scope="module")
-def bucket(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Generator[Bucket]:
-    """Runs an S3 server with a bucket."""
-    build([S3_SERVER], Progress())
-    made = Bucket(tmp_path_factory.mktemp("s3"))
-    with made.served():
-        yield made
-
-
-def found(tempo: RunningParts, sent: Traffic) -> None:
-    """Fails the test unless each trace that was accepted is found by search, and some by ID."""
-    assert missing(tempo.url, sent.sent, patience_seconds=30) == []
-    for trace_id in sent.sent.answered[::100]:
-        assert tempo.lookup(trace_id) == 200
 
 
 def test_spans_are_accepted_and_found_while_all_ingesters_of_a_zone_are_away(bucket: Bucket, tmp_path: Path) -> None:

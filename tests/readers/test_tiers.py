@@ -51,7 +51,11 @@ def send(tiers: Tiers, spans: Iterable[Sent]) -> None:
 
 def lost(tiers: Tiers) -> float:
     """Returns the spans that the first tier refused or dropped, by its counters."""
-    counters = (names.REFUSED, names.SEND_FAILED, names.ENQUEUE_FAILED)
+    return counted(tiers, names.REFUSED, names.SEND_FAILED, names.ENQUEUE_FAILED)
+
+
+def counted(tiers: Tiers, *counters: str) -> float:
+    """Returns the sum of counters of the first tier."""
     # The probe's sum leaves out exporters that are not Tempo's.
     pages = [sender.counters() for sender in tiers.senders]
     lines = [line for page in pages for line in page.splitlines() if line.startswith(counters)]
@@ -202,12 +206,12 @@ def test_the_counters_of_alerts_and_dashboards_are_those_of_each_version(image: 
         late = Sent("shop", "late", kept.trace_id, time.time_ns(), 0.01)
         tiers.senders[0].export(message([late]))
 
-        def counted() -> set[str]:
+        def lacking() -> set[str]:
             return shown - set(
                 re.findall(r"^otelcol_\w+", tiers.senders[0].counters() + tiers.deciders[A].counters(), re.M)
             )
 
-        wait_for("all counters", lambda: not counted(), 20)
+        wait_for("all counters", lambda: not lacking(), 20)
 
 
 @pytest.mark.deep
@@ -240,14 +244,7 @@ def whole(tiers: Tiers) -> set[str]:
 
 def exported(tiers: Tiers) -> float:
     """Returns the spans that the first tier says deciders have taken."""
-    pages = [sender.counters() for sender in tiers.senders]
-    lines = [
-        line
-        for page in pages
-        for line in page.splitlines()
-        if line.startswith(names.SENT) and not is_counted_twice(line)
-    ]
-    return sum(float(line.rpartition(" ")[2]) for line in lines)
+    return counted(tiers, names.SENT)
 
 
 @pytest.mark.deep

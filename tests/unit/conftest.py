@@ -132,6 +132,23 @@ def api() -> Generator[ApiOfObjects]:
         yield made
 
 
+Requests = dict[tuple[str, str], Any]
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
+    """Collects what the engine is asked for each resource, by the last part of its type and its name."""
+    asked: Requests = {}
+    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
+
+    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
+        asked[request.type.rpartition(":")[2], request.name] = request
+        return register(monitor, request)
+
+    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
+    return asked
+
+
 Run = Callable[..., Program]
 Serve = Callable[[FakeApi], FakeApi]
 

@@ -6,7 +6,7 @@ import pytest
 from pulumi.runtime import mocks
 
 from tests import golden
-from tests.unit.conftest import Run
+from tests.unit.conftest import Requests, Run
 from tests.unit.test_program import run_case
 
 WORKLOADS = ("Deployment", "StatefulSet")
@@ -80,17 +80,10 @@ def test_one_zone_of_ingesters_is_updated_after_another(
 
 
 def test_an_edit_of_a_policy_makes_a_new_one_and_an_autoscaler_s_replicas_are_left_to_it(
-    run_program: Run, monkeypatch: pytest.MonkeyPatch
+    run_program: Run, requests: Requests
 ) -> None:
-    asked: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
-    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
-
-    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
-        asked[named(request.type, request.name)] = (list(request.replaceOnChanges), list(request.ignoreChanges))
-        return register(monitor, request)
-
-    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
     run_program({"nginx": '{"autoscaling": {"maxReplicas": 5}}'})
+    asked = {key: (list(request.replaceOnChanges), list(request.ignoreChanges)) for key, request in requests.items()}
     assert asked["NetworkPolicy", "nginx"] == (["spec"], [])
     assert asked["Deployment", "nginx"] == ([], ["spec.replicas"])
     assert asked["Deployment", "tempo"] == ([], [])

@@ -5,15 +5,13 @@ from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime import mocks
 
 from components.collector_pods import tell_of_volumes
 from components.documents.collector import collector_document
 from components.documents.collector_drain import drain_script
 from settings import CollectorSettings
 from settings.limits import Exports
-from tests.unit import test_tempo_parts
-from tests.unit.conftest import Program, Run
+from tests.unit.conftest import Program, Requests, Run
 
 PERSISTENT: dict[str, Any] = {"queue": {"storage": "persistent"}}
 BATCH = 2048 * 750
@@ -116,58 +114,35 @@ def test_an_autoscaler_makes_more_collectors_and_fewer(run_program: Run, queue: 
     assert program.inputs(kind)["otel-collector"]["spec"]["replicas"] == 2
 
 
-@pytest.fixture
-def requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Collects what the program asks of the engine for the namespace and the Collector's objects, by kind."""
-    asked: dict[str, Any] = {}
-    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
-
-    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
-        if request.name in {"otel-collector", "namespace"}:
-            asked[request.type.rpartition(":")[2]] = request
-        return register(monitor, request)
-
-    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
-    return asked
-
-
 @pytest.mark.parametrize("queue", ["memory", "persistent"])
 def test_an_autoscaler_outlives_the_change_of_its_workload_to_another_kind(
-    run_program: Run, requests: dict[str, Any], queue: str
+    run_program: Run, requests: Requests, queue: str
 ) -> None:
     configured = {"queue": {"storage": queue}, "autoscaling": {"maxReplicas": 6}}
     run_program({"collector": json.dumps(configured)})
-    assert requests["HorizontalPodAutoscaler"].parent.endswith("OtelCollector::otel-collector")
-    assert list(requests["StatefulSet" if queue == "persistent" else "Deployment"].ignoreChanges) == ["spec.replicas"]
+    assert requests["HorizontalPodAutoscaler", "otel-collector"].parent.endswith("OtelCollector::otel-collector")
+    kind = "StatefulSet" if queue == "persistent" else "Deployment"
+    assert list(requests[kind, "otel-collector"].ignoreChanges) == ["spec.replicas"]
 
 
 @pytest.mark.parametrize(("enabled", "end"), [(True, "1140s"), (False, "600s")])
 def test_the_engine_waits_for_no_pod_that_drains_but_before_the_namespace_is_gone(
-    run_program: Run, requests: dict[str, Any], *, enabled: bool, end: str
+    run_program: Run, requests: Requests, *, enabled: bool, end: str
 ) -> None:
     configured = {"queue": {"storage": "persistent", "drain": {"enabled": enabled}}}
     program = run_program({"collector": json.dumps(configured)})
-    assert requests["Namespace"].customTimeouts.delete == end
+    assert requests["Namespace", "namespace"].customTimeouts.delete == end
     annotations = program.inputs("StatefulSet")["otel-collector"]["metadata"]["annotations"]
     assert ("pulumi.com/skipAwait" in annotations) is enabled
 
 
-def test_the_engine_waits_for_no_ingester_that_ends_but_before_the_namespace_is_gone(
-    run_program: Run, requests: dict[str, Any]
-) -> None:
-    program = test_tempo_parts.run(run_program)
-    assert requests["Namespace"].customTimeouts.delete == "1800s"
-    sets = program.inputs("StatefulSet")
-    awaited = {name for name, each in sets.items() if "pulumi.com/skipAwait" not in each["metadata"]["annotations"]}
-    assert awaited == {"tempo-metrics-generator"}
-
-
 def test_the_volumes_of_pods_that_end_are_told_of_and_the_number_of_pods_is_pulumi_s(
-    run_program: Run, requests: dict[str, Any]
+    run_program: Run, requests: Requests
 ) -> None:
     run_program({"collector": json.dumps(PERSISTENT)})
-    assert list(requests["StatefulSet"].hooks.before_update) == ["otel-collector-volumes"]
-    assert list(requests["StatefulSet"].ignoreChanges) == []
+    made = requests["StatefulSet", "otel-collector"]
+    assert list(made.hooks.before_update) == ["otel-collector-volumes"]
+    assert list(made.ignoreChanges) == []
 
 
 def test_a_drain_takes_one_at_a_time_of_the_collectors_that_an_autoscaler_made(run_program: Run) -> None:

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
-from pulumi.runtime import mocks
 
 from components.plan.labels import own_labels
 from settings import TempoSettings
-from tests.unit.conftest import Program, Run
+from tests.unit.conftest import Program, Requests, Run
 
 TEMPO: dict[str, Any] = {
     "mode": "distributed",
@@ -24,20 +23,6 @@ def run(run_program: Run, others: dict[str, str] | None = None, **tempo: Any) ->
     """Runs the program with a distributed Tempo."""
     secrets = [*KEYS, "tempoPassword", "metricsHeaders"]
     return run_program({"tempo": json.dumps(TEMPO | tempo), **KEYS, **(others or {})}, secrets=secrets)
-
-
-@pytest.fixture
-def deletions(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Collects how long the engine waits for the deletion of each resource, by its name."""
-    asked: dict[str, str] = {}
-    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
-
-    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
-        asked[request.name] = request.customTimeouts.delete
-        return register(monitor, request)
-
-    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
-    return asked
 
 
 def tempo_pods(program: Program) -> dict[str, dict[str, Any]]:
@@ -128,16 +113,16 @@ def test_a_change_of_the_mode_keeps_the_stateful_set_and_its_first_volume(run_pr
 
 
 def test_the_engine_waits_for_no_ingester_that_writes_to_the_bucket_but_before_the_namespace_is_gone(
-    run_program: Run, deletions: dict[str, str]
+    run_program: Run, requests: Requests
 ) -> None:
     sets = run(run_program).inputs("StatefulSet")
     awaited = {name: "pulumi.com/skipAwait" not in one["metadata"]["annotations"] for name, one in sets.items()}
     assert awaited == {"tempo": False, "tempo-metrics-generator": True}
     assert sets["tempo"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 1200
-    assert deletions["namespace"] == "1800s"
+    assert requests["Namespace", "namespace"].customTimeouts.delete == "1800s"
     one = run(run_program, mode="monolithic").inputs("StatefulSet")["tempo"]
     assert "pulumi.com/skipAwait" not in one["metadata"]["annotations"]
-    assert deletions["namespace"] == "600s"
+    assert requests["Namespace", "namespace"].customTimeouts.delete == "600s"
 
 
 def test_only_what_a_part_needs_reaches_it(run_program: Run) -> None:
@@ -271,19 +256,13 @@ def test_each_part_whose_pods_have_no_volume_can_have_an_autoscaler(run_program:
     assert "tempo-compactor" in program.inputs("PodDisruptionBudget")
 
 
-def test_the_number_of_pods_is_pulumi_s_unless_an_autoscaler_sets_it(
-    run_program: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ignored: dict[str, list[str]] = {}
-    register: Any = vars(mocks.MockMonitor)["RegisterResource"]
-
-    def recorded(monitor: mocks.MockMonitor, request: Any) -> Any:
-        if request.type.endswith((":Deployment", ":StatefulSet")) and request.name.startswith("tempo"):
-            ignored[request.name] = list(request.ignoreChanges)
-        return register(monitor, request)
-
-    monkeypatch.setattr(mocks.MockMonitor, "RegisterResource", recorded)
+def test_the_number_of_pods_is_pulumi_s_unless_an_autoscaler_sets_it(run_program: Run, requests: Requests) -> None:
     run(run_program, distributor={"autoscaling": {"maxReplicas": 5}})
+    ignored = {
+        name: list(request.ignoreChanges)
+        for (kind, name), request in requests.items()
+        if kind in {"Deployment", "StatefulSet"} and name.startswith("tempo")
+    }
     assert ignored.pop("tempo-distributor") == ["spec.replicas"]
     assert set(ignored) == {"tempo", *(f"tempo-{part}" for part in PARTS - {"distributor", "ingester"})}
     assert not any(ignored.values())

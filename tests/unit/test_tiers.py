@@ -109,13 +109,10 @@ def test_an_autoscaler_scales_the_first_tier_alone(run_program: Run) -> None:
     assert made.inputs("StatefulSet")["otel-collector-decider"]["spec"]["replicas"] == 3
 
 
-def test_the_proxy_and_the_autoscaler_are_each_one_tier_s(run_program: Run) -> None:
+def test_the_proxy_is_the_deciders_alone(run_program: Run) -> None:
     more = {
         "proxy": {"url": "http://proxy.example.com:3128"},
         "exporters": {"vendor": {"endpoint": "otlp.example.com:4317"}},
-        "autoscaling": {"maxReplicas": 3},
-        # No autoscaler ends the pods with the volumes.
-        "queue": {"storage": "persistent", "drain": {"enabled": False}},
     }
     made = run_program(golden.as_pulumi_passes_it({"collector": TIERS | more}))
     proxied = {
@@ -124,10 +121,8 @@ def test_the_proxy_and_the_autoscaler_are_each_one_tier_s(run_program: Run) -> N
         for variable in pod["spec"]["containers"][0].get("env", [])
         if variable["name"] == "HTTPS_PROXY"
     }
-    # The first tier reaches no backend, and a change of the number of deciders splits traces.
+    # The first tier reaches no backend.
     assert proxied == {"otel-collector-decider"}
-    (scaler,) = made.inputs("HorizontalPodAutoscaler").values()
-    assert scaler["spec"]["scaleTargetRef"]["name"] == "otel-collector"
 
 
 @pytest.fixture
