@@ -55,7 +55,10 @@ class Traffic:
     def __init__(self) -> None:
         self.spans: list[Sent] = []
         self.trace_ids: dict[str, set[str]] = {"slow": set(), "failed": set()}
-        self._end = time.time_ns() - 1_000_000_000
+        now = time.time_ns() - 1_000_000_000
+        # All requests begin in one minute: each minute has percentiles of its own, and the longest one took two seconds.
+        into_minute = now % 60_000_000_000
+        self._end = now - into_minute - 1_000_000_000 if into_minute < 3_000_000_000 else now
 
     def add(self, times: int, request: Request) -> None:
         """Adds a request some times: a span of kind SERVER, and one of kind CLIENT if it went on to an upstream."""
