@@ -56,7 +56,7 @@ class Traffic:
         self.spans: list[Sent] = []
         self.trace_ids: dict[str, set[str]] = {"slow": set(), "failed": set()}
         now = time.time_ns() - 1_000_000_000
-        # All requests begin in one minute: each minute has percentiles of its own, and the longest one took two seconds.
+        # All requests begin in one minute: each has percentiles of its own, and the longest request took two seconds.
         into_minute = now % 60_000_000_000
         self._end = now - into_minute - 1_000_000_000 if into_minute < 3_000_000_000 else now
 
