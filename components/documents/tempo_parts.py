@@ -89,6 +89,9 @@ def parts_document(
         # Each address behind the name. A part that finds none at its start goes on, and joins the others later.
         "join_members": [f"dns+{ring}"],
         "abort_if_cluster_join_fails": False,
+        # The network of a new pod may open a moment after its start. With the default, a second, a querier then took
+        # queries meanwhile, and answered "empty ring". gRPC dials the query-frontends again after a second.
+        "min_join_backoff": "100ms",
         "rejoin_interval": _REJOIN,
     }
     return document
