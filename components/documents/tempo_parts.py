@@ -36,6 +36,13 @@ ingesters that a distributor does not reach at the same time are one too many.
 _REJOIN = "1m"
 """Our choice: how often each part joins the ingesters again. Without it, parts that started apart would stay apart."""
 
+_AFTER_JOINING = "3s"
+"""Our choice: when a querier dials a query-frontend again that it did not reach.
+
+The network of a new pod may open a moment after its start. By default gRPC dials again after a second, and the querier
+then took queries before it had joined the ingesters, for which a lost packet took it a second too: "empty ring".
+"""
+
 _CONNECTION_AGE = "1m"
 """Our choice: how long a Collector keeps its connection to one distributor. It then gets one to any, so that new
 distributors get their share."""
@@ -76,7 +83,9 @@ def parts_document(
     }
     if "metrics_generator" in document:
         document["metrics_generator"]["ring"] = {**_RING, "instance_addr": _ADDRESS}
-    document["querier"]["frontend_worker"]["frontend_address"] = query_frontend
+    worker = document["querier"]["frontend_worker"]
+    worker["frontend_address"] = query_frontend
+    worker["grpc_client_config"]["connect_backoff_base_delay"] = _AFTER_JOINING
     # Compactors list the bucket, and other parts read their list. By default those would read an old list for ever if
     # there were no compactor: with this limit they list the bucket themselves.
     stale = f"{int(2 * seconds(settings.flush.blocklist_poll) * 1000)}ms"
@@ -89,8 +98,7 @@ def parts_document(
         # Each address behind the name. A part that finds none at its start goes on, and joins the others later.
         "join_members": [f"dns+{ring}"],
         "abort_if_cluster_join_fails": False,
-        # The network of a new pod may open a moment after its start. With the default, a second, a querier then took
-        # queries meanwhile, and answered "empty ring". gRPC dials the query-frontends again after a second.
+        # The default is a second.
         "min_join_backoff": "100ms",
         "rejoin_interval": _REJOIN,
     }

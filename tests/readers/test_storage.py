@@ -171,9 +171,10 @@ def test_a_tempo_with_a_wrong_key_or_bucket_ends_and_says_why(what: str, tmp_pat
 def test_with_google_s_protocol_too_a_tempo_with_a_wrong_bucket_ends_and_says_why(tmp_path: Path) -> None:
     build([GCS_SERVER], Progress())
     bucket = GoogleBucket(tmp_path / "gcs", other={"bucket": "elsewhere"})
-    with bucket.served(), pytest.raises(AssertionError) as ended, tempo_with(bucket, tmp_path / "tempo", {}):
+    with bucket.served(), pytest.raises(LabError), tempo_with(bucket, tmp_path / "tempo", {}):
         pass
-    (line,) = (line for line in str(ended.value).splitlines() if "error running Tempo" in line)
+    log = (tmp_path / "tempo" / "log").read_text()
+    (line,) = (line for line in log.splitlines() if "error running Tempo" in line)
     assert "storage: bucket doesn't exist" in line
 
 
