@@ -22,7 +22,7 @@ def drain_script() -> str:
 def copying_busybox() -> str:
     """Returns the script that copies busybox to where the Collector's container finds it.
 
-    One that needs a loader, as Alpine's, would not run there, and nobody would know until a pod ends without draining.
+    One that needs a loader, as Alpine's, would not run there, and it would show only when a pod ends without draining.
     A program that needs one names it behind the table of its parts, within the first page.
     """
     own = "/bin/busybox"

@@ -105,7 +105,7 @@ def small_disk(folder: Path, size: str) -> Generator[None]:
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "small", folder], check=False)
     if mounted.returncode:
-        pytest.skip("this machine lets nobody mount a small disk for the S3 server")
+        pytest.skip("this machine allows no mount of a small disk for the S3 server")
     try:
         yield
     finally:

@@ -471,7 +471,7 @@ def test_an_answer_says_what_a_load_uses_beside_what_it_reserves(capsys: pytest.
     assert made.tempo.use
     assert made.tempo.use.cores == pytest.approx(8000 * 90e-6)
     assert made.tempo.use.memory == pytest.approx(600 * 2**20)
-    # Nobody measured or published what the parts of a distributed Tempo use.
+    # There is no figure, ours or published, of what the parts of a distributed Tempo use.
     parts = answer(requests="24000", span_bytes="1250").tempo
     assert (parts.use, {part.use for part in parts.parts}) == (None, {None})
     table = printed(capsys, "--requests", "100").partition("# What each pod sees")[2]
