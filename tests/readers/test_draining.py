@@ -184,6 +184,14 @@ def test_a_client_that_never_leaves_does_not_keep_a_pod_for_ever(image: str, tmp
         assert drain.seconds < 30
 
 
+def drained_under_traffic(collector: Running, folder: Path) -> tuple[int, str]:
+    """Drains for ten seconds at most beside a client that never leaves; returns the exit code, and what was said."""
+    traffic = Traffic(collector)
+    ended = Drain(collector, folder, bound=10).wait()
+    traffic.stop()
+    return ended
+
+
 @pytest.mark.deep
 def test_a_client_that_never_leaves_does_not_hide_that_a_backend_is_away(
     image: str, tmp_path: Path, tempo: Receiver
@@ -192,10 +200,7 @@ def test_a_client_that_never_leaves_does_not_hide_that_a_backend_is_away(
     with running(image, tmp_path, backend=address(tempo), **ALONE) as collector:
         for _ in range(EXPORTS):
             collector.send()
-        traffic = Traffic(collector)
-        drain = Drain(collector, tmp_path, bound=10)
-        code, said = drain.wait()
-        traffic.stop()
+        code, said = drained_under_traffic(collector, tmp_path)
         assert (code, "still hold" in said) == (1, True)
 
 
@@ -210,10 +215,7 @@ def test_a_backend_that_takes_spans_does_not_hide_that_another_one_is_away(
         for _ in range(EXPORTS):
             collector.send()
         tempo.many(EXPORTS)
-        traffic = Traffic(collector)
-        drain = Drain(collector, tmp_path, bound=10)
-        code, said = drain.wait()
-        traffic.stop()
+        code, said = drained_under_traffic(collector, tmp_path)
         assert (code, "still hold" in said) == (1, True)
 
 
